@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A blob: the finished, immutable bytes of one task's result, in a cache file or in memory.
+ *
+ * Reference-counted, so that a reader, a dependent task and the cache may share it; the bytes stay
+ * readable until the last reference goes, also when the cache entry has been evicted meanwhile.
+ * Thread rule: any thread.
+ */
+#ifndef DERIVFS_BLOB_H
+#define DERIVFS_BLOB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "budget.h"
+#include "error.h"
+
+struct blob;
+
+/* Both own what they are given from the call on, also when they fail (NULL: out of memory).
+ * `budget` (may be NULL) is given `nbytes` back when the blob goes. */
+struct blob *blob_from_memory(void *malloced, uint64_t nbytes, struct budget *budget) NODISCARD;
+struct blob *blob_from_fd(int fd, uint64_t nbytes) NODISCARD;
+
+struct blob *blob_get(struct blob *b);
+void blob_put(struct blob *b); /* NULL is allowed */
+
+uint64_t blob_nbytes(const struct blob *b);
+int blob_fd(const struct blob *b); /* -1 for a blob in memory; stays the blob's */
+
+/* Read exactly [off, off + nbytes), which must lie within the blob. EIO on a failing disk. */
+int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes,
+              struct error *err) NODISCARD;
+
+#endif

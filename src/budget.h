@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The memory budget: one ceiling for all compute buffers together (option `memory`).
+ *
+ * Only counts; who takes bytes allocates them himself. Thread rule: lock-free, any thread.
+ */
+#ifndef DERIVFS_BUDGET_H
+#define DERIVFS_BUDGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "error.h"
+
+struct budget;
+
+struct budget *budget_new(size_t limit_nbytes) NODISCARD; /* NULL: out of memory */
+void budget_free(struct budget *b);                       /* NULL is allowed */
+
+size_t budget_limit(const struct budget *b);
+size_t budget_used(const struct budget *b);
+
+/* Take `nbytes` if they fit under the limit; never waits. */
+bool budget_take(struct budget *b, size_t nbytes) NODISCARD;
+/* Take `nbytes` even if that passes the limit (the scheduler does so for a lone task). */
+void budget_force(struct budget *b, size_t nbytes);
+void budget_give(struct budget *b, size_t nbytes);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The cache: results on disk under their keys, complete or absent, never in between.
+ *
+ * May be shared by several daemons and hosts. Crash-only: whatever is killed whenever, the next
+ * start finds complete entries or none. Advisory locks only keep two collectors from working at
+ * once; correctness comes from link(2) of a complete file. An entry whose length or checksum is
+ * wrong is removed and reported as absent. Where the disk cannot take an entry (full, read-only,
+ * cache_size 0) the result lives in memory for as long as somebody holds it, under the budget,
+ * and the warning callback is told once per reason.
+ * Thread rule: all functions may be called from any thread; a cache_writer belongs to one.
+ */
+#ifndef DERIVFS_CACHE_H
+#define DERIVFS_CACHE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "blob.h"
+#include "budget.h"
+#include "error.h"
+#include "key.h"
+
+struct cache_config {
+    const char *dir;       /* made if missing (mode 0700, with parents); copied */
+    uint64_t max_nbytes;   /* least recently used entries go above this; 0: keep nothing on disk */
+    struct budget *budget; /* for results that must stay in memory; outlives the cache */
+    void (*warn)(void *ctx, const struct error *what); /* may be NULL; called from any thread */
+    void *warn_ctx;
+    int64_t (*clock_s)(void); /* seconds since the epoch for LRU; NULL: the real clock */
+};
+
+struct cache;
+
+/* An unusable directory is a warning, not a failure. Fails with ENOMEM only. Costs the same for an
+ * empty and for a full cache: no scan. */
+int cache_open(const struct cache_config *config, struct cache **out, struct error *err) NODISCARD;
+void cache_close(struct cache *c);
+const char *cache_dir(const struct cache *c);
+
+/* The entry's bytes, or -ENOENT. The checksum is verified at first use in this process; a bad
+ * entry is unlinked and absent. Counts as a use for LRU (at most one touch an hour). */
+int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
+
+/* Is there an entry of the right length? Cheap: no open of the payload, no checksum, no touch. */
+bool cache_has(const struct cache *c, const struct key *key);
+
+/* Writing one entry of exactly `nbytes`, from front to back. `label` is one line for people, kept
+ * beside the entry ("moments sub-01_task-rest_bold.nii.gz"). Space is set aside first: when the
+ * disk is full, evict once, try again, else go on in memory. ENOMEM: that too is over the budget.
+ */
+struct cache_writer;
+int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                struct cache_writer **out, struct error *err) NODISCARD;
+int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
+                struct error *err) NODISCARD;
+/* Publish and hand back the bytes. Frees the writer in any case. Fewer or more bytes written than
+ * announced: EIO and nothing is kept. Where another process published the same key first, his
+ * entry is used. */
+int cache_commit(struct cache_writer *w, struct blob **out, struct error *err) NODISCARD;
+void cache_abort(struct cache_writer *w); /* NULL is allowed */
+
+struct cache_stats {
+    uint64_t entries, nbytes, max_nbytes;
+    uint64_t hits, misses, published, evicted, corrupt; /* of this process */
+};
+
+/* Counts entries on disk: takes as long as the cache is large. */
+int cache_stats(struct cache *c, struct cache_stats *out, struct error *err) NODISCARD;
+
+/* Evict down to max_nbytes and remove left-overs of writers that died (older than an hour). */
+int cache_prune(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODISCARD;
+/* Remove every entry. Never removes a file that is not the cache's own. */
+int cache_clear(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODISCARD;
+/* Check every entry's checksum; remove the bad ones; `report` (may be NULL) is told each. */
+int cache_verify(struct cache *c, uint64_t *good, uint64_t *bad,
+                 void (*report)(void *ctx, const struct error *what), void *ctx,
+                 struct error *err) NODISCARD;
+
+#endif

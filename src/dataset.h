@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The dataset: which files of a directory are runs, and how they group.
+ *
+ * One directory is looked at when it is listed or a name in it is looked up; never the whole
+ * dataset. A snapshot (struct dir_scan) is immutable and reference-counted; the dataset keeps the
+ * latest snapshot of each directory that was asked for and makes a new one when the directory or
+ * one of its candidate files has changed.
+ *
+ * Runs: in a directory with BIDS names only bold and cbv files count, and never part-phase; in one
+ * without, every 4-D NIfTI. Where a run is there both as .nii and as .nii.gz, the .nii counts.
+ * Groups: runs that agree in suffix, in every entity but task and run, and in shape and affine;
+ * joined in the order of their names (C locale). A file named like a run whose header cannot be
+ * read belongs to every group with its entities (or makes one of its own), so that a result never
+ * silently leaves a run out: reading such a group tells why. In a directory without BIDS names only
+ * readable 4-D files count and the others are left out (their sentence is kept in `rejected`).
+ * Thread rule: all functions may be called from any thread.
+ */
+#ifndef DERIVFS_DATASET_H
+#define DERIVFS_DATASET_H
+
+#include <stdint.h>
+
+#include "bids.h"
+#include "error.h"
+#include "run.h"
+
+/* Runs joined in time, in the order of their names. */
+struct group {
+    char *prefix;      /* what derived names start with: "" or "echo-1_", "shape-64x64x30_" */
+    struct run **runs; /* [nruns], references owned by the scan */
+    size_t nruns;
+    const struct run *first; /* the first RUN_OK run: shape, affine and header; NULL if none */
+    const struct run *bad;   /* the first RUN_ABSENT or RUN_BROKEN member; NULL if all are fine */
+};
+
+/* A run as a member of a directory: what its own derived files are named after. */
+struct dir_run {
+    struct run *run;  /* reference owned by the scan; RUN_OK, RUN_ABSENT or RUN_BROKEN */
+    char *entities;   /* "sub-01_task-rest"; unique in the directory; without BIDS the stem */
+    char *map_suffix; /* "boldmap"; "cbvmap" for a cbv run whose entities a bold run has too */
+};
+
+struct dir_scan {
+    char *dir;            /* relative to the dataset's root, "" for the root itself */
+    struct dir_run *runs; /* [nruns] in the order of their names */
+    size_t nruns;
+    struct group *groups; /* [ngroups] in the order of their first runs */
+    size_t ngroups;
+    struct run **rejected; /* [nrejected] RUN_BROKEN files that count as no run */
+    size_t nrejected;
+};
+
+struct dataset;
+
+/* `path` is opened and held, so that the dataset stays reachable when something is mounted over
+ * it. `clock_ns` is CLOCK_MONOTONIC or a test's own clock. */
+int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **out,
+                 struct error *err) NODISCARD;
+void dataset_close(struct dataset *ds);
+
+int dataset_rootfd(const struct dataset *ds);
+const char *dataset_path(const struct dataset *ds); /* absolute */
+
+enum scan_freshness {
+    SCAN_RECENT, /* a snapshot checked within the last second will do */
+    SCAN_NOW,    /* check every candidate file now */
+};
+
+/* The snapshot of `dir`. Fails (ENOENT, ENOTDIR, EACCES, ENOMEM, EXDEV) only if the directory
+ * itself cannot be read. Headers of unchanged files are not read again. */
+int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshness,
+                 struct dir_scan **out, struct error *err) NODISCARD;
+struct dir_scan *dir_scan_get(struct dir_scan *scan);
+void dir_scan_put(struct dir_scan *scan);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Errors are values: an errno code and one sentence that names file, operation and reason.
+ *
+ * A function that can fail returns 0 or a negative errno and takes `struct error *err` last.
+ * The layer that knows what happened calls error_set(); layers above add what they were doing
+ * with error_wrap(); only mount/ turns an error into a printed line or a reply to the kernel.
+ * A struct error is plain memory owned by the caller; it may be copied and needs no release.
+ * Thread rule: no shared state.
+ */
+#ifndef DERIVFS_ERROR_H
+#define DERIVFS_ERROR_H
+
+#include <stddef.h>
+
+#define NODISCARD __attribute__((warn_unused_result))
+#define PRINTF_LIKE(fmt_index, args_index) __attribute__((format(printf, fmt_index, args_index)))
+
+enum { ERROR_TEXT_MAX = 1024 };
+
+struct error {
+    int code;                  /* positive errno; 0 means no error */
+    char text[ERROR_TEXT_MAX]; /* one sentence without a final newline; cut with "..." if longer */
+};
+
+/* Replace what `err` says. Returns -code. `err` may be NULL (the code is returned all the same). */
+int error_set(struct error *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Put "CONTEXT: " before what `err` says. Returns -err->code; with err NULL returns `ret`. */
+int error_wrap(struct error *err, int ret, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#endif

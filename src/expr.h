@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Expressions: parse, check, print. The language reads like numpy; all arithmetic is float64.
+ *
+ *   bold                          the runs of a group joined in time, [nvol][nz][ny][nx]
+ *   + - * / ** unary -, ( )       precedence and associativity as in Python
+ *   < <= > >= == !=               one comparison, not chained; gives a mask
+ *   x[..., a:b]  x[..., i]        on the last axis (time), Python's rules for negatives
+ *   mean std var sum min max median   over time; std and var take ddof=
+ *   abs sqrt exp log isfinite nan_to_num where(c, a, b)     elementwise
+ *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
+ *   NAME                          another recipe, put in at this place
+ *
+ * An expression is an immutable tree; its rank and type follow from the tree alone.
+ * Thread rule: expr_parse is reentrant; a finished tree may be read from any thread.
+ */
+#ifndef DERIVFS_EXPR_H
+#define DERIVFS_EXPR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+enum expr_op {
+    EXPR_NUMBER,
+    EXPR_BOLD,
+    /* elementwise, one argument */
+    EXPR_NEG,
+    EXPR_ABS,
+    EXPR_SQRT,
+    EXPR_EXP,
+    EXPR_LOG,
+    EXPR_ISFINITE,
+    EXPR_NAN_TO_NUM,
+    /* elementwise, two arguments */
+    EXPR_ADD,
+    EXPR_SUB,
+    EXPR_MUL,
+    EXPR_DIV,
+    EXPR_POW,
+    EXPR_LT,
+    EXPR_LE,
+    EXPR_GT,
+    EXPR_GE,
+    EXPR_EQ,
+    EXPR_NE,
+    /* elementwise, three arguments */
+    EXPR_WHERE,
+    /* reductions over time: series to image */
+    EXPR_MEAN,
+    EXPR_STD,
+    EXPR_VAR,
+    EXPR_SUM,
+    EXPR_MIN,
+    EXPR_MAX,
+    EXPR_MEDIAN,
+    EXPR_INDEX, /* x[..., i] */
+    /* series to series */
+    EXPR_SLICE, /* x[..., a:b] */
+    EXPR_DROP,
+    EXPR_DETREND,
+    EXPR_DEMEAN,
+    EXPR_ZSCORE,
+    EXPR_CONCAT,
+};
+
+enum expr_rank { EXPR_SCALAR = 0, EXPR_IMAGE = 3, EXPR_SERIES = 4 };
+
+struct expr {
+    enum expr_op op;
+    enum expr_rank rank;
+    bool mask; /* values are true and false (stored as 1 and 0) */
+    size_t nargs;
+    struct expr **args; /* [nargs], owned */
+    double number;      /* EXPR_NUMBER; EXPR_STD, EXPR_VAR: ddof; DROP: n; DETREND: order */
+    bool has_start, has_stop;
+    int64_t start, stop; /* EXPR_SLICE; EXPR_INDEX: start */
+};
+
+/* Where and why an expression is wrong. */
+struct expr_error {
+    size_t column; /* 1-based, in bytes of the text */
+    struct error error;
+};
+
+/* Gives the text of the recipe called `name` (of `nbytes`), or NULL where there is none. */
+typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
+
+/* Parse `text` and check it: names, argument counts, ranks (a reduction needs a series, the result
+ * must depend on bold), masks (no arithmetic between two masks), depth (at most 64) and size (at
+ * most 4096 nodes, recipes put in included), recipes that lead back to themselves. An error inside
+ * a recipe that was put in is reported at its name. `lookup` may be NULL. */
+int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
+               struct expr_error *err) NODISCARD;
+void expr_free(struct expr *e); /* NULL is allowed */
+
+/* One canonical text for equal trees: fully parenthesised, numbers in shortest round-trip form,
+ * ddof written where it is not 0. Parses back to an equal tree. malloced; NULL: out of memory. */
+char *expr_print(const struct expr *e) NODISCARD;
+
+bool expr_equal(const struct expr *a, const struct expr *b);
+
+bool expr_is_reduction(enum expr_op op); /* EXPR_MEAN .. EXPR_INDEX */
+
+#endif

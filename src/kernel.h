@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Kernels: statistics over time of a stream of samples, voxel by voxel.
+ *
+ * A run's moments are n, mean, M2 (sum of squared deviations from the mean), min and max for each
+ * voxel, all float64. Stored integers of 16 bits and less are summed exactly (64-bit sum and sum of
+ * squares, turned into mean and M2 with 128-bit arithmetic), so that the order of addition cannot
+ * matter; everything else goes by Welford's update (Welford 1962), whose order is the order of the
+ * volumes. Moments of runs merge by the formula of Chan, Golub and LeVeque (1979). NaN and inf come
+ * out as numpy's mean, std, min and max over float64 have them.
+ * Thread rule: no shared state; a struct moments belongs to one thread at a time. No I/O, no locks.
+ */
+#ifndef DERIVFS_KERNEL_H
+#define DERIVFS_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+#include "nifti.h"
+
+/* The planes of finished moments, in the order in which they are stored. */
+enum moments_plane { MOMENTS_MEAN, MOMENTS_M2, MOMENTS_MIN, MOMENTS_MAX, MOMENTS_NPLANES };
+
+struct moments;
+
+/* Bytes that moments_new() will allocate: for the memory budget. */
+size_t moments_nbytes(enum sample_type type, size_t nvox);
+
+/* For samples of `type`, of `nvox` voxels a volume; `swap`: samples come in the other byte order.
+ * NULL: out of memory. */
+struct moments *moments_new(enum sample_type type, bool swap, size_t nvox) NODISCARD;
+void moments_free(struct moments *m); /* NULL is allowed */
+
+/* The next `nsamples` of the run in file order [nvol][nz][ny][nx], x fastest; calls continue where
+ * the one before ended, at any sample. `samples` is aligned to 64 bytes and may be overwritten
+ * (byte order is put right in place). */
+void moments_add(struct moments *m, void *samples, size_t nsamples);
+
+/* Volumes completely added. */
+int64_t moments_nvol(const struct moments *m);
+
+/* One plane of voxels [vox0, vox0 + nvox), in intensity = slope * stored + inter. After the last
+ * volume; may be called again. `out` is [nvox]. */
+void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
+                   size_t vox0, size_t nvox, double *out);
+
+/* Moments of `nvox` voxels, plane by plane; each pointer is [nvox]. */
+struct moments_view {
+    double n; /* volumes */
+    double *plane[MOMENTS_NPLANES];
+};
+
+/* into = into joined in time with `from`. into->n may be 0: then it becomes a copy. */
+void moments_merge(struct moments_view *into, const struct moments_view *from, size_t nvox);
+
+#endif

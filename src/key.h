@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Keys: what names a task and its cache entry.
+ *
+ * A key is the hash (BLAKE2b, 160 bits, as 40 hex digits) of a text that says all the result
+ * depends on: operation, operation version, parameters, and the keys of the inputs. Two tasks with
+ * one key are the same task; no stale result can have the right key.
+ * Thread rule: a key_builder belongs to one thread; struct key is plain memory.
+ */
+#ifndef DERIVFS_KEY_H
+#define DERIVFS_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "error.h"
+
+enum { KEY_HEX = 40 };
+
+struct key {
+    char hex[KEY_HEX + 1]; /* lower case, NUL-terminated */
+};
+
+struct key_builder; /* hides the hash state */
+
+/* NULL only when memory is out. */
+struct key_builder *key_begin(const char *operation, int version) NODISCARD;
+/* Add one field. Fields are length-prefixed, so that no two lists of fields hash alike. */
+void key_add(struct key_builder *b, const char *name, const void *bytes, size_t nbytes);
+void key_add_text(struct key_builder *b, const char *name, const char *text);
+void key_add_key(struct key_builder *b, const char *name, const struct key *key);
+/* Write the key and free the builder. */
+void key_end(struct key_builder *b, struct key *out);
+
+bool key_equal(const struct key *a, const struct key *b);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * NIfTI-1 and NIfTI-2 headers: bytes to struct and back (nifti2_io does the field work).
+ *
+ * Knows dims, datatypes, scaling and affine as the NIfTI standard defines them. Reads no file and
+ * touches no voxel. Thread rule: all functions are reentrant.
+ */
+#ifndef DERIVFS_NIFTI_H
+#define DERIVFS_NIFTI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+enum {
+    NIFTI_HEADER_NBYTES = 540, /* what nifti_parse() needs at the most (NIfTI-2) */
+    NIFTI_DERIVED_MAX = 544,   /* a written header with its four extension bytes, at the most */
+};
+
+/* The voxel datatypes that derivfs computes with: every real one of the standard. */
+enum sample_type {
+    SAMPLE_UINT8,
+    SAMPLE_INT8,
+    SAMPLE_UINT16,
+    SAMPLE_INT16,
+    SAMPLE_UINT32,
+    SAMPLE_INT32,
+    SAMPLE_UINT64,
+    SAMPLE_INT64,
+    SAMPLE_FLOAT32,
+    SAMPLE_FLOAT64,
+};
+
+struct nifti {
+    int version;             /* 1 or 2 */
+    bool swapped;            /* the file's byte order is not this machine's */
+    bool real;               /* datatype is one of enum sample_type (not complex, RGB, float128) */
+    enum sample_type sample; /* valid where real */
+    size_t sample_nbytes;    /* bytes per voxel of any known datatype */
+    int64_t dim[3];          /* nx, ny, nz in voxels, x fastest; each at least 1 */
+    int64_t nvol;            /* volumes; 1 for a 3-D image */
+    bool series;             /* 4-D in time: more than one volume and no other dimension above 1
+                                (5-D with a singleton is a series unless its intent is a vector) */
+    uint64_t vox_offset;     /* bytes from the start of the (inflated) file to the first voxel */
+    double slope, inter;     /* intensity = slope * stored + inter; 1 and 0 where scl_slope is 0 or
+                                not finite, as the standard has it */
+    double affine[3][4];     /* voxel index to mm: sform, else qform, else pixdim */
+    double tr;               /* pixdim[4] in seconds (units applied), 0 where unknown */
+    unsigned char raw[NIFTI_HEADER_NBYTES]; /* the header itself in this machine's byte order;
+                                               348 bytes for version 1, 540 for version 2 */
+};
+
+/* Understand a header. `bytes` are the first bytes of the (inflated) file; `nbytes` may be less
+ * than NIFTI_HEADER_NBYTES where the file is shorter. Single files (magic n+1, n+2) only. Fails
+ * with EIO and a sentence (without the file's name) for: too short, no magic, negative, zero or
+ * overflowing dims, unknown datatype, bitpix that contradicts the datatype, vox_offset inside the
+ * header or not finite. A vox_offset of 0 means right behind the header, as readers take it. */
+int nifti_parse(const unsigned char *bytes, size_t nbytes, struct nifti *out,
+                struct error *err) NODISCARD;
+
+/* Voxels of one volume, and bytes of all voxels of the file (stored samples). Cannot overflow:
+ * nifti_parse() has refused what would. */
+int64_t nifti_nvox(const struct nifti *h);
+uint64_t nifti_data_nbytes(const struct nifti *h);
+
+/* Same grid: equal dim[3] and affines that differ by less than 1e-3 mm in every element. */
+bool nifti_same_shape(const struct nifti *a, const struct nifti *b);
+bool nifti_same_grid(const struct nifti *a, const struct nifti *b);
+
+/* The header of a float32 image of `nvol` volumes on the grid of `like`: qform, sform, pixdim and
+ * units are kept; datatype, dims, scaling, cal, intent and vox_offset are set; extensions are left
+ * out; `descrip` goes into its field, cut to 79 characters. Little endian or big as this machine.
+ * NIfTI-1, or NIfTI-2 where a dimension is over 32767. `out` is [NIFTI_DERIVED_MAX] bytes.
+ * Returns the bytes written: 352 or 544, which is also the image's vox_offset. */
+size_t nifti_derive(const struct nifti *like, int64_t nvol, const char *descrip,
+                    unsigned char *out);
+/* What nifti_derive() would return. */
+size_t nifti_derived_nbytes(const struct nifti *like, int64_t nvol);
+
+#endif

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The scheduler: runs the tasks of graphs on worker threads.
+ *
+ * Readiness by counter: a finished task decrements its dependants, at zero they are ready; ready
+ * tasks start in the order of their submission, larger work first. Single flight: a task whose key
+ * is already queued or running is joined, not run again. A task that nobody waits for any more is
+ * taken from the queue or told to stop. A task starts only when its memory fits the budget (a lone
+ * task starts in any case, unless it alone is over the limit: ENOMEM). A failure travels to every
+ * waiting job with its sentence and is forgotten afterwards.
+ * Thread rule: all functions from any thread; none waits for a task but sched_free().
+ */
+#ifndef DERIVFS_SCHED_H
+#define DERIVFS_SCHED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "blob.h"
+#include "budget.h"
+#include "error.h"
+#include "graph.h"
+
+/* A running task's line to the scheduler. */
+struct task_control;
+bool task_cancelled(const struct task_control *ctl);                      /* ask often: stop soon */
+void task_progress(const struct task_control *ctl, uint64_t done_nbytes); /* of work_nbytes */
+
+/* Run one task: inputs[i] is the result of deps[i]. Called on a worker thread without locks. On
+ * success *out is the result (a reference for the scheduler); ECANCELED when it was told to stop.
+ */
+typedef int task_run_fn(void *ctx, const struct graph *g, const struct task *t,
+                        struct blob *const *inputs, const struct task_control *ctl,
+                        struct blob **out, struct error *err);
+
+struct sched_config {
+    unsigned nthreads;     /* at least 1 */
+    struct budget *budget; /* outlives the scheduler */
+    task_run_fn *run;
+    void *ctx;
+};
+
+struct sched;
+
+int sched_new(const struct sched_config *config, struct sched **out, struct error *err) NODISCARD;
+/* Cancels what is left (jobs get ECANCELED), joins the threads. */
+void sched_free(struct sched *s);
+
+/* Called once per job, on a worker thread (or on the thread that cancels) without locks: the root's
+ * result (the callee takes a reference if it keeps it) or NULL and the reason. It may submit and
+ * cancel other jobs. The job is gone when it returns. */
+typedef void sched_done_fn(void *arg, struct blob *result, const struct error *err);
+
+/* Start computing the root of `g` (the job takes a reference to the graph). *job_id (never 0, never
+ * used again) is set before `done` can be called. */
+int sched_submit(struct sched *s, struct graph *g, sched_done_fn *done, void *arg, uint64_t *job_id,
+                 struct error *err) NODISCARD;
+
+/* Lose interest: `done` is called with ECANCELED before this returns. Where `done` has been or is
+ * being called already, nothing happens. */
+void sched_cancel(struct sched *s, uint64_t job_id);
+
+/* One line of sched_snapshot(): a task that is queued or running. */
+struct sched_task_info {
+    struct key key;
+    char label[256];
+    bool running;
+    unsigned thread; /* worker index where running */
+    uint64_t done_nbytes, work_nbytes;
+    unsigned waiters; /* jobs that need it */
+};
+
+struct sched_stats {
+    unsigned nthreads, running, queued, jobs;
+    uint64_t tasks_done, tasks_failed, tasks_cancelled, tasks_joined; /* since the start */
+};
+
+void sched_stats(struct sched *s, struct sched_stats *out);
+/* What is queued and running now; *out is malloced, NULL for none. Returns the number. */
+size_t sched_snapshot(struct sched *s, struct sched_task_info **out);
+
+/* Work done so far on the way to the task of `key` (its unfinished dependencies included): false
+ * where it is neither queued nor running. Both in bytes. */
+bool sched_progress(struct sched *s, const struct key *key, uint64_t *done_nbytes,
+                    uint64_t *work_nbytes);
+
+#endif

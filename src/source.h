@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sources: the bytes of a file of the dataset, plain or gzip, read from front to back.
+ *
+ * Hides the codec: gzip is inflated by ISA-L straight into the caller's buffer; several members,
+ * trailing zero bytes, length and CRC-32 are handled here. Every path is relative to an open
+ * directory and resolved beneath it (openat2 RESOLVE_BENEATH, NO_MAGICLINKS), so that no link leads
+ * out of the dataset; only regular files are opened; pread, never mmap.
+ * Also knows git-annex: a link into .git/annex/objects or an unlocked pointer file whose content is
+ * absent is ENODATA, "not here".
+ * Thread rule: a struct source belongs to one thread at a time; source_consumed() may be called
+ * from any.
+ */
+#ifndef DERIVFS_SOURCE_H
+#define DERIVFS_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+enum { SOURCE_ID_TEXT_MAX = 512 };
+
+/* What tells that a source is unchanged. */
+struct source_id {
+    uint64_t dev, ino;
+    uint64_t size;              /* bytes of the file as stored (compressed) */
+    int64_t mtime_ns, ctime_ns; /* nanoseconds since the epoch */
+    uint32_t mode;              /* st_mode of the content */
+    char annex_key[256];        /* git-annex key where the path is a link into .git/annex/objects
+                                   and the key's backend is a hash of the content; else "" */
+};
+
+/* Identify the file at `path` beneath `rootfd`. ENODATA: a git-annex link or pointer whose content
+ * is absent. ENOENT, EACCES, ELOOP, EXDEV (link leads out), EISDIR, EINVAL (not a regular file). */
+int source_identify(int rootfd, const char *path, struct source_id *out,
+                    struct error *err) NODISCARD;
+
+bool source_id_equal(const struct source_id *a, const struct source_id *b);
+
+/* The text that goes into a key: the annex key where there is one, else device, inode, size, mtime
+ * and ctime. NUL-terminated, at most SOURCE_ID_TEXT_MAX bytes. */
+void source_id_text(const struct source_id *id, char *out);
+
+struct source;
+
+/* Open for reading from the first (inflated) byte. gzip is told by its magic bytes, not by the
+ * name. With `expect`, ESTALE when the opened file is not that one. The source must be closed. */
+int source_open(int rootfd, const char *path, const struct source_id *expect, struct source **out,
+                struct error *err) NODISCARD;
+
+/* Read exactly `nbytes` inflated bytes. EIO with a sentence where the data ends early, the gzip
+ * stream is corrupt or a CRC-32 is wrong; the buffer's content is undefined then. Sentences name
+ * `path`. */
+int source_read(struct source *s, void *buf, size_t nbytes, struct error *err) NODISCARD;
+
+/* Like source_read() but at most `nbytes`, fewer at the end of data; *got tells how many. */
+int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got,
+                     struct error *err) NODISCARD;
+
+/* Pass over `nbytes` inflated bytes. */
+int source_skip(struct source *s, uint64_t nbytes, struct error *err) NODISCARD;
+
+/* Read what is left (a gzip member's CRC covers it), check it, and check that the file has not
+ * changed since it was opened: ESTALE if it has. */
+int source_finish(struct source *s, struct error *err) NODISCARD;
+
+/* Bytes of the stored file read so far, for progress. */
+uint64_t source_consumed(const struct source *s);
+
+/* NULL is allowed. */
+void source_close(struct source *s);
+
+#endif
