@@ -23,7 +23,7 @@ struct bids_name {
     char text[BIDS_NAME_MAX]; /* private: the name cut up */
     size_t nentities;
     struct bids_entity entity[BIDS_ENTITIES_MAX]; /* in the order of the name */
-    const char *suffix;                           /* "bold" */
+    const char *suffix;                           /* "bold"; "" without BIDS names */
     char stem[BIDS_NAME_MAX];                     /* the name without .nii or .nii.gz */
     char entities[BIDS_NAME_MAX]; /* the entities as written: sub-01_task-rest; without BIDS
                                      names the stem */
@@ -34,10 +34,10 @@ struct bids_name {
 bool bids_is_nifti_name(const char *name);
 
 /* Cut up a NIfTI file name. Returns whether it is a BIDS name: starts with sub-LABEL, every other
- * part but the last is key-value (alphanumeric, not empty), keys are not repeated, the last part is
- * an alphanumeric suffix. `out` is filled with stem, entities (= stem) and gz in either case as
- * long as bids_is_nifti_name(). Because of internal pointers a struct bids_name must not be copied
- * by assignment. */
+ * part but the last is key-value (alphanumeric, not empty; a value may contain "+"), keys are not
+ * repeated, the last part is an alphanumeric suffix. Otherwise `out` still has stem, entities
+ * (= stem) and gz as long as bids_is_nifti_name(), with no entity and an empty suffix. Because of
+ * internal pointers a struct bids_name must not be copied by assignment. */
 bool bids_parse(const char *name, struct bids_name *out);
 
 /* NULL where the name has no such entity. */
@@ -46,7 +46,11 @@ const char *bids_value(const struct bids_name *name, const char *key);
 /* Is this BIDS name one of a run: suffix bold or cbv, not part-phase. */
 bool bids_names_run(const struct bids_name *name);
 
-/* Do two names agree in suffix and in every entity but task and run (order does not matter)? */
+/* Is this an entity over which runs are joined: task or run. */
+bool bids_joins_over(const char *key);
+
+/* Do two names agree in suffix and in every entity but task and run (order does not matter)? Names
+ * that are not BIDS names have neither and so agree with each other. */
 bool bids_same_group(const struct bids_name *a, const struct bids_name *b);
 
 #endif

@@ -6,8 +6,11 @@
  * start finds complete entries or none. Advisory locks only keep two collectors from working at
  * once; correctness comes from link(2) of a complete file. An entry whose length or checksum is
  * wrong is removed and reported as absent. Where the disk cannot take an entry (full, read-only,
- * cache_size 0) the result lives in memory for as long as somebody holds it, under the budget,
- * and the warning callback is told once per reason.
+ * larger than the cache may be) the result lives only as long as somebody holds it, in memory under
+ * the budget (or in a nameless file, if only naming it failed), and the warning callback is told
+ * once per errno until the next entry is published. With cache_size 0 that is what was asked for:
+ * no warning, and the directory is neither made nor looked into but by those who look after it
+ * (stats, prune, clear, verify).
  * Thread rule: all functions may be called from any thread; a cache_writer belongs to one.
  */
 #ifndef DERIVFS_CACHE_H

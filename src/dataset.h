@@ -14,6 +14,7 @@
  * read belongs to every group with its entities (or makes one of its own), so that a result never
  * silently leaves a run out: reading such a group tells why. In a directory without BIDS names only
  * readable 4-D files count and the others are left out (their sentence is kept in `rejected`).
+ * Hidden names and directories are never runs; links may be.
  * Thread rule: all functions may be called from any thread.
  */
 #ifndef DERIVFS_DATASET_H
@@ -36,25 +37,29 @@ struct group {
 
 /* A run as a member of a directory: what its own derived files are named after. */
 struct dir_run {
-    struct run *run;  /* reference owned by the scan; RUN_OK, RUN_ABSENT or RUN_BROKEN */
-    char *entities;   /* "sub-01_task-rest"; unique in the directory; without BIDS the stem */
-    char *map_suffix; /* "boldmap"; "cbvmap" for a cbv run whose entities a bold run has too */
+    struct run *run;        /* reference owned by the scan; RUN_OK, RUN_ABSENT or RUN_BROKEN */
+    char *entities;         /* "sub-01_task-rest"; without BIDS names the stem */
+    const char *map_suffix; /* "boldmap"; "cbvmap" for a cbv run whose entities a bold run has too:
+                               unique in the directory together with `entities` */
 };
 
 struct dir_scan {
+    atomic_int refs;
     char *dir;            /* relative to the dataset's root, "" for the root itself */
     struct dir_run *runs; /* [nruns] in the order of their names */
     size_t nruns;
     struct group *groups; /* [ngroups] in the order of their first runs */
     size_t ngroups;
-    struct run **rejected; /* [nrejected] RUN_BROKEN files that count as no run */
+    struct run **rejected; /* [nrejected] RUN_BROKEN and RUN_ABSENT files that count as no run */
     size_t nrejected;
+    struct run **files; /* [nfiles] every candidate file, RUN_NOT too; what the next check needs */
+    size_t nfiles;
 };
 
 struct dataset;
 
 /* `path` is opened and held, so that the dataset stays reachable when something is mounted over
- * it. `clock_ns` is CLOCK_MONOTONIC or a test's own clock. */
+ * it. `clock_ns` is CLOCK_MONOTONIC or a test's own clock, and may be called from any thread. */
 int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **out,
                  struct error *err) NODISCARD;
 void dataset_close(struct dataset *ds);
@@ -68,10 +73,11 @@ enum scan_freshness {
 };
 
 /* The snapshot of `dir`. Fails (ENOENT, ENOTDIR, EACCES, ENOMEM, EXDEV) only if the directory
- * itself cannot be read. Headers of unchanged files are not read again. */
+ * itself cannot be read. Headers of unchanged files are not read again; where nothing has changed
+ * since the kept snapshot, that one is returned. The caller puts it. */
 int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshness,
                  struct dir_scan **out, struct error *err) NODISCARD;
 struct dir_scan *dir_scan_get(struct dir_scan *scan);
-void dir_scan_put(struct dir_scan *scan);
+void dir_scan_put(struct dir_scan *scan); /* NULL is allowed */
 
 #endif

@@ -11,6 +11,12 @@
  *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
  *   NAME                          another recipe, put in at this place
  *
+ * A number goes with anything; an image (rank 3) with a series (rank 4) means the image at each
+ * volume, on purpose: numpy alone would not broadcast (x, y, z) with (x, y, z, t), and zscore needs
+ * it. A mask counts as 1 and 0 where a number is wanted; arithmetic on masks alone is refused.
+ * A name is looked up as a recipe before it is taken for a function, so a recipe may be called like
+ * one: mean(x) is the function, mean alone the recipe.
+ *
  * An expression is an immutable tree; its rank and type follow from the tree alone.
  * Thread rule: expr_parse is reentrant; a finished tree may be read from any thread.
  */
@@ -91,13 +97,17 @@ typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
 /* Parse `text` and check it: names, argument counts, ranks (a reduction needs a series, the result
  * must depend on bold), masks (no arithmetic between two masks), depth (at most 64) and size (at
  * most 4096 nodes, recipes put in included), recipes that lead back to themselves. An error inside
- * a recipe that was put in is reported at its name. `lookup` may be NULL. */
+ * a recipe that was put in is reported at its name. `lookup` may be NULL; what it gives must last
+ * until the call returns. After a lookup that a name in the text failed, `lookup` is asked for
+ * similar names only, to suggest one. -ENOENT: unknown name, -ELOOP: a cycle, -ENOMEM, -EINVAL: all
+ * else. `err` may be NULL. */
 int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
                struct expr_error *err) NODISCARD;
 void expr_free(struct expr *e); /* NULL is allowed */
 
-/* One canonical text for equal trees: fully parenthesised, numbers in shortest round-trip form,
- * ddof written where it is not 0. Parses back to an equal tree. malloced; NULL: out of memory. */
+/* One canonical text for equal trees: parentheses round every operator inside another, numbers in
+ * shortest round-trip form, ddof written where it is not 0. Parses back to an equal tree. malloced;
+ * NULL: out of memory. */
 char *expr_print(const struct expr *e) NODISCARD;
 
 bool expr_equal(const struct expr *a, const struct expr *b);

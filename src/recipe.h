@@ -19,9 +19,10 @@
 #include "expr.h"
 
 struct recipe {
-    char *name; /* letters, digits, "_" and "-"; starts with a letter */
-    char *text; /* the expression as written */
-    char *description;
+    char *name; /* letters, digits, "_" and "-" (with a "-", no expression can name it); starts with
+                 * a letter; at most 64 bytes */
+    char *text; /* the expression as written; lines joined with a space */
+    char *description; /* "" where there is none */
     struct expr *expr;
     bool list;        /* shown in listings (for groups) */
     int64_t mtime_ns; /* of the recipes file; 0 for built-in recipes */
@@ -37,7 +38,8 @@ struct recipe_table {
 
 /* The built-in recipes and those of `path` (NULL: none). Fails (ENOENT, EACCES, ..., ENOMEM) only
  * where the file cannot be read at all. A file that another user than this process's or root owns,
- * or that others may write, is refused with EPERM. */
+ * or that everybody may write, is refused with EPERM; EISDIR, EINVAL: not a regular text file;
+ * EFBIG: over 256 KiB. */
 int recipe_table_load(const char *path, struct recipe_table **out, struct error *err) NODISCARD;
 struct recipe_table *recipe_table_get(struct recipe_table *t);
 void recipe_table_put(struct recipe_table *t); /* NULL is allowed */

@@ -27,7 +27,7 @@ struct source_id {
     uint64_t dev, ino;
     uint64_t size;              /* bytes of the file as stored (compressed) */
     int64_t mtime_ns, ctime_ns; /* nanoseconds since the epoch */
-    uint32_t mode;              /* st_mode of the content */
+    uint32_t mode, uid, gid;    /* of the content, as stat(2) has them */
     char annex_key[256];        /* git-annex key where the path is a link into .git/annex/objects
                                    and the key's backend is a hash of the content; else "" */
 };
@@ -46,13 +46,17 @@ void source_id_text(const struct source_id *id, char *out);
 struct source;
 
 /* Open for reading from the first (inflated) byte. gzip is told by its magic bytes, not by the
- * name. With `expect`, ESTALE when the opened file is not that one. The source must be closed. */
+ * name. With `expect`, ESTALE when the opened file is not that one. `rootfd` must stay open for as
+ * long as the source. The source must be closed. */
 int source_open(int rootfd, const char *path, const struct source_id *expect, struct source **out,
                 struct error *err) NODISCARD;
 
+/* Is it gzip; if not, inflated bytes are the stored ones. */
+bool source_is_gzip(const struct source *s);
+
 /* Read exactly `nbytes` inflated bytes. EIO with a sentence where the data ends early, the gzip
- * stream is corrupt or a CRC-32 is wrong; the buffer's content is undefined then. Sentences name
- * `path`. */
+ * stream is corrupt or a CRC-32 is wrong, but ESTALE where the file has changed since it was opened
+ * (which explains it); the buffer's content is undefined then. Sentences name `path`. */
 int source_read(struct source *s, void *buf, size_t nbytes, struct error *err) NODISCARD;
 
 /* Like source_read() but at most `nbytes`, fewer at the end of data; *got tells how many. */

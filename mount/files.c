@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A list of open files under one lock, so that a daemon that ends can close them all.
+ */
+#include "files.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <utlist.h>
+
+struct files {
+    pthread_mutex_t lock;
+    struct file *open;        /* guarded by lock */
+    void (*quiet)(void *arg); /* guarded by lock: NULL unless draining */
+    void *quiet_arg;
+};
+
+struct files *files_new(void)
+{
+    struct files *t = calloc(1, sizeof *t);
+
+    if (t)
+        pthread_mutex_init(&t->lock, NULL);
+    return t;
+}
+
+static void file_free(struct file *f)
+{
+    for (size_t i = 0; i < f->nlisted; i++)
+        free(f->listed[i].name);
+    free(f->listed);
+    free(f->text);
+    reader_close(f->reader);
+    if (f->fd >= 0)
+        close(f->fd);
+    free(f);
+}
+
+struct file *files_open(struct files *t, enum file_kind kind)
+{
+    struct file *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->kind = kind;
+    f->fd = -1;
+    pthread_mutex_lock(&t->lock);
+    DL_APPEND(t->open, f);
+    pthread_mutex_unlock(&t->lock);
+    return f;
+}
+
+/* Take the callback if it is due. Under lock; the caller calls it without. */
+static void (*take_quiet(struct files *t))(void *)
+{
+    void (*quiet)(void *arg) = t->open ? NULL : t->quiet;
+
+    if (quiet)
+        t->quiet = NULL;
+    return quiet;
+}
+
+void files_close(struct files *t, struct file *f)
+{
+    void (*quiet)(void *arg);
+
+    pthread_mutex_lock(&t->lock);
+    DL_DELETE(t->open, f);
+    quiet = take_quiet(t);
+    pthread_mutex_unlock(&t->lock);
+    file_free(f);
+    if (quiet)
+        quiet(t->quiet_arg);
+}
+
+void files_close_all(struct files *t)
+{
+    struct file *f;
+
+    pthread_mutex_lock(&t->lock);
+    while ((f = t->open)) {
+        DL_DELETE(t->open, f);
+        file_free(f);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void files_free(struct files *t)
+{
+    if (!t)
+        return;
+    files_close_all(t);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+void files_drain(struct files *t, void (*quiet)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&t->lock);
+    t->quiet = quiet;
+    t->quiet_arg = arg;
+    quiet = take_quiet(t);
+    pthread_mutex_unlock(&t->lock);
+    if (quiet)
+        quiet(arg);
+}
+
+int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type)
+{
+    struct file *f = ctx;
+    struct listed *l;
+
+    if (f->nlisted == f->listed_room) {
+        size_t room = f->listed_room ? 2 * f->listed_room : 64;
+        struct listed *grown = realloc(f->listed, room * sizeof *grown);
+
+        if (!grown)
+            return -ENOMEM;
+        f->listed = grown;
+        f->listed_room = room;
+    }
+    l = &f->listed[f->nlisted];
+    *l = (struct listed){strdup(name), ino, type};
+    if (!l->name)
+        return -ENOMEM;
+    f->nlisted++;
+    return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Open files and directories of the mount: what a fuse_file_info.fh stands for.
+ * Thread rule: any thread.
+ */
+#ifndef DERIVFS_FILES_H
+#define DERIVFS_FILES_H
+
+#include <stdint.h>
+
+#include "engine.h"
+
+enum file_kind { FILE_SOURCE, FILE_DERIVED, FILE_TEXT, FILE_LISTING };
+
+/* One name of a directory as it was when opened. */
+struct listed {
+    char *name;
+    uint64_t ino;
+    unsigned char type; /* d_type */
+};
+
+struct file {
+    enum file_kind kind;
+    int fd;                /* FILE_SOURCE */
+    struct reader *reader; /* FILE_DERIVED */
+    char *text;            /* FILE_TEXT */
+    struct listed *listed; /* FILE_LISTING: [nlisted] */
+    size_t nlisted, listed_room;
+    struct file *prev, *next; /* in struct files */
+};
+
+struct files;
+
+struct files *files_new(void) NODISCARD; /* NULL: out of memory */
+void files_free(struct files *t);        /* NULL is allowed; closes what is open */
+
+struct file *files_open(struct files *t, enum file_kind kind) NODISCARD; /* NULL: out of memory */
+void files_close(struct files *t, struct file *f);
+void files_close_all(struct files *t);
+
+/* From now on, call `quiet` once when nothing is open any more; at once if nothing is. */
+void files_drain(struct files *t, void (*quiet)(void *arg), void *arg);
+
+/* An engine_list_fn: add a name to the listing `ctx` (a struct file). */
+int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type);
+
+#endif

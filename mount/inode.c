@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A hash table of (parent, name), by uthash; a node's address is its id.
+ */
+#include "inode.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uthash.h>
+#include <utlist.h>
+
+#include "derived.h"
+
+struct node {
+    struct node *parent;           /* NULL for the root */
+    struct node_identity identity; /* immutable */
+    struct derived *derived;       /* immutable */
+    uint64_t refs;                 /* guarded by inodes.lock: kernel references and children */
+    bool entered;                  /* guarded by inodes.lock: is in the table */
+    bool bytes_known;              /* guarded by inodes.lock, like the next three */
+    int64_t mtime_ns, ctime_ns;
+    off_t size;
+    UT_hash_handle hh;
+    struct node *prev, *next; /* guarded by inodes.lock: in inodes.all */
+    size_t key_nbytes;
+    unsigned char key[]; /* the parent's address, then the name with its NUL */
+};
+
+struct inodes {
+    pthread_mutex_t lock;
+    struct node *table; /* guarded by lock: nodes by name */
+    struct node *all;   /* guarded by lock: also those whose name another has taken */
+    struct node *root;
+};
+
+static struct node *node_new(struct node *parent, const char *name,
+                             const struct node_identity *identity, struct derived *derived)
+{
+    size_t key_nbytes = sizeof parent + strlen(name) + 1;
+    struct node *n = calloc(1, sizeof *n + key_nbytes);
+
+    if (!n)
+        return NULL;
+    n->parent = parent;
+    n->identity = *identity;
+    n->derived = derived;
+    n->refs = 1;
+    n->key_nbytes = key_nbytes;
+    memcpy(n->key, &parent, sizeof parent);
+    memcpy(n->key + sizeof parent, name, strlen(name) + 1);
+    return n;
+}
+
+struct inodes *inodes_new(void)
+{
+    struct node_identity root = {.kind = NODE_SOURCE};
+    struct inodes *t = calloc(1, sizeof *t);
+
+    if (!t)
+        return NULL;
+    t->root = node_new(NULL, "", &root, NULL);
+    if (!t->root) {
+        free(t);
+        return NULL;
+    }
+    pthread_mutex_init(&t->lock, NULL);
+    return t;
+}
+
+static void node_free(struct node *n)
+{
+    derived_put(n->derived);
+    free(n);
+}
+
+void inodes_free(struct inodes *t)
+{
+    struct node *n, *next;
+
+    if (!t)
+        return;
+    HASH_ITER(hh, t->table, n, next)
+    {
+        HASH_DEL(t->table, n);
+        node_free(n);
+    }
+    node_free(t->root);
+    pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+struct node *inodes_find(struct inodes *t, uint64_t nodeid)
+{
+    return nodeid == 1 ? t->root : (struct node *)(uintptr_t)nodeid; /* NOLINT */
+}
+
+uint64_t node_id(const struct inodes *t, const struct node *node)
+{
+    return node == t->root ? 1 : (uint64_t)(uintptr_t)node;
+}
+
+/* Another node may take the name from now on. Under lock. */
+static void leave(struct inodes *t, struct node *n)
+{
+    if (n->entered)
+        HASH_DEL(t->table, n);
+    n->entered = false;
+}
+
+struct node *inodes_enter(struct inodes *t, struct node *parent, const char *name,
+                          const struct node_identity *identity, struct derived *derived)
+{
+    struct node *fresh = node_new(parent, name, identity, derived), *old;
+
+    if (!fresh) {
+        derived_put(derived);
+        return NULL;
+    }
+    pthread_mutex_lock(&t->lock);
+    HASH_FIND(hh, t->table, fresh->key, fresh->key_nbytes, old);
+    if (old && node_is(old, identity)) {
+        old->refs++;
+    } else {
+        if (old)
+            leave(t, old);
+        HASH_ADD_KEYPTR(hh, t->table, fresh->key, fresh->key_nbytes, fresh);
+        DL_APPEND(t->all, fresh);
+        fresh->entered = true;
+        parent->refs++;
+        old = NULL;
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (!old)
+        return fresh;
+    node_free(fresh);
+    return old;
+}
+
+void inodes_forget(struct inodes *t, struct node *node, uint64_t n)
+{
+    pthread_mutex_lock(&t->lock);
+    while (node != t->root) {
+        struct node *parent = node->parent;
+
+        node->refs -= n < node->refs ? n : node->refs;
+        if (node->refs > 0)
+            break;
+        leave(t, node);
+        DL_DELETE(t->all, node);
+        node_free(node);
+        node = parent;
+        n = 1;
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+enum node_kind node_kind(const struct node *node)
+{
+    return node->identity.kind;
+}
+
+bool node_is(const struct node *node, const struct node_identity *identity)
+{
+    return node->identity.kind == identity->kind && node->identity.a == identity->a &&
+           node->identity.b == identity->b;
+}
+
+uint64_t node_number(const struct node *node)
+{
+    return node->identity.a;
+}
+
+const char *node_name(const struct node *node)
+{
+    return (const char *)node->key + sizeof(struct node *);
+}
+
+struct derived *node_derived(const struct node *node)
+{
+    return node->derived;
+}
+
+/* Names and parents of a node never change while it lives, and it keeps its parents alive: so no
+ * lock is needed to walk up. */
+char *node_path(struct inodes *t, const struct node *node)
+{
+    size_t nbytes = 1;
+    char *path, *at;
+
+    for (const struct node *n = node; n != t->root; n = n->parent)
+        nbytes += strlen(node_name(n)) + 1;
+    path = malloc(nbytes);
+    if (!path)
+        return NULL;
+    at = path + nbytes - 1;
+    *at = '\0';
+    for (const struct node *n = node; n != t->root; n = n->parent) {
+        size_t len = strlen(node_name(n));
+
+        if (n != node)
+            *--at = '/';
+        at -= len;
+        memcpy(at, node_name(n), len);
+    }
+    memmove(path, at, strlen(at) + 1);
+    return path;
+}
+
+char *node_parent_path(struct inodes *t, const struct node *node)
+{
+    return node_path(t, node == t->root ? node : node->parent);
+}
+
+bool node_same_bytes(struct inodes *t, struct node *node, int64_t mtime_ns, int64_t ctime_ns,
+                     off_t size)
+{
+    bool same;
+
+    pthread_mutex_lock(&t->lock);
+    same = node->bytes_known && node->mtime_ns == mtime_ns && node->ctime_ns == ctime_ns &&
+           node->size == size;
+    node->bytes_known = true;
+    node->mtime_ns = mtime_ns;
+    node->ctime_ns = ctime_ns;
+    node->size = size;
+    pthread_mutex_unlock(&t->lock);
+    return same;
+}

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * derivfs, the daemon: options, mounting, the background, and an orderly end.
+ *
+ * The end: on SIGTERM, SIGINT or SIGHUP the mount is detached, so that nothing new is opened; reads
+ * that are under way finish; when the last file is closed the session ends and the exit status is
+ * 0. A second signal ends it at once.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "kernel_caps.h"
+#include "ops.h"
+#include "options.h"
+
+struct daemon {
+    struct options options;
+    struct fuse_cmdline_opts fuse;
+    struct engine *engine;
+    struct mount *mount;
+    struct fuse_session *session;
+    pthread_t main_thread, signal_thread;
+};
+
+static bool log_to_syslog; /* set once, before any thread starts */
+
+static void print_log(void *ctx, enum log_level level, const char *text)
+{
+    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    const struct options *o = ctx;
+
+    if (level > o->log_level)
+        return;
+    if (log_to_syslog)
+        syslog(priorities[level], "%s", text);
+    else
+        fprintf(stderr, "derivfs: %s: %s\n", names[level], text);
+}
+
+static int complain(const struct error *err)
+{
+    fprintf(stderr, "derivfs: %s\n", err->text);
+    return 1;
+}
+
+/* Run fusermount3, for those who may not call umount2(2). */
+static void fusermount_detach(const char *mountpoint)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execlp("fusermount3", "fusermount3", "-q", "-u", "-z", "--", mountpoint, (char *)NULL);
+        _exit(127);
+    }
+    if (pid > 0)
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+}
+
+static void detach(const char *mountpoint)
+{
+    if (umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+        fusermount_detach(mountpoint);
+}
+
+/* Is a living derivfs mounted there already? mountinfo writes blanks and backslashes in octal, so
+ * ask by what is mounted on top: its control directory. */
+static bool is_derivfs_mount(const char *mountpoint)
+{
+    char path[PATH_MAX];
+
+    if (snprintf(path, sizeof path, "%s/.derivfs/version", mountpoint) >= (int)sizeof path)
+        return false;
+    return access(path, F_OK) == 0;
+}
+
+static int check_mountpoint(const char *mountpoint, struct error *err)
+{
+    struct stat st;
+
+    if (stat(mountpoint, &st) < 0 && errno == ENOTCONN) {
+        fprintf(stderr, "derivfs: %s: detaching the mount of a daemon that died\n", mountpoint);
+        detach(mountpoint);
+    }
+    if (stat(mountpoint, &st) < 0)
+        return error_set(err, errno, "%s: cannot be mounted on: %s%s", mountpoint, strerror(errno),
+                         errno == ENOENT ? " (make the directory first)" : "");
+    if (!S_ISDIR(st.st_mode))
+        return error_set(err, ENOTDIR, "%s: cannot be mounted on: not a directory", mountpoint);
+    if (is_derivfs_mount(mountpoint))
+        return error_set(err, EBUSY, "%s: a derivfs is mounted there already (fusermount3 -u %s)",
+                         mountpoint, mountpoint);
+    return 0;
+}
+
+/* What every mount is, whatever the user says. */
+static int force_options(struct fuse_args *args, const char *dataset)
+{
+    static const char fixed[] = "-oro,nosuid,nodev,default_permissions,subtype=derivfs";
+    char *fsname = NULL, *option = NULL, *arg = NULL;
+    int ret = -1;
+
+    /* last, so that they win; a comma in the path is no end of the option */
+    if (asprintf(&fsname, "fsname=%s", dataset) >= 0 &&
+        fuse_opt_add_opt_escaped(&option, fsname) == 0 && asprintf(&arg, "-o%s", option) >= 0)
+        ret = fuse_opt_add_arg(args, arg) || fuse_opt_add_arg(args, fixed);
+    free(fsname);
+    free(option);
+    free(arg);
+    return ret;
+}
+
+static void print_help(void)
+{
+    printf("usage: derivfs [options] DATASET MOUNTPOINT\n\n"
+           "Shows the directory DATASET at MOUNTPOINT, read-only, with derived images (tsnr.nii,\n"
+           "mean.nii, std.nii and your own recipes) beside its fMRI runs. Unmount with\n"
+           "fusermount3 -u MOUNTPOINT.\n\nderivfs options:\n%s\nFUSE options:\n",
+           options_help);
+    fuse_cmdline_help();
+    fuse_lowlevel_help();
+}
+
+/* ---- the end -----------------------------------------------------------------------------------
+ */
+
+static void wake(int sig)
+{
+    (void)sig; /* only interrupts the main thread's wait */
+}
+
+static void end_session(void *arg)
+{
+    struct daemon *d = arg;
+
+    fuse_session_exit(d->session);
+    pthread_kill(d->main_thread, SIGUSR2);
+}
+
+static void ending_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+}
+
+static void *wait_for_signals(void *arg)
+{
+    struct daemon *d = arg;
+    sigset_t set;
+    int sig;
+
+    ending_signals(&set);
+    sigwait(&set, &sig);
+    detach(d->options.mountpoint);
+    mount_drain(d->mount, end_session, d);
+    sigwait(&set, &sig);
+    end_session(d);
+    return NULL;
+}
+
+/* Before any thread starts, so that all inherit the mask. */
+static void prepare_signals(void)
+{
+    struct sigaction sa = {.sa_handler = wake};
+    sigset_t set;
+
+    sigaction(SIGUSR2, &sa, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    ending_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* ---- the life ----------------------------------------------------------------------------------
+ */
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static int loop(struct daemon *d)
+{
+    struct fuse_loop_config *config;
+    int ret;
+
+    if (d->fuse.singlethread)
+        return fuse_session_loop(d->session);
+    config = fuse_loop_cfg_create();
+    if (!config)
+        return -ENOMEM;
+    fuse_loop_cfg_set_clone_fd(config, d->fuse.clone_fd);
+    fuse_loop_cfg_set_idle_threads(config, d->fuse.max_idle_threads);
+    fuse_loop_cfg_set_max_threads(config, d->fuse.max_threads);
+    ret = fuse_session_loop_mt(d->session, config);
+    fuse_loop_cfg_destroy(config);
+    return ret;
+}
+
+/* Threads start here: they would not survive the fork of fuse_daemonize(). */
+static int serve(struct daemon *d)
+{
+    struct error err;
+    int ret;
+
+    d->main_thread = pthread_self();
+    if (engine_start(d->engine, &err) < 0)
+        return complain(&err);
+    if (pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0) {
+        error_set(&err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
+        return complain(&err);
+    }
+    ret = loop(d);
+    pthread_cancel(d->signal_thread);
+    pthread_join(d->signal_thread, NULL);
+    return ret < 0 ? 1 : 0;
+}
+
+static int mount_and_serve(struct daemon *d, struct error *err)
+{
+    int ret;
+
+    if (fuse_session_mount(d->session, d->options.mountpoint) != 0)
+        return error_set(err, EIO, "%s: mounting failed", d->options.mountpoint);
+    ret = kernel_caps_install(d->session);
+    if (ret == 0 && fuse_daemonize(d->fuse.foreground) != 0)
+        ret = -errno;
+    if (ret < 0) {
+        fuse_session_unmount(d->session);
+        return error_set(err, -ret, "%s: going to the background failed", d->options.mountpoint);
+    }
+    log_to_syslog = !d->fuse.foreground;
+    ret = serve(d);
+    fuse_session_unmount(d->session);
+    return ret;
+}
+
+static int open_session(struct daemon *d, struct fuse_args *args, struct error *err)
+{
+    struct fuse_lowlevel_ops ops;
+    int ret;
+
+    if (d->fuse.debug)
+        d->options.log_level = LOG_LEVEL_DEBUG;
+    d->options.engine.log = print_log;
+    d->options.engine.log_ctx = &d->options;
+    ret = engine_open(&d->options.engine, &d->engine, err);
+    if (ret < 0)
+        return ret;
+    d->mount = mount_new(d->engine);
+    if (!d->mount || force_options(args, d->options.dataset) != 0)
+        return error_set(err, ENOMEM, "out of memory");
+    mount_ops(&ops, d->options.xattr);
+    d->session = fuse_session_new(args, &ops, sizeof ops, d->mount);
+    if (!d->session)
+        return error_set(err, EINVAL, "wrong options: see derivfs --help");
+    return 0;
+}
+
+static int run(struct daemon *d, struct fuse_args *args)
+{
+    struct error err;
+    int ret = options_resolve(&d->options, &err);
+
+    if (ret == 0)
+        ret = check_mountpoint(d->options.mountpoint, &err);
+    if (ret == 0) {
+        prepare_signals();
+        raise_file_limit();
+        ret = open_session(d, args, &err);
+    }
+    if (ret == 0)
+        ret = mount_and_serve(d, &err);
+    if (ret < 0)
+        ret = complain(&err);
+    /* the open files' readers, then the workers whose last act is to answer requests, then the
+     * session that the answers go to */
+    if (d->mount)
+        mount_close_files(d->mount);
+    engine_close(d->engine);
+    if (d->session)
+        fuse_session_destroy(d->session);
+    mount_free(d->mount);
+    return ret;
+}
+
+int main(int argc, char **argv)
+{
+    struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
+    struct daemon d = {.engine = NULL};
+    struct error err;
+    int ret = 0;
+
+    openlog("derivfs", LOG_PID, LOG_DAEMON);
+    if (options_parse(&args, &d.options, &err) < 0) {
+        ret = 2;
+    } else if (d.options.show_help) {
+        print_help();
+    } else if (d.options.show_version) {
+        printf("%s\n", DERIVFS_VERSION_TEXT);
+        fuse_lowlevel_version();
+    } else if (!d.options.mountpoint || fuse_parse_cmdline(&args, &d.fuse) != 0) {
+        fprintf(stderr, "usage: derivfs [options] DATASET MOUNTPOINT (see derivfs --help)\n");
+        ret = 2;
+    } else {
+        ret = run(&d, &args);
+    }
+    free(d.fuse.mountpoint);
+    options_free(&d.options);
+    fuse_opt_free_args(&args);
+    return ret;
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * FUSE operations on names and directories, and what they share with reading (ops_read.c).
+ *
+ * Attributes and names are believed by the kernel for a second. A name that stands for something
+ * else than before gets a new node (inode.h); an operation on the old node that finds the change
+ * answers ESTALE, upon which the kernel looks the name up again by itself.
+ */
+#include "ops_private.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+static const double TIMEOUT_S = 1.0;
+
+struct mount *mount_new(struct engine *e)
+{
+    struct mount *m = calloc(1, sizeof *m);
+
+    if (!m)
+        return NULL;
+    m->engine = e;
+    m->inodes = inodes_new();
+    m->files = files_new();
+    if (!m->inodes || !m->files) {
+        mount_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void mount_free(struct mount *m)
+{
+    if (!m)
+        return;
+    files_free(m->files);
+    inodes_free(m->inodes);
+    free(m);
+}
+
+void mount_close_files(struct mount *m)
+{
+    files_close_all(m->files);
+}
+
+void mount_drain(struct mount *m, void (*quiet)(void *arg), void *arg)
+{
+    files_drain(m->files, quiet, arg);
+}
+
+/* The only place where a reason becomes an errno for the kernel. */
+int reply_code(const struct error *err)
+{
+    switch (err->code) {
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case ENODATA:
+    case ENOMEM:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ESTALE:
+        return err->code;
+    case ECANCELED:
+        return EINTR;
+    default:
+        return EIO;
+    }
+}
+
+/* ---- attributes --------------------------------------------------------------------------------
+ */
+
+/* The control directory and its files; their size is 0 because only opening them makes the text. */
+static void stat_control(const struct mount *m, const struct node_identity *id, struct stat *st)
+{
+    bool dir = id->kind == NODE_CONTROL_DIR;
+
+    (void)m;
+    *st = (struct stat){
+        .st_ino = UINT64_C(1) << 62 | (dir ? 0 : id->a + 1),
+        .st_mode = dir ? S_IFDIR | 0555 : S_IFREG | 0444,
+        .st_nlink = 1,
+        .st_blksize = 4096,
+    };
+    clock_gettime(CLOCK_REALTIME, &st->st_mtim);
+    st->st_ctim = st->st_atim = st->st_mtim;
+}
+
+static int find_control(const char *name, struct node_identity *id)
+{
+    for (size_t i = 0; control_name(i); i++)
+        if (strcmp(control_name(i), name) == 0) {
+            *id = (struct node_identity){NODE_CONTROL, i, 0};
+            return 0;
+        }
+    return -ENOENT;
+}
+
+static struct node_identity identity_of(const struct entry *entry)
+{
+    switch (entry->kind) {
+    case ENTRY_DERIVED:
+        return (struct node_identity){NODE_DERIVED, entry->derived->version, 0};
+    case ENTRY_DIR:
+        return (struct node_identity){NODE_DIR, entry->st.st_ino, 0};
+    case ENTRY_SOURCE:
+        break;
+    }
+    return (struct node_identity){NODE_SOURCE, entry->st.st_dev, entry->st.st_ino};
+}
+
+/* Find what `name` in `parent` is; on success there is a node with one more reference. */
+static int enter(struct mount *m, struct node *parent, const char *name, struct stat *st,
+                 struct node **out, struct error *err)
+{
+    struct entry entry = {.derived = NULL};
+    struct node_identity id;
+    char *dir;
+    int ret = 0;
+
+    if (parent == inodes_find(m->inodes, FUSE_ROOT_ID) && strcmp(name, CONTROL_DIR) == 0) {
+        id = (struct node_identity){NODE_CONTROL_DIR, 0, 0};
+        stat_control(m, &id, st);
+    } else if (node_kind(parent) == NODE_CONTROL_DIR) {
+        if (find_control(name, &id) < 0)
+            return error_set(err, ENOENT, "%s: no such control file", name);
+        stat_control(m, &id, st);
+    } else {
+        dir = node_path(m->inodes, parent);
+        ret = dir ? engine_lookup(m->engine, dir, name, &entry, err)
+                  : error_set(err, ENOMEM, "%s: out of memory", name);
+        free(dir);
+        if (ret < 0)
+            return ret;
+        id = identity_of(&entry);
+        *st = entry.st;
+    }
+    *out = inodes_enter(m->inodes, parent, name, &id, entry.derived);
+    return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
+}
+
+static void fill_entry(struct mount *m, const struct node *node, const struct stat *st,
+                       struct fuse_entry_param *e)
+{
+    *e = (struct fuse_entry_param){
+        .ino = node_id(m->inodes, node),
+        .attr = *st,
+        .attr_timeout = TIMEOUT_S,
+        .entry_timeout = TIMEOUT_S,
+    };
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    struct mount *m = fuse_req_userdata(req);
+    struct fuse_entry_param e;
+    struct node *node;
+    struct stat st;
+    struct error err;
+
+    if (enter(m, inodes_find(m->inodes, parent), name, &st, &node, &err) < 0) {
+        fuse_reply_err(req, reply_code(&err));
+        return;
+    }
+    fill_entry(m, node, &st, &e);
+    if (fuse_reply_entry(req, &e) != 0)
+        inodes_forget(m->inodes, node, 1); /* the kernel never saw it */
+}
+
+static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+    struct mount *m = fuse_req_userdata(req);
+
+    inodes_forget(m->inodes, inodes_find(m->inodes, ino), nlookup);
+    fuse_reply_none(req);
+}
+
+static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    struct mount *m = fuse_req_userdata(req);
+
+    for (size_t i = 0; i < count; i++)
+        inodes_forget(m->inodes, inodes_find(m->inodes, forgets[i].ino), forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+static int stat_source(struct mount *m, const struct node *node, struct stat *st, struct error *err)
+{
+    char *path = node_path(m->inodes, node);
+    struct entry entry;
+    struct node_identity id;
+    int ret;
+
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    ret = engine_lookup_path(m->engine, path, &entry, err);
+    free(path);
+    if (ret < 0)
+        return ret;
+    id = identity_of(&entry);
+    derived_put(entry.derived);
+    *st = entry.st;
+    if (node != inodes_find(m->inodes, FUSE_ROOT_ID) && !node_is(node, &id))
+        return error_set(err, ESTALE, "%s was replaced", node_name(node));
+    return 0;
+}
+
+int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
+{
+    struct node_identity id = {node_kind(node), node_number(node), 0};
+    char *path;
+
+    switch (id.kind) {
+    case NODE_CONTROL_DIR:
+    case NODE_CONTROL:
+        stat_control(m, &id, st);
+        return 0;
+    case NODE_DERIVED:
+        path = node_path(m->inodes, node);
+        if (!path)
+            return error_set(err, ENOMEM, "out of memory");
+        engine_stat_derived(node_derived(node), path, st);
+        free(path);
+        return 0;
+    case NODE_SOURCE:
+    case NODE_DIR:
+        break;
+    }
+    return stat_source(m, node, st, err);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = fuse_req_userdata(req);
+    struct file *f = fi ? file_of(fi) : NULL;
+    struct error err;
+    struct stat st;
+
+    if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
+        fuse_reply_attr(req, &st, TIMEOUT_S); /* open files stay what they are */
+    else if (node_stat(m, inodes_find(m->inodes, ino), &st, &err) < 0)
+        fuse_reply_err(req, reply_code(&err));
+    else
+        fuse_reply_attr(req, &st, TIMEOUT_S);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    struct mount *m = fuse_req_userdata(req);
+    char *path = node_path(m->inodes, inodes_find(m->inodes, ino));
+    char target[PATH_MAX + 1];
+    struct error err = {.code = ENOMEM};
+
+    if (!path || engine_readlink(m->engine, path, target, sizeof target, &err) < 0)
+        fuse_reply_err(req, reply_code(&err));
+    else
+        fuse_reply_readlink(req, target);
+    free(path);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    struct mount *m = fuse_req_userdata(req);
+    struct statvfs st;
+
+    (void)ino;
+    if (statvfs(engine_config(m->engine)->cache_dir, &st) < 0)
+        st = (struct statvfs){.f_bsize = 4096, .f_namemax = 255};
+    st.f_bavail = st.f_bfree = st.f_favail = st.f_ffree = 0; /* nothing can be written here */
+    fuse_reply_statfs(req, &st);
+}
+
+/* ---- directories -------------------------------------------------------------------------------
+ */
+
+static int list_control(struct file *f)
+{
+    int ret = 0;
+
+    for (size_t i = 0; control_name(i) && ret == 0; i++)
+        ret = file_add_listed(f, control_name(i), UINT64_C(1) << 62 | (i + 1), DT_REG);
+    return ret;
+}
+
+static int list_node(struct mount *m, struct node *node, struct file *f, struct error *err)
+{
+    char *path;
+    int ret;
+
+    if (file_add_listed(f, ".", 0, DT_DIR) < 0 || file_add_listed(f, "..", 0, DT_DIR) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    if (node_kind(node) == NODE_CONTROL_DIR)
+        return list_control(f);
+    path = node_path(m->inodes, node);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    ret = engine_list(m->engine, path, file_add_listed, f, err);
+    free(path);
+    return ret;
+}
+
+static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = fuse_req_userdata(req);
+    struct file *f = files_open(m->files, FILE_LISTING);
+    struct error err = {.code = ENOMEM};
+
+    if (!f || list_node(m, inodes_find(m->inodes, ino), f, &err) < 0) {
+        if (f)
+            files_close(m->files, f);
+        fuse_reply_err(req, reply_code(&err));
+        return;
+    }
+    fi->fh = (uint64_t)(uintptr_t)f;
+    if (fuse_reply_open(req, fi) != 0)
+        files_close(m->files, f);
+}
+
+static bool is_dot(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Add one name with its attributes; a name that is gone meanwhile is passed over. Returns its size
+ * in the reply. */
+static size_t add_plus(fuse_req_t req, struct mount *m, struct node *dir, const struct listed *l,
+                       char *buf, size_t room, off_t next)
+{
+    struct fuse_entry_param e = {.ino = 0};
+    struct node *node = NULL;
+    struct error err;
+    struct stat st;
+    size_t n;
+
+    e.attr.st_ino = l->ino;
+    e.attr.st_mode = DTTOIF(l->type);
+    if (room < fuse_add_direntry_plus(req, NULL, 0, l->name, &e, next))
+        return room + 1;
+    if (!is_dot(l->name)) {
+        if (enter(m, dir, l->name, &st, &node, &err) < 0)
+            return 0;
+        fill_entry(m, node, &st, &e);
+    }
+    n = fuse_add_direntry_plus(req, buf, room, l->name, &e, next);
+    return n;
+}
+
+static size_t add_plain(fuse_req_t req, const struct listed *l, char *buf, size_t room, off_t next)
+{
+    struct stat st = {.st_ino = l->ino, .st_mode = DTTOIF(l->type)};
+
+    return fuse_add_direntry(req, buf, room, l->name, &st, next);
+}
+
+static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                        struct fuse_file_info *fi, bool plus)
+{
+    struct mount *m = fuse_req_userdata(req);
+    struct file *f = file_of(fi);
+    char *buf = malloc(size);
+    size_t used = 0;
+
+    if (!buf) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    for (size_t i = (size_t)off; i < f->nlisted; i++) {
+        const struct listed *l = &f->listed[i];
+        off_t next = (off_t)i + 1;
+        size_t n =
+            plus ? add_plus(req, m, inodes_find(m->inodes, ino), l, buf + used, size - used, next)
+                 : add_plain(req, l, buf + used, size - used, next);
+
+        if (n > size - used)
+            break;
+        used += n;
+    }
+    fuse_reply_buf(req, buf, used);
+    free(buf);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                       struct fuse_file_info *fi)
+{
+    reply_names(req, ino, size, off, fi, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                           struct fuse_file_info *fi)
+{
+    reply_names(req, ino, size, off, fi, true);
+}
+
+static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = fuse_req_userdata(req);
+
+    (void)ino;
+    files_close(m->files, file_of(fi));
+    fuse_reply_err(req, 0);
+}
+
+/* ---- the session -------------------------------------------------------------------------------
+ */
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    (void)userdata;
+    /* many reads may wait at once; with the default of 12 the thirteenth would hold up reads of
+     * anything else */
+    conn->max_background = 512;
+    conn->congestion_threshold = 512;
+    /* moving pages is no faster here, and could take the source's pages out of the page cache */
+    conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE);
+}
+
+void mount_ops(struct fuse_lowlevel_ops *ops, bool xattr)
+{
+    *ops = (struct fuse_lowlevel_ops){
+        .init = op_init,
+        .lookup = op_lookup,
+        .forget = op_forget,
+        .forget_multi = op_forget_multi,
+        .getattr = op_getattr,
+        .readlink = op_readlink,
+        .statfs = op_statfs,
+        .opendir = op_opendir,
+        .readdir = op_readdir,
+        .readdirplus = op_readdirplus,
+        .releasedir = op_release,
+        .open = op_open,
+        .read = op_read,
+        .release = op_release,
+    };
+    /* left unset otherwise: the kernel remembers ENOSYS and asks no more */
+    if (xattr) {
+        ops->getxattr = op_getxattr;
+        ops->listxattr = op_listxattr;
+    }
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of FUSE operations (ops.c, ops_read.c, ops_xattr.c) share.
+ */
+#ifndef DERIVFS_OPS_PRIVATE_H
+#define DERIVFS_OPS_PRIVATE_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+
+#include "control.h"
+#include "engine.h"
+#include "files.h"
+#include "inode.h"
+#include "ops.h"
+
+struct mount {
+    struct engine *engine;
+    struct inodes *inodes;
+    struct files *files;
+};
+
+/* What the kernel is told of a failure. */
+int reply_code(const struct error *err);
+
+static inline struct file *file_of(const struct fuse_file_info *fi)
+{
+    return (struct file *)(uintptr_t)fi->fh;
+}
+
+/* ESTALE: something else has the node's name now. */
+int node_stat(struct mount *m, const struct node *node, struct stat *st,
+              struct error *err) NODISCARD;
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+
+#endif

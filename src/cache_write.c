@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Writing an entry.
+ *
+ *     begin ── space set aside ── write, write, ... ── commit ── sync, publish ── blob of the file
+ *        └───────── disk refuses ─────────┴───────────────┘
+ *                         └── what is on disk is read back; on in memory ── blob in memory
+ *
+ * The reader gets his bytes either way. The checksum is computed as the bytes pass; it also proves
+ * that what was read back from a failing disk is what was written to it. A complete file that
+ * cannot get its name (the directory is read-only, say) needs no reading back: the blob holds the
+ * nameless file.
+ */
+#include "cache_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+struct cache_writer {
+    struct cache *cache;
+    struct key key;
+    struct disk_meta meta; /* nbytes and label from the start, the rest at commit */
+    uint64_t written_nbytes;
+    bool failed;           /* only cache_abort(), or a commit that fails */
+    struct disk_temp temp; /* fd -1: in memory */
+    unsigned char *memory; /* [meta.nbytes], taken from the budget; NULL: on disk */
+    XXH3_state_t *xxh3;    /* of what is written to temp */
+};
+
+static int take_memory(struct cache_writer *w, struct error *err)
+{
+    uint64_t nbytes = w->meta.nbytes;
+    struct budget *budget = w->cache->budget;
+    if (nbytes > SIZE_MAX || (budget && !budget_take(budget, (size_t)nbytes)))
+        return error_set(err, ENOMEM,
+                         "%s: its %" PRIu64 " bytes cannot be kept on disk and are over the limit "
+                         "on memory",
+                         w->meta.label, nbytes);
+    w->memory = malloc(nbytes > 0 ? (size_t)nbytes : 1);
+    if (w->memory)
+        return 0;
+    if (budget)
+        budget_give(budget, (size_t)nbytes);
+    return error_set(err, ENOMEM, "%s: no memory for %" PRIu64 " bytes", w->meta.label, nbytes);
+}
+
+static void drop_memory(struct cache_writer *w)
+{
+    if (w->memory && w->cache->budget)
+        budget_give(w->cache->budget, (size_t)w->meta.nbytes);
+    free(w->memory);
+    w->memory = NULL;
+}
+
+static bool read_back(const struct cache_writer *w)
+{
+    for (uint64_t off = 0; off < w->written_nbytes;) {
+        ssize_t n = pread(w->temp.fd, w->memory + off, w->written_nbytes - off, (off_t)off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        off += (uint64_t)n;
+    }
+    return XXH3_64bits(w->memory, w->written_nbytes) == XXH3_64bits_digest(w->xxh3);
+}
+
+static void warn_not_kept(const struct cache_writer *w, int code)
+{
+    cache_warn(w->cache, code, "cache %s: %s: %s; the result is not kept", w->cache->disk.root,
+               w->meta.label, strerror(code));
+}
+
+/* The disk refused with `code`: go on in memory with what was written so far. */
+static int go_to_memory(struct cache_writer *w, int code, struct error *err)
+{
+    warn_not_kept(w, code);
+    int ret = take_memory(w, err);
+    if (ret == 0 && !read_back(w))
+        ret = error_set(err, EIO, "%s: writing to the cache failed (%s), and so did reading back",
+                        w->meta.label, strerror(code));
+    disk_temp_discard(&w->temp);
+    return ret;
+}
+
+static int reserve(struct cache_writer *w)
+{
+    struct cache *c = w->cache;
+    int ret = disk_temp_open(&c->disk, &w->key, w->meta.nbytes, &w->temp);
+    if (ret != -ENOSPC && ret != -EDQUOT)
+        return ret;
+    cache_make_room(c, w->meta.nbytes);
+    return disk_temp_open(&c->disk, &w->key, w->meta.nbytes, &w->temp);
+}
+
+static int start(struct cache_writer *w, struct error *err)
+{
+    struct cache *c = w->cache;
+    if (c->max_nbytes == 0)
+        return take_memory(w, err);
+    if (w->meta.nbytes > c->max_nbytes) {
+        cache_warn(c, EFBIG,
+                   "cache %s: %s: %" PRIu64 " bytes are more than the cache may hold (%" PRIu64
+                   "); the result is not kept",
+                   c->disk.root, w->meta.label, w->meta.nbytes, c->max_nbytes);
+        return take_memory(w, err);
+    }
+    int ret = reserve(w);
+    if (ret == 0)
+        return 0;
+    warn_not_kept(w, -ret);
+    return take_memory(w, err);
+}
+
+int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                struct cache_writer **out, struct error *err)
+{
+    struct cache_writer *w = calloc(1, sizeof(*w));
+    if (!w)
+        return error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
+    w->cache = c;
+    w->key = *key;
+    w->meta.nbytes = nbytes;
+    snprintf(w->meta.label, sizeof(w->meta.label), "%s", label);
+    w->temp.fd = -1;
+    w->xxh3 = XXH3_createState();
+    int ret;
+    if (!w->xxh3 || XXH3_64bits_reset(w->xxh3) != XXH_OK)
+        ret = error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
+    else
+        ret = start(w, err);
+    if (ret < 0) {
+        cache_abort(w);
+        return ret;
+    }
+    *out = w;
+    return 0;
+}
+
+int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct error *err)
+{
+    int ret = 0;
+    if (w->failed)
+        return error_set(err, EIO, "%s: writing it has failed before", w->meta.label);
+    if (nbytes > w->meta.nbytes - w->written_nbytes) {
+        w->failed = true;
+        return error_set(err, EIO, "%s: more than the %" PRIu64 " bytes announced", w->meta.label,
+                         w->meta.nbytes);
+    }
+    if (!w->memory) {
+        int refused = disk_temp_write(&w->temp, bytes, nbytes);
+        if (refused < 0)
+            ret = go_to_memory(w, -refused, err);
+        else
+            XXH3_64bits_update(w->xxh3, bytes, nbytes);
+    }
+    if (ret < 0) {
+        w->failed = true;
+        return ret;
+    }
+    if (w->memory && nbytes > 0)
+        memcpy(w->memory + w->written_nbytes, bytes, nbytes);
+    w->written_nbytes += nbytes;
+    return 0;
+}
+
+/* The finished temp as a blob, whether it has got a name or not. */
+static int blob_of_file(const struct cache_writer *w, int fd, struct blob **out, struct error *err)
+{
+    *out = blob_from_fd(fd, w->meta.nbytes);
+    return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
+}
+
+/* A second descriptor of the temp that can only read. */
+static int reopen(const struct cache_writer *w)
+{
+    char proc[32];
+    snprintf(proc, sizeof(proc), "/proc/self/fd/%d", w->temp.fd);
+    return open(proc, O_RDONLY | O_CLOEXEC);
+}
+
+static int commit_file(struct cache_writer *w, struct blob **out, struct error *err)
+{
+    struct cache *c = w->cache;
+    int64_t now_ns = cache_now_ns(c);
+    w->meta.time_s = now_ns / 1000000000;
+    w->meta.xxh3 = XXH3_64bits_digest(w->xxh3);
+    disk_touch(w->temp.fd, now_ns); /* refused: it has the time of its last write */
+    int refused = disk_sync(&w->temp);
+    if (refused < 0)
+        return go_to_memory(w, -refused, err);
+    int fd = reopen(w);
+    if (fd < 0)
+        return go_to_memory(w, errno, err);
+    int theirs;
+    refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
+    if (refused < 0) {
+        warn_not_kept(w, -refused);
+        return blob_of_file(w, fd, out, err);
+    }
+    disk_temp_discard(&w->temp);
+    if (theirs >= 0) {
+        close(fd);
+        fd = theirs;
+    }
+    cache_remember(c, &w->key, fd);
+    if (theirs < 0)
+        cache_account(c, &w->key, w->meta.nbytes);
+    return blob_of_file(w, fd, out, err);
+}
+
+int cache_commit(struct cache_writer *w, struct blob **out, struct error *err)
+{
+    int ret = 0;
+    *out = NULL;
+    if (w->failed || w->written_nbytes != w->meta.nbytes)
+        ret = error_set(err, EIO, "%s: %" PRIu64 " bytes announced, %" PRIu64 " written",
+                        w->meta.label, w->meta.nbytes, w->written_nbytes);
+    else if (!w->memory)
+        ret = commit_file(w, out, err);
+    if (ret == 0 && w->memory) {
+        *out = blob_from_memory(w->memory, w->meta.nbytes, w->cache->budget);
+        w->memory = NULL;
+        if (!*out)
+            ret = error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
+    }
+    cache_abort(w);
+    return ret;
+}
+
+void cache_abort(struct cache_writer *w)
+{
+    if (!w)
+        return;
+    disk_temp_discard(&w->temp);
+    drop_memory(w);
+    XXH3_freeState(w->xxh3);
+    free(w);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Snapshots of directories and their freshness.
+ *
+ *     dataset_scan --- kept and recent? ---------------------> the kept snapshot
+ *          |                                                         ^
+ *          +-- list the names (or prove the old list right)          | nothing has changed
+ *          +-- ask of every file whether it is still the one probed -+
+ *          +-- probe the changed and new ones, share the others, group, keep
+ *
+ * Guarantee: a snapshot from SCAN_NOW holds what the directory held at some time during the call,
+ * file by file. A snapshot never changes, so nobody needs a lock to read one.
+ * Deliberate imprecision: threads that find a snapshot too old at the same time each check the
+ * directory, and the check that began last is kept. That costs a few system calls twice and spares
+ * a lock across I/O. Cost: per check one open, one fstat and one identification per candidate file;
+ * names are listed and headers read only after changes. Up to KEPT_MAX directories are kept, the
+ * least recently used one goes first.
+ */
+#include "dataset.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "group.h"
+#include "listing.h"
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+enum { KEPT_MAX = 256 };
+static const int64_t RECENT_NS = 1000000000;
+
+/* The latest snapshot of one directory. All fields are guarded by dataset.lock. */
+struct kept {
+    char *dir;
+    struct dir_scan *scan;
+    struct dir_stamp stamp; /* of the directory when its names were listed or proved right */
+    int64_t checked_ns;     /* when the check ended, by the dataset's clock */
+    uint64_t check;         /* number of the check; later checks have higher numbers */
+    uint64_t used;          /* dataset.tick of the last use */
+    UT_hash_handle hh;
+};
+
+struct dataset {
+    int rootfd;
+    char *path;
+    int64_t (*clock_ns)(void);
+    pthread_mutex_t lock;
+    struct kept *kept; /* guarded by lock: hash by dir */
+    uint64_t tick;     /* guarded by lock: counts uses, numbers checks */
+};
+
+/* One look at a directory. */
+struct check {
+    int rootfd;
+    const char *dir;
+    uint64_t number;
+    struct dir_scan *old;       /* reference; NULL where nothing was kept */
+    struct dir_stamp old_stamp; /* valid with old */
+    struct dir_stamp stamp;
+};
+
+static int out_of_memory(struct error *err, const char *dir)
+{
+    return error_set(err, ENOMEM, "%s: scan directory: out of memory", *dir ? dir : "dataset root");
+}
+
+static const char *file_name(const struct run *run)
+{
+    const char *slash = strrchr(run->path, '/');
+    return slash ? slash + 1 : run->path;
+}
+
+/* A reference to the file's run as it is now: the same object if nothing has changed. NULL: no
+ * memory. */
+static struct run *renew(int rootfd, struct run *known)
+{
+    return run_is_current(rootfd, known) ? run_get(known) : run_probe(rootfd, known->path);
+}
+
+static int renew_files(const struct check *check, struct dir_scan *scan)
+{
+    const struct dir_scan *old = check->old;
+    scan->files = calloc(old->nfiles + 1, sizeof *scan->files);
+    if (!scan->files)
+        return -ENOMEM;
+    for (; scan->nfiles < old->nfiles; scan->nfiles++) {
+        scan->files[scan->nfiles] = renew(check->rootfd, old->files[scan->nfiles]);
+        if (!scan->files[scan->nfiles])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+/* List and old files are both in the order of names, so one walk finds what is known already. */
+static int match_files(const struct check *check, const struct listing *list, struct dir_scan *scan)
+{
+    size_t nold = check->old ? check->old->nfiles : 0, o = 0;
+    scan->files = calloc(list->n + 1, sizeof *scan->files);
+    if (!scan->files)
+        return -ENOMEM;
+    for (; scan->nfiles < list->n; scan->nfiles++) {
+        const char *name = list->name[scan->nfiles];
+        while (o < nold && strcmp(file_name(check->old->files[o]), name) < 0)
+            o++;
+        struct run *run;
+        if (o < nold && strcmp(file_name(check->old->files[o]), name) == 0) {
+            run = renew(check->rootfd, check->old->files[o]);
+        } else {
+            char *path;
+            if (asprintf(&path, "%s%s%s", check->dir, *check->dir ? "/" : "", name) < 0)
+                return -ENOMEM;
+            run = run_probe(check->rootfd, path);
+            free(path);
+        }
+        if (!run)
+            return -ENOMEM;
+        scan->files[scan->nfiles] = run;
+    }
+    return 0;
+}
+
+static int find_files(struct check *check, int64_t now_ns, struct dir_scan *scan, struct error *err)
+{
+    int dirfd = listing_open(check->rootfd, check->dir, err);
+    if (dirfd < 0)
+        return dirfd;
+    bool holds;
+    struct listing list = {0};
+    int ret = listing_stamp(dirfd, check->dir, now_ns, check->old ? &check->old_stamp : NULL,
+                            &check->stamp, &holds, err);
+    if (!ret && !holds)
+        ret = listing_read(dirfd, check->dir, &list, err);
+    close(dirfd);
+    if (ret)
+        return ret;
+    ret = holds ? renew_files(check, scan) : match_files(check, &list, scan);
+    listing_free(&list);
+    return ret ? out_of_memory(err, check->dir) : 0;
+}
+
+static bool same_files(const struct dir_scan *a, const struct dir_scan *b)
+{
+    return a->nfiles == b->nfiles &&
+           memcmp(a->files, b->files, a->nfiles * sizeof(struct run *)) == 0;
+}
+
+/* bold and cbv are the only suffixes of runs, so a suffix of its own for cbv keeps names unique. */
+static const char *map_suffix(const struct dir_scan *scan, const struct bids_name *name)
+{
+    if (strcmp(name->suffix, "cbv") != 0)
+        return "boldmap";
+    for (size_t i = 0; i < scan->nruns; i++)
+        if (strcmp(scan->runs[i].entities, name->entities) == 0)
+            return "cbvmap"; /* the bold one: names are in order */
+    return "boldmap";
+}
+
+static int add_run(struct dir_scan *scan, struct run *run, const struct bids_name *name)
+{
+    char *entities = strdup(name->entities);
+    if (!entities)
+        return -ENOMEM;
+    const char *suffix = map_suffix(scan, name);
+    scan->runs[scan->nruns++] =
+        (struct dir_run){.run = run_get(run), .entities = entities, .map_suffix = suffix};
+    return 0;
+}
+
+/* Which files are runs. Candidates either all have BIDS names or none has. */
+static int sort_files(struct dir_scan *scan)
+{
+    scan->runs = calloc(scan->nfiles + 1, sizeof *scan->runs);
+    scan->rejected = calloc(scan->nfiles + 1, sizeof *scan->rejected);
+    if (!scan->runs || !scan->rejected)
+        return -ENOMEM;
+    for (size_t i = 0; i < scan->nfiles; i++) {
+        struct run *run = scan->files[i];
+        struct bids_name name;
+        bool bids = bids_parse(file_name(run), &name);
+        if (run->state == RUN_NOT)
+            continue;
+        if (run->state != RUN_OK && !bids)
+            scan->rejected[scan->nrejected++] = run_get(run);
+        else if (add_run(scan, run, &name))
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int group_runs(struct dir_scan *scan, struct error *err)
+{
+    struct run **runs = calloc(scan->nruns + 1, sizeof(struct run *));
+    if (!runs)
+        return out_of_memory(err, scan->dir);
+    for (size_t i = 0; i < scan->nruns; i++)
+        runs[i] = scan->runs[i].run;
+    int ret = groups_form(runs, scan->nruns, &scan->groups, &scan->ngroups, err);
+    free(runs);
+    return ret;
+}
+
+/* Make the snapshot, or find that the old one is still right. */
+static int check_dir(struct check *check, int64_t now_ns, struct dir_scan **out, struct error *err)
+{
+    struct dir_scan *scan = calloc(1, sizeof *scan);
+    if (!scan)
+        return out_of_memory(err, check->dir);
+    atomic_init(&scan->refs, 1);
+    int ret = find_files(check, now_ns, scan, err);
+    if (!ret && check->old && same_files(scan, check->old)) {
+        dir_scan_put(scan);
+        *out = dir_scan_get(check->old);
+        return 0;
+    }
+    if (!ret) {
+        scan->dir = strdup(check->dir);
+        ret =
+            !scan->dir || sort_files(scan) ? out_of_memory(err, check->dir) : group_runs(scan, err);
+    }
+    if (ret)
+        dir_scan_put(scan);
+    else
+        *out = scan;
+    return ret;
+}
+
+static void kept_free(struct kept *kept)
+{
+    dir_scan_put(kept->scan);
+    free(kept->dir);
+    free(kept);
+}
+
+/* The lock is held by the callers of the next three. */
+static void drop_least_used(struct dataset *ds)
+{
+    struct kept *least = ds->kept;
+    for (struct kept *k = ds->kept; k; k = k->hh.next)
+        if (k->used < least->used)
+            least = k;
+    HASH_DEL(ds->kept, least);
+    kept_free(least);
+}
+
+/* NULL: no memory, so this directory is not kept. */
+static struct kept *add_kept(struct dataset *ds, const char *dir)
+{
+    struct kept *kept = calloc(1, sizeof *kept);
+    if (!kept)
+        return NULL;
+    kept->dir = strdup(dir);
+    if (kept->dir)
+        HASH_ADD_KEYPTR(hh, ds->kept, kept->dir, strlen(kept->dir), kept);
+    if (!kept->hh.tbl) {
+        kept_free(kept);
+        return NULL;
+    }
+    return kept;
+}
+
+static struct kept *find_kept(struct dataset *ds, const char *dir)
+{
+    struct kept *kept;
+    HASH_FIND_STR(ds->kept, dir, kept);
+    if (kept)
+        kept->used = ++ds->tick;
+    return kept;
+}
+
+static void keep(struct dataset *ds, const struct check *check, struct dir_scan *scan)
+{
+    int64_t now_ns = ds->clock_ns();
+    pthread_mutex_lock(&ds->lock);
+    struct kept *kept = find_kept(ds, check->dir);
+    if (!kept) {
+        if (HASH_COUNT(ds->kept) == KEPT_MAX)
+            drop_least_used(ds);
+        kept = add_kept(ds, check->dir);
+    }
+    if (kept && kept->check <= check->number) {
+        dir_scan_put(kept->scan);
+        kept->scan = dir_scan_get(scan);
+        kept->stamp = check->stamp;
+        kept->checked_ns = now_ns;
+        kept->check = check->number;
+        kept->used = ++ds->tick;
+    }
+    pthread_mutex_unlock(&ds->lock);
+}
+
+static void forget(struct dataset *ds, const struct check *check)
+{
+    pthread_mutex_lock(&ds->lock);
+    struct kept *kept = find_kept(ds, check->dir);
+    if (kept && kept->check <= check->number) {
+        HASH_DEL(ds->kept, kept);
+        kept_free(kept);
+    }
+    pthread_mutex_unlock(&ds->lock);
+}
+
+/* Returns the kept snapshot if it is fresh enough; else NULL, and `check` knows what is kept. */
+static struct dir_scan *begin(struct dataset *ds, enum scan_freshness freshness, int64_t now_ns,
+                              struct check *check)
+{
+    struct dir_scan *recent = NULL;
+    pthread_mutex_lock(&ds->lock);
+    check->number = ++ds->tick;
+    struct kept *kept = find_kept(ds, check->dir);
+    if (kept && freshness == SCAN_RECENT && now_ns - kept->checked_ns < RECENT_NS) {
+        recent = dir_scan_get(kept->scan);
+    } else if (kept) {
+        check->old = dir_scan_get(kept->scan);
+        check->old_stamp = kept->stamp;
+    }
+    pthread_mutex_unlock(&ds->lock);
+    return recent;
+}
+
+int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshness,
+                 struct dir_scan **out, struct error *err)
+{
+    struct check check = {.rootfd = ds->rootfd, .dir = dir};
+    int64_t now_ns = ds->clock_ns();
+    *out = begin(ds, freshness, now_ns, &check);
+    if (*out)
+        return 0;
+    int ret = check_dir(&check, now_ns, out, err);
+    if (ret)
+        forget(ds, &check);
+    else
+        keep(ds, &check, *out);
+    dir_scan_put(check.old);
+    return ret;
+}
+
+struct dir_scan *dir_scan_get(struct dir_scan *scan)
+{
+    atomic_fetch_add_explicit(&scan->refs, 1, memory_order_relaxed);
+    return scan;
+}
+
+void dir_scan_put(struct dir_scan *scan)
+{
+    if (!scan || atomic_fetch_sub_explicit(&scan->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    groups_free(scan->groups, scan->ngroups);
+    for (size_t i = 0; i < scan->nruns; i++) {
+        run_put(scan->runs[i].run);
+        free(scan->runs[i].entities);
+    }
+    for (size_t i = 0; i < scan->nrejected; i++)
+        run_put(scan->rejected[i]);
+    for (size_t i = 0; i < scan->nfiles; i++)
+        run_put(scan->files[i]);
+    free(scan->runs);
+    free(scan->rejected);
+    free(scan->files);
+    free(scan->dir);
+    free(scan);
+}
+
+int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **out,
+                 struct error *err)
+{
+    struct dataset *ds = calloc(1, sizeof *ds);
+    if (!ds)
+        return error_set(err, ENOMEM, "%s: open dataset: out of memory", path);
+    ds->clock_ns = clock_ns;
+    const char *operation = "open dataset";
+    ds->rootfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = ds->rootfd < 0 ? errno : 0;
+    if (!code && !(ds->path = realpath(path, NULL))) {
+        operation = "resolve path";
+        code = errno;
+    }
+    if (!code)
+        code = pthread_mutex_init(&ds->lock, NULL);
+    if (!code) {
+        *out = ds;
+        return 0;
+    }
+    if (ds->rootfd >= 0)
+        close(ds->rootfd);
+    free(ds->path);
+    free(ds);
+    return error_set(err, code, "%s: %s: %s", path, operation, strerror(code));
+}
+
+void dataset_close(struct dataset *ds)
+{
+    struct kept *kept, *next;
+    HASH_ITER(hh, ds->kept, kept, next)
+    {
+        HASH_DEL(ds->kept, kept);
+        kept_free(kept);
+    }
+    pthread_mutex_destroy(&ds->lock);
+    close(ds->rootfd);
+    free(ds->path);
+    free(ds);
+}
+
+int dataset_rootfd(const struct dataset *ds)
+{
+    return ds->rootfd;
+}
+
+const char *dataset_path(const struct dataset *ds)
+{
+    return ds->path;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names to derived files and back.
+ *
+ * A name is never taken apart by guessing: for every group (or run) of the directory it is checked
+ * whether the name starts with what that group's names start with, and whether what follows is a
+ * recipe's name and an extension. So the rule of naming stands in one place for both ways.
+ */
+#include "derived.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Owner and mode: nobody may read more through a derived file than through every source. Where the
+ * sources' owners differ, an owner has no more right than others have. */
+static void add_rights(struct derived *d, const struct source_id *id, bool first)
+{
+    mode_t mode = id->mode & 0444;
+
+    if (first) {
+        d->uid = id->uid;
+        d->gid = id->gid;
+    }
+    if (id->uid != d->uid)
+        mode &= (mode_t)(mode << 6 | 077);
+    if (id->gid != d->gid)
+        mode &= (mode_t)(mode << 3 | 0707);
+    d->mode &= mode;
+}
+
+static void add_version(XXH3_state_t *state, const struct run *run)
+{
+    char id[SOURCE_ID_TEXT_MAX];
+
+    source_id_text(&run->id, id);
+    XXH3_64bits_update(state, id, strlen(id) + 1);
+    XXH3_64bits_update(state, &run->state, sizeof run->state);
+}
+
+static void describe(struct derived *d)
+{
+    XXH3_state_t state;
+
+    XXH3_64bits_reset(&state);
+    XXH3_64bits_update(&state, d->recipe->text, strlen(d->recipe->text));
+    d->mode = 0444;
+    d->mtime_ns = d->recipe->mtime_ns;
+    for (size_t i = 0; i < d->nruns; i++) {
+        const struct run *run = d->runs[i];
+
+        add_version(&state, run);
+        if (run->id.ino != 0)
+            add_rights(d, &run->id, i == 0);
+        if (run->id.mtime_ns > d->mtime_ns)
+            d->mtime_ns = run->id.mtime_ns;
+    }
+    d->version = XXH3_64bits_digest(&state);
+    if (d->first) {
+        uint64_t image = nifti_derived_nbytes(&d->first->nifti, 1) +
+                         (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
+
+        d->nbytes = d->format->nbytes(image);
+    }
+}
+
+static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,
+                                   const struct recipe *recipe, const struct output_format *format,
+                                   char *name)
+{
+    struct derived *d = name ? calloc(1, sizeof *d) : NULL;
+
+    if (!d) {
+        free(name);
+        return NULL;
+    }
+    atomic_init(&d->refs, 1);
+    d->name = name;
+    d->scan = dir_scan_get(scan);
+    d->table = recipe_table_get(table);
+    d->recipe = recipe;
+    d->format = format;
+    return d;
+}
+
+static struct derived *of_group(struct dir_scan *scan, struct recipe_table *table,
+                                const struct group *group, const struct recipe *recipe,
+                                const struct output_format *format)
+{
+    char *name = NULL;
+    struct derived *d;
+
+    if (asprintf(&name, "%s%s%s", group->prefix, recipe->name, format->extension) < 0)
+        return NULL;
+    d = derived_new(scan, table, recipe, format, name);
+    if (!d)
+        return NULL;
+    d->runs = group->runs;
+    d->nruns = group->nruns;
+    d->first = group->first;
+    d->bad = group->bad;
+    describe(d);
+    return d;
+}
+
+static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
+                              const struct dir_run *member, const struct recipe *recipe,
+                              const struct output_format *format)
+{
+    char *name = NULL;
+    struct derived *d;
+
+    if (asprintf(&name, "%s_stat-%s_%s%s", member->entities, recipe->name, member->map_suffix,
+                 format->extension) < 0)
+        return NULL;
+    d = derived_new(scan, table, recipe, format, name);
+    if (!d)
+        return NULL;
+    d->runs = &member->run;
+    d->nruns = 1;
+    if (member->run->state == RUN_OK)
+        d->first = member->run;
+    else
+        d->bad = member->run;
+    describe(d);
+    return d;
+}
+
+static bool starts_with(const char *text, size_t len, const char *start)
+{
+    size_t n = strlen(start);
+
+    return len >= n && memcmp(text, start, n) == 0;
+}
+
+/* The recipe in "ENTITIES_stat-RECIPE_MAP", or NULL where `stem` is not of this run. */
+static const struct recipe *recipe_of_run(const struct dir_run *member,
+                                          const struct recipe_table *table, const char *stem,
+                                          size_t len)
+{
+    static const char stat[] = "_stat-";
+    size_t entities = strlen(member->entities), map = strlen(member->map_suffix);
+    size_t before = entities + strlen(stat), after = map + 1;
+
+    if (len <= before + after || !starts_with(stem, len, member->entities) ||
+        !starts_with(stem + entities, len - entities, stat) || stem[len - after] != '_' ||
+        memcmp(stem + len - map, member->map_suffix, map) != 0)
+        return NULL;
+    return recipe_find(table, stem + before, len - before - after);
+}
+
+int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
+                   struct derived **out, struct error *err)
+{
+    const struct recipe *recipe;
+    size_t len;
+    const struct output_format *format = output_find(name, &len);
+
+    for (size_t i = 0; format && i < scan->ngroups; i++) {
+        const char *prefix = scan->groups[i].prefix;
+
+        if (!starts_with(name, len, prefix))
+            continue;
+        recipe = recipe_find(table, name + strlen(prefix), len - strlen(prefix));
+        if (recipe) {
+            *out = of_group(scan, table, &scan->groups[i], recipe, format);
+            return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
+        }
+    }
+    for (size_t i = 0; format && i < scan->nruns; i++) {
+        recipe = recipe_of_run(&scan->runs[i], table, name, len);
+        if (recipe) {
+            *out = of_run(scan, table, &scan->runs[i], recipe, format);
+            return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
+        }
+    }
+    return error_set(err, ENOENT, "%s: no such file", name);
+}
+
+/* Shown: what can be read, or would be but for a broken source (so that the error is found). */
+static bool is_shown(const struct run *first, const struct run *bad)
+{
+    return first && !(bad && bad->state == RUN_ABSENT);
+}
+
+/* The recipe of which every run has a listed map of its own. */
+static bool listed_per_run(const struct recipe *recipe)
+{
+    return strcmp(recipe->name, "tsnr") == 0;
+}
+
+static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
+                       const struct recipe *recipe, const struct output_format *format,
+                       struct derived **list, size_t *n)
+{
+    for (size_t i = 0; recipe->list && i < scan->ngroups; i++)
+        if (is_shown(scan->groups[i].first, scan->groups[i].bad)) {
+            list[*n] = of_group(scan, table, &scan->groups[i], recipe, format);
+            if (!list[*n])
+                return -ENOMEM;
+            ++*n;
+        }
+    for (size_t i = 0; listed_per_run(recipe) && i < scan->nruns; i++)
+        if (scan->runs[i].run->state == RUN_OK) {
+            list[*n] = of_run(scan, table, &scan->runs[i], recipe, format);
+            if (!list[*n])
+                return -ENOMEM;
+            ++*n;
+        }
+    return 0;
+}
+
+int derived_list(struct dir_scan *scan, struct recipe_table *table, struct derived ***out,
+                 size_t *n, struct error *err)
+{
+    size_t most = 0;
+    int ret = 0;
+
+    for (const struct output_format *f = output_formats(); f->extension; f++)
+        most += table->nrecipes * (scan->ngroups + scan->nruns);
+    *n = 0;
+    *out = calloc(most + 1, sizeof **out);
+    if (!*out)
+        return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+    for (const struct output_format *f = output_formats(); f->extension; f++)
+        for (size_t r = 0; f->listed && r < table->nrecipes && ret == 0; r++)
+            ret = list_recipe(scan, table, &table->recipes[r], f, *out, n);
+    if (ret < 0) {
+        derived_list_free(*out, *n);
+        return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+    }
+    return 0;
+}
+
+void derived_list_free(struct derived **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        derived_put(list[i]);
+    free(list);
+}
+
+int derived_graph(const struct derived *d, struct graph **out, struct error *err)
+{
+    if (d->bad) {
+        if (err)
+            *err = d->bad->error;
+        return -d->bad->error.code;
+    }
+    return graph_build(d->table, d->recipe, d->format, d->runs, d->nruns, out, err);
+}
+
+struct derived *derived_get(struct derived *d)
+{
+    atomic_fetch_add(&d->refs, 1);
+    return d;
+}
+
+void derived_put(struct derived *d)
+{
+    if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
+        return;
+    dir_scan_put(d->scan);
+    recipe_table_put(d->table);
+    free(d->name);
+    free(d);
+}

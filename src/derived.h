@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Derived files: the names that a directory's runs and the recipes give rise to, both ways, and
+ * what stat(2) says of them before anything is computed.
+ *
+ *     PREFIX RECIPE EXTENSION                       one per group: echo-1_tsnr.nii
+ *     ENTITIES _stat-RECIPE_ MAP EXTENSION          one per run:
+ * sub-01_task-rest_stat-tsnr_boldmap.nii
+ *
+ * Thread rule: a struct derived is immutable and reference-counted; any thread.
+ */
+#ifndef DERIVFS_DERIVED_H
+#define DERIVFS_DERIVED_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "dataset.h"
+#include "error.h"
+#include "graph.h"
+#include "output.h"
+#include "recipe.h"
+
+struct derived {
+    atomic_int refs;
+    char *name;              /* within its directory */
+    struct dir_scan *scan;   /* reference: the directory as it was; keeps `runs` alive */
+    struct run *const *runs; /* [nruns] of the group, or the one run */
+    size_t nruns;
+    const struct run *first;    /* the first sound run: grid and header; NULL if there is none */
+    const struct run *bad;      /* an absent or broken run among them; NULL if there is none */
+    struct recipe_table *table; /* reference: keeps `recipe` alive */
+    const struct recipe *recipe;
+    const struct output_format *format;
+    uint64_t nbytes;  /* exact size; 0 where no run tells the shape */
+    int64_t mtime_ns; /* the newest of the sources and the recipe */
+    mode_t mode;      /* 0444 less what the sources deny; no type bits */
+    uid_t uid;
+    gid_t gid;
+    uint64_t version; /* changes with the sources and the recipe: same version, same bytes */
+};
+
+/* The derived file called `name` among those of `scan`; ENOENT where there is none. */
+int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
+                   struct derived **out, struct error *err) NODISCARD;
+
+/* The derived files that a listing of the directory shows: *out is a malloced array of *n
+ * references. Files that cannot be read because a source's content is not here are left out. */
+int derived_list(struct dir_scan *scan, struct recipe_table *table, struct derived ***out,
+                 size_t *n, struct error *err) NODISCARD;
+void derived_list_free(struct derived **list, size_t n);
+
+/* The plan to compute it. ENODATA or EIO with the bad run's sentence where there is one. */
+int derived_graph(const struct derived *d, struct graph **out, struct error *err) NODISCARD;
+
+struct derived *derived_get(struct derived *d);
+void derived_put(struct derived *d); /* NULL is allowed */
+
+#endif

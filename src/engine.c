@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine's life: dataset, cache, recipes and workers are put together here and taken apart in
+ * the reverse order.
+ */
+#include "engine.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine_private.h"
+
+void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list args;
+
+    if (!e->config.log)
+        return;
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (text)
+        e->config.log(e->config.log_ctx, level, text);
+    free(text);
+}
+
+void engine_failed(struct engine *e, const char *path, const struct error *what)
+{
+    if (errlog_add(e->errors, path, what))
+        engine_log(e, LOG_LEVEL_ERROR, "%s: %s", path, what->text);
+}
+
+char *join_path(const char *dir, const char *name)
+{
+    char *path = NULL;
+
+    if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0)
+        return NULL;
+    return path;
+}
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static void warn_of_cache(void *ctx, const struct error *what)
+{
+    struct engine *e = ctx;
+
+    errlog_add(e->errors, ".derivfs/cache", what);
+    engine_log(e, LOG_LEVEL_WARN, "%s", what->text);
+}
+
+static int copy_config(struct engine *e, const struct engine_config *config, struct error *err)
+{
+    e->config = *config;
+    e->config.dataset = strdup(config->dataset);
+    e->config.cache_dir = strdup(config->cache_dir);
+    e->config.recipes = config->recipes ? strdup(config->recipes) : NULL;
+    if (!e->config.dataset || !e->config.cache_dir || (config->recipes && !e->config.recipes))
+        return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
+    return 0;
+}
+
+static int load_recipes(struct engine *e, struct error *err)
+{
+    int ret = recipe_table_load(e->config.recipes, &e->table, err);
+
+    for (size_t i = 0; ret == 0 && i < e->table->nproblems; i++) {
+        struct error problem;
+
+        error_set(&problem, EINVAL, "%s", e->table->problems[i]);
+        engine_failed(e, ".derivfs/recipes.ini", &problem);
+    }
+    return ret;
+}
+
+static int open_parts(struct engine *e, struct error *err)
+{
+    struct cache_config cache = {
+        .dir = e->config.cache_dir,
+        .max_nbytes = e->config.cache_nbytes,
+        .warn = warn_of_cache,
+        .warn_ctx = e,
+    };
+    int ret = dataset_open(e->config.dataset, monotonic_ns, &e->dataset, err);
+
+    if (ret < 0)
+        return ret;
+    e->errors = errlog_new();
+    e->budget = budget_new(e->config.memory_nbytes);
+    if (!e->errors || !e->budget)
+        return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
+    cache.budget = e->budget;
+    ret = cache_open(&cache, &e->cache, err);
+    if (ret == 0)
+        ret = load_recipes(e, err);
+    if (ret == 0)
+        e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache};
+    return ret;
+}
+
+int engine_open(const struct engine_config *config, struct engine **out, struct error *err)
+{
+    struct engine *e = calloc(1, sizeof *e);
+    int ret;
+
+    if (!e)
+        return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
+    e->start_s = time(NULL);
+    ret = copy_config(e, config, err);
+    if (ret == 0)
+        ret = open_parts(e, err);
+    if (ret < 0) {
+        engine_close(e);
+        return ret;
+    }
+    *out = e;
+    return 0;
+}
+
+int engine_start(struct engine *e, struct error *err)
+{
+    struct sched_config config = {
+        .nthreads = e->config.nthreads,
+        .budget = e->budget,
+        .run = compute_task,
+        .ctx = &e->compute,
+    };
+
+    return sched_new(&config, &e->sched, err);
+}
+
+void engine_close(struct engine *e)
+{
+    if (!e)
+        return;
+    if (e->sched)
+        sched_free(e->sched);
+    recipe_table_put(e->table);
+    if (e->cache)
+        cache_close(e->cache);
+    budget_free(e->budget);
+    errlog_free(e->errors);
+    if (e->dataset)
+        dataset_close(e->dataset);
+    free((char *)e->config.dataset);
+    free((char *)e->config.cache_dir);
+    free((char *)e->config.recipes);
+    free(e);
+}
+
+const struct engine_config *engine_config(const struct engine *e)
+{
+    return &e->config;
+}
+
+struct cache *engine_cache(struct engine *e)
+{
+    return e->cache;
+}
+
+struct recipe_table *engine_recipes(struct engine *e)
+{
+    return recipe_table_get(e->table);
+}
+
+static bool is_cached(void *ctx, const struct key *key)
+{
+    return cache_has(ctx, key);
+}
+
+int engine_plan(struct engine *e, const struct derived *d, struct graph **out, struct error *err)
+{
+    int ret = derived_graph(d, out, err);
+
+    if (ret == 0)
+        graph_cut(*out, is_cached, e->cache);
+    return ret;
+}

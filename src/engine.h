@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine: a dataset with its derived files. All that mount/ sees.
+ *
+ *     virtual path -> recipe -> expression -> task graph -> scheduler -> cache -> bytes
+ *
+ * Paths are relative to the root of the mount, "" for the root, without leading or trailing slash.
+ * Thread rule: any thread, once engine_start() has returned. No function waits for a task but
+ * engine_close().
+ */
+#ifndef DERIVFS_ENGINE_H
+#define DERIVFS_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "blob.h"
+#include "cache.h"
+#include "derived.h"
+#include "error.h"
+
+#define DERIVFS_VERSION_TEXT "derivfs " DERIVFS_VERSION
+
+enum engine_layout {
+    LAYOUT_BESIDE,      /* derived files next to their runs */
+    LAYOUT_DERIVATIVES, /* under derivatives/derivfs, in directories like the dataset's */
+};
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+struct engine_config {
+    const char *dataset;   /* path */
+    const char *cache_dir; /* path */
+    uint64_t cache_nbytes; /* 0: keep nothing on disk */
+    unsigned nthreads;     /* at least 1 */
+    size_t memory_nbytes;  /* ceiling of compute buffers */
+    const char *recipes;   /* path of the user's recipes, NULL: built-in ones only */
+    enum engine_layout layout;
+    void (*log)(void *ctx, enum log_level level,
+                const char *text); /* from any thread; may be NULL */
+    void *log_ctx;
+};
+
+struct engine;
+
+/* Open dataset, cache and recipes; starts no thread, so that a daemon may still fork. Strings are
+ * copied. Costs the same for ten files and for a million. */
+int engine_open(const struct engine_config *config, struct engine **out,
+                struct error *err) NODISCARD;
+/* Start the workers. */
+int engine_start(struct engine *e, struct error *err) NODISCARD;
+/* Cancel what is running, wait for the workers, free. All readers must be closed. NULL is allowed.
+ */
+void engine_close(struct engine *e);
+
+const struct engine_config *
+engine_config(const struct engine *e); /* with the engine's own strings */
+struct cache *engine_cache(struct engine *e);
+struct recipe_table *engine_recipes(struct engine *e); /* a reference */
+
+/* ---- the tree ----------------------------------------------------------------------------------
+ */
+
+enum entry_kind {
+    ENTRY_SOURCE,  /* a file, directory or link of the dataset */
+    ENTRY_DERIVED, /* a derived file */
+    ENTRY_DIR,     /* a directory that exists in the mount only (layout=derivatives) */
+};
+
+struct entry {
+    enum entry_kind kind;
+    struct stat st;          /* as the mount shows it */
+    struct derived *derived; /* ENTRY_DERIVED: a reference for the caller, else NULL */
+};
+
+/* What is called `name` in `dir`. The dataset's own files come first. */
+int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
+                  struct error *err) NODISCARD;
+/* The same for a whole path; "" is the root. */
+int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
+                       struct error *err) NODISCARD;
+
+/* stat(2) of a derived file that lies at `path`. */
+void engine_stat_derived(const struct derived *d, const char *path, struct stat *st);
+
+/* Called for each name; non-zero ends the listing and is returned. `type` is a d_type. */
+typedef int engine_list_fn(void *ctx, const char *name, uint64_t ino, unsigned char type);
+/* The names in `dir`, without "." and "..": first the dataset's, in its own order, then derived. */
+int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+                struct error *err) NODISCARD;
+
+/* The derived files that a listing of `dir` shows, as derived_list(). */
+int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
+                        struct error *err) NODISCARD;
+
+/* Open a file of the dataset for reading; the caller closes *fd. */
+int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;
+/* Read a link of the dataset into buf[nbytes], NUL-terminated. */
+int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes,
+                    struct error *err) NODISCARD;
+
+/* ---- reading derived files ---------------------------------------------------------------------
+ */
+
+struct reader;
+
+/* Open the derived file `name` of `dir` as it is now. ENODATA, EIO: a source is absent or broken.
+ * Computes nothing. */
+int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
+                struct error *err) NODISCARD;
+/* Waits that are still under way are cancelled by their owners, not here. NULL is allowed. */
+void reader_close(struct reader *r);
+
+uint64_t reader_nbytes(const struct reader *r);
+uint64_t reader_version(const struct reader *r); /* derived->version at the time of opening */
+
+/* The first bytes of the file that are known without computing: the header of a .nii. *bytes stays
+ * the reader's. Returns their number, 0 for other formats. */
+size_t reader_head(const struct reader *r, const unsigned char **bytes);
+
+/* The result if it is there by now (the reader's own reference), else NULL: then wait for it. */
+struct blob *reader_blob(struct reader *r);
+
+/* One request that waits for the result. */
+struct reader_wait;
+/* Exactly once, on any thread: the result (borrowed) or NULL and the reason; ECANCELED after
+ * reader_wait_cancel(). */
+typedef void reader_done_fn(void *arg, struct blob *result, const struct error *err);
+
+struct reader_wait *reader_wait_new(struct reader *r, reader_done_fn *done, void *arg) NODISCARD;
+/* Start computing, or join what is being computed. `done` may be called before this returns. */
+void reader_wait_start(struct reader_wait *w);
+/* Lose interest, also before reader_wait_start(); the last one who does cancels the work. */
+void reader_wait_cancel(struct reader_wait *w);
+/* Give up the reference of reader_wait_new(). */
+void reader_wait_put(struct reader_wait *w);
+
+/* ---- looking in --------------------------------------------------------------------------------
+ */
+
+enum derived_state { STATE_VIRTUAL, STATE_COMPUTING, STATE_CACHED, STATE_FAILED };
+
+struct derived_status {
+    enum derived_state state;
+    double percent;     /* of the work; 100 where cached */
+    struct key key;     /* of the file; "" where it cannot be planned */
+    struct error error; /* STATE_FAILED: why */
+};
+
+/* `path` is the derived file's own. */
+void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
+                           struct derived_status *out);
+const char *derived_state_name(enum derived_state state);
+
+/* Texts of `.derivfs`: malloced, NULL: out of memory. */
+char *engine_status_text(struct engine *e) NODISCARD;
+char *engine_status_json(struct engine *e) NODISCARD;
+char *engine_metrics_text(struct engine *e) NODISCARD;
+char *engine_errors_text(struct engine *e) NODISCARD;
+char *engine_recipes_text(struct engine *e) NODISCARD;
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A ring of entries under one lock. Looking an entry up walks the ring: it is short, and failures
+ * are rare.
+ */
+#include "errlog.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ERRLOG_MAX = 128 };
+
+struct entry {
+    char *path; /* NULL: free slot */
+    struct error error;
+    struct timespec last; /* CLOCK_REALTIME of the last occurrence */
+    unsigned long count;
+};
+
+struct errlog {
+    pthread_mutex_t lock;
+    struct entry entries[ERRLOG_MAX]; /* guarded by lock */
+    size_t next;                      /* guarded by lock: the slot to overwrite next */
+};
+
+struct errlog *errlog_new(void)
+{
+    struct errlog *log = calloc(1, sizeof *log);
+
+    if (log)
+        pthread_mutex_init(&log->lock, NULL);
+    return log;
+}
+
+void errlog_free(struct errlog *log)
+{
+    if (!log)
+        return;
+    for (size_t i = 0; i < ERRLOG_MAX; i++)
+        free(log->entries[i].path);
+    pthread_mutex_destroy(&log->lock);
+    free(log);
+}
+
+/* The slots from the oldest to the newest. */
+static struct entry *slot(struct errlog *log, size_t age)
+{
+    return &log->entries[(log->next + age) % ERRLOG_MAX];
+}
+
+bool errlog_add(struct errlog *log, const char *path, const struct error *what)
+{
+    struct timespec now;
+    bool news = true;
+    struct entry *e = NULL;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    pthread_mutex_lock(&log->lock);
+    for (size_t i = 0; i < ERRLOG_MAX && !e; i++)
+        if (log->entries[i].path && strcmp(log->entries[i].path, path) == 0 &&
+            strcmp(log->entries[i].error.text, what->text) == 0)
+            e = &log->entries[i];
+    if (e) {
+        news = now.tv_sec - e->last.tv_sec > 1;
+        e->count++;
+    } else {
+        e = slot(log, 0);
+        log->next = (log->next + 1) % ERRLOG_MAX;
+        free(e->path);
+        e->path = strdup(path);
+        e->error = *what;
+        e->count = 1;
+    }
+    e->last = now;
+    pthread_mutex_unlock(&log->lock);
+    return news;
+}
+
+void errlog_clear(struct errlog *log, const char *path)
+{
+    pthread_mutex_lock(&log->lock);
+    for (size_t i = 0; i < ERRLOG_MAX; i++)
+        if (log->entries[i].path && strcmp(log->entries[i].path, path) == 0) {
+            free(log->entries[i].path);
+            log->entries[i].path = NULL;
+        }
+    pthread_mutex_unlock(&log->lock);
+}
+
+bool errlog_find(struct errlog *log, const char *path, struct error *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&log->lock);
+    for (size_t age = 0; age < ERRLOG_MAX; age++) {
+        const struct entry *e = slot(log, age);
+
+        if (e->path && strcmp(e->path, path) == 0) {
+            *out = e->error;
+            found = true;
+        }
+    }
+    pthread_mutex_unlock(&log->lock);
+    return found;
+}
+
+char *errlog_text(struct errlog *log)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    pthread_mutex_lock(&log->lock);
+    for (size_t age = 0; age < ERRLOG_MAX; age++) {
+        const struct entry *e = slot(log, age);
+        struct tm tm;
+        char when[32];
+
+        if (!e->path)
+            continue;
+        gmtime_r(&e->last.tv_sec, &tm);
+        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        fprintf(f, "%s %s: %s", when, e->path, e->error.text);
+        fprintf(f, e->count > 1 ? " (%lu times)\n" : "\n", e->count);
+    }
+    pthread_mutex_unlock(&log->lock);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

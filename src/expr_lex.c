@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Text to tokens: numbers, names, and the longest symbol that fits. Operators come from the table
+ * of the language, so that only punctuation is listed here. A token points into the text; nothing
+ * is allocated.
+ */
+#include "expr_priv.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const punctuation[] = {"...", "(", ")", "[", "]", ",", ":", "="};
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+bool is_name_start(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+
+bool is_name_char(char c)
+{
+    return is_name_start(c) || is_digit(c);
+}
+
+bool token_is(const struct token *t, const char *symbol)
+{
+    return t->kind == TOKEN_SYMBOL && strlen(symbol) == t->nbytes &&
+           memcmp(t->text, symbol, t->nbytes) == 0;
+}
+
+int token_shown(const struct token *t)
+{
+    return t->nbytes < TOKEN_SHOWN_MAX ? (int)t->nbytes : TOKEN_SHOWN_MAX;
+}
+
+static size_t space_end(const struct lexer *lex)
+{
+    return lex->pos + strspn(lex->text + lex->pos, " \t\r\n");
+}
+
+bool lexer_before_equals(const struct lexer *lex)
+{
+    const char *s = lex->text + space_end(lex);
+    return s[0] == '=' && s[1] != '=';
+}
+
+static size_t digits(const char *s)
+{
+    size_t n = 0;
+    while (is_digit(s[n]))
+        n++;
+    return n;
+}
+
+/* Bytes of the number at `s`: digits, a point, digits, an exponent. */
+static size_t number_nbytes(const char *s, bool *whole)
+{
+    size_t n = digits(s);
+    *whole = true;
+    if (s[n] == '.' && strncmp(s + n, "...", 3) != 0) {
+        *whole = false;
+        n += 1 + digits(s + n + 1);
+    }
+    if (s[n] == 'e' || s[n] == 'E') {
+        size_t sign = s[n + 1] == '+' || s[n + 1] == '-';
+        size_t exponent = digits(s + n + 1 + sign);
+        if (exponent > 0) {
+            *whole = false;
+            n += 1 + sign + exponent;
+        }
+    }
+    return n;
+}
+
+static int lex_number(struct token *t, struct expr_error *err)
+{
+    t->kind = TOKEN_NUMBER;
+    t->nbytes = number_nbytes(t->text, &t->whole);
+    char next = t->text[t->nbytes];
+    if (is_name_char(next) || (next == '.' && is_digit(t->text[t->nbytes + 1]))) {
+        while (is_name_char(t->text[t->nbytes]) || t->text[t->nbytes] == '.')
+            t->nbytes++;
+        return expr_fail(err, t->column, EINVAL, "'%.*s' is not a number", token_shown(t), t->text);
+    }
+    t->number = strtod(t->text, NULL);
+    if (!isfinite(t->number))
+        return expr_fail(err, t->column, EINVAL, "this number is too large");
+    t->whole = t->whole && t->number <= 9007199254740992.0; /* 2**53 */
+    return 0;
+}
+
+static bool starts_with(const char *s, const char *symbol)
+{
+    return strncmp(s, symbol, strlen(symbol)) == 0;
+}
+
+static size_t symbol_nbytes(const char *s)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < sizeof(expr_table) / sizeof(expr_table[0]); i++) {
+        const struct expr_info *info = &expr_table[i];
+        if ((info->form == FORM_INFIX || info->form == FORM_PREFIX) && starts_with(s, info->name) &&
+            strlen(info->name) > longest)
+            longest = strlen(info->name);
+    }
+    for (size_t i = 0; i < sizeof(punctuation) / sizeof(punctuation[0]); i++)
+        if (starts_with(s, punctuation[i]) && strlen(punctuation[i]) > longest)
+            longest = strlen(punctuation[i]);
+    return longest;
+}
+
+static int bad_character(const struct token *t, struct expr_error *err)
+{
+    unsigned char c = (unsigned char)*t->text;
+    if (c == '^')
+        return expr_fail(err, t->column, EINVAL, "unexpected '^' (a power is written **)");
+    if (c > ' ' && c < 0x7f)
+        return expr_fail(err, t->column, EINVAL, "unexpected '%c'", c);
+    return expr_fail(err, t->column, EINVAL, "unexpected character (byte 0x%02X)", c);
+}
+
+int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err)
+{
+    lex->pos = space_end(lex);
+    const char *s = lex->text + lex->pos;
+    *out = (struct token){.kind = TOKEN_END, .text = s, .column = lex->pos + 1};
+    if (*s == '\0')
+        return 0;
+    if (is_digit(*s) || (*s == '.' && is_digit(s[1]))) {
+        int ret = lex_number(out, err);
+        if (ret < 0)
+            return ret;
+    } else if (is_name_start(*s)) {
+        out->kind = TOKEN_NAME;
+        while (is_name_char(s[out->nbytes]))
+            out->nbytes++;
+    } else {
+        out->kind = TOKEN_SYMBOL;
+        out->nbytes = symbol_nbytes(s);
+        if (out->nbytes == 0)
+            return bad_character(out, err);
+    }
+    lex->pos += out->nbytes;
+    return 0;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a name in an expression means, and what to say when it means nothing or leads back to
+ * itself. The cost of a good guess is paid only by a wrong name.
+ */
+#include "expr_priv.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *parser_recipe(const struct parser *p, const char *name, size_t nbytes)
+{
+    return p->lookup ? p->lookup(p->ctx, name, nbytes) : NULL;
+}
+
+/* Does the name mean something, as a function or (`call` false) standing alone? */
+static bool is_known(const struct parser *p, const char *name, size_t nbytes, bool call)
+{
+    return call ? expr_info_find(FORM_FUNCTION, name, nbytes) != NULL
+                : expr_info_find(FORM_LEAF, name, nbytes) == &expr_table[EXPR_BOLD] ||
+                      parser_recipe(p, name, nbytes) != NULL;
+}
+
+static bool try_guess(const struct parser *p, char *guess, size_t nbytes, bool call)
+{
+    guess[nbytes] = '\0';
+    return is_known(p, guess, nbytes, call);
+}
+
+/* Find a name that is one slip away: two letters swapped, one too many, one missing, one wrong.
+ * Names are tried rather than listed, as only the lookup knows the recipes. */
+static bool guess_name(const struct parser *p, const struct token *t, bool call, char *guess)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
+    size_t n = t->nbytes;
+    if (n < 2 || n >= TOKEN_SHOWN_MAX)
+        return false;
+    for (size_t i = 0; i <= n; i++) {
+        const char *rest = t->text + i;
+        memcpy(guess, t->text, i);
+        if (i + 2 <= n) {
+            guess[i] = rest[1];
+            guess[i + 1] = rest[0];
+            memcpy(guess + i + 2, rest + 2, n - i - 2);
+            if (try_guess(p, guess, n, call))
+                return true;
+        }
+        if (i < n) {
+            memcpy(guess + i, rest + 1, n - i - 1);
+            if (try_guess(p, guess, n - 1, call))
+                return true;
+        }
+        for (const char *c = letters; *c; c++) {
+            guess[i] = *c;
+            memcpy(guess + i + 1, rest, n - i);
+            if (try_guess(p, guess, n + 1, call))
+                return true;
+            if (i == n)
+                continue;
+            memcpy(guess + i + 1, rest + 1, n - i - 1);
+            if (try_guess(p, guess, n, call))
+                return true;
+        }
+    }
+    return false;
+}
+
+int parser_unknown(struct parser *p, const struct token *t, bool call)
+{
+    const char *what = call ? "function" : "name";
+    char guess[TOKEN_SHOWN_MAX + 2];
+    if (!call && expr_info_find(FORM_FUNCTION, t->text, t->nbytes))
+        return expr_fail(p->err, t->column, EINVAL, "'%.*s' is a function: write %.*s(...)",
+                         token_shown(t), t->text, token_shown(t), t->text);
+    if (call && is_known(p, t->text, t->nbytes, false))
+        return expr_fail(p->err, t->column, EINVAL, "'%.*s' is not a function: write it without ()",
+                         token_shown(t), t->text);
+    if (guess_name(p, t, call, guess))
+        return expr_fail(p->err, t->column, ENOENT, "unknown %s '%.*s' (did you mean '%s'?)", what,
+                         token_shown(t), t->text, guess);
+    return expr_fail(p->err, t->column, ENOENT, "unknown %s '%.*s'", what, token_shown(t), t->text);
+}
+
+static bool same_name(const struct inclusion *i, const struct token *t)
+{
+    return i->nbytes == t->nbytes && memcmp(i->name, t->text, t->nbytes) == 0;
+}
+
+/* "a -> b -> " from the recipe called like `t` inwards. */
+static void write_path(const struct inclusion *i, const struct token *t, char *path, size_t room)
+{
+    if (!same_name(i, t))
+        write_path(i->outer, t, path, room);
+    size_t used = strlen(path);
+    if (used + i->nbytes + sizeof(" -> ") <= room) {
+        memcpy(path + used, i->name, i->nbytes);
+        memcpy(path + used + i->nbytes, " -> ", sizeof(" -> "));
+    }
+}
+
+int parser_check_cycle(struct parser *p, const struct token *t)
+{
+    const struct inclusion *i = p->inclusion;
+    while (i && !same_name(i, t))
+        i = i->outer;
+    if (!i)
+        return 0;
+    char path[ERROR_TEXT_MAX / 2] = "";
+    write_path(p->inclusion, t, path, sizeof(path));
+    return expr_fail(p->err, t->column, ELOOP, "recipes lead back to themselves: %s%.*s", path,
+                     token_shown(t), t->text);
+}

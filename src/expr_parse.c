@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tokens to a checked tree, by recursive descent with one token in hand; operators climb by the
+ * levels of the table. Python's grammar for the part of it that is here:
+ *
+ *     binary    unary, then while an operator of this level or a tighter one comes: operator,
+ * binary unary     "-" unary | power power     postfix [ "**" unary ]          so -2**2 is -(2**2),
+ * and 2**-1 needs no parentheses postfix   primary { "[" "..." "," index "]" } primary   number |
+ * "(" binary ")" | function "(" arguments ")" | bold | recipe
+ *
+ * A recipe's name parses the recipe's text at this place. Depth and number of nodes are bounded
+ * while the tree grows, so neither a long chain of recipes nor one that doubles at each step costs
+ * more than the largest tree that is allowed.
+ */
+#include "expr_priv.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Levels of the descent: a level of a printed tree takes two (a parenthesis and a sign). */
+enum { NEST_MAX = 4 * EXPR_DEPTH_MAX };
+
+static int parse_binary(struct parser *p, unsigned level, struct expr **out) NODISCARD;
+static int parse_text(struct parser *p, const char *text, struct expr **out) NODISCARD;
+
+static int advance(struct parser *p)
+{
+    return lexer_next(&p->lex, &p->token, p->err);
+}
+
+static int unexpected(struct parser *p, const char *wanted)
+{
+    if (p->token.kind == TOKEN_END)
+        return expr_fail(p->err, p->token.column, EINVAL, "unexpected end, %s is missing", wanted);
+    return expr_fail(p->err, p->token.column, EINVAL, "unexpected '%.*s' where %s should be",
+                     token_shown(&p->token), p->token.text, wanted);
+}
+
+static int expect(struct parser *p, const char *symbol, const char *wanted)
+{
+    if (!token_is(&p->token, symbol))
+        return unexpected(p, wanted);
+    return advance(p);
+}
+
+static int no_memory(struct parser *p)
+{
+    return expr_fail(p->err, p->token.column, ENOMEM, "out of memory");
+}
+
+static int node_new(struct parser *p, enum expr_op op, struct expr **out)
+{
+    if (*p->nnodes == EXPR_NODES_MAX)
+        return expr_fail(p->err, p->token.column, EINVAL,
+                         "the expression is too large (over %d parts, recipes put in included)",
+                         EXPR_NODES_MAX);
+    *out = calloc(1, sizeof(**out));
+    if (!*out)
+        return no_memory(p);
+    ++*p->nnodes;
+    (*out)->op = op;
+    return 0;
+}
+
+/* Takes `arg` over, also when it fails. */
+static int node_add(struct parser *p, struct expr *e, struct expr *arg)
+{
+    /* Room grows by doubling, at each power of two. */
+    if ((e->nargs & (e->nargs - 1)) == 0) {
+        size_t room = e->nargs ? 2 * e->nargs : 1;
+        struct expr **args = reallocarray(e->args, room, sizeof(struct expr *));
+        if (!args) {
+            expr_free(arg);
+            return no_memory(p);
+        }
+        e->args = args;
+    }
+    e->args[e->nargs++] = arg;
+    return 0;
+}
+
+/* Hand out a node that is complete, or release it when `ret` or its check says it is wrong. */
+static int node_finish(struct parser *p, int ret, struct expr *e, size_t column, struct expr **out)
+{
+    if (ret == 0)
+        ret = expr_check_node(e, column, p->err);
+    if (ret < 0) {
+        expr_free(e);
+        return ret;
+    }
+    *out = e;
+    return 0;
+}
+
+/* A node of one or two arguments, which it takes over; `b` may be NULL. */
+static int node_of(struct parser *p, enum expr_op op, size_t column, struct expr *a, struct expr *b,
+                   struct expr **out)
+{
+    struct expr *e = NULL;
+    int ret = node_new(p, op, &e);
+    if (ret < 0) {
+        expr_free(a);
+        expr_free(b);
+        return ret;
+    }
+    ret = node_add(p, e, a);
+    if (ret < 0)
+        expr_free(b);
+    else if (b)
+        ret = node_add(p, e, b);
+    return node_finish(p, ret, e, column, out);
+}
+
+static int parse_number(struct parser *p, struct expr **out)
+{
+    struct expr *e = NULL;
+    size_t column = p->token.column;
+    int ret = node_new(p, EXPR_NUMBER, &e);
+    if (ret < 0)
+        return ret;
+    e->number = p->token.number;
+    return node_finish(p, advance(p), e, column, out);
+}
+
+/* The whole number of `info`, as drop(x, n) has it. */
+static int parse_param(struct parser *p, const struct expr_info *info, double *out)
+{
+    if (p->token.kind != TOKEN_NUMBER || !p->token.whole || p->token.number > info->param_max)
+        return expr_fail(p->err, p->token.column, EINVAL,
+                         "%s of %s() must be written as a whole number from 0 to %.0f",
+                         info->param_name, info->name, info->param_max);
+    *out = p->token.number;
+    return advance(p);
+}
+
+static int parse_keyword(struct parser *p, const struct expr_info *info, struct expr *e)
+{
+    const struct token name = p->token;
+    if (info->param != PARAM_KEYWORD || strlen(info->param_name) != name.nbytes ||
+        memcmp(info->param_name, name.text, name.nbytes) != 0)
+        return expr_fail(p->err, name.column, EINVAL, "%s() has no argument called '%.*s'",
+                         info->name, token_shown(&name), name.text);
+    int ret = advance(p);
+    if (ret == 0)
+        ret = advance(p); /* over the "=" */
+    if (ret == 0)
+        ret = parse_param(p, info, &e->number);
+    if (ret == 0 && !token_is(&p->token, ")"))
+        ret = unexpected(p, "')' (an argument given by name is the last)");
+    return ret;
+}
+
+static int parse_argument(struct parser *p, const struct expr_info *info, struct expr *e)
+{
+    size_t column = p->token.column;
+    struct expr *arg = NULL;
+    int ret = parse_binary(p, LEVEL_COMPARE, &arg);
+    if (ret < 0)
+        return ret;
+    if (e->nargs < info->max_args)
+        ret = expr_check_arg(info, arg, column, p->err);
+    if (ret < 0) {
+        expr_free(arg);
+        return ret;
+    }
+    return node_add(p, e, arg);
+}
+
+static int check_count(struct parser *p, const struct expr_info *info, size_t given, size_t column)
+{
+    size_t extra = info->param == PARAM_LAST;
+    if (given >= info->min_args + extra && given <= info->max_args + extra)
+        return 0;
+    return expr_fail(p->err, column, EINVAL, "%s() takes %s%zu argument%s but %zu %s given%s%s%s",
+                     info->name, info->max_args > info->min_args ? "at least " : "",
+                     info->min_args + extra, info->min_args + extra == 1 ? "" : "s", given,
+                     given == 1 ? "is" : "are",
+                     info->param == PARAM_KEYWORD && given > 1 ? " without a name (write " : "",
+                     info->param == PARAM_KEYWORD && given > 1 ? info->param_name : "",
+                     info->param == PARAM_KEYWORD && given > 1 ? "=...)" : "");
+}
+
+/* What stands between the parentheses, and the closing one. */
+static int parse_arguments(struct parser *p, const struct expr_info *info, size_t column,
+                           struct expr *e)
+{
+    size_t given = 0;
+    while (!token_is(&p->token, ")")) {
+        int ret;
+        if (p->token.kind == TOKEN_NAME && lexer_before_equals(&p->lex)) {
+            ret = parse_keyword(p, info, e);
+        } else {
+            bool is_param = info->param == PARAM_LAST && given == info->max_args;
+            ret = is_param ? parse_param(p, info, &e->number) : parse_argument(p, info, e);
+            given++;
+        }
+        if (ret < 0)
+            return ret;
+        if (token_is(&p->token, ")"))
+            break;
+        ret = expect(p, ",", "',' or ')'");
+        if (ret < 0)
+            return ret;
+    }
+    int ret = check_count(p, info, given, column);
+    return ret < 0 ? ret : advance(p);
+}
+
+static int parse_call(struct parser *p, const struct token *name, struct expr **out)
+{
+    const struct expr_info *info = expr_info_find(FORM_FUNCTION, name->text, name->nbytes);
+    if (!info)
+        return parser_unknown(p, name, true);
+    struct expr *e = NULL;
+    int ret = advance(p); /* over the "(" */
+    if (ret == 0)
+        ret = node_new(p, expr_info_op(info), &e);
+    if (ret < 0)
+        return ret;
+    ret = parse_arguments(p, info, name->column, e);
+    return node_finish(p, ret, e, name->column, out);
+}
+
+/* The recipe's tree, at this place. What is wrong inside is reported at its name. */
+static int parse_recipe(struct parser *p, const struct token *name, const char *text,
+                        struct expr **out)
+{
+    int ret = parser_check_cycle(p, name);
+    if (ret < 0)
+        return ret;
+    struct inclusion inclusion = {p->inclusion, name->text, name->nbytes};
+    struct parser inner = *p;
+    inner.inclusion = &inclusion;
+    ret = parse_text(&inner, text, out);
+    if (ret == 0)
+        return 0;
+    p->err->column = name->column;
+    if (ret == -ENOMEM || ret == -ELOOP)
+        return ret;
+    return error_wrap(&p->err->error, ret, "recipe '%.*s' is wrong", token_shown(name), name->text);
+}
+
+static int parse_name(struct parser *p, struct expr **out)
+{
+    const struct token name = p->token;
+    int ret = advance(p);
+    if (ret < 0)
+        return ret;
+    if (token_is(&p->token, "("))
+        return parse_call(p, &name, out);
+    if (expr_info_find(FORM_LEAF, name.text, name.nbytes) == &expr_table[EXPR_BOLD]) {
+        struct expr *e = NULL;
+        ret = node_new(p, EXPR_BOLD, &e);
+        return ret < 0 ? ret : node_finish(p, 0, e, name.column, out);
+    }
+    const char *text = parser_recipe(p, name.text, name.nbytes);
+    return text ? parse_recipe(p, &name, text, out) : parser_unknown(p, &name, false);
+}
+
+static int parse_primary(struct parser *p, struct expr **out)
+{
+    if (p->token.kind == TOKEN_NUMBER)
+        return parse_number(p, out);
+    if (p->token.kind == TOKEN_NAME)
+        return parse_name(p, out);
+    if (!token_is(&p->token, "("))
+        return unexpected(p, "a value");
+    int ret = advance(p);
+    if (ret == 0)
+        ret = parse_binary(p, LEVEL_COMPARE, out);
+    if (ret < 0)
+        return ret;
+    ret = expect(p, ")", "')'");
+    if (ret < 0) {
+        expr_free(*out);
+        *out = NULL;
+    }
+    return ret;
+}
+
+/* A whole number with a sign, where there is one. */
+static int parse_position(struct parser *p, bool *has, int64_t *value)
+{
+    bool negative = token_is(&p->token, "-");
+    int ret = negative ? advance(p) : 0;
+    if (ret < 0)
+        return ret;
+    *has = p->token.kind == TOKEN_NUMBER && p->token.whole;
+    if (!*has)
+        return negative || p->token.kind == TOKEN_NUMBER ? unexpected(p, "a whole number") : 0;
+    *value = (int64_t)p->token.number * (negative ? -1 : 1);
+    return advance(p);
+}
+
+/* Between "[" and "]". */
+static int parse_positions(struct parser *p, struct expr *e)
+{
+    if (!token_is(&p->token, "..."))
+        return unexpected(p, "'...' (only the last axis has subscripts: [..., 4:] or [..., 0])");
+    int ret = advance(p);
+    if (ret == 0)
+        ret = expect(p, ",", "','");
+    if (ret == 0)
+        ret = parse_position(p, &e->has_start, &e->start);
+    if (ret < 0)
+        return ret;
+    e->op = EXPR_INDEX;
+    if (token_is(&p->token, ":")) {
+        e->op = EXPR_SLICE;
+        ret = advance(p);
+        if (ret == 0)
+            ret = parse_position(p, &e->has_stop, &e->stop);
+    } else if (!e->has_start) {
+        return unexpected(p, "a whole number or ':'");
+    }
+    if (ret == 0 && token_is(&p->token, ":"))
+        return unexpected(p, "']' (a slice takes no step)");
+    return ret < 0 ? ret : expect(p, "]", "']'");
+}
+
+/* Takes *x, which starts at `start`, over and replaces it. */
+static int parse_subscript(struct parser *p, size_t start, struct expr **x)
+{
+    size_t column = p->token.column;
+    struct expr *e = NULL;
+    int ret = advance(p); /* over the "[" */
+    if (ret == 0)
+        ret = expr_check_arg(&expr_table[EXPR_SLICE], *x, start, p->err);
+    if (ret == 0)
+        ret = node_of(p, EXPR_SLICE, column, *x, NULL, &e);
+    else
+        expr_free(*x);
+    *x = NULL;
+    if (ret < 0)
+        return ret;
+    ret = parse_positions(p, e);
+    return node_finish(p, ret, e, column, x);
+}
+
+static int parse_postfix(struct parser *p, struct expr **out)
+{
+    size_t start = p->token.column;
+    int ret = parse_primary(p, out);
+    while (ret == 0 && token_is(&p->token, "["))
+        ret = parse_subscript(p, start, out);
+    return ret;
+}
+
+/* An operator and what stands on its right, as far as operators of `level` go. Takes *left over and
+ * replaces it. */
+static int parse_right(struct parser *p, enum expr_op op, unsigned level, struct expr **left);
+
+static int parse_unary(struct parser *p, struct expr **out)
+{
+    if (*p->nest == NEST_MAX)
+        return expr_fail(p->err, p->token.column, EINVAL,
+                         "the expression is nested too deeply here");
+    ++*p->nest;
+    size_t column = p->token.column;
+    int ret;
+    const struct expr_info *sign = NULL;
+    if (p->token.kind == TOKEN_SYMBOL)
+        sign = expr_info_find(FORM_PREFIX, p->token.text, p->token.nbytes);
+    if (sign) {
+        ret = advance(p);
+        if (ret == 0)
+            ret = parse_unary(p, out);
+        if (ret == 0)
+            ret = node_of(p, expr_info_op(sign), column, *out, NULL, out);
+    } else {
+        ret = parse_postfix(p, out);
+        if (ret == 0 && token_is(&p->token, expr_table[EXPR_POW].name))
+            ret = parse_right(p, EXPR_POW, LEVEL_SIGN, out);
+    }
+    --*p->nest;
+    return ret;
+}
+
+static int parse_right(struct parser *p, enum expr_op op, unsigned level, struct expr **left)
+{
+    size_t column = p->token.column;
+    struct expr *a = *left;
+    struct expr *b = NULL;
+    *left = NULL;
+    int ret = advance(p);
+    if (ret == 0)
+        ret = parse_binary(p, level, &b);
+    if (ret < 0) {
+        expr_free(a);
+        return ret;
+    }
+    return node_of(p, op, column, a, b, left);
+}
+
+static const struct expr_info *infix_at(const struct token *t)
+{
+    return t->kind == TOKEN_SYMBOL ? expr_info_find(FORM_INFIX, t->text, t->nbytes) : NULL;
+}
+
+static bool is_comparison(const struct expr_info *op)
+{
+    return op && op->level == LEVEL_COMPARE;
+}
+
+static int parse_binary(struct parser *p, unsigned level, struct expr **out)
+{
+    int ret = parse_unary(p, out);
+    while (ret == 0) {
+        const struct expr_info *op = infix_at(&p->token);
+        if (!op || op->level < level)
+            break;
+        ret = parse_right(p, expr_info_op(op), op->level + 1, out);
+        if (ret == 0 && is_comparison(op) && is_comparison(infix_at(&p->token))) {
+            expr_free(*out);
+            return expr_fail(p->err, p->token.column, EINVAL,
+                             "comparisons cannot be chained (put one in parentheses)");
+        }
+    }
+    return ret;
+}
+
+static int parse_text(struct parser *p, const char *text, struct expr **out)
+{
+    struct expr *e = NULL;
+    p->lex = (struct lexer){.text = text};
+    int ret = advance(p);
+    size_t column = p->token.column;
+    if (ret == 0)
+        ret = parse_binary(p, LEVEL_COMPARE, &e);
+    if (ret < 0)
+        return ret;
+    if (p->token.kind != TOKEN_END)
+        ret = unexpected(p, "an operator or the end");
+    else if (e->rank == EXPR_SCALAR)
+        ret = expr_fail(p->err, column, EINVAL, "the result must depend on bold");
+    if (ret < 0)
+        expr_free(e);
+    else
+        *out = e;
+    return ret;
+}
+
+int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
+               struct expr_error *err)
+{
+    struct expr_error ignored;
+    size_t nest = 0;
+    size_t nnodes = 0;
+    struct parser p = {
+        .lookup = lookup,
+        .ctx = ctx,
+        .nest = &nest,
+        .nnodes = &nnodes,
+        .err = err ? err : &ignored,
+    };
+    locale_t c_locale = newlocale(LC_ALL_MASK, "C", NULL); /* for the decimal point */
+    if (!c_locale)
+        return expr_fail(p.err, 1, ENOMEM, "out of memory");
+    locale_t before = uselocale(c_locale);
+    int ret = parse_text(&p, text, out);
+    uselocale(before);
+    freelocale(c_locale);
+    return ret;
+}

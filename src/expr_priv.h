@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the parts of the expression module share: the table of everything the language knows, the
+ * tokens, and the way to say what is wrong. Only expr*.c include this.
+ * Thread rule: no shared state; the table is constant.
+ */
+#ifndef DERIVFS_EXPR_PRIV_H
+#define DERIVFS_EXPR_PRIV_H
+
+#include "expr.h"
+
+enum {
+    EXPR_DEPTH_MAX = 64,   /* levels of the tree */
+    EXPR_NODES_MAX = 4096, /* nodes of the tree, recipes put in included */
+};
+
+/* How an operation is written. */
+enum expr_form {
+    FORM_LEAF,      /* a number, bold */
+    FORM_FUNCTION,  /* name(...) */
+    FORM_PREFIX,    /* -x */
+    FORM_INFIX,     /* a + b */
+    FORM_SUBSCRIPT, /* x[..., ...] */
+};
+
+enum rank_rule {
+    RANK_WIDEST, /* that of the widest argument */
+    RANK_REDUCE, /* series to image */
+    RANK_SERIES, /* series to series */
+};
+
+/* When is the result a mask? Arithmetic on masks alone is refused, as numpy would take it for logic
+ * in one case and raise in the next. */
+enum mask_rule {
+    MASK_NUMBER, /* never */
+    MASK_TRUTH,  /* always */
+    MASK_KEEP,   /* when every argument is one */
+    MASK_CHOICE, /* when every argument after the first is one */
+    MASK_REFUSE, /* never, and not every argument may be one */
+};
+
+/* The whole number that an operation takes beside its arguments. */
+enum expr_param { PARAM_NONE, PARAM_LAST, PARAM_KEYWORD };
+
+/* Python's precedences, the loosest first. */
+enum { LEVEL_COMPARE = 1, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_SIGN, LEVEL_POWER };
+
+struct expr_info {
+    const char *name; /* as it is written */
+    enum expr_form form;
+    unsigned level; /* of operators */
+    size_t min_args, max_args;
+    enum rank_rule rank;
+    enum mask_rule mask;
+    enum expr_param param;
+    const char *param_name;
+    double param_max;
+};
+
+extern const struct expr_info expr_table[EXPR_CONCAT + 1];
+
+/* The operation of this form and name, or NULL. */
+const struct expr_info *expr_info_find(enum expr_form form, const char *name, size_t nbytes);
+enum expr_op expr_info_op(const struct expr_info *info);
+
+/* Say that `column` is wrong. Returns -code. */
+int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+
+/* Is `arg`, which starts at `column`, what the operation takes? */
+int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t column,
+                   struct expr_error *err) NODISCARD;
+/* Give `e`, whose arguments are complete, its rank and type, and check masks and depth. The
+ * operator or name of the function stands at `column`. */
+int expr_check_node(struct expr *e, size_t column, struct expr_error *err) NODISCARD;
+
+enum token_kind { TOKEN_END, TOKEN_NUMBER, TOKEN_NAME, TOKEN_SYMBOL };
+
+struct token {
+    enum token_kind kind;
+    const char *text; /* [nbytes] in the expression's text */
+    size_t nbytes;
+    size_t column; /* 1-based */
+    double number; /* TOKEN_NUMBER */
+    bool whole;    /* TOKEN_NUMBER: written with digits alone, and exact in a double */
+};
+
+struct lexer {
+    const char *text;
+    size_t pos;
+};
+
+/* The next token. Numbers are read in the locale of the calling thread, which must be C. */
+int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err) NODISCARD;
+/* Does "=" come next (and not "==")? */
+bool lexer_before_equals(const struct lexer *lex);
+bool token_is(const struct token *t, const char *symbol);
+bool is_name_start(char c);
+bool is_name_char(char c);
+
+/* How much of a token is shown in a sentence: a precision for %.*s. */
+enum { TOKEN_SHOWN_MAX = 64 };
+int token_shown(const struct token *t);
+
+/* The recipes that are being put in, innermost first. */
+struct inclusion {
+    const struct inclusion *outer;
+    const char *name;
+    size_t nbytes;
+};
+
+/* One text; those of the recipes put in share what the pointers lead to. */
+struct parser {
+    struct lexer lex;
+    struct token token; /* the next one */
+    expr_lookup_fn *lookup;
+    void *ctx;
+    const struct inclusion *inclusion;
+    size_t *nest;
+    size_t *nnodes;
+    struct expr_error *err;
+};
+
+/* The text of this recipe, or NULL. */
+const char *parser_recipe(const struct parser *p, const char *name, size_t nbytes);
+/* Say that the name means nothing here (as a function where `call`), and what may have been meant.
+ */
+int parser_unknown(struct parser *p, const struct token *t, bool call) NODISCARD;
+/* ELOOP when the recipe at `t` is being put in already. */
+int parser_check_cycle(struct parser *p, const struct token *t) NODISCARD;
+
+#endif

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Forming groups from probed runs, and the prefixes that tell groups apart. No I/O.
+ *
+ * Thread rule: reentrant; the groups hold references of their own to the runs.
+ */
+#ifndef DERIVFS_GROUP_H
+#define DERIVFS_GROUP_H
+
+#include "dataset.h"
+
+/* Form the groups of one directory's `runs` [nruns], which are RUN_OK, RUN_ABSENT or RUN_BROKEN and
+ * in the order of their names. *out is an array [*nout] for groups_free(), NULL where there is no
+ * run. Fails only with ENOMEM, and then leaves nothing behind. */
+int groups_form(struct run *const *runs, size_t nruns, struct group **out, size_t *nout,
+                struct error *err) NODISCARD;
+
+/* NULL with 0 is allowed. */
+void groups_free(struct group *groups, size_t ngroups);
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Moments: where samples go, how planes are scaled, how runs are merged.
+ *
+ *     samples ──> rows by tile ──> accumulators ──> planes in intensity ──> merged moments
+ *
+ * The accumulators of a volume are ten times its size and more, and leave the near caches between
+ * two volumes. So a call that brings several volumes goes through them tile by tile, all volumes of
+ * a tile before the next.
+ *
+ * Measured on one core of an AMD EPYC with 64x64x30 voxels and 1 MiB a call, in GB/s of samples,
+ * for AVX-512, AVX2 and SSE2: int16 14, 10 and 2.9; float32 10, 9 and 3.6; the other byte order
+ * costs a tenth more. Without tiles int16 falls from 14 to 8. Inflating gives 0.5.
+ */
+#include "kernel_private.h"
+
+#include <byteswap.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Voxels of one tile: its accumulators, 20 to 32 KiB, stay in L1. */
+enum { TILE = 1024 };
+
+enum { PLANE_ALIGN = 64 };
+
+static size_t type_nbytes(enum sample_type type)
+{
+    switch (type) {
+    case SAMPLE_UINT8:
+    case SAMPLE_INT8:
+        return 1;
+    case SAMPLE_UINT16:
+    case SAMPLE_INT16:
+        return 2;
+    case SAMPLE_UINT32:
+    case SAMPLE_INT32:
+    case SAMPLE_FLOAT32:
+        return 4;
+    default:
+        return 8;
+    }
+}
+
+static size_t padded(size_t nbytes)
+{
+    return (nbytes + PLANE_ALIGN - 1) / PLANE_ALIGN * PLANE_ALIGN;
+}
+
+/* The struct and its planes are one allocation, each plane on its own cache lines. SIZE_MAX where
+ * that cannot be: no allocation of it succeeds. */
+size_t moments_nbytes(enum sample_type type, size_t nvox)
+{
+    if (nvox > SIZE_MAX / 64)
+        return SIZE_MAX;
+    size_t wide = padded(nvox * sizeof(double));
+    size_t head = padded(sizeof(struct moments));
+    if (exact_row_fn(type))
+        return head + 2 * wide + 2 * padded(nvox * type_nbytes(type));
+    return head + MOMENTS_NPLANES * wide;
+}
+
+struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
+{
+    size_t nbytes = moments_nbytes(type, nvox);
+    struct moments *m = nbytes == SIZE_MAX ? NULL : aligned_alloc(PLANE_ALIGN, nbytes);
+    if (!m)
+        return NULL;
+    *m = (struct moments){
+        .type = type, .swap = swap, .nvox = nvox, .sample_nbytes = type_nbytes(type)};
+
+    char *at = (char *)m + padded(sizeof *m);
+    size_t wide = padded(nvox * sizeof(double));
+    if (exact_row_fn(type)) {
+        m->sum = (int64_t *)at;
+        m->sumsq = (uint64_t *)(at + wide);
+        m->low = at + 2 * wide;
+        m->high = at + 2 * wide + padded(nvox * m->sample_nbytes);
+        exact_reset(m);
+    } else {
+        for (size_t p = 0; p < MOMENTS_NPLANES; p++)
+            m->plane[p] = (double *)(at + p * wide);
+        welford_reset(m);
+    }
+    return m;
+}
+
+void moments_free(struct moments *m)
+{
+    free(m);
+}
+
+KERNEL_LOOP static void swap16(size_t n, uint16_t *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = bswap_16(x[i]);
+}
+
+KERNEL_LOOP static void swap32(size_t n, uint32_t *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = bswap_32(x[i]);
+}
+
+KERNEL_LOOP static void swap64(size_t n, uint64_t *x)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = bswap_64(x[i]);
+}
+
+static void swap_samples(void *samples, size_t nsamples, size_t sample_nbytes)
+{
+    if (sample_nbytes == 2)
+        swap16(nsamples, samples);
+    else if (sample_nbytes == 4)
+        swap32(nsamples, samples);
+    else if (sample_nbytes == 8)
+        swap64(nsamples, samples);
+}
+
+/* Voxels [vox0, vox0 + n) of `nrows` volumes from `vol` on. The rows begin a volume apart. */
+static void add_rows(struct moments *m, uint64_t vol, size_t vox0, size_t n, const char *samples,
+                     size_t nrows)
+{
+    add_row_fn *add_row = exact_row_fn(m->type);
+    if (!add_row)
+        add_row = welford_row;
+
+    for (size_t at = 0; at < n; at += TILE) {
+        size_t some = n - at < TILE ? n - at : TILE;
+        for (size_t row = 0; row < nrows; row++)
+            add_row(m, vol + row, vox0 + at, some,
+                    samples + (row * m->nvox + at) * m->sample_nbytes);
+    }
+}
+
+/* The next `nrows` stretches of `len` samples, at most a volume long, a volume apart: from where
+ * the run has come to, and where that passes the volume's end, from the start of the next. */
+static void add_stretch(struct moments *m, const char *samples, size_t len, size_t nrows)
+{
+    uint64_t vol = m->nsamples / m->nvox;
+    size_t vox0 = m->nsamples % m->nvox;
+    size_t head = len < m->nvox - vox0 ? len : m->nvox - vox0;
+
+    add_rows(m, vol, vox0, head, samples, nrows);
+    add_rows(m, vol + 1, 0, len - head, samples + head * m->sample_nbytes, nrows);
+    m->nsamples += nrows * len;
+}
+
+void moments_add(struct moments *m, void *samples, size_t nsamples)
+{
+    if (m->swap)
+        swap_samples(samples, nsamples, m->sample_nbytes);
+
+    /* Any nvox samples in a row hold each voxel once: whole volumes need not start at voxel 0. */
+    size_t nrows = nsamples / m->nvox;
+    size_t rest = nsamples % m->nvox;
+    const char *next = samples;
+    if (nrows > 0)
+        add_stretch(m, next, m->nvox, nrows);
+    add_stretch(m, next + nrows * m->nvox * m->sample_nbytes, rest, 1);
+}
+
+int64_t moments_nvol(const struct moments *m)
+{
+    return (int64_t)(m->nsamples / m->nvox);
+}
+
+KERNEL_LOOP static void scale(size_t n, double *values, double factor, double offset)
+{
+    for (size_t i = 0; i < n; i++)
+        values[i] = values[i] * factor + offset;
+}
+
+void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
+                   size_t vox0, size_t nvox, double *out)
+{
+    /* A negative slope turns the smallest stored value into the largest intensity. */
+    enum moments_plane stored = plane;
+    if (slope < 0 && plane == MOMENTS_MIN)
+        stored = MOMENTS_MAX;
+    else if (slope < 0 && plane == MOMENTS_MAX)
+        stored = MOMENTS_MIN;
+
+    uint64_t nvol = m->nsamples / m->nvox;
+    if (exact_row_fn(m->type))
+        exact_plane(m, nvol, stored, vox0, nvox, out);
+    else
+        welford_plane(m, nvol, stored, vox0, nvox, out);
+
+    if (plane == MOMENTS_M2)
+        scale(nvox, out, slope * slope, 0);
+    else
+        scale(nvox, out, slope, inter);
+}
+
+void settle_nonfinite(double low, double high, double *mean, double *m2)
+{
+    if (isfinite(low) && isfinite(high))
+        return;
+    *mean = low + high; /* NaN, inf or -inf as the sum of the whole series would be */
+    *m2 = NAN;
+}
+
+/* NaN wins, as in numpy's minimum and maximum. */
+static double lesser(double a, double b)
+{
+    return a < b || isnan(a) ? a : b;
+}
+
+static double greater(double a, double b)
+{
+    return a > b || isnan(a) ? a : b;
+}
+
+KERNEL_LOOP static void merge_planes(struct moments_view *into, const struct moments_view *from,
+                                     size_t nvox)
+{
+    double n = into->n + from->n;
+    double weight = from->n / n;
+
+    for (size_t i = 0; i < nvox; i++) {
+        double mean = into->plane[MOMENTS_MEAN][i];
+        double delta = from->plane[MOMENTS_MEAN][i] - mean;
+        double low = lesser(into->plane[MOMENTS_MIN][i], from->plane[MOMENTS_MIN][i]);
+        double high = greater(into->plane[MOMENTS_MAX][i], from->plane[MOMENTS_MAX][i]);
+        double m2 = into->plane[MOMENTS_M2][i] + from->plane[MOMENTS_M2][i] +
+                    delta * delta * into->n * weight;
+
+        mean += delta * weight;
+        settle_nonfinite(low, high, &mean, &m2);
+        into->plane[MOMENTS_MEAN][i] = mean;
+        into->plane[MOMENTS_M2][i] = m2;
+        into->plane[MOMENTS_MIN][i] = low;
+        into->plane[MOMENTS_MAX][i] = high;
+    }
+}
+
+void moments_merge(struct moments_view *into, const struct moments_view *from, size_t nvox)
+{
+    if (from->n == 0)
+        return;
+    if (into->n == 0)
+        for (size_t p = 0; p < MOMENTS_NPLANES; p++)
+            memcpy(into->plane[p], from->plane[p], nvox * sizeof(double));
+    else
+        merge_planes(into, from, nvox);
+    into->n += from->n;
+}

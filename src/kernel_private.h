@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Private to the kernel: the state of running moments, and the functions that add rows to it.
+ *
+ * A row is a stretch of neighbouring voxels of one volume. Rows of one voxel are added in the order
+ * of the volumes, whatever stretches the caller cuts them into; so neither the cutting nor the
+ * instruction set can show in the result. Thread rule: as kernel.h.
+ */
+#ifndef DERIVFS_KERNEL_PRIVATE_H
+#define DERIVFS_KERNEL_PRIVATE_H
+
+#include "kernel.h"
+
+struct moments {
+    enum sample_type type;
+    bool swap;
+    size_t nvox;
+    size_t sample_nbytes;
+    uint64_t nsamples; /* added so far */
+
+    /* Stored integers of 16 bits and less; each [nvox]. */
+    int64_t *sum;
+    uint64_t *sumsq; /* cannot overflow before volume 2^32 */
+    void *low;       /* smallest and largest, in the stored type */
+    void *high;
+
+    /* Every other type; each [nvox]. */
+    double *plane[MOMENTS_NPLANES];
+};
+
+/* Add samples[n] as voxels [vox0, vox0 + n) of volume `vol` (from 0). Samples are in this machine's
+ * byte order. */
+typedef void add_row_fn(struct moments *m, uint64_t vol, size_t vox0, size_t n,
+                        const void *samples);
+
+/* One plane in stored units of the moments of `nvol` volumes. */
+typedef void plane_fn(const struct moments *m, uint64_t nvol, enum moments_plane plane, size_t vox0,
+                      size_t nvox, double *out);
+
+/* kernel_exact.c; NULL where `type` is not summed exactly */
+add_row_fn *exact_row_fn(enum sample_type type);
+void exact_reset(struct moments *m);
+plane_fn exact_plane;
+
+/* kernel_welford.c */
+add_row_fn welford_row;
+void welford_reset(struct moments *m);
+plane_fn welford_plane;
+
+/* The mean and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
+ * numpy gives. Finite series are left alone. */
+void settle_nonfinite(double low, double high, double *mean, double *m2);
+
+/* Loops that are compiled for several instruction sets, the right one taken when the program is
+ * loaded. Contraction to fused multiply-add is off, for it would make results depend on the
+ * machine. The sanitizers cannot do with functions resolved that early. */
+#define KERNEL_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
+#if defined(__clang__) || !defined(__GNUC__)
+#define KERNEL_LOOP
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&               \
+    !defined(__SANITIZE_THREAD__)
+#define KERNEL_LOOP __attribute__((KERNEL_O3, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define KERNEL_LOOP __attribute__((KERNEL_O3))
+#endif
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Welford's update, for samples of 32 bits and more.
+ *
+ *     sample ──> float64 ──> mean  M2  smallest  largest     32 bytes a voxel
+ *
+ * A constant series gives its value as mean and exactly 0 as M2, because the first volume sets the
+ * mean and every later difference is 0. Integers of 64 bits are rounded to float64 first, as
+ * numpy's astype does. inf spoils the running mean: welford_plane() puts right what it left there.
+ * Deliberate imprecision: finite samples that differ by more than DBL_MAX count as overflow.
+ */
+#include "kernel_private.h"
+
+#include <math.h>
+
+/* Voxels converted at a time: 4 KiB of float64, well inside L1 beside the planes. */
+enum { CONVERT_TILE = 512 };
+
+#define DEFINE_CONVERT(type)                                                                       \
+    KERNEL_LOOP static void convert_##type(size_t n, const type *restrict x, double *restrict out) \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                             \
+            out[i] = (double)x[i];                                                                 \
+    }
+
+DEFINE_CONVERT(uint32_t)
+DEFINE_CONVERT(int32_t)
+DEFINE_CONVERT(uint64_t)
+DEFINE_CONVERT(int64_t)
+DEFINE_CONVERT(float)
+
+/* samples[at, at + n) as float64: in `room`, or where they are if they are that already. */
+static const double *as_float64(enum sample_type type, const void *samples, size_t at, size_t n,
+                                double *room)
+{
+    switch (type) {
+    case SAMPLE_UINT32:
+        convert_uint32_t(n, (const uint32_t *)samples + at, room);
+        return room;
+    case SAMPLE_INT32:
+        convert_int32_t(n, (const int32_t *)samples + at, room);
+        return room;
+    case SAMPLE_UINT64:
+        convert_uint64_t(n, (const uint64_t *)samples + at, room);
+        return room;
+    case SAMPLE_INT64:
+        convert_int64_t(n, (const int64_t *)samples + at, room);
+        return room;
+    case SAMPLE_FLOAT32:
+        convert_float(n, (const float *)samples + at, room);
+        return room;
+    default:
+        return (const double *)samples + at;
+    }
+}
+
+/* `count` is the number of volumes with this one. NaN stays in low and high once it is there: no
+ * comparison with it is true. */
+KERNEL_LOOP static void add_float64(size_t n, const double *restrict x, double count,
+                                    double *restrict mean, double *restrict m2,
+                                    double *restrict low, double *restrict high)
+{
+    for (size_t i = 0; i < n; i++) {
+        double v = x[i];
+        double delta = v - mean[i];
+        mean[i] += delta / count;
+        m2[i] += delta * (v - mean[i]);
+        low[i] = ((v < low[i]) | (v != v)) ? v : low[i];
+        high[i] = ((v > high[i]) | (v != v)) ? v : high[i];
+    }
+}
+
+void welford_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const void *samples)
+{
+    double room[CONVERT_TILE];
+
+    for (size_t at = 0; at < n; at += CONVERT_TILE) {
+        size_t some = n - at < CONVERT_TILE ? n - at : CONVERT_TILE;
+        const double *x = as_float64(m->type, samples, at, some, room);
+        size_t vox = vox0 + at;
+        add_float64(some, x, (double)(vol + 1), m->plane[MOMENTS_MEAN] + vox,
+                    m->plane[MOMENTS_M2] + vox, m->plane[MOMENTS_MIN] + vox,
+                    m->plane[MOMENTS_MAX] + vox);
+    }
+}
+
+void welford_reset(struct moments *m)
+{
+    for (size_t i = 0; i < m->nvox; i++) {
+        m->plane[MOMENTS_MEAN][i] = 0;
+        m->plane[MOMENTS_M2][i] = 0;
+        m->plane[MOMENTS_MIN][i] = INFINITY;
+        m->plane[MOMENTS_MAX][i] = -INFINITY;
+    }
+}
+
+void welford_plane(const struct moments *m, uint64_t nvol, enum moments_plane plane, size_t vox0,
+                   size_t nvox, double *out)
+{
+    (void)nvol;
+    for (size_t i = 0; i < nvox; i++) {
+        size_t vox = vox0 + i;
+        double mean = m->plane[MOMENTS_MEAN][vox];
+        double m2 = m->plane[MOMENTS_M2][vox];
+
+        settle_nonfinite(m->plane[MOMENTS_MIN][vox], m->plane[MOMENTS_MAX][vox], &mean, &m2);
+        if (plane == MOMENTS_MEAN)
+            out[i] = mean;
+        else if (plane == MOMENTS_M2)
+            out[i] = m2;
+        else
+            out[i] = m->plane[plane][vox];
+    }
+}

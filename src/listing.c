@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listing a directory and knowing when that is needless.
+ *
+ * A list is made again unless the directory's times prove it right. Times come in ticks (4 ms on
+ * many kernels, up to 2 s on FAT), so two changes may carry one time; a list made between them
+ * would look right for ever. Therefore the same stamp must first have been seen for SETTLE_NS: a
+ * change made after that is in a later tick. Only durations of the caller's own clock are measured,
+ * never the file system's clock against it, so a file server with a wrong clock does no harm.
+ *
+ * The price is a few more listings within the first seconds after a change.
+ */
+#include "listing.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "bids.h"
+
+static const int64_t SETTLE_NS = 2500000000;
+
+static int64_t nanoseconds(const struct timespec *t)
+{
+    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+static int fail(struct error *err, const char *dir, const char *operation, int code)
+{
+    return error_set(err, code, "%s: %s: %s", *dir ? dir : "dataset root", operation,
+                     strerror(code));
+}
+
+int listing_open(int rootfd, const char *dir, struct error *err)
+{
+    int fd = beneath_open(rootfd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
+    return fd < 0 ? fail(err, dir, "open directory", -fd) : fd;
+}
+
+int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_stamp *before,
+                  struct dir_stamp *out, bool *holds, struct error *err)
+{
+    struct stat st;
+    if (fstat(dirfd, &st))
+        return fail(err, dir, "stat", errno);
+    struct dir_stamp now = {
+        .dev = st.st_dev,
+        .ino = st.st_ino,
+        .mtime_ns = nanoseconds(&st.st_mtim),
+        .ctime_ns = nanoseconds(&st.st_ctim),
+        .since_ns = now_ns,
+    };
+    bool same = before && before->dev == now.dev && before->ino == now.ino &&
+                before->mtime_ns == now.mtime_ns && before->ctime_ns == now.ctime_ns;
+    *holds = same && before->settled;
+    if (same) {
+        now.since_ns = before->since_ns;
+        now.settled = before->settled || now_ns - before->since_ns >= SETTLE_NS;
+    }
+    *out = now;
+    return 0;
+}
+
+static int add_name(struct listing *list, size_t *room, const char *name)
+{
+    if (list->n == *room) {
+        size_t more = *room ? 2 * *room : 16;
+        char **grown = realloc(list->name, more * sizeof *grown);
+        if (!grown)
+            return -ENOMEM;
+        list->name = grown;
+        *room = more;
+    }
+    char *copy = strdup(name);
+    if (!copy)
+        return -ENOMEM;
+    list->name[list->n++] = copy;
+    return 0;
+}
+
+static bool may_be_file(int dirfd, const struct dirent *entry)
+{
+    if (entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_REG || entry->d_type == DT_LNK;
+    struct stat st;
+    if (fstatat(dirfd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW))
+        return errno != ENOENT; /* probing it will tell what is wrong */
+    return S_ISREG(st.st_mode) || S_ISLNK(st.st_mode);
+}
+
+static int collect(DIR *stream, const char *dir, struct listing *list, struct error *err)
+{
+    size_t room = 0;
+    for (;;) {
+        errno = 0;
+        const struct dirent *entry = readdir(stream);
+        if (!entry)
+            return errno ? fail(err, dir, "read directory", errno) : 0;
+        if (entry->d_name[0] == '.' || !bids_is_nifti_name(entry->d_name) ||
+            !may_be_file(dirfd(stream), entry))
+            continue;
+        if (add_name(list, &room, entry->d_name))
+            return fail(err, dir, "read directory", ENOMEM);
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool any_bids(const struct listing *list)
+{
+    struct bids_name name;
+    for (size_t i = 0; i < list->n; i++)
+        if (bids_parse(list->name[i], &name))
+            return true;
+    return false;
+}
+
+/* x.nii sorts right before x.nii.gz but for names between, such as x.nii.b.nii: so look it up. */
+static bool has_plain_twin(const struct listing *list, const char *name)
+{
+    struct bids_name cut;
+    bids_parse(name, &cut);
+    char plain[BIDS_NAME_MAX + sizeof ".nii"];
+    const char *key = plain;
+    stpcpy(stpcpy(plain, cut.stem), ".nii");
+    return cut.gz && bsearch(&key, list->name, list->n, sizeof *list->name, by_name);
+}
+
+/* Leave only candidates. Twins are judged on the whole list, hence the marks. */
+static int filter(struct listing *list)
+{
+    if (!list->n)
+        return 0;
+    bool *keep = calloc(list->n, sizeof *keep);
+    if (!keep)
+        return -ENOMEM;
+    bool bids = any_bids(list);
+    for (size_t i = 0; i < list->n; i++) {
+        struct bids_name name;
+        keep[i] = !bids || (bids_parse(list->name[i], &name) && bids_names_run(&name));
+        keep[i] = keep[i] && !has_plain_twin(list, list->name[i]);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        if (keep[i])
+            list->name[n++] = list->name[i];
+        else
+            free(list->name[i]);
+    }
+    list->n = n;
+    free(keep);
+    return 0;
+}
+
+int listing_read(int dirfd, const char *dir, struct listing *out, struct error *err)
+{
+    *out = (struct listing){0};
+    /* fdopendir takes its descriptor over, and the caller keeps his; both share one offset. */
+    int fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(err, dir, "open directory", errno);
+    DIR *stream = fdopendir(fd);
+    if (!stream) {
+        int ret = fail(err, dir, "open directory", errno);
+        close(fd);
+        return ret;
+    }
+    rewinddir(stream);
+    int ret = collect(stream, dir, out, err);
+    closedir(stream);
+    if (!ret && out->n) {
+        qsort(out->name, out->n, sizeof *out->name, by_name);
+        if (filter(out))
+            ret = fail(err, dir, "read directory", ENOMEM);
+    }
+    if (ret)
+        listing_free(out);
+    return ret;
+}
+
+void listing_free(struct listing *list)
+{
+    for (size_t i = 0; i < list->n; i++)
+        free(list->name[i]);
+    free(list->name);
+    *list = (struct listing){0};
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listings: the names of one directory that may be runs, and whether an earlier list still holds.
+ *
+ * Hides the directory's descriptor, unknown entry types and the file system's clock. Reads no file.
+ * Thread rule: all functions are reentrant; a struct listing belongs to one thread at a time.
+ */
+#ifndef DERIVFS_LISTING_H
+#define DERIVFS_LISTING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/* A directory's identity and times. Any change of its names changes the times, but perhaps not if
+ * it follows the one before within the file system's clock tick. */
+struct dir_stamp {
+    uint64_t dev, ino;
+    int64_t mtime_ns, ctime_ns;
+    int64_t since_ns; /* when the rest was first seen as it is, by the caller's clock */
+    bool settled;     /* a list made now will be wrong only if the times have changed */
+};
+
+/* Open `dir` ("" is the root) beneath `rootfd`. Returns a descriptor for listing_read(), or a
+ * negative errno: ENOENT, ENOTDIR, EACCES, EXDEV (a link leads out). */
+int listing_open(int rootfd, const char *dir, struct error *err) NODISCARD;
+
+/* Look at the directory's times. `before` is the stamp of the list at hand, or NULL; *holds tells
+ * whether that list is still right. */
+int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_stamp *before,
+                  struct dir_stamp *out, bool *holds, struct error *err) NODISCARD;
+
+struct listing {
+    char **name; /* [n] in strcmp order, candidates only */
+    size_t n;
+};
+
+/* The names that may be runs: NIfTI files (links too, directories and hidden names not), of x.nii
+ * and x.nii.gz only the first, and where one of them is a BIDS name only BIDS names of runs.
+ * Costs one pass over the names; no file is looked at unless the file system tells no types. */
+int listing_read(int dirfd, const char *dir, struct listing *out, struct error *err) NODISCARD;
+void listing_free(struct listing *list);
+
+#endif

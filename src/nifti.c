@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * NIfTI headers, on the structs and helpers of nifti2_io.
+ *
+ *     bytes -> right byte order -> nifti_2_header ("wide") -> checks -> struct nifti
+ *
+ * A NIfTI-1 header is widened to a NIfTI-2 one first, so that everything after that is written
+ * once; writing goes the other way. The library's own readers are not used, because they repair
+ * what is wrong (a negative dim becomes 1) and print to stderr; only its pure functions are: byte
+ * swapping, datatype sizes, quaternion to matrix. What does not make sense is refused with a
+ * sentence, so a struct nifti that exists can be computed with: its products cannot overflow.
+ */
+#include "nifti.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <nifti/nifti2_io.h>
+
+enum { N1_NBYTES = sizeof(nifti_1_header), N2_NBYTES = sizeof(nifti_2_header) };
+_Static_assert(N1_NBYTES == 348 && N2_NBYTES == 540, "packed header structs");
+
+static const char n2_magic[8] = "n+2\0\r\n\032\n";
+
+static const struct {
+    int datatype;
+    enum sample_type sample;
+} sample_types[] = {
+    {DT_UINT8, SAMPLE_UINT8},     {DT_INT8, SAMPLE_INT8},     {DT_UINT16, SAMPLE_UINT16},
+    {DT_INT16, SAMPLE_INT16},     {DT_UINT32, SAMPLE_UINT32}, {DT_INT32, SAMPLE_INT32},
+    {DT_UINT64, SAMPLE_UINT64},   {DT_INT64, SAMPLE_INT64},   {DT_FLOAT32, SAMPLE_FLOAT32},
+    {DT_FLOAT64, SAMPLE_FLOAT64},
+};
+
+/* The fifth dimension of these holds the components of one value, not points in time. */
+static bool is_vector_intent(int intent)
+{
+    switch (intent) {
+    case NIFTI_INTENT_GENMATRIX:
+    case NIFTI_INTENT_SYMMATRIX:
+    case NIFTI_INTENT_DISPVECT:
+    case NIFTI_INTENT_VECTOR:
+    case NIFTI_INTENT_POINTSET:
+    case NIFTI_INTENT_TRIANGLE:
+    case NIFTI_INTENT_QUATERNION:
+    case NIFTI_INTENT_RGB_VECTOR:
+    case NIFTI_INTENT_RGBA_VECTOR:
+    case NIFTI_INTENT_FSL_FNIRT_DISPLACEMENT_FIELD:
+        return true;
+    default:
+        /* the distributions of the standard keep their parameters there */
+        return intent >= NIFTI_FIRST_STATCODE && intent <= NIFTI_LAST_STATCODE;
+    }
+}
+
+/* NIfTI-1 fields that NIfTI-2 dropped (they mean nothing) are lost. */
+static void widen(const nifti_1_header *n1, nifti_2_header *n2)
+{
+    memset(n2, 0, sizeof(*n2));
+    n2->sizeof_hdr = N2_NBYTES;
+    n2->datatype = n1->datatype;
+    n2->bitpix = n1->bitpix;
+    for (int i = 0; i < 8; i++) {
+        n2->dim[i] = n1->dim[i];
+        n2->pixdim[i] = (double)n1->pixdim[i];
+    }
+    n2->intent_code = n1->intent_code;
+    n2->scl_slope = (double)n1->scl_slope;
+    n2->scl_inter = (double)n1->scl_inter;
+    n2->slice_code = n1->slice_code;
+    n2->slice_start = n1->slice_start;
+    n2->slice_end = n1->slice_end;
+    n2->slice_duration = (double)n1->slice_duration;
+    n2->toffset = (double)n1->toffset;
+    n2->xyzt_units = (unsigned char)n1->xyzt_units;
+    n2->dim_info = n1->dim_info;
+    n2->qform_code = n1->qform_code;
+    n2->sform_code = n1->sform_code;
+    n2->quatern_b = (double)n1->quatern_b;
+    n2->quatern_c = (double)n1->quatern_c;
+    n2->quatern_d = (double)n1->quatern_d;
+    n2->qoffset_x = (double)n1->qoffset_x;
+    n2->qoffset_y = (double)n1->qoffset_y;
+    n2->qoffset_z = (double)n1->qoffset_z;
+    for (int i = 0; i < 4; i++) {
+        n2->srow_x[i] = (double)n1->srow_x[i];
+        n2->srow_y[i] = (double)n1->srow_y[i];
+        n2->srow_z[i] = (double)n1->srow_z[i];
+    }
+}
+
+/* The fields of a derived header; dims fit, nifti_derive() has chosen the version by them. */
+static void narrow(const nifti_2_header *n2, nifti_1_header *n1)
+{
+    memset(n1, 0, sizeof(*n1));
+    n1->sizeof_hdr = N1_NBYTES;
+    memcpy(n1->magic, "n+1", sizeof("n+1"));
+    n1->regular = 'r'; /* required by some readers of the older Analyze format */
+    n1->datatype = n2->datatype;
+    n1->bitpix = n2->bitpix;
+    for (int i = 0; i < 8; i++) {
+        n1->dim[i] = (short)n2->dim[i];
+        n1->pixdim[i] = (float)n2->pixdim[i];
+    }
+    n1->vox_offset = (float)n2->vox_offset;
+    n1->scl_slope = (float)n2->scl_slope;
+    n1->slice_code = (char)n2->slice_code;
+    n1->slice_start = (short)n2->slice_start;
+    n1->slice_end = (short)n2->slice_end;
+    n1->slice_duration = (float)n2->slice_duration;
+    n1->toffset = (float)n2->toffset;
+    n1->xyzt_units = (char)n2->xyzt_units;
+    n1->dim_info = n2->dim_info;
+    n1->qform_code = (short)n2->qform_code;
+    n1->sform_code = (short)n2->sform_code;
+    n1->quatern_b = (float)n2->quatern_b;
+    n1->quatern_c = (float)n2->quatern_c;
+    n1->quatern_d = (float)n2->quatern_d;
+    n1->qoffset_x = (float)n2->qoffset_x;
+    n1->qoffset_y = (float)n2->qoffset_y;
+    n1->qoffset_z = (float)n2->qoffset_z;
+    for (int i = 0; i < 4; i++) {
+        n1->srow_x[i] = (float)n2->srow_x[i];
+        n1->srow_y[i] = (float)n2->srow_y[i];
+        n1->srow_z[i] = (float)n2->srow_z[i];
+    }
+    memcpy(n1->descrip, n2->descrip, sizeof(n1->descrip));
+}
+
+/* The header of either version as the NIfTI-2 struct; vox_offset stays with the caller. */
+static void load_wide(const struct nifti *h, nifti_2_header *wide)
+{
+    if (h->version == 2) {
+        memcpy(wide, h->raw, N2_NBYTES);
+        return;
+    }
+    nifti_1_header n1;
+    memcpy(&n1, h->raw, N1_NBYTES);
+    widen(&n1, wide);
+}
+
+/* sizeof_hdr tells version and byte order at once. */
+static int parse_version(const unsigned char *bytes, size_t nbytes, struct nifti *out,
+                         struct error *err)
+{
+    if (nbytes == 0)
+        return error_set(err, EIO, "the file is empty");
+    if (nbytes < N1_NBYTES)
+        return error_set(err, EIO, "not NIfTI: %zu bytes are too few for a header", nbytes);
+
+    int32_t size;
+    memcpy(&size, bytes, sizeof(size));
+    out->swapped = size != N1_NBYTES && size != N2_NBYTES;
+    if (out->swapped)
+        size = (int32_t)__builtin_bswap32((uint32_t)size);
+    if (size != N1_NBYTES && size != N2_NBYTES)
+        return error_set(err, EIO, "not NIfTI: the file does not start with a header size");
+    if (nbytes < (size_t)size)
+        return error_set(err, EIO, "the NIfTI-2 header ends early: %zu of %d bytes", nbytes, size);
+    out->version = size == N1_NBYTES ? 1 : 2;
+    return 0;
+}
+
+static int parse_magic(const unsigned char *bytes, int version, struct error *err)
+{
+    const unsigned char *magic =
+        bytes + (version == 1 ? offsetof(nifti_1_header, magic) : offsetof(nifti_2_header, magic));
+    const char *single = version == 1 ? "n+1" : "n+2", *pair = version == 1 ? "ni1" : "ni2";
+
+    if (memcmp(magic, pair, 4) == 0)
+        return error_set(err, EIO, "a header of a .hdr/.img pair (magic %s), not a single file",
+                         pair);
+    if (memcmp(magic, single, 4) != 0)
+        return error_set(err, EIO, "not NIfTI: no magic %s in the header", single);
+    if (version == 2 && memcmp(magic, n2_magic, sizeof(n2_magic)) != 0)
+        return error_set(err, EIO,
+                         "damaged by a text-mode transfer: line ends in the magic "
+                         "number are converted");
+    return 0;
+}
+
+static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct error *err)
+{
+    int64_t ndim = wide->dim[0], extent[7];
+
+    if (ndim < 1 || ndim > 7)
+        return error_set(err, EIO, "number of dimensions is %lld, not 1 to 7", (long long)ndim);
+    for (int i = 0; i < 7; i++) {
+        extent[i] = i < ndim ? wide->dim[i + 1] : 1;
+        if (extent[i] < 1)
+            return error_set(err, EIO, "dimension %d is %lld", i + 1, (long long)extent[i]);
+    }
+
+    int64_t nbytes = (int64_t)out->sample_nbytes;
+    int nabove = 0, last = 0; /* of the dimensions beyond space: how many are over 1, the last */
+    out->nvol = 1;
+    for (int i = 0; i < 7; i++) {
+        if (__builtin_mul_overflow(nbytes, extent[i], &nbytes))
+            return error_set(err, EIO, "dimensions overflow: more than 2^63 bytes of voxels");
+        if (i < 3) {
+            out->dim[i] = extent[i];
+            continue;
+        }
+        out->nvol *= extent[i];
+        if (extent[i] > 1) {
+            nabove++;
+            last = i;
+        }
+    }
+    if (__builtin_add_overflow(nbytes, (int64_t)out->vox_offset, &nbytes))
+        return error_set(err, EIO, "dimensions and vox_offset overflow");
+    out->series = nabove == 1 && (last == 3 || !is_vector_intent(wide->intent_code));
+    return 0;
+}
+
+static int parse_datatype(const nifti_2_header *wide, struct nifti *out, struct error *err)
+{
+    int nbyper, swapsize;
+
+    nifti_datatype_sizes(wide->datatype, &nbyper, &swapsize);
+    if (nbyper <= 0)
+        return error_set(err, EIO, "unknown datatype %d", wide->datatype);
+    if (wide->bitpix != 8 * nbyper)
+        return error_set(err, EIO, "bitpix is %d, but datatype %d has %d bits", wide->bitpix,
+                         wide->datatype, 8 * nbyper);
+    out->sample_nbytes = (size_t)nbyper;
+    out->real = false;
+    for (size_t i = 0; i < sizeof(sample_types) / sizeof(sample_types[0]); i++) {
+        if (sample_types[i].datatype == wide->datatype) {
+            out->real = true;
+            out->sample = sample_types[i].sample;
+        }
+    }
+    return 0;
+}
+
+static int parse_vox_offset(const struct nifti *h, uint64_t *vox_offset, struct error *err)
+{
+    uint64_t header = h->version == 1 ? N1_NBYTES : N2_NBYTES;
+
+    if (h->version == 1) {
+        nifti_1_header n1;
+        memcpy(&n1, h->raw, N1_NBYTES);
+        double off = (double)n1.vox_offset;
+        if (!isfinite(off) || off < 0 || off >= 0x1p63)
+            return error_set(err, EIO, "vox_offset is %g", off);
+        *vox_offset = (uint64_t)off;
+    } else {
+        nifti_2_header n2;
+        memcpy(&n2, h->raw, N2_NBYTES);
+        if (n2.vox_offset < 0)
+            return error_set(err, EIO, "vox_offset is %lld", (long long)n2.vox_offset);
+        *vox_offset = (uint64_t)n2.vox_offset;
+    }
+    if (*vox_offset == 0)
+        *vox_offset = header;
+    if (*vox_offset < header)
+        return error_set(err, EIO, "vox_offset %llu lies inside the header",
+                         (unsigned long long)*vox_offset);
+    return 0;
+}
+
+static void parse_scaling(const nifti_2_header *wide, struct nifti *out)
+{
+    bool scaled = isfinite(wide->scl_slope) && wide->scl_slope != 0;
+
+    out->slope = scaled ? wide->scl_slope : 1;
+    out->inter = scaled && isfinite(wide->scl_inter) ? wide->scl_inter : 0;
+}
+
+/* Of the volumes in seconds. Files that do not say their unit mean seconds in practice. */
+static double repetition_time(const nifti_2_header *wide)
+{
+    double tr = wide->pixdim[4];
+
+    if (!isfinite(tr) || tr <= 0)
+        return 0;
+    switch (XYZT_TO_TIME(wide->xyzt_units)) {
+    case NIFTI_UNITS_UNKNOWN:
+    case NIFTI_UNITS_SEC:
+        return tr;
+    case NIFTI_UNITS_MSEC:
+        return tr * 1e-3;
+    case NIFTI_UNITS_USEC:
+        return tr * 1e-6;
+    default:
+        return 0; /* hertz, ppm: not a time axis */
+    }
+}
+
+/* Voxel size along an axis: the standard wants it positive, and some writers leave it 0. */
+static double spacing(double pixdim)
+{
+    return isfinite(pixdim) && pixdim != 0 ? fabs(pixdim) : 1;
+}
+
+static void parse_affine(const nifti_2_header *wide, double affine[3][4])
+{
+    double dx = spacing(wide->pixdim[1]), dy = spacing(wide->pixdim[2]),
+           dz = spacing(wide->pixdim[3]);
+
+    memset(affine, 0, sizeof(double[3][4]));
+    if (wide->sform_code > 0) {
+        memcpy(affine[0], wide->srow_x, sizeof(affine[0]));
+        memcpy(affine[1], wide->srow_y, sizeof(affine[1]));
+        memcpy(affine[2], wide->srow_z, sizeof(affine[2]));
+    } else if (wide->qform_code > 0) {
+        nifti_dmat44 m = nifti_quatern_to_dmat44(wide->quatern_b, wide->quatern_c, wide->quatern_d,
+                                                 wide->qoffset_x, wide->qoffset_y, wide->qoffset_z,
+                                                 dx, dy, dz, wide->pixdim[0] < 0 ? -1.0 : 1.0);
+        memcpy(affine, m.m, sizeof(double[3][4]));
+    } else {
+        affine[0][0] = dx;
+        affine[1][1] = dy;
+        affine[2][2] = dz;
+    }
+}
+
+int nifti_parse(const unsigned char *bytes, size_t nbytes, struct nifti *out, struct error *err)
+{
+    memset(out, 0, sizeof(*out));
+    int ret = parse_version(bytes, nbytes, out, err);
+    if (ret == 0)
+        ret = parse_magic(bytes, out->version, err);
+    if (ret < 0)
+        return ret;
+
+    if (out->version == 1) {
+        nifti_1_header n1;
+        memcpy(&n1, bytes, N1_NBYTES);
+        if (out->swapped)
+            nifti_swap_as_nifti1(&n1);
+        memcpy(out->raw, &n1, N1_NBYTES);
+    } else {
+        nifti_2_header n2;
+        memcpy(&n2, bytes, N2_NBYTES);
+        if (out->swapped)
+            nifti_swap_as_nifti2(&n2);
+        memcpy(out->raw, &n2, N2_NBYTES);
+    }
+
+    nifti_2_header wide;
+    load_wide(out, &wide);
+    ret = parse_datatype(&wide, out, err);
+    if (ret == 0)
+        ret = parse_vox_offset(out, &out->vox_offset, err);
+    if (ret == 0)
+        ret = parse_dims(&wide, out, err);
+    if (ret < 0)
+        return ret;
+    parse_scaling(&wide, out);
+    parse_affine(&wide, out->affine);
+    out->tr = repetition_time(&wide);
+    return 0;
+}
+
+int64_t nifti_nvox(const struct nifti *h)
+{
+    return h->dim[0] * h->dim[1] * h->dim[2];
+}
+
+uint64_t nifti_data_nbytes(const struct nifti *h)
+{
+    return (uint64_t)nifti_nvox(h) * (uint64_t)h->nvol * h->sample_nbytes;
+}
+
+bool nifti_same_shape(const struct nifti *a, const struct nifti *b)
+{
+    return memcmp(a->dim, b->dim, sizeof(a->dim)) == 0;
+}
+
+bool nifti_same_grid(const struct nifti *a, const struct nifti *b)
+{
+    if (!nifti_same_shape(a, b))
+        return false;
+    for (int r = 0; r < 3; r++) {
+        for (int c = 0; c < 4; c++) {
+            double x = a->affine[r][c], y = b->affine[r][c];
+            /* NaN and infinities agree with themselves, so that every grid is its own */
+            bool same = fabs(x - y) < 1e-3 || x == y || (isnan(x) && isnan(y));
+            if (!same)
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool fits_nifti1(const struct nifti *like, int64_t nvol)
+{
+    return like->dim[0] <= INT16_MAX && like->dim[1] <= INT16_MAX && like->dim[2] <= INT16_MAX &&
+           nvol <= INT16_MAX;
+}
+
+size_t nifti_derived_nbytes(const struct nifti *like, int64_t nvol)
+{
+    return (fits_nifti1(like, nvol) ? N1_NBYTES : N2_NBYTES) + 4; /* the extension flag */
+}
+
+/* Set what a float32 image of `nvol` volumes says differently from the file it comes from. */
+static void set_derived_fields(nifti_2_header *wide, const struct nifti *like, int64_t nvol)
+{
+    bool series = nvol > 1;
+    const nifti_2_header from = *wide;
+
+    wide->datatype = DT_FLOAT32;
+    wide->bitpix = 32;
+    wide->dim[0] = series ? 4 : 3;
+    wide->pixdim[0] = from.pixdim[0] < 0 ? -1 : 1; /* only the sign has a meaning */
+    for (int i = 1; i < 8; i++)
+        wide->dim[i] = i <= 3 ? like->dim[i - 1] : 1;
+    for (int i = 4; i < 8; i++)
+        wide->pixdim[i] = 0;
+    wide->slice_code = 0;
+    wide->slice_start = wide->slice_end = 0;
+    wide->slice_duration = wide->toffset = 0;
+    if (series) {
+        wide->dim[4] = nvol;
+        wide->pixdim[4] = from.pixdim[4];
+        wide->slice_code = from.slice_code;
+        wide->slice_start = from.slice_start;
+        wide->slice_end = from.slice_end;
+        wide->slice_duration = from.slice_duration;
+        wide->toffset = from.toffset;
+    }
+    wide->scl_slope = 1;
+    wide->scl_inter = 0;
+    wide->cal_min = wide->cal_max = 0;
+    wide->intent_code = NIFTI_INTENT_NONE;
+    wide->intent_p1 = wide->intent_p2 = wide->intent_p3 = 0;
+    memset(wide->intent_name, 0, sizeof(wide->intent_name));
+    memset(wide->aux_file, 0, sizeof(wide->aux_file));
+    memset(wide->unused_str, 0, sizeof(wide->unused_str));
+}
+
+size_t nifti_derive(const struct nifti *like, int64_t nvol, const char *descrip, unsigned char *out)
+{
+    size_t nbytes = nifti_derived_nbytes(like, nvol);
+    nifti_2_header wide;
+
+    load_wide(like, &wide);
+    set_derived_fields(&wide, like, nvol);
+    wide.sizeof_hdr = N2_NBYTES;
+    memcpy(wide.magic, n2_magic, sizeof(n2_magic));
+    wide.vox_offset = (int64_t)nbytes;
+    memset(wide.descrip, 0, sizeof(wide.descrip));
+    snprintf(wide.descrip, sizeof(wide.descrip), "%s", descrip);
+
+    memset(out, 0, nbytes);
+    if (fits_nifti1(like, nvol)) {
+        nifti_1_header n1;
+        narrow(&wide, &n1);
+        memcpy(out, &n1, N1_NBYTES);
+    } else {
+        memcpy(out, &wide, N2_NBYTES);
+    }
+    return nbytes;
+}

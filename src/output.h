@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Output formats: what a derived image looks like as a file.
+ *
+ * An image task writes the bytes of NAME.nii. Every other format is made from those bytes by one
+ * more task, so that each file of the mount is one blob of exactly its own bytes, and its size is
+ * known before anything is computed. To add a format: one row of the table in output.c.
+ * Thread rule: all functions are reentrant; the table is constant.
+ */
+#ifndef DERIVFS_OUTPUT_H
+#define DERIVFS_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "blob.h"
+#include "cache.h"
+#include "error.h"
+
+struct output_format {
+    const char *extension; /* ".nii.gz", with its dot */
+    const char *operation; /* names the task and goes into its key; NULL: the image itself */
+    int version;           /* of the operation: goes into the key too */
+    bool listed;           /* shown in listings */
+    /* Exact size of the file made from an image of `image_nbytes`. */
+    uint64_t (*nbytes)(uint64_t image_nbytes);
+    /* Write all of it from the finished image. NULL where operation is NULL. */
+    int (*write)(const struct blob *image, struct cache_writer *w, struct error *err);
+};
+
+/* The table's rows, ended by one whose extension is NULL. */
+const struct output_format *output_formats(void);
+
+/* The format of a file called `name`, by the longest extension that fits; NULL where there is none.
+ * *stem_nbytes is the length of the name before the extension. */
+const struct output_format *output_find(const char *name, size_t *stem_nbytes);
+
+#endif

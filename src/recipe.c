@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of recipes: the built-in ones, written in the same language as everybody's, and those
+ * of the user's file.
+ *
+ *     file -- recipe_file --> sections -- expr_parse --> recipes
+ *                                 |            |
+ *                                 +------------+---> problems
+ *
+ * A recipe's tree has those of the recipes that it names put in, so nothing is looked up later. A
+ * section with a mistake gives no recipe; one that names it is reported too, at the name.
+ */
+#include "recipe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "recipe_priv.h"
+
+static const struct {
+    const char *name, *text, *description;
+    bool list;
+} builtins[] = {
+    {"tsnr", "mean(bold) / std(bold)",
+     "temporal signal-to-noise ratio: mean over time / standard deviation over time", true},
+    {"mean", "mean(bold)", "mean over time", true},
+    {"std", "std(bold)", "standard deviation over time", true},
+};
+
+enum { NBUILTINS = sizeof(builtins) / sizeof(builtins[0]) };
+
+static const char *builtin_text(const char *name, size_t nbytes)
+{
+    for (size_t i = 0; i < NBUILTINS; i++)
+        if (strlen(builtins[i].name) == nbytes && memcmp(builtins[i].name, name, nbytes) == 0)
+            return builtins[i].text;
+    return NULL;
+}
+
+bool recipe_is_builtin(const char *name, size_t nbytes)
+{
+    return builtin_text(name, nbytes) != NULL;
+}
+
+/* What expressions may name. */
+struct names {
+    const struct recipe_file *file;
+    bool failed;                         /* a name was not found */
+    const struct recipe_section *broken; /* and this is why */
+};
+
+static const char *look_up(void *ctx, const char *name, size_t nbytes)
+{
+    struct names *names = ctx;
+    const char *text = builtin_text(name, nbytes);
+    if (text)
+        return text;
+    const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
+    if (section && !section->broken)
+        return section->expr.text;
+    if (!names->failed) /* later ones are guesses at what was meant */
+        names->broken = section;
+    names->failed = true;
+    return NULL;
+}
+
+static const char *value_text(const struct recipe_value *value)
+{
+    return value->text ? value->text : "";
+}
+
+static int parse_list(const struct recipe_section *section, bool *out)
+{
+    static const char *const words[2][3] = {{"no", "false", "0"}, {"yes", "true", "1"}};
+    *out = false;
+    if (!section->list.text)
+        return 0;
+    for (size_t i = 0; i < 6; i++)
+        if (strcasecmp(section->list.text, words[i / 3][i % 3]) == 0) {
+            *out = i / 3 == 1;
+            return 0;
+        }
+    return -EINVAL;
+}
+
+/* What only the whole section tells. Marks it broken. */
+static int check_section(struct recipe_file *file, struct recipe_section *section)
+{
+    bool list;
+    size_t line, column;
+    if (section->broken)
+        return 0;
+    if (!section->expr.text) {
+        section->broken = true;
+        return recipe_file_problem(file, section->line, section->column, "'%s' has no expr = ...",
+                                   section->name);
+    }
+    if (parse_list(section, &list) < 0) {
+        section->broken = true;
+        recipe_value_place(&section->list, 1, &line, &column);
+        return recipe_file_problem(file, line, column, "list is yes or no, not '%s'",
+                                   section->list.text);
+    }
+    return 0;
+}
+
+/* Append to the table; takes `expr` over, also when it fails. The array has room. */
+static int table_add(struct recipe_table *table, const char *name, const char *text,
+                     const char *description, struct expr *expr)
+{
+    struct recipe *recipe = &table->recipes[table->nrecipes++];
+    recipe->expr = expr;
+    recipe->name = strdup(name);
+    recipe->text = strdup(text);
+    recipe->description = strdup(description);
+    return recipe->name && recipe->text && recipe->description ? 0 : -ENOMEM;
+}
+
+static int add_builtins(struct recipe_table *table, const struct recipe_file *file,
+                        struct error *err)
+{
+    for (size_t i = 0; i < NBUILTINS; i++) {
+        struct names names = {.file = file};
+        struct expr_error expr_err;
+        struct expr *expr = NULL;
+        int ret = expr_parse(builtins[i].text, look_up, &names, &expr, &expr_err);
+        if (ret < 0)
+            return error_set(err, -ret, "built-in recipe %s: %s", builtins[i].name,
+                             expr_err.error.text);
+        ret = table_add(table, builtins[i].name, builtins[i].text, builtins[i].description, expr);
+        if (ret < 0)
+            return error_set(err, -ret, "cannot set recipes up: out of memory");
+        table->recipes[table->nrecipes - 1].list = builtins[i].list;
+    }
+    return 0;
+}
+
+/* The section's recipe, or a problem in its expression. -ENOMEM or 0. */
+static int add_section(struct recipe_table *table, struct recipe_file *file,
+                       const struct recipe_section *section)
+{
+    struct names names = {.file = file};
+    struct expr_error expr_err;
+    struct expr *expr = NULL;
+    int ret = expr_parse(section->expr.text, look_up, &names, &expr, &expr_err);
+    if (ret == -ENOMEM)
+        return ret;
+    if (ret < 0) {
+        size_t line, column;
+        recipe_value_place(&section->expr, expr_err.column, &line, &column);
+        if (ret == -ENOENT && names.broken)
+            return recipe_file_problem(file, line, column, "it needs recipe '%s', which is wrong",
+                                       names.broken->name);
+        return recipe_file_problem(file, line, column, "%s", expr_err.error.text);
+    }
+    ret = table_add(table, section->name, section->expr.text, value_text(&section->description),
+                    expr);
+    if (ret < 0)
+        return ret;
+    struct recipe *recipe = &table->recipes[table->nrecipes - 1];
+    recipe->mtime_ns = file->mtime_ns;
+    return parse_list(section, &recipe->list);
+}
+
+static int add_sections(struct recipe_table *table, struct recipe_file *file)
+{
+    int ret = 0;
+    for (size_t i = 0; ret == 0 && i < file->nsections; i++)
+        ret = check_section(file, &file->sections[i]);
+    for (size_t i = 0; ret == 0 && i < file->nsections; i++)
+        if (!file->sections[i].broken)
+            ret = add_section(table, file, &file->sections[i]);
+    /* The table takes the problems over. */
+    table->problems = file->problems;
+    table->nproblems = file->nproblems;
+    file->problems = NULL;
+    file->nproblems = 0;
+    return ret;
+}
+
+static int build(struct recipe_file *file, struct recipe_table **out, struct error *err)
+{
+    struct recipe_table *table = calloc(1, sizeof(*table));
+    if (!table)
+        return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+    atomic_init(&table->refs, 1);
+    table->recipes = calloc(NBUILTINS + file->nsections, sizeof(*table->recipes));
+    int ret = table->recipes ? add_builtins(table, file, err)
+                             : error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+    if (ret == 0) {
+        ret = add_sections(table, file);
+        if (ret < 0)
+            error_set(err, -ret, "%s: cannot read recipes: out of memory", file->path);
+    }
+    if (ret < 0) {
+        recipe_table_put(table);
+        return ret;
+    }
+    *out = table;
+    return 0;
+}
+
+int recipe_table_load(const char *path, struct recipe_table **out, struct error *err)
+{
+    struct recipe_file file = {0};
+    int ret = path ? recipe_file_read(path, &file, err) : 0;
+    if (ret == 0)
+        ret = build(&file, out, err);
+    recipe_file_clear(&file);
+    return ret;
+}
+
+struct recipe_table *recipe_table_get(struct recipe_table *t)
+{
+    atomic_fetch_add_explicit(&t->refs, 1, memory_order_relaxed);
+    return t;
+}
+
+void recipe_table_put(struct recipe_table *t)
+{
+    if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    for (size_t i = 0; i < t->nrecipes; i++) {
+        free(t->recipes[i].name);
+        free(t->recipes[i].text);
+        free(t->recipes[i].description);
+        expr_free(t->recipes[i].expr);
+    }
+    for (size_t i = 0; i < t->nproblems; i++)
+        free(t->problems[i]);
+    free(t->recipes);
+    free(t->problems);
+    free(t);
+}
+
+const struct recipe *recipe_find(const struct recipe_table *t, const char *name, size_t nbytes)
+{
+    for (size_t i = 0; i < t->nrecipes; i++)
+        if (strlen(t->recipes[i].name) == nbytes && memcmp(t->recipes[i].name, name, nbytes) == 0)
+            return &t->recipes[i];
+    return NULL;
+}

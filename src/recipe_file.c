@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A recipes file to sections and keys, with inih.
+ *
+ *     file -- line by line --> inih -- key and value --> section
+ *               |                         |
+ *               +---- line number --------+---> problems with line, column and caret
+ *
+ * inih says neither where a value stands, nor that a section begins, nor which lines it could not
+ * read but the first; and it cuts long lines and names. So it is given the file one line at a time:
+ * whatever it reports belongs to the line that it was given last, a line that it answers with
+ * nothing was not understood, headings are noted on the way in, and a line too long for it is
+ * replaced by an empty one and reported. Blanks, comments, continuations and the rules for "=" are
+ * inih's own.
+ */
+#include "recipe_priv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    FILE_MAX_NBYTES = 256 << 10,
+    NAME_MAX_NBYTES = 64, /* leaves room in a file name for the run's entities */
+    PROBLEMS_MAX = 100,
+};
+
+/* What inih is reading. */
+struct reader {
+    struct recipe_file *file;
+    const char *next; /* the line to hand out next */
+    const char *line; /* the line handed out last: [nbytes], as in the file */
+    size_t nbytes;
+    size_t number;               /* of that line, 1-based */
+    bool wants_key;              /* that line should be a key or go on with one */
+    struct recipe_section *into; /* NULL: before the first heading, or after a bad one */
+    bool headed;                 /* a heading was seen */
+    bool after_key;              /* an indented line goes on with a key's value */
+    struct recipe_value *value;  /* of that key; NULL: of no interest */
+    int ret;                     /* the first failure */
+};
+
+static const char not_supported[] = "commands are not supported by this version";
+
+static size_t blank_nbytes(const char *s, size_t nbytes)
+{
+    size_t n = 0;
+    while (n < nbytes && isspace((unsigned char)s[n]))
+        n++;
+    return n;
+}
+
+/* The line numbered `number`, without its end. */
+static const char *line_of(const struct recipe_file *file, size_t number, size_t *nbytes)
+{
+    const char *s = file->text;
+    while (--number > 0 && strchr(s, '\n'))
+        s = strchr(s, '\n') + 1;
+    *nbytes = strcspn(s, "\r\n");
+    return s;
+}
+
+/* The line and a caret under `column`: tabs stay, and a character of several bytes is one blank. */
+static void print_line(FILE *out, const char *line, size_t nbytes, size_t column)
+{
+    fwrite(line, 1, nbytes, out);
+    fputc('\n', out);
+    for (size_t i = 0; i + 1 < column; i++) {
+        unsigned char c = i < nbytes ? (unsigned char)line[i] : ' ';
+        if (c == '\t')
+            fputc('\t', out);
+        else if ((c & 0xc0) != 0x80)
+            fputc(' ', out);
+    }
+    fputc('^', out);
+}
+
+int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, const char *fmt, ...)
+{
+    if (file->nproblems > PROBLEMS_MAX)
+        return 0;
+    if (file->nproblems == PROBLEMS_MAX)
+        fmt = "there are more mistakes, which are not shown";
+    char **problems = reallocarray(file->problems, file->nproblems + 1, sizeof(char *));
+    if (!problems)
+        return -ENOMEM;
+    file->problems = problems;
+    char *text = NULL;
+    size_t nbytes = 0;
+    FILE *out = open_memstream(&text, &nbytes);
+    if (!out)
+        return -ENOMEM;
+    fprintf(out, "%s:%zu:%zu: ", file->path, line, column);
+    va_list args;
+    va_start(args, fmt);
+    vfprintf(out, fmt, args);
+    va_end(args);
+    fputc('\n', out);
+    size_t line_nbytes;
+    const char *source = line_of(file, line, &line_nbytes);
+    print_line(out, source, line_nbytes, column);
+    bool failed = ferror(out) != 0;
+    if (fclose(out) != 0 || failed) {
+        free(text);
+        return -ENOMEM;
+    }
+    problems[file->nproblems++] = text;
+    return 0;
+}
+
+struct recipe_section *recipe_file_find(const struct recipe_file *file, const char *name,
+                                        size_t nbytes)
+{
+    for (size_t i = 0; i < file->nsections; i++)
+        if (strlen(file->sections[i].name) == nbytes &&
+            memcmp(file->sections[i].name, name, nbytes) == 0)
+            return &file->sections[i];
+    return NULL;
+}
+
+/* Record a problem of the line in hand; the section gives no recipe. */
+static void complain(struct reader *r, size_t column, const char *reason, const char *about)
+{
+    int ret = recipe_file_problem(r->file, r->number, column, "%s%s%s%s", reason, about ? " '" : "",
+                                  about ? about : "", about ? "'" : "");
+    if (ret < 0 && r->ret == 0)
+        r->ret = ret;
+    if (r->into)
+        r->into->broken = true;
+}
+
+static bool is_recipe_name(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    enum { NLETTERS = 52 };
+    size_t nbytes = strlen(name);
+    return nbytes > 0 && nbytes <= NAME_MAX_NBYTES && strspn(name, allowed) == nbytes &&
+           memchr(allowed, *name, NLETTERS) != NULL;
+}
+
+static void check_heading(struct reader *r, const struct recipe_section *first)
+{
+    const char *name = r->into->name;
+    size_t column = r->into->column;
+    if (first)
+        complain(r, column, "there is already a section called", name);
+    else if (r->into->command)
+        complain(r, column, not_supported, NULL);
+    else if (!is_recipe_name(name))
+        complain(r, column,
+                 "a recipe's name has letters, digits, \"_\" and \"-\", starts with a letter and "
+                 "is at most 64 long, unlike",
+                 name);
+    else if (strcmp(name, "bold") == 0)
+        complain(r, column, "a recipe cannot be called like the data,", name);
+    else if (recipe_is_builtin(name, strlen(name)))
+        complain(r, column, "there is a built-in recipe called", name);
+}
+
+/* The line in hand is "[name]"; `s` points at the "[". */
+static void read_heading(struct reader *r, const char *s, size_t nbytes)
+{
+    r->headed = true;
+    r->into = NULL;
+    r->value = NULL;
+    r->wants_key = false;
+    const char *end = memchr(s, ']', nbytes);
+    if (!end) {
+        complain(r, (size_t)(s - r->line) + 1, "this heading has no ']'", NULL);
+        return;
+    }
+    r->after_key = false;
+    struct recipe_file *file = r->file;
+    struct recipe_section *sections =
+        reallocarray(file->sections, file->nsections + 1, sizeof(*sections));
+    if (sections)
+        file->sections = sections;
+    char *name = sections ? strndup(s + 1, (size_t)(end - s) - 1) : NULL;
+    if (!name) {
+        r->ret = -ENOMEM;
+        return;
+    }
+    const struct recipe_section *first = recipe_file_find(file, name, strlen(name));
+    r->into = &sections[file->nsections++];
+    *r->into = (struct recipe_section){.name = name,
+                                       .line = r->number,
+                                       .column = (size_t)(s - r->line) + 2,
+                                       .command = strchr(name, '.') != NULL};
+    check_heading(r, first);
+}
+
+/* What kind of line is in hand? */
+static void note_line(struct reader *r)
+{
+    size_t blanks = blank_nbytes(r->line, r->nbytes);
+    const char *s = r->line + blanks;
+    r->wants_key = blanks < r->nbytes && *s != ';' && *s != '#';
+    if (r->wants_key && *s == '[' && !(blanks > 0 && r->after_key))
+        read_heading(r, s, r->nbytes - blanks);
+}
+
+/* inih's fgets(): the next line, whole or, where it does not fit, empty. */
+static char *read_line(char *buf, int room, void *stream)
+{
+    struct reader *r = stream;
+    if (r->wants_key && r->ret == 0) /* still: no key came of it */
+        complain(r, blank_nbytes(r->line, r->nbytes) + 1, "this is neither [name] nor key = value",
+                 NULL);
+    const char *end = r->file->text + r->file->nbytes;
+    r->wants_key = false;
+    if (r->next >= end || r->ret < 0)
+        return NULL;
+    r->line = r->next;
+    const char *newline = memchr(r->line, '\n', (size_t)(end - r->line));
+    r->next = newline ? newline + 1 : end;
+    r->nbytes = (size_t)((newline ? newline : end) - r->line);
+    r->number++;
+    note_line(r);
+    size_t nbytes = r->nbytes;
+    if (nbytes + 2 > (size_t)room) {
+        if (r->wants_key) {
+            r->wants_key = false;
+            complain(r, 1, "this line is too long: go on in the next one, indented", NULL);
+        }
+        nbytes = 0;
+    }
+    memcpy(buf, r->line, nbytes);
+    memcpy(buf + nbytes, "\n", 2);
+    return buf;
+}
+
+static struct recipe_value *value_of(struct recipe_section *section, const char *key)
+{
+    if (strcmp(key, "expr") == 0)
+        return &section->expr;
+    if (strcmp(key, "description") == 0)
+        return &section->description;
+    if (strcmp(key, "list") == 0)
+        return &section->list;
+    return NULL;
+}
+
+static bool is_command_key(const char *key)
+{
+    return strcmp(key, "command") == 0 || strcmp(key, "scope") == 0 || strcmp(key, "shell") == 0;
+}
+
+/* A key begins: find where its value goes. */
+static void begin_key(struct reader *r, const char *key, size_t column)
+{
+    r->value = NULL;
+    if (!r->into) {
+        if (!r->headed)
+            complain(r, column, "this stands before the first [name]", NULL);
+        return;
+    }
+    if (r->into->command)
+        return;
+    struct recipe_value *value = value_of(r->into, key);
+    if (value && value->text)
+        complain(r, column, "this key is there already:", key);
+    else if (value)
+        r->value = value;
+    else if (is_command_key(key))
+        complain(r, column, not_supported, NULL);
+    else if (strncmp(key, "param ", strlen("param ")) == 0)
+        complain(r, column, "parameters are not supported by this version", NULL);
+    else
+        complain(r, column, "unknown key", key);
+}
+
+/* Without a comment behind it: some versions of inih leave one on a line that goes on. */
+static size_t value_nbytes(const char *value)
+{
+    size_t n = 0;
+    while (value[n] && !(value[n] == ';' && n > 0 && isspace((unsigned char)value[n - 1])))
+        n++;
+    while (n > 0 && isspace((unsigned char)value[n - 1]))
+        n--;
+    return n;
+}
+
+/* Append a piece that stands at `column` of the line in hand. */
+static int value_add(struct reader *r, const char *text, size_t column)
+{
+    struct recipe_value *value = r->value;
+    size_t nbytes = value_nbytes(text);
+    size_t before = value->text ? strlen(value->text) : 0;
+    char *whole = realloc(value->text, before + nbytes + sizeof(" "));
+    if (!whole)
+        return -ENOMEM;
+    value->text = whole;
+    if (before > 0)
+        whole[before++] = ' ';
+    memcpy(whole + before, text, nbytes);
+    whole[before + nbytes] = '\0';
+    struct recipe_piece *pieces = reallocarray(value->pieces, value->npieces + 1, sizeof(*pieces));
+    if (!pieces)
+        return -ENOMEM;
+    value->pieces = pieces;
+    pieces[value->npieces++] = (struct recipe_piece){before, r->number, column};
+    return 0;
+}
+
+/* inih's callback: a key, or (with the key of before) a line that goes on. */
+static int take_key(void *user, const char *section, const char *key, const char *text)
+{
+    struct reader *r = user;
+    (void)section; /* cut at 49 bytes; the heading is known from note_line() */
+    if (!key || !text)
+        return 1;
+    size_t blanks = blank_nbytes(r->line, r->nbytes);
+    size_t at = blanks;
+    if (blanks == 0 || !r->after_key) {
+        begin_key(r, key, blanks + 1);
+        while (at < r->nbytes && r->line[at] != '=' && r->line[at] != ':')
+            at++;
+        at += at < r->nbytes;
+        at += blank_nbytes(r->line + at, r->nbytes - at);
+    }
+    r->wants_key = false;
+    r->after_key = true;
+    int ret = r->value ? value_add(r, text, at + 1) : 0;
+    if (ret < 0 && r->ret == 0)
+        r->ret = ret;
+    return 1;
+}
+
+void recipe_value_place(const struct recipe_value *value, size_t column, size_t *line_out,
+                        size_t *column_out)
+{
+    size_t i = value->npieces - 1;
+    while (i > 0 && value->pieces[i].start > column - 1)
+        i--;
+    *line_out = value->pieces[i].line;
+    *column_out = value->pieces[i].column + (column - 1 - value->pieces[i].start);
+}
+
+/* Commands and formulas of the file are followed, so it must be one that nobody else wrote. */
+static int check_owner(const struct stat *st, const char *path, struct error *err)
+{
+    if (S_ISDIR(st->st_mode))
+        return error_set(err, EISDIR, "%s: cannot read recipes: is a directory", path);
+    if (!S_ISREG(st->st_mode))
+        return error_set(err, EINVAL, "%s: cannot read recipes: not a regular file", path);
+    if (st->st_uid != geteuid() && st->st_uid != 0)
+        return error_set(err, EPERM, "%s: recipes refused: the file belongs to another user", path);
+    if (st->st_mode & S_IWOTH)
+        return error_set(err, EPERM, "%s: recipes refused: everybody may write the file", path);
+    if (st->st_size > FILE_MAX_NBYTES)
+        return error_set(err, EFBIG, "%s: cannot read recipes: larger than %d KiB", path,
+                         FILE_MAX_NBYTES >> 10);
+    return 0;
+}
+
+static int read_text(int fd, struct recipe_file *file, struct error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return error_set(err, errno, "%s: cannot stat: %s", file->path, strerror(errno));
+    int ret = check_owner(&st, file->path, err);
+    if (ret < 0)
+        return ret;
+    file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    size_t room = (size_t)st.st_size;
+    file->text = malloc(room + 1);
+    if (!file->text)
+        return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", file->path);
+    while (file->nbytes < room) {
+        ssize_t got = read(fd, file->text + file->nbytes, room - file->nbytes);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_set(err, errno, "%s: cannot read: %s", file->path, strerror(errno));
+        if (got == 0)
+            break;
+        file->nbytes += (size_t)got;
+    }
+    file->text[file->nbytes] = '\0';
+    if (memchr(file->text, '\0', file->nbytes))
+        return error_set(err, EINVAL, "%s: cannot read recipes: not a text file", file->path);
+    static const char bom[] = "\xEF\xBB\xBF";
+    if (strncmp(file->text, bom, strlen(bom)) == 0) {
+        file->nbytes -= strlen(bom);
+        memmove(file->text, file->text + strlen(bom), file->nbytes + 1);
+    }
+    return 0;
+}
+
+int recipe_file_read(const char *path, struct recipe_file *file, struct error *err)
+{
+    *file = (struct recipe_file){.path = path};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return error_set(err, errno, "%s: cannot open: %s", path, strerror(errno));
+    int ret = read_text(fd, file, err);
+    close(fd);
+    if (ret < 0)
+        return ret;
+    struct reader reader = {.file = file, .next = file->text};
+    /* What inih returns is the number of a line, which a problem tells already. */
+    int parsed = ini_parse_stream(read_line, &reader, take_key, &reader);
+    if (reader.ret < 0 || parsed == -2)
+        return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", path);
+    return 0;
+}
+
+static void value_clear(struct recipe_value *value)
+{
+    free(value->text);
+    free(value->pieces);
+}
+
+void recipe_file_clear(struct recipe_file *file)
+{
+    for (size_t i = 0; i < file->nsections; i++) {
+        free(file->sections[i].name);
+        value_clear(&file->sections[i].expr);
+        value_clear(&file->sections[i].description);
+        value_clear(&file->sections[i].list);
+    }
+    for (size_t i = 0; i < file->nproblems; i++)
+        free(file->problems[i]);
+    free(file->sections);
+    free(file->problems);
+    free(file->text);
+    *file = (struct recipe_file){0};
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A recipes file as it is written, before any expression is parsed: sections, their keys, and where
+ * in the file each byte of a value stands. Only recipe*.c include this.
+ * Thread rule: no shared state; a struct recipe_file belongs to one thread.
+ */
+#ifndef DERIVFS_RECIPE_PRIV_H
+#define DERIVFS_RECIPE_PRIV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+/* A piece of a value that stands on one line. */
+struct recipe_piece {
+    size_t start; /* offset in the value's text */
+    size_t line, column;
+};
+
+/* A value, which may go on over indented lines; the pieces are joined with a space. */
+struct recipe_value {
+    char *text; /* NULL: the key is not there */
+    struct recipe_piece *pieces;
+    size_t npieces;
+};
+
+struct recipe_section {
+    char *name;
+    size_t line, column; /* of the name */
+    bool command;        /* named like a file */
+    bool broken;         /* a problem is recorded: it gives no recipe */
+    struct recipe_value expr;
+    struct recipe_value description;
+    struct recipe_value list;
+};
+
+struct recipe_file {
+    const char *path; /* as in problems; the caller's */
+    char *text;       /* [nbytes + 1] */
+    size_t nbytes;
+    int64_t mtime_ns;
+    struct recipe_section *sections; /* in the order of the file */
+    size_t nsections;
+    char **problems; /* as in struct recipe_table */
+    size_t nproblems;
+};
+
+/* Read the file and split it. `*file` is zeroed but for what is filled in; recipe_file_clear() it
+ * whatever comes back. Mistakes in the file are not failures but problems. */
+int recipe_file_read(const char *path, struct recipe_file *file, struct error *err) NODISCARD;
+void recipe_file_clear(struct recipe_file *file);
+
+/* Record what is wrong at a place in the file. -ENOMEM or 0. */
+int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, const char *fmt, ...)
+    PRINTF_LIKE(4, 5) NODISCARD;
+
+/* The first section of this name, or NULL. */
+struct recipe_section *recipe_file_find(const struct recipe_file *file, const char *name,
+                                        size_t nbytes);
+
+/* The place in the file of the value's byte `column`, 1-based. */
+void recipe_value_place(const struct recipe_value *value, size_t column, size_t *line_out,
+                        size_t *column_out);
+
+/* Is `name` the name of a built-in recipe? */
+bool recipe_is_builtin(const char *name, size_t nbytes);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The scheduler: jobs in, worker threads, results out. sched_flight.c has the moves in between.
+ *
+ *     submit ──> flights ──> queue ──> worker: run the task ──> dependants, jobs
+ *
+ * One mutex guards all state; it is never held while a task runs, a job is told, or memory of a
+ * result is freed. Every change of state that may let the queue's head start wakes one worker, and
+ * a worker that has found something wakes the next; so a task that can start never waits for a
+ * worker that is busy telling jobs.
+ * Memory: the head of the queue waits until its memory fits the budget, and nothing overtakes it:
+ * a large task is not starved by small ones. Where nothing runs it starts all the same, for nobody
+ * says when memory held by others (results that are being read) comes back.
+ */
+#include "sched_private.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker {
+    struct sched *sched;
+    unsigned index;
+    pthread_t thread;
+};
+
+bool task_cancelled(const struct task_control *ctl)
+{
+    return atomic_load_explicit(&ctl->flight->cancelled, memory_order_relaxed);
+}
+
+void task_progress(const struct task_control *ctl, uint64_t done_nbytes)
+{
+    atomic_store_explicit(&ctl->flight->done_nbytes, done_nbytes, memory_order_relaxed);
+}
+
+static bool over_limit(const struct sched *s, const struct flight *f)
+{
+    return f->task->mem_nbytes > budget_limit(s->config.budget);
+}
+
+/* Called with the lock held, as all of the following that take `s` and no outcome. */
+static void wake_worker(struct sched *s)
+{
+    if (s->queue)
+        pthread_cond_signal(&s->wake);
+}
+
+/* Take the head of the queue, if its memory can be had. One that is over the limit needs none: it
+ * is taken to fail. */
+static struct flight *take_next(struct sched *s, unsigned thread)
+{
+    struct flight *f = s->queue;
+    if (!f)
+        return NULL;
+    if (!over_limit(s, f)) {
+        size_t nbytes = f->task->mem_nbytes;
+        if (!budget_take(s->config.budget, nbytes)) {
+            if (s->stats.running > 0)
+                return NULL;
+            budget_force(s->config.budget, nbytes);
+        }
+        f->charged_nbytes = nbytes;
+    }
+    flight_take(s, f, thread);
+    s->stats.running++;
+    wake_worker(s);
+    return f;
+}
+
+/* Without the lock. */
+static int run_flight(struct sched *s, struct flight *f, struct outcome *out)
+{
+    if (over_limit(s, f))
+        return error_set(&out->err, ENOMEM,
+                         "%s: needs %zu bytes of memory, and the limit is %zu bytes",
+                         f->task->label, f->task->mem_nbytes, budget_limit(s->config.budget));
+
+    int ret = s->config.run(s->config.ctx, f->graph, f->task, f->inputs, &f->control, &out->result,
+                            &out->err);
+    budget_give(s->config.budget, f->charged_nbytes);
+    if (ret == 0)
+        out->err = (struct error){0};
+    else if (out->err.code == 0)
+        error_set(&out->err, -ret, "%s: %s", f->task->label, strerror(-ret));
+    return ret;
+}
+
+static void *worker_main(void *arg)
+{
+    struct worker *w = arg;
+    struct sched *s = w->sched;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stopping) {
+        struct flight *f = take_next(s, w->index);
+        if (!f) {
+            pthread_cond_wait(&s->wake, &s->lock);
+            continue;
+        }
+        pthread_mutex_unlock(&s->lock);
+        struct outcome out = {0};
+        int ret = run_flight(s, f, &out);
+        pthread_mutex_lock(&s->lock);
+        s->stats.running--;
+        if (ret == 0)
+            flight_succeed(s, f, &out);
+        else
+            flight_fail(s, f, &out);
+        wake_worker(s);
+        pthread_mutex_unlock(&s->lock);
+        outcome_deliver(&out);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* Workers take no signals: those are for the threads of the program that embeds the engine. */
+static int start_workers(struct sched *s, struct error *err)
+{
+    sigset_t all, before;
+    int ret = 0;
+    unsigned n;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (n = 0; n < s->config.nthreads && ret == 0; n++) {
+        s->workers[n] = (struct worker){.sched = s, .index = n};
+        ret = pthread_create(&s->workers[n].thread, NULL, worker_main, &s->workers[n]);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (ret != 0) {
+        s->config.nthreads = n - 1;
+        return error_set(err, ret, "cannot start a worker thread: %s", strerror(ret));
+    }
+    return 0;
+}
+
+int sched_new(const struct sched_config *config, struct sched **out, struct error *err)
+{
+    if (config->nthreads == 0)
+        return error_set(err, EINVAL, "the scheduler needs at least one thread");
+    struct sched *s = calloc(1, sizeof *s);
+    struct worker *workers = calloc(config->nthreads, sizeof *workers);
+    if (!s || !workers) {
+        free(s);
+        free(workers);
+        return error_set(err, ENOMEM, "cannot start the scheduler: out of memory");
+    }
+    s->config = *config;
+    s->workers = workers;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->wake, NULL);
+    int ret = start_workers(s, err);
+    if (ret < 0) {
+        sched_free(s);
+        return ret;
+    }
+    *out = s;
+    return 0;
+}
+
+void sched_free(struct sched *s)
+{
+    struct outcome out = {0};
+    struct job *job, *next;
+
+    if (!s)
+        return;
+    error_set(&out.err, ECANCELED, "cancelled: the scheduler is shutting down");
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    HASH_ITER(hh, s->jobs, job, next)
+    job_leave(s, job, &out);
+    pthread_cond_broadcast(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    outcome_deliver(&out);
+
+    for (unsigned i = 0; i < s->config.nthreads; i++)
+        pthread_join(s->workers[i].thread, NULL);
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->workers);
+    free(s);
+}
+
+/* A flight for each task of `g`, needed or not: then nothing has to be allocated under the lock. */
+static struct flight **fresh_flights(struct graph *g)
+{
+    struct flight **fresh = calloc(g->ntasks, sizeof *fresh);
+    for (size_t i = 0; fresh && i < g->ntasks; i++) {
+        fresh[i] = flight_new(g, i);
+        if (!fresh[i]) {
+            while (i-- > 0)
+                flight_free(fresh[i]);
+            free(fresh);
+            return NULL;
+        }
+    }
+    return fresh;
+}
+
+/* With the lock held. On failure nothing has changed. */
+static int enter_job(struct sched *s, struct job *job, struct error *err)
+{
+    if (s->stopping)
+        return error_set(err, ECANCELED, "cancelled: the scheduler is shutting down");
+    job->id = ++s->last_job;
+    HASH_ADD(hh, s->jobs, id, sizeof job->id, job);
+    if (!job->hh.tbl)
+        return error_set(err, ENOMEM, "cannot queue a job: out of memory");
+    return 0;
+}
+
+int sched_submit(struct sched *s, struct graph *g, sched_done_fn *done, void *arg, uint64_t *job_id,
+                 struct error *err)
+{
+    struct outcome out = {0};
+    struct flight **fresh = fresh_flights(g);
+    struct job *job = calloc(1, sizeof *job);
+    int ret = fresh && job ? 0 : error_set(err, ENOMEM, "cannot queue a job: out of memory");
+
+    if (ret == 0) {
+        job->done = done;
+        job->arg = arg;
+        pthread_mutex_lock(&s->lock);
+        ret = enter_job(s, job, err);
+        if (ret == 0) {
+            *job_id = job->id;
+            job->root = flights_start(s, g, job->id, fresh, &out);
+            DL_APPEND(job->root->jobs, job);
+            wake_worker(s);
+        }
+        pthread_mutex_unlock(&s->lock);
+    }
+    if (ret < 0) {
+        for (size_t i = 0; fresh && i < g->ntasks; i++)
+            flight_free(fresh[i]);
+        free(job);
+    }
+    free(fresh);
+    outcome_deliver(&out);
+    return ret;
+}
+
+void sched_cancel(struct sched *s, uint64_t job_id)
+{
+    struct outcome out = {0};
+    struct job *job;
+
+    pthread_mutex_lock(&s->lock);
+    HASH_FIND(hh, s->jobs, &job_id, sizeof job_id, job);
+    if (job) {
+        error_set(&out.err, ECANCELED, "%s: cancelled", job->root->task->label);
+        job_leave(s, job, &out);
+        wake_worker(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    outcome_deliver(&out);
+}

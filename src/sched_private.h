@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Private to the scheduler: its state, and the moves by which flights change state.
+ *
+ * A flight is one task that is queued or running, for whoever needs it. Flights and jobs form a
+ * graph of their own: a job holds its root's flight, a flight holds those of its dependencies by
+ * edges. A flight lives as long as a job or an edge holds it.
+ *
+ *     FLIGHT_NEW ──> FLIGHT_WAITING ──> FLIGHT_READY ──> FLIGHT_RUNNING ──> retired
+ *                    (dependencies)     (in the queue)   (a worker has it)
+ *
+ * Thread rule: every function here is called with s->lock held, unless it says otherwise. None of
+ * them calls out or frees: what is to be told and freed is collected in a struct outcome, for
+ * outcome_deliver() to do when the lock is released.
+ */
+#ifndef DERIVFS_SCHED_PRIVATE_H
+#define DERIVFS_SCHED_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* A table that cannot grow leaves the new item out, with hh.tbl NULL. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <utlist.h>
+
+#include "sched.h"
+
+struct flight;
+
+struct task_control {
+    struct flight *flight;
+};
+
+/* "dependant needs the result of dep as inputs[slot]" */
+struct edge {
+    struct flight *dependant;
+    struct flight *dep; /* NULL once its result is there, or nobody needs it any more */
+    size_t slot;
+    struct edge *prev, *next; /* in dep->dependants */
+};
+
+struct job {
+    uint64_t id;
+    sched_done_fn *done;
+    void *arg;
+    struct flight *root;
+    UT_hash_handle hh;       /* in s->jobs, by id */
+    struct job *prev, *next; /* in root->jobs, then in an outcome */
+};
+
+enum flight_state { FLIGHT_NEW, FLIGHT_WAITING, FLIGHT_READY, FLIGHT_RUNNING };
+
+struct flight {
+    /* Fixed from flight_new() on. */
+    struct graph *graph; /* a reference */
+    size_t index;        /* of the task in graph->tasks */
+    const struct task *task;
+    struct task_control control; /* what the task is given; leads back here */
+
+    /* Atomic: the task reads and writes them while it runs. */
+    atomic_bool cancelled;
+    _Atomic uint64_t done_nbytes;
+
+    /* Guarded by s->lock (inputs only until it runs: then they are the worker's). */
+    enum flight_state state;
+    uint64_t rank;           /* the job that brought it: earlier ones go first */
+    bool needed;             /* while FLIGHT_NEW: the job lacks it */
+    bool failing;            /* it, or something it depends on, has just failed */
+    bool doomed;             /* running, told to stop, out of the table */
+    unsigned thread;         /* where FLIGHT_RUNNING */
+    size_t charged_nbytes;   /* taken from the budget */
+    size_t missing;          /* dependencies that are not finished */
+    uint64_t below_nbytes;   /* work of the dependencies that are */
+    struct blob **inputs;    /* [task->ndeps]; references */
+    struct edge *edges;      /* [task->ndeps] */
+    struct edge *dependants; /* the edges that lead here */
+    struct job *jobs;        /* whose root this is */
+    uint64_t seen;           /* scratch of sched_view.c */
+    unsigned waiters;        /* scratch of sched_view.c */
+
+    /* Guarded by s->lock. */
+    UT_hash_handle hh;                          /* in s->table, by key; hh.tbl NULL: not there */
+    struct flight *prev, *next;                 /* in s->flights, then in an outcome */
+    struct flight *queue_prev, *queue_next;     /* in s->queue */
+    struct flight *pending_prev, *pending_next; /* in a list of flights to be retired */
+};
+
+struct worker;
+
+struct sched {
+    struct sched_config config;
+    struct worker *workers; /* [config.nthreads] */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;      /* the head of the queue may be able to start */
+    struct flight *table;     /* those that can be joined, by key; guarded by lock */
+    struct flight *flights;   /* all, dependencies before dependants; guarded by lock */
+    struct flight *queue;     /* FLIGHT_READY in the order of starting; guarded by lock */
+    struct job *jobs;         /* by id; guarded by lock */
+    struct sched_stats stats; /* running, and the counts since the start; guarded by lock */
+    uint64_t last_job;        /* guarded by lock */
+    uint64_t last_seen;       /* guarded by lock */
+    bool stopping;            /* guarded by lock */
+};
+
+/* What a change of state leaves to do without the lock. */
+struct outcome {
+    struct job *jobs;    /* to be told */
+    struct flight *dead; /* to be freed */
+    struct blob *result; /* for the jobs, or NULL with the reason; a reference */
+    struct error err;
+};
+
+/* Without the lock. */
+void outcome_deliver(struct outcome *out);
+/* Without the lock: NULL when out of memory. */
+struct flight *flight_new(struct graph *g, size_t index) NODISCARD;
+void flight_free(struct flight *f);
+
+/* Put the flights that `g` lacks into the scheduler: fresh[i] is FLIGHT_NEW for g->tasks[i].
+ * Returns the root's flight, its own or one joined. What of `fresh` was not needed is dead. */
+struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t rank,
+                             struct flight **fresh, struct outcome *out);
+
+/* Take the queue's first flight off for running. */
+void flight_take(struct sched *s, struct flight *f, unsigned thread);
+
+/* The task is done: pass its result on (out->result), or its failure (out->err). */
+void flight_succeed(struct sched *s, struct flight *f, struct outcome *out);
+void flight_fail(struct sched *s, struct flight *f, struct outcome *out);
+
+/* Take `job` off its root; what nobody needs then is dropped or told to stop. */
+void job_leave(struct sched *s, struct job *job, struct outcome *out);
+
+#endif

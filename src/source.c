@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Reading a source from front to back.
+ *
+ *     plain:  pread -> the caller's buffer
+ *     gzip:   pread -> gunzip's input buffer -> the caller's buffer
+ *
+ * Guarantee: when source_finish() has returned 0, every byte that was read belongs to one version
+ * of the file, the one identified at open, and passed its CRC-32 if it had one. A failure while the
+ * file was being changed is reported as the change (ESTALE: read again), because a truncated or
+ * half-written file explains every other symptom.
+ * Imprecision: a change of the bytes that leaves size, mtime and ctime as they were goes unseen;
+ * that takes two writes within one tick of the kernel's clock.
+ */
+#include "source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gunzip.h"
+#include "source_id.h"
+
+enum { SCRATCH_NBYTES = 128 * 1024, HEADER_READ_MAX = 64 * 1024 };
+
+struct source {
+    int rootfd; /* the caller's */
+    int fd;
+    char *path;
+    struct source_id id;      /* with the annex key */
+    struct source_id at_open; /* what fstat told then: for comparing the open file with itself */
+    struct gunzip *gunzip;    /* NULL: plain */
+    uint64_t pos;             /* inflated bytes handed out or skipped */
+    _Atomic uint64_t stored;  /* offset of the next stored byte; source_consumed() reads it */
+    bool advised;
+};
+
+/* Only a file that is read for more than its header gains from a larger read-ahead. */
+static void advise_once(struct source *s, uint64_t off)
+{
+    if (s->advised || off < HEADER_READ_MAX / 4)
+        return;
+    s->advised = true;
+    (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: failing costs nothing */
+}
+
+/* The next stored bytes, at most `cap`; 0 at the end of the file only. */
+static int read_stored(void *ctx, unsigned char *buf, size_t cap, size_t *got, struct error *err)
+{
+    struct source *s = ctx;
+    uint64_t off = atomic_load_explicit(&s->stored, memory_order_relaxed);
+    ssize_t n;
+
+    advise_once(s, off);
+    do
+        n = pread(s->fd, buf, cap, (off_t)off);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) {
+        int code = errno;
+        return error_set(err, code, "read fails at byte %llu: %s", (unsigned long long)off,
+                         strerrordesc_np(code));
+    }
+    atomic_store_explicit(&s->stored, off + (uint64_t)n, memory_order_relaxed);
+    *got = (size_t)n;
+    return 0;
+}
+
+static int read_plain(struct source *s, unsigned char *buf, size_t nbytes, size_t *got,
+                      struct error *err)
+{
+    size_t done = 0, n = 1;
+
+    while (done < nbytes && n > 0) {
+        int ret = read_stored(s, buf + done, nbytes - done, &n, err);
+        if (ret < 0)
+            return ret;
+        done += n;
+    }
+    *got = done;
+    return 0;
+}
+
+/* Compare the path and the open file with what was opened. The path first: replacing or removing a
+ * file changes the ctime of the old one, too. */
+static int check_unchanged(const struct source *s, struct error *err)
+{
+    struct source_id now;
+    mode_t type;
+    int ret = source_identify(s->rootfd, s->path, &now, err);
+
+    if (ret == -ENOMEM || ret == -EMFILE || ret == -ENFILE)
+        return ret;
+    if (ret < 0)
+        return error_set(err, ESTALE, "%s: removed while it was read", s->path);
+    bool same_inode = now.dev == s->id.dev && now.ino == s->id.ino;
+    if (!source_id_equal(&now, &s->id))
+        return error_set(err, ESTALE, "%s: %s while it was read", s->path,
+                         same_inode ? "changed" : "replaced");
+
+    ret = source_id_of_fd(s->fd, s->path, &now, &type, err);
+    if (ret < 0)
+        return ret;
+    if (s->id.annex_key[0]) /* an object gets a new ctime when another clone links to it */
+        now.ctime_ns = s->at_open.ctime_ns;
+    if (!source_id_equal(&now, &s->at_open))
+        return error_set(err, ESTALE, "%s: changed while it was read", s->path);
+    return 0;
+}
+
+/* Name the file in a failure, unless a change of the file explains it. */
+static int explain(const struct source *s, int ret, struct error *err)
+{
+    struct error change;
+
+    if (check_unchanged(s, &change) == -ESTALE)
+        return error_set(err, ESTALE, "%s", change.text);
+    return error_wrap(err, ret, "%s", s->path);
+}
+
+/* gzip is told by its two magic bytes. */
+static int detect_gzip(struct source *s, struct error *err)
+{
+    unsigned char magic[2];
+    size_t got;
+    int ret = read_plain(s, magic, sizeof(magic), &got, err);
+
+    atomic_store_explicit(&s->stored, 0, memory_order_relaxed);
+    if (ret < 0)
+        return error_wrap(err, ret, "%s", s->path);
+    if (got < sizeof(magic) || magic[0] != 0x1f || magic[1] != 0x8b)
+        return 0;
+    s->gunzip = gunzip_new(read_stored, s);
+    if (!s->gunzip)
+        return error_set(err, ENOMEM, "%s: out of memory", s->path);
+    return 0;
+}
+
+int source_open(int rootfd, const char *path, const struct source_id *expect, struct source **out,
+                struct error *err)
+{
+    struct source *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return error_set(err, ENOMEM, "%s: out of memory", path);
+    s->rootfd = rootfd;
+    s->fd = -1;
+    s->path = strdup(path);
+    int ret = s->path ? source_id_open(rootfd, path, &s->fd, &s->id, err)
+                      : error_set(err, ENOMEM, "%s: out of memory", path);
+    if (ret == 0) {
+        s->at_open = s->id;
+        s->at_open.annex_key[0] = '\0';
+        if (expect && !source_id_equal(expect, &s->id))
+            ret = error_set(err, ESTALE, "%s: has changed", path);
+    }
+    if (ret == 0)
+        ret = detect_gzip(s, err);
+    if (ret < 0) {
+        source_close(s);
+        return ret;
+    }
+    *out = s;
+    return 0;
+}
+
+bool source_is_gzip(const struct source *s)
+{
+    return s->gunzip != NULL;
+}
+
+int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got, struct error *err)
+{
+    int ret = s->gunzip ? gunzip_read(s->gunzip, buf, nbytes, got, err)
+                        : read_plain(s, buf, nbytes, got, err);
+    if (ret < 0)
+        return explain(s, ret, err);
+    s->pos += *got;
+    return 0;
+}
+
+static int fail_short(const struct source *s, uint64_t want, struct error *err)
+{
+    int ret = error_set(err, EIO, "%s ends after %llu of at least %llu bytes",
+                        s->gunzip ? "inflated data" : "file", (unsigned long long)s->pos,
+                        (unsigned long long)want);
+    return explain(s, ret, err);
+}
+
+int source_read(struct source *s, void *buf, size_t nbytes, struct error *err)
+{
+    uint64_t want = s->pos + nbytes;
+    size_t got;
+    int ret = source_read_some(s, buf, nbytes, &got, err);
+
+    if (ret == 0 && got < nbytes)
+        ret = fail_short(s, want, err);
+    return ret;
+}
+
+/* Inflate and drop at most `nbytes`, or everything that is left; *dropped tells how many. */
+static int drop(struct source *s, uint64_t nbytes, uint64_t *dropped, struct error *err)
+{
+    unsigned char *scratch = malloc(SCRATCH_NBYTES);
+    size_t want, got;
+    int ret;
+
+    *dropped = 0;
+    if (!scratch)
+        return error_set(err, ENOMEM, "%s: out of memory", s->path);
+    do {
+        uint64_t left = nbytes - *dropped;
+        want = left < SCRATCH_NBYTES ? (size_t)left : SCRATCH_NBYTES;
+        ret = source_read_some(s, scratch, want, &got, err);
+        if (ret == 0)
+            *dropped += got;
+    } while (ret == 0 && got == want && *dropped < nbytes);
+    free(scratch);
+    return ret;
+}
+
+int source_skip(struct source *s, uint64_t nbytes, struct error *err)
+{
+    uint64_t want, dropped;
+
+    if (__builtin_add_overflow(s->pos, nbytes, &want))
+        return error_set(err, EIO, "%s: cannot pass over %llu bytes", s->path,
+                         (unsigned long long)nbytes);
+    if (!s->gunzip) {
+        uint64_t left = s->id.size > s->pos ? s->id.size - s->pos : 0;
+        dropped = nbytes < left ? nbytes : left;
+        s->pos += dropped;
+        atomic_store_explicit(&s->stored, s->pos, memory_order_relaxed);
+    } else if (nbytes > 0) {
+        int ret = drop(s, nbytes, &dropped, err);
+        if (ret < 0)
+            return ret;
+    }
+    return s->pos < want ? fail_short(s, want, err) : 0;
+}
+
+int source_finish(struct source *s, struct error *err)
+{
+    uint64_t dropped;
+
+    if (s->gunzip) {
+        int ret = drop(s, UINT64_MAX, &dropped, err);
+        if (ret < 0)
+            return ret;
+    }
+    return check_unchanged(s, err);
+}
+
+uint64_t source_consumed(const struct source *s)
+{
+    return atomic_load_explicit(&s->stored, memory_order_relaxed);
+}
+
+void source_close(struct source *s)
+{
+    if (!s)
+        return;
+    gunzip_free(s->gunzip);
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->path);
+    free(s);
+}

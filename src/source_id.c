@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which file a source is: opened beneath the root, identified by its inode or its git-annex key.
+ *
+ * An annex object's key is a hash of its content, so it stays the same when the object is fetched
+ * again or hard-linked elsewhere (which changes ctime); everything else is told by device, inode,
+ * size, mtime and ctime. The object's place is asked from the kernel (/proc/self/fd) once the file
+ * is open, because links in the middle of a path count too; where there is no /proc the inode does.
+ */
+#include "source_id.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "annex.h"
+#include "beneath.h"
+
+static int explain_open(int code, int rootfd, const char *path, struct error *err)
+{
+    switch (code) {
+    case ENOENT:
+        switch (annex_explain_absence(rootfd, path)) {
+        case ABSENT_CONTENT:
+            return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path,
+                             path);
+        case ABSENT_LINK_TARGET:
+            return error_set(err, ENOENT, "%s: the link's target does not exist", path);
+        case ABSENT_NAME:
+            break;
+        }
+        return error_set(err, ENOENT, "%s: no such file", path);
+    case EXDEV:
+        return error_set(err, EXDEV, "%s: a link leads out of the dataset", path);
+    case ELOOP:
+        return error_set(err, ELOOP, "%s: too many levels of links", path);
+    case ENXIO: /* a socket, or a device without driver */
+        return error_set(err, EINVAL, "%s: not a regular file", path);
+    default:
+        return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
+    }
+}
+
+static int64_t in_ns(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int source_id_of_fd(int fd, const char *path, struct source_id *out, mode_t *type,
+                    struct error *err)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0) {
+        int code = errno;
+        return error_set(err, code, "%s: cannot stat: %s", path, strerrordesc_np(code));
+    }
+    *type = st.st_mode & S_IFMT;
+    *out = (struct source_id){
+        .dev = st.st_dev,
+        .ino = st.st_ino,
+        .size = (uint64_t)st.st_size,
+        .mtime_ns = in_ns(st.st_mtim),
+        .ctime_ns = in_ns(st.st_ctim),
+        .mode = st.st_mode,
+        .uid = st.st_uid,
+        .gid = st.st_gid,
+    };
+    return 0;
+}
+
+/* Look whether the open file belongs to git-annex, and whether its content is what it should be. */
+static int identify_annex(int fd, const char *path, struct source_id *id, struct error *err)
+{
+    char name[64], resolved[PATH_MAX];
+    struct annex_key key;
+
+    if (annex_is_pointer(fd, id->size))
+        return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path, path);
+
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(name, resolved, sizeof(resolved) - 1);
+    if (len < 0)
+        return 0;
+    resolved[len] = '\0';
+    if (!annex_key_of_object(resolved, &key))
+        return 0;
+    if (key.size >= 0 && (uint64_t)key.size != id->size)
+        return error_set(err, EIO,
+                         "%s: corrupt git-annex object: %" PRIu64 " bytes, its key says %" PRId64,
+                         path, id->size, key.size);
+    if (key.is_content_hash)
+        memcpy(id->annex_key, key.text, sizeof(id->annex_key));
+    return 0;
+}
+
+int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *out,
+                   struct error *err)
+{
+    mode_t type;
+    int fd = beneath_open(rootfd, path, O_RDONLY);
+
+    if (fd < 0)
+        return explain_open(-fd, rootfd, path, err);
+    int ret = source_id_of_fd(fd, path, out, &type, err);
+    if (ret == 0 && type == S_IFDIR)
+        ret = error_set(err, EISDIR, "%s: is a directory", path);
+    else if (ret == 0 && type != S_IFREG)
+        ret = error_set(err, EINVAL, "%s: not a regular file", path);
+    if (ret == 0)
+        ret = identify_annex(fd, path, out, err);
+    if (ret < 0) {
+        close(fd);
+        return ret;
+    }
+    *out_fd = fd;
+    return 0;
+}
+
+int source_identify(int rootfd, const char *path, struct source_id *out, struct error *err)
+{
+    int fd;
+    int ret = source_id_open(rootfd, path, &fd, out, err);
+
+    if (ret == 0)
+        close(fd);
+    return ret;
+}
+
+bool source_id_equal(const struct source_id *a, const struct source_id *b)
+{
+    if (a->size != b->size || strcmp(a->annex_key, b->annex_key) != 0)
+        return false;
+    if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid)
+        return false;
+    if (a->annex_key[0])
+        return true;
+    return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns &&
+           a->ctime_ns == b->ctime_ns;
+}
+
+void source_id_text(const struct source_id *id, char *out)
+{
+    if (id->annex_key[0])
+        snprintf(out, SOURCE_ID_TEXT_MAX, "annex %s", id->annex_key);
+    else
+        snprintf(out, SOURCE_ID_TEXT_MAX,
+                 "dev %" PRIu64 " ino %" PRIu64 " size %" PRIu64 " mtime %" PRId64
+                 " ctime %" PRId64,
+                 id->dev, id->ino, id->size, id->mtime_ns, id->ctime_ns);
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Looking in: the state of one derived file, and the texts of `.derivfs`.
+ */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "engine_private.h"
+
+const char *derived_state_name(enum derived_state state)
+{
+    static const char *const names[] = {
+        [STATE_VIRTUAL] = "virtual",
+        [STATE_COMPUTING] = "computing",
+        [STATE_CACHED] = "cached",
+        [STATE_FAILED] = "failed",
+    };
+
+    return names[state];
+}
+
+void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
+                           struct derived_status *out)
+{
+    uint64_t done, work;
+    struct graph *g;
+
+    *out = (struct derived_status){.state = STATE_VIRTUAL};
+    if (derived_graph(d, &g, &out->error) < 0) {
+        out->state = STATE_FAILED;
+        return;
+    }
+    out->key = graph_root(g)->key;
+    graph_put(g);
+    if (cache_has(e->cache, &out->key)) {
+        out->state = STATE_CACHED;
+        out->percent = 100;
+    } else if (e->sched && sched_progress(e->sched, &out->key, &done, &work)) {
+        out->state = STATE_COMPUTING;
+        out->percent = work > 0 ? 100.0 * (double)done / (double)work : 0;
+    } else if (errlog_find(e->errors, path, &out->error)) {
+        out->state = STATE_FAILED;
+    }
+}
+
+static const char *layout_name(enum engine_layout layout)
+{
+    return layout == LAYOUT_BESIDE ? "beside" : "derivatives";
+}
+
+static json_t *tasks_json(struct engine *e)
+{
+    json_t *list = json_array();
+    struct sched_task_info *tasks;
+    size_t n = sched_snapshot(e->sched, &tasks);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct sched_task_info *t = &tasks[i];
+
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:i}", "task", t->label, "key",
+                                        t->key.hex, "state", t->running ? "running" : "queued",
+                                        "done_bytes", (json_int_t)t->done_nbytes, "work_bytes",
+                                        (json_int_t)t->work_nbytes, "waiters", (int)t->waiters));
+    }
+    free(tasks);
+    return list;
+}
+
+static json_t *cache_json(struct engine *e)
+{
+    struct cache_stats stats = {.entries = 0};
+    struct error err;
+
+    if (cache_stats(e->cache, &stats, &err) < 0)
+        return json_pack("{s:s, s:s}", "dir", cache_dir(e->cache), "error", err.text);
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dir", cache_dir(e->cache),
+                     "entries", (json_int_t)stats.entries, "bytes", (json_int_t)stats.nbytes,
+                     "max_bytes", (json_int_t)stats.max_nbytes, "hits", (json_int_t)stats.hits,
+                     "misses", (json_int_t)stats.misses, "published", (json_int_t)stats.published,
+                     "evicted", (json_int_t)stats.evicted, "corrupt", (json_int_t)stats.corrupt);
+}
+
+char *engine_status_json(struct engine *e)
+{
+    struct sched_stats s;
+    json_t *root;
+    char *text;
+
+    sched_stats(e->sched, &s);
+    root = json_pack(
+        "{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "version", DERIVFS_VERSION, "dataset", dataset_path(e->dataset), "layout",
+        layout_name(e->config.layout), "recipes", e->config.recipes, "threads",
+        (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
+        "memory_used_bytes", (json_int_t)budget_used(e->budget), "tasks_running", (int)s.running,
+        "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
+        (json_int_t)s.tasks_done, "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
+        (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
+        "tasks", tasks_json(e), "cache", cache_json(e));
+    if (!root)
+        return NULL;
+    text = json_dumps(root, JSON_INDENT(2));
+    json_decref(root);
+    return text;
+}
+
+static void print_tasks(FILE *f, struct engine *e)
+{
+    struct sched_task_info *tasks;
+    size_t n = sched_snapshot(e->sched, &tasks);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct sched_task_info *t = &tasks[i];
+
+        if (t->running && t->work_nbytes > 0)
+            fprintf(f, "  thread %u: %s, %.0f %%\n", t->thread, t->label,
+                    100.0 * (double)t->done_nbytes / (double)t->work_nbytes);
+        else if (t->running)
+            fprintf(f, "  thread %u: %s\n", t->thread, t->label);
+        else
+            fprintf(f, "  queued: %s\n", t->label);
+    }
+    free(tasks);
+}
+
+char *engine_status_text(struct engine *e)
+{
+    struct cache_stats cache = {.entries = 0};
+    struct sched_stats s;
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    sched_stats(e->sched, &s);
+    fprintf(f, "%s, layout %s\n", dataset_path(e->dataset), layout_name(e->config.layout));
+    fprintf(f, "threads: %u, %u busy; tasks: %u queued; requests waiting: %u\n", s.nthreads,
+            s.running, s.queued, s.jobs);
+    fprintf(f, "compute buffers: %.1f of %.1f MiB\n", (double)budget_used(e->budget) / 0x1p20,
+            (double)budget_limit(e->budget) / 0x1p20);
+    if (cache_stats(e->cache, &cache, NULL) == 0)
+        fprintf(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->cache),
+                cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
+    print_tasks(f, e);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static void metric(FILE *f, const char *name, const char *type, const char *help, uint64_t value)
+{
+    fprintf(f, "# HELP derivfs_%s %s\n# TYPE derivfs_%s %s\nderivfs_%s %" PRIu64 "\n", name, help,
+            name, type, name, value);
+}
+
+char *engine_metrics_text(struct engine *e)
+{
+    struct cache_stats cache = {.entries = 0};
+    struct sched_stats s;
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    sched_stats(e->sched, &s);
+    metric(f, "tasks_running", "gauge", "Tasks on a worker thread now.", s.running);
+    metric(f, "tasks_queued", "gauge", "Tasks that wait for a thread, for inputs or for memory.",
+           s.queued);
+    metric(f, "requests_waiting", "gauge", "Reads that wait for a result.", s.jobs);
+    metric(f, "tasks_done_total", "counter", "Tasks that succeeded.", s.tasks_done);
+    metric(f, "tasks_failed_total", "counter", "Tasks that failed.", s.tasks_failed);
+    metric(f, "tasks_cancelled_total", "counter", "Tasks that nobody waited for any more.",
+           s.tasks_cancelled);
+    metric(f, "tasks_joined_total", "counter", "Tasks asked for while in flight already.",
+           s.tasks_joined);
+    metric(f, "memory_used_bytes", "gauge", "Compute buffers in use.", budget_used(e->budget));
+    if (cache_stats(e->cache, &cache, NULL) == 0) {
+        metric(f, "cache_bytes", "gauge", "Size of the cache on disk.", cache.nbytes);
+        metric(f, "cache_entries", "gauge", "Entries in the cache.", cache.entries);
+        metric(f, "cache_hits_total", "counter", "Results found in the cache.", cache.hits);
+        metric(f, "cache_misses_total", "counter", "Results not found in the cache.", cache.misses);
+        metric(f, "cache_published_total", "counter", "Results put into the cache.",
+               cache.published);
+        metric(f, "cache_evicted_total", "counter", "Results removed for space.", cache.evicted);
+        metric(f, "cache_corrupt_total", "counter", "Damaged entries found.", cache.corrupt);
+    }
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+char *engine_errors_text(struct engine *e)
+{
+    return errlog_text(e->errors);
+}
+
+char *engine_recipes_text(struct engine *e)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    for (size_t i = 0; i < e->table->nrecipes; i++) {
+        const struct recipe *r = &e->table->recipes[i];
+
+        fprintf(f, "%s[%s]\nexpr = %s\n", i > 0 ? "\n" : "", r->name, r->text);
+        if (r->description)
+            fprintf(f, "description = %s\n", r->description);
+        fprintf(f, "list = %s\n", r->list ? "yes" : "no");
+    }
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The tree that the mount shows: the dataset's own entries, and the derived files among them or,
+ * with layout=derivatives, in directories of their own:
+ *
+ *     beside          sub-01/func/{sub-01_task-rest_bold.nii.gz, tsnr.nii}
+ *     derivatives     sub-01/func/sub-01_task-rest_bold.nii.gz
+ *                     derivatives/derivfs/sub-01/func/tsnr.nii
+ *
+ * Every access goes by path beneath the dataset's root (openat2 with RESOLVE_BENEATH): a link never
+ * leads out of it, whatever is renamed meanwhile.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "engine.h"
+#include "engine_private.h"
+
+#define DERIVATIVES "derivatives"
+#define DERIVFS_DIR DERIVATIVES "/derivfs"
+
+/* Where a directory of the mount stands in the dataset. */
+struct place {
+    const char *dir;    /* the dataset's directory; NULL: there is none (yet) */
+    bool shows_sources; /* the dataset's own entries are in it */
+    bool shows_derived; /* the derived files of `dir` are in it */
+    bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
+    const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
+};
+
+static struct place find_place(const struct engine *e, const char *dir)
+{
+    size_t len = strlen(DERIVFS_DIR);
+
+    if (e->config.layout == LAYOUT_BESIDE)
+        return (struct place){dir, true, true, false, NULL};
+    if (strncmp(dir, DERIVFS_DIR, len) == 0 && (dir[len] == '/' || dir[len] == '\0'))
+        return (struct place){dir[len] ? dir + len + 1 : "", false, true, true, NULL};
+    if (strcmp(dir, DERIVATIVES) == 0)
+        return (struct place){dir, true, false, false, "derivfs"};
+    return (struct place){dir, true, false, false, *dir ? NULL : DERIVATIVES};
+}
+
+/* Directories of a dataset that hold no runs of their own. */
+static bool is_mirrored_dir(const char *dir, const char *name)
+{
+    return name[0] != '.' && (*dir || (strcmp(name, DERIVATIVES) && strcmp(name, "sourcedata") &&
+                                       strcmp(name, "code")));
+}
+
+/* A stable inode number that no source has: those of real file systems leave the top bit clear. */
+static uint64_t path_ino(const char *path)
+{
+    return XXH3_64bits(path, strlen(path)) | UINT64_C(1) << 63;
+}
+
+static int open_beneath(const struct engine *e, const char *path, int flags, struct error *err)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+    };
+    int fd;
+
+    do
+        fd = (int)syscall(SYS_openat2, dataset_rootfd(e->dataset), *path ? path : ".", &how,
+                          sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return fd >= 0 ? fd : error_set(err, errno, "%s: open: %s", path, strerror(errno));
+}
+
+/* lstat(2) beneath the root. */
+static int stat_beneath(const struct engine *e, const char *path, struct stat *st,
+                        struct error *err)
+{
+    int fd = open_beneath(e, path, O_PATH | O_NOFOLLOW, err);
+    int ret = 0;
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, st) < 0)
+        ret = error_set(err, errno, "%s: stat: %s", path, strerror(errno));
+    close(fd);
+    return ret;
+}
+
+static uint64_t blocks_of(uint64_t nbytes)
+{
+    return (nbytes + 511) / 512;
+}
+
+void engine_stat_derived(const struct derived *d, const char *path, struct stat *st)
+{
+    *st = (struct stat){
+        .st_ino = path_ino(path),
+        .st_mode = S_IFREG | d->mode,
+        .st_nlink = 1,
+        .st_uid = d->uid,
+        .st_gid = d->gid,
+        .st_size = (off_t)d->nbytes,
+        .st_blksize = 1 << 17,
+        /* as if fully written: 0 would make tar and cp take the file for a hole */
+        .st_blocks = (blkcnt_t)blocks_of(d->nbytes),
+        .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
+    };
+    st->st_ctim = st->st_atim = st->st_mtim;
+}
+
+static int stat_virtual_dir(const struct engine *e, const struct place *place, const char *path,
+                            struct stat *st, struct error *err)
+{
+    int ret = stat_beneath(e, place->dir ? place->dir : "", st, err);
+
+    if (ret < 0)
+        return ret;
+    if (!S_ISDIR(st->st_mode))
+        return error_set(err, ENOENT, "%s: no such directory", path);
+    st->st_ino = path_ino(path);
+    st->st_mode &= S_IFMT | 0555;
+    st->st_nlink = 1;
+    return 0;
+}
+
+static void note_rejected(struct engine *e, const struct dir_scan *scan)
+{
+    for (size_t i = 0; i < scan->nrejected; i++)
+        engine_failed(e, scan->rejected[i]->path, &scan->rejected[i]->error);
+    for (size_t i = 0; i < scan->nruns; i++)
+        if (scan->runs[i].run->state == RUN_BROKEN)
+            engine_failed(e, scan->runs[i].run->path, &scan->runs[i].run->error);
+}
+
+int tree_find_derived(struct engine *e, const char *dir, const char *name,
+                      enum scan_freshness freshness, struct derived **out, struct error *err)
+{
+    struct place place = find_place(e, dir);
+    struct dir_scan *scan;
+    size_t stem;
+    int ret;
+
+    /* most names that do not exist are no derived files either: no directory is read for those */
+    if (!place.shows_derived || !output_find(name, &stem))
+        return error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
+    ret = dataset_scan(e->dataset, place.dir, freshness, &scan, err);
+    if (ret < 0)
+        return ret;
+    note_rejected(e, scan);
+    ret = derived_lookup(scan, e->table, name, out, err);
+    dir_scan_put(scan);
+    return ret;
+}
+
+static int lookup_virtual_dir(struct engine *e, const struct place *place, const char *name,
+                              const char *path, struct entry *out, struct error *err)
+{
+    struct place at = find_place(e, path);
+    bool is_extra = place->extra && strcmp(place->extra, name) == 0;
+
+    if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir, name)))
+        return error_set(err, ENOENT, "%s: no such file", path);
+    /* "derivatives" itself need not exist: it gets its looks from the root */
+    if (is_extra && !at.shows_dirs)
+        at.dir = "";
+    out->kind = ENTRY_DIR;
+    return stat_virtual_dir(e, &at, path, &out->st, err);
+}
+
+static int lookup_in(struct engine *e, const struct place *place, const char *dir, const char *name,
+                     const char *path, struct entry *out, struct error *err)
+{
+    int ret = -ENOENT;
+
+    if (place->shows_sources) {
+        ret = stat_beneath(e, path, &out->st, err);
+        /* derivatives/derivfs is the mount's own, whatever the dataset has there */
+        if (ret == 0 && !(strcmp(path, DERIVFS_DIR) == 0 && place->extra)) {
+            out->kind = ENTRY_SOURCE;
+            return 0;
+        }
+        if (ret < 0 && ret != -ENOENT && !(place->extra && ret == -ENOTDIR))
+            return ret;
+    }
+    ret = tree_find_derived(e, dir, name, SCAN_RECENT, &out->derived, err);
+    if (ret == 0) {
+        out->kind = ENTRY_DERIVED;
+        engine_stat_derived(out->derived, path, &out->st);
+        return 0;
+    }
+    if (ret != -ENOENT)
+        return ret;
+    return lookup_virtual_dir(e, place, name, path, out, err);
+}
+
+int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
+                  struct error *err)
+{
+    struct place place = find_place(e, dir);
+    char *path = join_path(dir, name);
+    int ret;
+
+    if (!path)
+        return error_set(err, ENOMEM, "%s: out of memory", name);
+    *out = (struct entry){.kind = ENTRY_SOURCE};
+    ret = lookup_in(e, &place, dir, name, path, out, err);
+    free(path);
+    return ret;
+}
+
+int engine_lookup_path(struct engine *e, const char *path, struct entry *out, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir;
+    int ret;
+
+    *out = (struct entry){.kind = ENTRY_SOURCE};
+    if (!*path)
+        return stat_beneath(e, "", &out->st, err);
+    if (!slash)
+        return engine_lookup(e, "", path, out, err);
+    dir = strndup(path, (size_t)(slash - path));
+    if (!dir)
+        return error_set(err, ENOMEM, "%s: out of memory", path);
+    ret = engine_lookup(e, dir, slash + 1, out, err);
+    free(dir);
+    return ret;
+}
+
+/* List the dataset's directory: all of it, or only the directories that the mount has too. */
+static int list_sources(struct engine *e, const struct place *place, engine_list_fn *add, void *ctx,
+                        struct error *err)
+{
+    int fd = open_beneath(e, place->dir, O_RDONLY | O_DIRECTORY, err);
+    DIR *d;
+    struct dirent *de;
+    int ret = 0;
+
+    if (fd < 0)
+        return fd == -ENOENT && !place->shows_dirs && place->extra ? 0 : fd;
+    d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return error_set(err, ENOMEM, "%s: out of memory", place->dir);
+    }
+    while (ret == 0 && (errno = 0, de = readdir(d))) {
+        if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+            continue;
+        if (place->shows_dirs && !(de->d_type == DT_DIR && is_mirrored_dir(place->dir, de->d_name)))
+            continue;
+        if (place->extra && strcmp(place->extra, de->d_name) == 0)
+            continue;
+        ret = add(ctx, de->d_name, de->d_ino, de->d_type);
+    }
+    if (ret == 0 && errno != 0)
+        ret = error_set(err, errno, "%s: readdir: %s", place->dir, strerror(errno));
+    closedir(d);
+    return ret;
+}
+
+/* The dataset's own file of that name hides a derived one. */
+static bool is_hidden(struct engine *e, const struct place *place, const char *path)
+{
+    struct stat st;
+
+    return place->shows_sources && stat_beneath(e, path, &st, NULL) == 0;
+}
+
+static int list_derived_files(struct engine *e, const struct place *place, const char *dir,
+                              engine_list_fn *add, void *ctx, struct error *err)
+{
+    struct derived **list;
+    size_t n;
+    int ret = engine_list_derived(e, dir, &list, &n, err);
+
+    if (ret < 0)
+        return ret;
+    for (size_t i = 0; i < n && ret == 0; i++) {
+        char *path = join_path(dir, list[i]->name);
+
+        if (!path)
+            ret = error_set(err, ENOMEM, "%s: out of memory", dir);
+        else if (!is_hidden(e, place, path))
+            ret = add(ctx, list[i]->name, path_ino(path), DT_REG);
+        free(path);
+    }
+    derived_list_free(list, n);
+    return ret;
+}
+
+int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+                struct error *err)
+{
+    struct place place = find_place(e, dir);
+    int ret = list_sources(e, &place, add, ctx, err);
+
+    if (ret == 0 && place.extra) {
+        char *path = join_path(dir, place.extra);
+
+        ret = path ? add(ctx, place.extra, path_ino(path), DT_DIR) : -ENOMEM;
+        free(path);
+    }
+    if (ret == 0 && place.shows_derived)
+        ret = list_derived_files(e, &place, dir, add, ctx, err);
+    return ret;
+}
+
+int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
+                        struct error *err)
+{
+    struct place place = find_place(e, dir);
+    struct dir_scan *scan;
+    int ret;
+
+    if (!place.shows_derived) {
+        *n = 0;
+        *out = NULL;
+        return 0;
+    }
+    ret = dataset_scan(e->dataset, place.dir, SCAN_RECENT, &scan, err);
+    if (ret < 0)
+        return ret;
+    note_rejected(e, scan);
+    ret = derived_list(scan, e->table, out, n, err);
+    dir_scan_put(scan);
+    return ret;
+}
+
+int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
+{
+    int ret = open_beneath(e, path, O_RDONLY | O_NOFOLLOW, err);
+
+    if (ret < 0)
+        return ret;
+    *fd = ret;
+    return 0;
+}
+
+int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)
+{
+    int fd = open_beneath(e, path, O_PATH | O_NOFOLLOW, err);
+    ssize_t n;
+
+    if (fd < 0)
+        return fd;
+    n = readlinkat(fd, "", buf, nbytes - 1);
+    if (n < 0) {
+        int code = errno;
+
+        close(fd);
+        return error_set(err, code, "%s: readlink: %s", path, strerror(code));
+    }
+    buf[n] = '\0';
+    close(fd);
+    return 0;
+}

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+#
+# What every mounted test starts from: an own directory, an own cache and an own mount, which is
+# taken down whatever happens. Nothing outside $BATS_TEST_TMPDIR is touched, so that tests may run
+# side by side. $DERIVFS_BIN_DIR says which build to test.
+#
+# After a test its daemons must end by themselves once they are unmounted, and no sanitizer may
+# have reported anything, or the test fails. State is looked up in /proc and not kept in variables:
+# a mount made inside `run` is found too.
+
+bats_load_library bats-support
+bats_load_library bats-assert
+bats_load_library bats-file
+
+ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+NUMPY=$ROOT/tests/numpy
+NIBABEL_DATA=/usr/lib/python3/dist-packages/nibabel/tests/data
+
+# Daemons under a sanitizer are slower; bounded waits take it into account.
+PATIENCE_S=${DERIVFS_TEST_PATIENCE_S:-20}
+
+setup() {
+    common_setup
+}
+
+teardown() {
+    common_teardown
+}
+
+# For test files with a setup() or teardown() of their own.
+common_setup() {
+    DERIVFS_BIN_DIR=${DERIVFS_BIN_DIR:-$ROOT/build}
+    PATH=$DERIVFS_BIN_DIR:$PATH
+    DS=$BATS_TEST_TMPDIR/dataset
+    MNT=$BATS_TEST_TMPDIR/mnt
+    CACHE=$BATS_TEST_TMPDIR/cache
+    LOG=$BATS_TEST_TMPDIR/derivfs.log
+    mkdir "$DS" "$MNT"
+    # Where a program looks when it is not told: never the home of whoever runs the tests.
+    export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/xdg-cache
+    export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/xdg-config
+    local report=log_path=$BATS_TEST_TMPDIR/sanitizer
+    export ASAN_OPTIONS=$report:detect_stack_use_after_return=1:${ASAN_OPTIONS-}
+    export UBSAN_OPTIONS=$report:print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS-}
+    export TSAN_OPTIONS=$report:second_deadlock_stack=1:${TSAN_OPTIONS-}
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+common_teardown() {
+    local status=0
+    cd /
+    unmount_all || status=1
+    wait_for_daemons || status=1
+    sanitizers_silent || status=1
+    return $status
+}
+
+# --- mounts ---------------------------------------------------------------------------------------
+
+# mount_derivfs DATASET [OPTION...]: mount DATASET at $MNT with the cache in $CACHE; returns when
+# the mount works. The daemon is in the background.
+mount_derivfs() {
+    local dataset=$1
+    shift
+    # An open fd 3 would keep bats waiting for the daemon's end.
+    derivfs --cache_dir="$CACHE" "$@" "$dataset" "$MNT" 3>&- 4>&-
+}
+
+# mount_derivfs_foreground DATASET [OPTION...]: the same, but as a child of the test: its process id
+# in $DAEMON, for `wait`, and what it says in $LOG.
+mount_derivfs_foreground() {
+    local dataset=$1
+    shift
+    derivfs -f --cache_dir="$CACHE" "$@" "$dataset" "$MNT" >>"$LOG" 2>&1 3>&- 4>&- &
+    DAEMON=$!
+    wait_until mounted_or_dead "$DAEMON"
+    mounted "$MNT" || { cat "$LOG" >&2 && return 1; }
+}
+
+# mount_throttled DIR RATE MOUNTPOINT: show DIR at MOUNTPOINT, readable at RATE bytes a second (as
+# in 500k): a dataset on a slow disk, to have time while something is computing.
+mount_throttled() {
+    bindfs --no-allow-other --read-rate="$2" "$1" "$3" 3>&- 4>&-
+}
+
+# Is something mounted at DIR?
+mounted() {
+    cut -d ' ' -f 5 /proc/self/mountinfo | grep -qxF "$1"
+}
+
+mounted_or_dead() {
+    mounted "$MNT" || ! kill -0 "$1" 2>/dev/null
+}
+
+# Unmount $MNT and wait until its daemon has ended.
+unmount_derivfs() {
+    local pid
+    pid=$(daemon_pid)
+    fusermount3 -u "$MNT" && wait_until gone "$pid"
+}
+
+# The process id of the daemon that serves $MNT.
+daemon_pid() {
+    local pid
+    for pid in $(daemons); do
+        # The mount point is an argument of its own.
+        ! tr '\0' '\n' <"/proc/$pid/cmdline" 2>/dev/null | grep -qxF "$MNT" || echo "$pid"
+    done
+}
+
+# --- time -----------------------------------------------------------------------------------------
+
+# wait_until COMMAND...: ask again until the command succeeds; fails after $PATIENCE_S seconds.
+wait_until() {
+    local end=$((SECONDS + PATIENCE_S))
+    until "$@"; do
+        if [ $SECONDS -gt $end ]; then
+            echo "gave up waiting until: $*" >&2
+            return 1
+        fi
+        sleep 0.02
+    done
+}
+
+# Has the process ended? A zombie has: only its parent, bats, has not asked for it yet.
+gone() {
+    ! grep -qs '^State:.[^ZX]' "/proc/$1/status"
+}
+
+# milliseconds COMMAND...: how long the command takes, on stdout; its own output is dropped.
+milliseconds() {
+    local begin=${EPOCHREALTIME/[.,]/}
+    "$@" >/dev/null || return
+    echo $(((${EPOCHREALTIME/[.,]/} - begin) / 1000))
+}
+
+# --- data -----------------------------------------------------------------------------------------
+
+# make_run FILE [OPTION...]: see tests/numpy/make_run.py --help.
+make_run() {
+    "$NUMPY/make_run.py" "$@"
+}
+
+# make_sample DIR [OPTION...]: the sample session, small.
+make_sample() {
+    "$ROOT/contrib/sample" --scale small "$@"
+}
+
+# reference STATISTIC DERIVED RUN...: fails where DERIVED is not what numpy says.
+reference() {
+    "$NUMPY/reference.py" "$@"
+}
+
+# --- taking down ----------------------------------------------------------------------------------
+
+# The daemons and controls of this test that are running: their arguments name its directory.
+daemons() {
+    local file pid
+    for file in $(grep -lsF "$BATS_TEST_TMPDIR/" /proc/[0-9]*/cmdline); do
+        pid=${file//[^0-9]/}
+        case $(cat "/proc/$pid/comm" 2>/dev/null) in
+        derivfs | derivctl | bindfs) gone "$pid" || echo "$pid" ;;
+        esac
+    done
+}
+
+# Unmount everything beneath the test's directory, the youngest first. A mount whose daemon has died
+# fails the test, unless it has set DAEMON_MAY_DIE.
+unmount_all() {
+    local dir status=0
+    while read -r dir; do
+        if [ -z "${DAEMON_MAY_DIE-}" ] &&
+            LC_ALL=C stat "$dir/." 2>&1 | grep -q 'endpoint is not connected'; then
+            echo "the daemon of $dir has died" >&2
+            status=1
+        fi
+        fusermount3 -u "$dir" 2>/dev/null || fusermount3 -uz "$dir" || status=1
+    done < <(cut -d ' ' -f 5 /proc/self/mountinfo | grep -F "$BATS_TEST_TMPDIR/" | tac)
+    return $status
+}
+
+# Daemons end by themselves after the unmount; one that doesn't fails the test and is killed.
+wait_for_daemons() {
+    local pid status=0
+    for pid in $(daemons); do
+        if ! wait_until gone "$pid"; then
+            echo "still running after the unmount: $(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2
+            kill -KILL "$pid"
+            status=1
+        fi
+    done
+    return $status
+}
+
+sanitizers_silent() {
+    local report status=0
+    for report in "$BATS_TEST_TMPDIR"/sanitizer.*; do
+        [ -e "$report" ] || continue
+        cat "$report" >&2
+        status=1
+    done
+    return $status
+}

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Kernels against a reference in long double: two passes over the whole series of every voxel, for
+ * every type, both byte orders and many ways of cutting the calls.
+ */
+#include "kernel.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { NTYPES = SAMPLE_FLOAT64 + 1 };
+
+static const size_t type_nbytes[NTYPES] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
+
+/* A run in memory: samples[nvol][nvox] of `type`, in this machine's byte order. */
+struct series {
+    enum sample_type type;
+    size_t nvox, nvol;
+    unsigned char *samples;
+};
+
+/* xorshift64: the same numbers in every run of the test. */
+static uint64_t random_bits(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static struct series series_new(enum sample_type type, size_t nvox, size_t nvol)
+{
+    struct series s = {type, nvox, nvol, calloc(nvox * nvol, type_nbytes[type])};
+    assert_non_null(s.samples);
+    return s;
+}
+
+static void series_set(struct series *s, size_t vol, size_t vox, long double value)
+{
+    void *at = s->samples + (vol * s->nvox + vox) * type_nbytes[s->type];
+    switch (s->type) {
+    case SAMPLE_UINT8:
+        *(uint8_t *)at = (uint8_t)value;
+        break;
+    case SAMPLE_INT8:
+        *(int8_t *)at = (int8_t)value;
+        break;
+    case SAMPLE_UINT16:
+        *(uint16_t *)at = (uint16_t)value;
+        break;
+    case SAMPLE_INT16:
+        *(int16_t *)at = (int16_t)value;
+        break;
+    case SAMPLE_UINT32:
+        *(uint32_t *)at = (uint32_t)value;
+        break;
+    case SAMPLE_INT32:
+        *(int32_t *)at = (int32_t)value;
+        break;
+    case SAMPLE_UINT64:
+        *(uint64_t *)at = (uint64_t)value;
+        break;
+    case SAMPLE_INT64:
+        *(int64_t *)at = (int64_t)value;
+        break;
+    case SAMPLE_FLOAT32:
+        *(float *)at = (float)value;
+        break;
+    case SAMPLE_FLOAT64:
+        *(double *)at = (double)value;
+        break;
+    }
+}
+
+/* As numpy's astype(float64) has it. */
+static double series_at(const struct series *s, size_t vol, size_t vox)
+{
+    const void *at = s->samples + (vol * s->nvox + vox) * type_nbytes[s->type];
+    switch (s->type) {
+    case SAMPLE_UINT8:
+        return *(const uint8_t *)at;
+    case SAMPLE_INT8:
+        return *(const int8_t *)at;
+    case SAMPLE_UINT16:
+        return *(const uint16_t *)at;
+    case SAMPLE_INT16:
+        return *(const int16_t *)at;
+    case SAMPLE_UINT32:
+        return *(const uint32_t *)at;
+    case SAMPLE_INT32:
+        return *(const int32_t *)at;
+    case SAMPLE_UINT64:
+        return (double)*(const uint64_t *)at;
+    case SAMPLE_INT64:
+        return (double)*(const int64_t *)at;
+    case SAMPLE_FLOAT32:
+        return (double)*(const float *)at;
+    default:
+        return *(const double *)at;
+    }
+}
+
+/* The smallest and the largest value of a type; for floats, large ones. */
+static void type_limits(enum sample_type type, long double *low, long double *high)
+{
+    static const long double limits[NTYPES][2] = {
+        {0, UINT8_MAX},  {INT8_MIN, INT8_MAX},   {0, UINT16_MAX}, {INT16_MIN, INT16_MAX},
+        {0, UINT32_MAX}, {INT32_MIN, INT32_MAX}, {0, UINT64_MAX}, {INT64_MIN, INT64_MAX},
+        {-3e38L, 3e38L}, {-1e150L, 1e150L},
+    };
+    *low = limits[type][0];
+    *high = limits[type][1];
+}
+
+/* Voxel 0 is constant, 1 at the lowest value, 2 at the highest, 3 jumps between both, 4 is a small
+ * spread on a large mean; the others are random over the whole range. */
+static struct series random_series(enum sample_type type, size_t nvox, size_t nvol, uint64_t seed)
+{
+    struct series s = series_new(type, nvox, nvol);
+    long double low, high;
+    type_limits(type, &low, &high);
+    for (size_t vol = 0; vol < nvol; vol++)
+        for (size_t vox = 0; vox < nvox; vox++) {
+            long double u = (long double)(random_bits(&seed) >> 11) / 0x1p53L;
+            long double value = low + u * (high - low);
+            if (vox == 0)
+                value = 97;
+            else if (vox == 1)
+                value = low;
+            else if (vox == 2)
+                value = high;
+            else if (vox == 3)
+                value = vol % 2 ? low : high;
+            else if (vox == 4)
+                value = 100 + floorl(u * 9);
+            series_set(&s, vol, vox, value);
+        }
+    return s;
+}
+
+struct reference {
+    long double mean, m2, low, high;
+};
+
+/* Moments of one voxel of volumes [vol0, vol1) in intensity, finite samples only. */
+static struct reference reference_of(const struct series *s, size_t vox, size_t vol0, size_t vol1,
+                                     double slope, double inter)
+{
+    struct reference r = {0, 0, INFINITY, -INFINITY};
+    for (size_t vol = vol0; vol < vol1; vol++) {
+        long double x = (long double)series_at(s, vol, vox) * slope + inter;
+        r.mean += x;
+        r.low = fminl(r.low, x);
+        r.high = fmaxl(r.high, x);
+    }
+    r.mean /= (long double)(vol1 - vol0);
+    for (size_t vol = vol0; vol < vol1; vol++) {
+        long double x = (long double)series_at(s, vol, vox) * slope + inter;
+        r.m2 += (x - r.mean) * (x - r.mean);
+    }
+    if (r.low == r.high) { /* long double rounds too */
+        r.mean = r.low;
+        r.m2 = 0;
+    }
+    return r;
+}
+
+/* How a run is cut into calls: `cut` samples each, 0 for random cuts. */
+static struct moments *moments_of(const struct series *s, size_t vol0, size_t vol1, bool swap,
+                                  size_t cut)
+{
+    size_t nbytes = type_nbytes[s->type];
+    struct moments *m = moments_new(s->type, swap, s->nvox);
+    assert_non_null(m);
+    uint64_t seed = 99;
+    size_t end = vol1 * s->nvox;
+    for (size_t at = vol0 * s->nvox; at < end;) {
+        size_t n = cut ? cut : random_bits(&seed) % (3 * s->nvox);
+        n = n < end - at ? n : end - at;
+        unsigned char *call = aligned_alloc(64, (n * nbytes / 64 + 1) * 64);
+        assert_non_null(call);
+        memcpy(call, s->samples + at * nbytes, n * nbytes);
+        if (swap)
+            for (size_t i = 0; i < n * nbytes; i++)
+                call[i] = s->samples[(at + i / nbytes) * nbytes + nbytes - 1 - i % nbytes];
+        moments_add(m, call, n);
+        free(call);
+        at += n;
+    }
+    assert_int_equal(moments_nvol(m), vol1 - vol0);
+    return m;
+}
+
+static void all_planes(const struct moments *m, double slope, double inter, size_t nvox,
+                       double *out)
+{
+    for (size_t p = 0; p < MOMENTS_NPLANES; p++)
+        moments_plane(m, (enum moments_plane)p, slope, inter, 0, nvox, out + p * nvox);
+}
+
+static void assert_near(long double got, long double want, long double scale)
+{
+    if (!(fabsl(got - want) <= 1e-9L * scale))
+        fail_msg("got %.17Lg, expected %.17Lg", got, want);
+}
+
+static void assert_planes(const struct series *s, size_t vol0, size_t vol1, double slope,
+                          double inter, const double *planes)
+{
+    for (size_t vox = 0; vox < s->nvox; vox++) {
+        struct reference r = reference_of(s, vox, vol0, vol1, slope, inter);
+        long double span = fmaxl(fabsl(r.low), fabsl(r.high));
+        assert_near(planes[MOMENTS_MEAN * s->nvox + vox], r.mean, span);
+        assert_near(planes[MOMENTS_M2 * s->nvox + vox], r.m2, r.m2);
+        assert_near(planes[MOMENTS_MIN * s->nvox + vox], r.low, span * 1e-6L);
+        assert_near(planes[MOMENTS_MAX * s->nvox + vox], r.high, span * 1e-6L);
+    }
+}
+
+static void test_every_type_matches_reference(void **state)
+{
+    (void)state;
+    enum { NVOX = 1500, NVOL = 23 }; /* more than one tile, and no whole number of them */
+    double *planes = malloc(MOMENTS_NPLANES * NVOX * sizeof *planes);
+    for (int type = 0; type < NTYPES; type++)
+        for (int swap = 0; swap < 2; swap++) {
+            struct series s = random_series((enum sample_type)type, NVOX, NVOL, 1 + (uint64_t)type);
+            struct moments *m = moments_of(&s, 0, NVOL, swap, 4 * NVOX + 7);
+            all_planes(m, 1, 0, NVOX, planes);
+            assert_planes(&s, 0, NVOL, 1, 0, planes);
+            all_planes(m, -0.25, 3, NVOX, planes);
+            assert_planes(&s, 0, NVOL, -0.25, 3, planes);
+            moments_free(m);
+            free(s.samples);
+        }
+    free(planes);
+}
+
+static void test_cutting_does_not_show(void **state)
+{
+    (void)state;
+    enum { NVOX = 1111, NVOL = 9, SIZE = MOMENTS_NPLANES * NVOX * sizeof(double) };
+    double *want = malloc(SIZE), *got = malloc(SIZE);
+    static const size_t cuts[] = {0, 1, 64, 1000, NVOX - 1, NVOX, NVOX + 1, 2 * NVOX + 300};
+    for (int type = 0; type < NTYPES; type++) {
+        struct series s = random_series((enum sample_type)type, NVOX, NVOL, 7);
+        struct moments *m = moments_of(&s, 0, NVOL, false, NVOX * NVOL);
+        all_planes(m, 1.5, -2, NVOX, want);
+        moments_free(m);
+        for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
+            m = moments_of(&s, 0, NVOL, c % 2, cuts[c]);
+            all_planes(m, 1.5, -2, NVOX, got);
+            assert_memory_equal(got, want, SIZE);
+            moments_free(m);
+        }
+        free(s.samples);
+    }
+    free(want);
+    free(got);
+}
+
+static void test_part_of_a_plane(void **state)
+{
+    (void)state;
+    struct series s = random_series(SAMPLE_FLOAT32, 40, 5, 3);
+    struct moments *m = moments_of(&s, 0, 5, false, 0);
+    double whole[40], part[7];
+    moments_plane(m, MOMENTS_MEAN, 2, 1, 0, 40, whole);
+    moments_plane(m, MOMENTS_MEAN, 2, 1, 30, 7, part);
+    assert_memory_equal(part, whole + 30, sizeof part);
+    moments_free(m);
+    free(s.samples);
+}
+
+/* A constant series must give its value and no deviation, to the bit, whatever the value. */
+static void test_constant_is_exact(void **state)
+{
+    (void)state;
+    for (int type = 0; type < NTYPES; type++) {
+        struct series s = series_new((enum sample_type)type, 1, 301);
+        long double low, high;
+        type_limits(s.type, &low, &high);
+        const long double values[] = {low, high, 1, 0.1L, 1 / 3.0L};
+        for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+            for (size_t vol = 0; vol < s.nvol; vol++)
+                series_set(&s, vol, 0, values[v]);
+            struct moments *m = moments_of(&s, 0, s.nvol, false, 11);
+            double planes[MOMENTS_NPLANES];
+            all_planes(m, 1, 0, 1, planes);
+            assert_true(planes[MOMENTS_MEAN] == series_at(&s, 0, 0));
+            assert_true(planes[MOMENTS_M2] == 0);
+            assert_true(planes[MOMENTS_MIN] == planes[MOMENTS_MEAN]);
+            assert_true(planes[MOMENTS_MAX] == planes[MOMENTS_MEAN]);
+            moments_free(m);
+        }
+        free(s.samples);
+    }
+}
+
+/* More volumes than 16 bits count, all at the value whose square is largest. */
+static void test_many_extreme_volumes(void **state)
+{
+    (void)state;
+    enum { NVOL = 70001 };
+    static const struct {
+        enum sample_type type;
+        long double value, last;
+    } cases[] = {{SAMPLE_INT16, INT16_MIN, INT16_MAX}, {SAMPLE_UINT16, UINT16_MAX, 0}};
+    for (size_t c = 0; c < 2; c++) {
+        struct series s = series_new(cases[c].type, 1, NVOL);
+        for (size_t vol = 0; vol < NVOL; vol++)
+            series_set(&s, vol, 0, vol == NVOL - 1 ? cases[c].last : cases[c].value);
+        struct moments *m = moments_of(&s, 0, NVOL, false, 10000);
+        double planes[MOMENTS_NPLANES];
+        all_planes(m, 1, 0, 1, planes);
+        /* One sample at distance 65535 from n - 1 others: M2 = 65535^2 (n - 1) / n. */
+        assert_near(planes[MOMENTS_M2], 65535.0L * 65535.0L * (NVOL - 1) / NVOL, 1e6L);
+        assert_near(planes[MOMENTS_MEAN], cases[c].value + (cases[c].last - cases[c].value) / NVOL,
+                    1);
+        moments_free(m);
+        free(s.samples);
+    }
+}
+
+/* mean/std of 1e6 over 2000 volumes: the standard deviation is right to 1e-6. */
+static void test_small_spread_on_large_mean(void **state)
+{
+    (void)state;
+    static const enum sample_type types[] = {SAMPLE_INT32, SAMPLE_FLOAT64};
+    for (size_t t = 0; t < 2; t++) {
+        struct series s = series_new(types[t], 1, 2000);
+        uint64_t seed = 5;
+        for (size_t vol = 0; vol < s.nvol; vol++)
+            series_set(&s, vol, 0, 100000000 + (long double)(random_bits(&seed) % 346));
+        struct moments *m = moments_of(&s, 0, s.nvol, false, 64);
+        double m2;
+        moments_plane(m, MOMENTS_M2, 1, 0, 0, 1, &m2);
+        struct reference r = reference_of(&s, 0, 0, s.nvol, 1, 0);
+        assert_true(r.mean / sqrtl(r.m2 / 2000) > 0.9e6L);
+        long double ratio = sqrtl(m2 / r.m2);
+        assert_true(fabsl(ratio - 1) < 1e-9L);
+        moments_free(m);
+        free(s.samples);
+    }
+}
+
+static void assert_same(double got, double want)
+{
+    if (!(got == want || (isnan(got) && isnan(want))))
+        fail_msg("got %g, expected %g", got, want);
+}
+
+/* What numpy's mean, min and max give for [1, 2, A, 3, B]; M2 is NaN in all of these. */
+static void test_nan_and_inf_as_numpy(void **state)
+{
+    (void)state;
+    static const struct {
+        double a, b, slope, mean, low, high;
+    } cases[] = {
+        {INFINITY, 4, 1, INFINITY, 1, INFINITY},
+        {INFINITY, INFINITY, 1, INFINITY, 1, INFINITY},
+        {-INFINITY, 4, 1, -INFINITY, -INFINITY, 4},
+        {INFINITY, -INFINITY, 1, NAN, -INFINITY, INFINITY},
+        {NAN, 4, 1, NAN, NAN, NAN},
+        {INFINITY, NAN, 1, NAN, NAN, NAN},
+        {NAN, -INFINITY, 1, NAN, NAN, NAN},
+        {INFINITY, 4, -1, -INFINITY, -INFINITY, -1},
+        {-INFINITY, 4, -1, INFINITY, -4, INFINITY},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int type = SAMPLE_FLOAT32; type <= SAMPLE_FLOAT64; type++) {
+            struct series s = series_new((enum sample_type)type, 1, 5);
+            const double values[] = {1, 2, cases[c].a, 3, cases[c].b};
+            for (size_t vol = 0; vol < 5; vol++)
+                series_set(&s, vol, 0, values[vol]);
+            struct moments *m = moments_of(&s, 0, 5, false, 1);
+            double planes[MOMENTS_NPLANES];
+            all_planes(m, cases[c].slope, 0, 1, planes);
+            assert_same(planes[MOMENTS_MEAN], cases[c].mean);
+            assert_true(isnan(planes[MOMENTS_M2]));
+            assert_same(planes[MOMENTS_MIN], cases[c].low);
+            assert_same(planes[MOMENTS_MAX], cases[c].high);
+            moments_free(m);
+            free(s.samples);
+        }
+}
+
+/* A voxel with NaN must not spoil its neighbours. */
+static void test_nonfinite_stays_in_its_voxel(void **state)
+{
+    (void)state;
+    struct series s = random_series(SAMPLE_FLOAT64, 21, 6, 17);
+    series_set(&s, 3, 10, NAN);
+    series_set(&s, 0, 12, INFINITY);
+    struct moments *m = moments_of(&s, 0, 6, false, 0);
+    double mean[21];
+    moments_plane(m, MOMENTS_MEAN, 1, 0, 0, 21, mean);
+    for (size_t vox = 0; vox < 21; vox++)
+        assert_int_equal(isfinite(mean[vox]) != 0, vox != 10 && vox != 12);
+    moments_free(m);
+    free(s.samples);
+}
+
+static struct moments_view view_of(double n, double *planes, size_t nvox)
+{
+    struct moments_view v = {n, {NULL}};
+    for (size_t p = 0; p < MOMENTS_NPLANES; p++)
+        v.plane[p] = planes + p * nvox;
+    return v;
+}
+
+/* Moments of three parts, merged in order, are those of the whole. */
+static void test_merge_matches_the_whole(void **state)
+{
+    (void)state;
+    enum { NVOX = 33, NVOL = 30, NPLANES = MOMENTS_NPLANES * NVOX };
+    static const size_t ends[] = {0, 4, 5, NVOL};
+    for (int type = 0; type < NTYPES; type++) {
+        struct series s = random_series((enum sample_type)type, NVOX, NVOL, 23);
+        double joined[NPLANES], part[NPLANES];
+        struct moments_view into = view_of(0, joined, NVOX);
+        for (size_t r = 0; r < 3; r++) {
+            struct moments *m = moments_of(&s, ends[r], ends[r + 1], false, 0);
+            all_planes(m, 0.5, 10, NVOX, part);
+            struct moments_view from = view_of((double)(ends[r + 1] - ends[r]), part, NVOX);
+            moments_merge(&into, &from, NVOX);
+            moments_free(m);
+        }
+        assert_true(into.n == NVOL);
+        assert_planes(&s, 0, NVOL, 0.5, 10, joined);
+        free(s.samples);
+    }
+}
+
+static void test_merge_of_nothing(void **state)
+{
+    (void)state;
+    double a[MOMENTS_NPLANES] = {5, 6, 1, 9}, b[MOMENTS_NPLANES] = {NAN, NAN, NAN, NAN};
+    struct moments_view into = view_of(3, a, 1), from = view_of(0, b, 1);
+    moments_merge(&into, &from, 1);
+    assert_true(into.n == 3 && a[0] == 5 && a[1] == 6 && a[2] == 1 && a[3] == 9);
+    moments_merge(&from, &into, 1);
+    assert_true(from.n == 3);
+    assert_memory_equal(a, b, sizeof a);
+}
+
+static void test_merge_with_nan_and_inf(void **state)
+{
+    (void)state;
+    static const struct {
+        double mean, low, high; /* of the second run; the first is 1, 2, 3 */
+        double want_mean, want_low, want_high;
+    } cases[] = {
+        {INFINITY, 0, INFINITY, INFINITY, 0, INFINITY},
+        {-INFINITY, -INFINITY, 7, -INFINITY, -INFINITY, 7},
+        {NAN, -INFINITY, INFINITY, NAN, -INFINITY, INFINITY},
+        {NAN, NAN, NAN, NAN, NAN, NAN},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int order = 0; order < 2; order++) {
+            double sound[MOMENTS_NPLANES] = {2, 2, 1, 3};
+            double odd[MOMENTS_NPLANES] = {cases[c].mean, NAN, cases[c].low, cases[c].high};
+            struct moments_view into = view_of(3, order ? odd : sound, 1);
+            struct moments_view from = view_of(3, order ? sound : odd, 1);
+            moments_merge(&into, &from, 1);
+            assert_same(into.plane[MOMENTS_MEAN][0], cases[c].want_mean);
+            assert_true(isnan(into.plane[MOMENTS_M2][0]));
+            assert_same(into.plane[MOMENTS_MIN][0], cases[c].want_low);
+            assert_same(into.plane[MOMENTS_MAX][0], cases[c].want_high);
+        }
+}
+
+static void test_impossible_size_is_out_of_memory(void **state)
+{
+    (void)state;
+    assert_null(moments_new(SAMPLE_FLOAT64, false, SIZE_MAX / 16));
+    assert_null(moments_new(SAMPLE_INT16, false, SIZE_MAX / 2));
+    assert_true(moments_nbytes(SAMPLE_INT16, 1000) >= 20 * 1000);
+    assert_true(moments_nbytes(SAMPLE_FLOAT32, 1000) >= 32 * 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_type_matches_reference),
+        cmocka_unit_test(test_cutting_does_not_show),
+        cmocka_unit_test(test_part_of_a_plane),
+        cmocka_unit_test(test_constant_is_exact),
+        cmocka_unit_test(test_many_extreme_volumes),
+        cmocka_unit_test(test_small_spread_on_large_mean),
+        cmocka_unit_test(test_nan_and_inf_as_numpy),
+        cmocka_unit_test(test_nonfinite_stays_in_its_voxel),
+        cmocka_unit_test(test_merge_matches_the_whole),
+        cmocka_unit_test(test_merge_of_nothing),
+        cmocka_unit_test(test_merge_with_nan_and_inf),
+        cmocka_unit_test(test_impossible_size_is_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
