@@ -211,8 +211,10 @@ static int loop(struct daemon *d)
     if (!config)
         return -ENOMEM;
     fuse_loop_cfg_set_clone_fd(config, d->fuse.clone_fd);
-    fuse_loop_cfg_set_idle_threads(config, d->fuse.max_idle_threads);
-    fuse_loop_cfg_set_max_threads(config, d->fuse.max_threads);
+    if ((int)d->fuse.max_idle_threads > 0)
+        fuse_loop_cfg_set_idle_threads(config, d->fuse.max_idle_threads);
+    if ((int)d->fuse.max_threads > 0) /* -1: not given */
+        fuse_loop_cfg_set_max_threads(config, d->fuse.max_threads);
     ret = fuse_session_loop_mt(d->session, config);
     fuse_loop_cfg_destroy(config);
     return ret;

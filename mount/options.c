@@ -126,6 +126,34 @@ void options_free(struct options *o)
     free(o->log_level_text);
 }
 
+static char *copy_text(const char *text, bool *failed)
+{
+    char *copy = text ? strdup(text) : NULL;
+
+    if (text && !copy)
+        *failed = true;
+    return copy;
+}
+
+int options_copy(const struct options *from, struct options *out)
+{
+    bool failed = false;
+
+    *out = (struct options){
+        .cache_dir = copy_text(from->cache_dir, &failed),
+        .cache_size = copy_text(from->cache_size, &failed),
+        .threads = copy_text(from->threads, &failed),
+        .memory = copy_text(from->memory, &failed),
+        .recipes = copy_text(from->recipes, &failed),
+        .layout = copy_text(from->layout, &failed),
+    };
+    if (!failed)
+        return 0;
+    options_free(out);
+    *out = (struct options){.dataset = NULL};
+    return -ENOMEM;
+}
+
 static int parse_size(const char *name, const char *text, uint64_t *out, struct error *err)
 {
     static const char units[] = "KMGT";

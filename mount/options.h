@@ -26,6 +26,9 @@ struct options {
 int options_parse(struct fuse_args *args, struct options *out, struct error *err) NODISCARD;
 void options_free(struct options *o);
 
+/* A copy of the texts of `from`, to be resolved on its own. ENOMEM. */
+int options_copy(const struct options *from, struct options *out) NODISCARD;
+
 /* Fill `engine` from the texts, with defaults for what was not given. EINVAL with a sentence. */
 int options_resolve(struct options *o, struct error *err) NODISCARD;
 

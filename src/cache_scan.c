@@ -2,7 +2,7 @@
  *
  * Looking over the whole cache directory, for those who count, evict or clean up.
  *
- * Two hundred and fifty-six directories, one stat per entry. Only files with the cache's own name
+ * Costs one stat per entry. Only files with the cache's own name
  * pattern are seen at all, so nothing else can ever be removed; nothing is followed through a link.
  * Others publish and evict meanwhile: what is seen is true of no single moment, and need not be.
  */
@@ -17,7 +17,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { BUCKETS = 256, TEMP_SUFFIX = 6 };
+enum { TEMP_SUFFIX = 6 };
 
 static const char meta_suffix[] = ".meta";
 
@@ -159,20 +159,34 @@ static int scan_bucket(DIR *dir, const char *bucket, struct disk_list *list)
     return 0;
 }
 
+static bool is_bucket_name(const char *name)
+{
+    return strlen(name) == 2 && strspn(name, "0123456789abcdef") == 2;
+}
+
 int disk_scan(const struct disk *d, struct disk_list *out)
 {
     *out = (struct disk_list){0};
-    int ret = 0;
-    for (unsigned i = 0; ret == 0 && i < BUCKETS; i++) {
+    DIR *objects;
+    int ret = open_dir(d, "objects", &objects);
+    if (ret < 0 || !objects)
+        return ret;
+    const char *name;
+    while (ret == 0 && (name = next_name(objects, &ret))) {
+        if (!is_bucket_name(name))
+            continue;
         char below[16];
-        snprintf(below, sizeof(below), "objects/%02x", i & 0xff);
-        DIR *dir;
-        ret = open_dir(d, below, &dir);
-        if (ret == 0 && dir) {
-            ret = scan_bucket(dir, strchr(below, '/') + 1, out);
-            closedir(dir);
+        snprintf(below, sizeof(below), "objects/%.2s", name);
+        DIR *bucket;
+        ret = open_dir(d, below, &bucket);
+        if (ret == -ENOTDIR || ret == -ELOOP)
+            ret = 0; /* not a directory of ours */
+        if (ret == 0 && bucket) {
+            ret = scan_bucket(bucket, name, out);
+            closedir(bucket);
         }
     }
+    closedir(objects);
     return ret;
 }
 

@@ -6,7 +6,6 @@
 #include "errlog.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -106,31 +105,15 @@ bool errlog_find(struct errlog *log, const char *path, struct error *out)
     return found;
 }
 
-char *errlog_text(struct errlog *log)
+void errlog_visit(struct errlog *log, void (*visit)(void *ctx, const struct errlog_entry *e),
+                  void *ctx)
 {
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
-
-    if (!f)
-        return NULL;
     pthread_mutex_lock(&log->lock);
     for (size_t age = 0; age < ERRLOG_MAX; age++) {
         const struct entry *e = slot(log, age);
-        struct tm tm;
-        char when[32];
 
-        if (!e->path)
-            continue;
-        gmtime_r(&e->last.tv_sec, &tm);
-        strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-        fprintf(f, "%s %s: %s", when, e->path, e->error.text);
-        fprintf(f, e->count > 1 ? " (%lu times)\n" : "\n", e->count);
+        if (e->path)
+            visit(ctx, &(struct errlog_entry){e->path, e->error.text, e->last.tv_sec, e->count});
     }
     pthread_mutex_unlock(&log->lock);
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
 }

@@ -29,7 +29,16 @@ void errlog_clear(struct errlog *log, const char *path);
 /* The latest sentence about `path`; false where there is none. */
 bool errlog_find(struct errlog *log, const char *path, struct error *out);
 
-/* One line per entry, oldest first: "TIME PATH: SENTENCE". malloced; NULL: out of memory. */
-char *errlog_text(struct errlog *log) NODISCARD;
+/* One entry of the log. */
+struct errlog_entry {
+    const char *path;
+    const char *text;    /* the sentence */
+    time_t last;         /* when it happened last */
+    unsigned long count; /* how often */
+};
+
+/* Visit every entry, oldest first, under the log's lock. */
+void errlog_visit(struct errlog *log, void (*visit)(void *ctx, const struct errlog_entry *e),
+                  void *ctx);
 
 #endif

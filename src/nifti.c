@@ -408,10 +408,10 @@ static void set_derived_fields(nifti_2_header *wide, const struct nifti *like, i
     wide->bitpix = 32;
     wide->dim[0] = series ? 4 : 3;
     wide->pixdim[0] = from.pixdim[0] < 0 ? -1 : 1; /* only the sign has a meaning */
-    for (int i = 1; i < 8; i++)
+    for (int i = 1; i < 8; i++) {
         wide->dim[i] = i <= 3 ? like->dim[i - 1] : 1;
-    for (int i = 4; i < 8; i++)
-        wide->pixdim[i] = 0;
+        wide->pixdim[i] = i <= 3 ? spacing(from.pixdim[i]) : 0;
+    }
     wide->slice_code = 0;
     wide->slice_start = wide->slice_end = 0;
     wide->slice_duration = wide->toffset = 0;

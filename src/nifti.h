@@ -70,10 +70,11 @@ bool nifti_same_shape(const struct nifti *a, const struct nifti *b);
 bool nifti_same_grid(const struct nifti *a, const struct nifti *b);
 
 /* The header of a float32 image of `nvol` volumes on the grid of `like`: qform, sform, pixdim and
- * units are kept; datatype, dims, scaling, cal, intent and vox_offset are set; extensions are left
- * out; `descrip` goes into its field, cut to 79 characters. Little endian or big as this machine.
- * NIfTI-1, or NIfTI-2 where a dimension is over 32767. `out` is [NIFTI_DERIVED_MAX] bytes.
- * Returns the bytes written: 352 or 544, which is also the image's vox_offset. */
+ * units are kept (a pixdim that is not positive is made so); datatype, dims, scaling, cal, intent
+ * and vox_offset are set; extensions are left out; `descrip` goes into its field, cut to 79
+ * characters. Little endian or big as this machine. NIfTI-1, or NIfTI-2 where a dimension is over
+ * 32767. `out` is [NIFTI_DERIVED_MAX] bytes. Returns the bytes written: 352 or 544, which is also
+ * the image's vox_offset. */
 size_t nifti_derive(const struct nifti *like, int64_t nvol, const char *descrip,
                     unsigned char *out);
 /* What nifti_derive() would return. */

@@ -86,15 +86,23 @@ static json_t *cache_json(struct engine *e)
                      "evicted", (json_int_t)stats.evicted, "corrupt", (json_int_t)stats.corrupt);
 }
 
+static void add_error(void *ctx, const struct errlog_entry *e)
+{
+    json_array_append_new(ctx,
+                          json_pack("{s:s, s:s, s:I, s:I}", "path", e->path, "error", e->text,
+                                    "time", (json_int_t)e->last, "count", (json_int_t)e->count));
+}
+
 char *engine_status_json(struct engine *e)
 {
     struct sched_stats s;
-    json_t *root;
+    json_t *root, *errors = json_array();
     char *text;
 
     sched_stats(e->sched, &s);
+    errlog_visit(e->errors, add_error, errors);
     root = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:o}",
+        "{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
         "version", DERIVFS_VERSION, "dataset", dataset_path(e->dataset), "layout",
         layout_name(e->config.layout), "recipes", e->config.recipes, "threads",
         (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
@@ -102,7 +110,7 @@ char *engine_status_json(struct engine *e)
         "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
         (json_int_t)s.tasks_done, "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
         (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
-        "tasks", tasks_json(e), "cache", cache_json(e));
+        "tasks", tasks_json(e), "errors", errors, "cache", cache_json(e));
     if (!root)
         return NULL;
     text = json_dumps(root, JSON_INDENT(2));
@@ -201,9 +209,31 @@ char *engine_metrics_text(struct engine *e)
     return text;
 }
 
+static void print_error(void *ctx, const struct errlog_entry *e)
+{
+    char when[32];
+    struct tm tm;
+
+    gmtime_r(&e->last, &tm);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    fprintf(ctx, "%s %s: %s", when, e->path, e->text);
+    fprintf(ctx, e->count > 1 ? " (%lu times)\n" : "\n", e->count);
+}
+
 char *engine_errors_text(struct engine *e)
 {
-    return errlog_text(e->errors);
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    errlog_visit(e->errors, print_error, f);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }
 
 char *engine_recipes_text(struct engine *e)

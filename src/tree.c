@@ -13,15 +13,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "beneath.h"
 #include "engine.h"
 #include "engine_private.h"
 
@@ -65,17 +64,9 @@ static uint64_t path_ino(const char *path)
 
 static int open_beneath(const struct engine *e, const char *path, int flags, struct error *err)
 {
-    struct open_how how = {
-        .flags = (uint64_t)(flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
-    int fd;
+    int fd = beneath_open(dataset_rootfd(e->dataset), *path ? path : ".", flags);
 
-    do
-        fd = (int)syscall(SYS_openat2, dataset_rootfd(e->dataset), *path ? path : ".", &how,
-                          sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
-    return fd >= 0 ? fd : error_set(err, errno, "%s: open: %s", path, strerror(errno));
+    return fd >= 0 ? fd : error_set(err, -fd, "%s: open: %s", path, strerror(-fd));
 }
 
 /* lstat(2) beneath the root. */

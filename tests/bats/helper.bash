@@ -30,7 +30,7 @@ teardown() {
 
 # For test files with a setup() or teardown() of their own.
 common_setup() {
-    DERIVFS_BIN_DIR=${DERIVFS_BIN_DIR:-$ROOT/build}
+    DERIVFS_BIN_DIR=${DERIVFS_BIN_DIR:-$ROOT/build/mount}
     PATH=$DERIVFS_BIN_DIR:$PATH
     DS=$BATS_TEST_TMPDIR/dataset
     MNT=$BATS_TEST_TMPDIR/mnt

@@ -23,7 +23,7 @@ struct fixture {
     struct budget *budget;
     struct cache *cache;
     pthread_mutex_t mutex;
-    unsigned nwarnings;    /* guarded by mutex */
+    unsigned nwarnings;     /* guarded by mutex */
     struct error last_warn; /* guarded by mutex */
 };
 

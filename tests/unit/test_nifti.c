@@ -437,6 +437,19 @@ static void derives_an_image(void **state)
     assert_memory_equal(&got, &want, sizeof got);
 }
 
+static void derived_pixdims_are_sound(void **state)
+{
+    nifti_1_header from = image_n1(), got;
+    unsigned char out[NIFTI_DERIVED_MAX];
+
+    (void)state;
+    memcpy(from.pixdim, (float[5]){0, 0, -3, NAN, 2}, 5 * sizeof(float));
+    struct nifti like = parsed_n1(from);
+    (void)nifti_derive(&like, 1, "", out);
+    memcpy(&got, out, sizeof got);
+    assert_memory_equal(got.pixdim, ((float[8]){1, 1, 3, 1}), sizeof got.pixdim);
+}
+
 static void derives_a_series(void **state)
 {
     nifti_1_header got;
@@ -551,6 +564,7 @@ int main(void)
         cmocka_unit_test(affine_is_sform_else_qform_else_pixdim),
         cmocka_unit_test(grids_compare_with_a_tolerance),
         cmocka_unit_test(derives_an_image),
+        cmocka_unit_test(derived_pixdims_are_sound),
         cmocka_unit_test(derives_a_series),
         cmocka_unit_test(version_follows_the_dimensions),
         cmocka_unit_test(random_headers),

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * derivctl: command line and dispatch. To add a command: one row of the table.
+ */
+#include "ctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name, *operands, *help;
+    int (*run)(const struct ctl *ctl);
+} commands[] = {
+    {"list", "[PATH]", "derived files there: name, state, shape, sources", ctl_list},
+    {"explain", "PATH", "expression, array, sources, tasks, key, cached or not", ctl_explain},
+    {"compute", "PATH... [-o OUT]", "compute without a mount; fills the same cache", ctl_compute},
+    {"status", "[MOUNTPOINT] [--watch]", "what is computing now, queue, cache use", ctl_status},
+    {"cache", "info|verify|prune|clear", "look after the cache directory", ctl_cache},
+};
+
+enum { NCOMMANDS = sizeof commands / sizeof *commands };
+
+static void print_help(FILE *f)
+{
+    fprintf(f, "usage: derivctl COMMAND [options] ...\n\n");
+    for (int i = 0; i < NCOMMANDS; i++)
+        fprintf(f, "    %-7s %-24s %s\n", commands[i].name, commands[i].operands, commands[i].help);
+    fprintf(f, "\nPATH is a path in a mount, or the same path under the dataset when nothing is\n"
+               "mounted.\n\n"
+               "    --json                 machine-readable output (list, explain, status, cache)\n"
+               "    --watch                redraw every second (status)\n"
+               "    -o FILE                write the result there (compute)\n"
+               "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
+               "    --layout=LAYOUT        as for derivfs; by default those of the mount\n"
+               "    -h, --help             this text\n"
+               "    -V, --version          the version\n");
+}
+
+static int usage(void)
+{
+    print_help(stderr);
+    return CTL_USAGE;
+}
+
+/* The place in the options that a long option's argument goes to. */
+static char **text_of(struct options *o, int option)
+{
+    switch (option) {
+    case 'c':
+        return &o->cache_dir;
+    case 's':
+        return &o->cache_size;
+    case 't':
+        return &o->threads;
+    case 'm':
+        return &o->memory;
+    case 'r':
+        return &o->recipes;
+    case 'l':
+        return &o->layout;
+    default:
+        return NULL;
+    }
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int parse(struct ctl *ctl, int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"json", no_argument, NULL, 'j'},
+        {"watch", no_argument, NULL, 'w'},
+        {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},
+        {"cache_dir", required_argument, NULL, 'c'},
+        {"cache_size", required_argument, NULL, 's'},
+        {"threads", required_argument, NULL, 't'},
+        {"memory", required_argument, NULL, 'm'},
+        {"recipes", required_argument, NULL, 'r'},
+        {"layout", required_argument, NULL, 'l'},
+        {NULL, 0, NULL, 0},
+    };
+    int option;
+
+    while ((option = getopt_long(argc, argv, "ho:V", longs, NULL)) != -1) {
+        char **text = text_of(&ctl->options, option);
+
+        if (text) {
+            free(*text);
+            *text = strdup(optarg);
+        } else if (option == 'j') {
+            ctl->json = true;
+        } else if (option == 'w') {
+            ctl->watch = true;
+        } else if (option == 'o') {
+            ctl->out = optarg;
+        } else if (option == 'h') {
+            print_help(stdout);
+            return CTL_OK;
+        } else if (option == 'V') {
+            printf("%s\n", DERIVFS_VERSION_TEXT);
+            return CTL_OK;
+        } else {
+            return usage();
+        }
+    }
+    return -1;
+}
+
+int ctl_complain(const char *path, const struct error *err)
+{
+    fprintf(stderr, "derivctl: %s: %s\n", path, err->text);
+    return CTL_FAILED;
+}
+
+void ctl_print_json(json_t *value)
+{
+    char *text = json_dumps(value, JSON_INDENT(2));
+
+    if (text)
+        puts(text);
+    free(text);
+    json_decref(value);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl ctl = {.json = false};
+    int ret = parse(&ctl, argc, argv);
+
+    if (ret < 0 && optind == argc)
+        ret = usage();
+    for (int i = 0; ret < 0 && i < NCOMMANDS; i++)
+        if (strcmp(argv[optind], commands[i].name) == 0) {
+            ctl.npaths = argc - optind - 1;
+            ctl.paths = argv + optind + 1;
+            ret = commands[i].run(&ctl);
+            if (ret == CTL_USAGE)
+                fprintf(stderr, "usage: derivctl %s %s\n", commands[i].name, commands[i].operands);
+        }
+    if (ret < 0) {
+        fprintf(stderr, "derivctl: %s: no such command\n", argv[optind]);
+        ret = usage();
+    }
+    options_free(&ctl.options);
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "derivctl: writing to standard output: %s\n", strerror(errno));
+        ret = CTL_FAILED;
+    }
+    return ret;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * derivctl: what its commands share. Single-threaded but for the engine's workers.
+ */
+#ifndef DERIVFS_CTL_H
+#define DERIVFS_CTL_H
+
+#include <jansson.h>
+
+#include "engine.h"
+#include "options.h"
+
+enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
+
+struct ctl {
+    struct options options; /* what the command line says; texts only until resolved */
+    bool json, watch;
+    const char *out; /* -o */
+    int npaths;
+    char **paths; /* [npaths] operands after the command */
+};
+
+/* What a PATH on the command line is about. */
+struct target {
+    struct options options; /* resolved: the command line's, else those of the mount */
+    struct engine *engine;  /* workers not started */
+    char *path;             /* as in the mount, "" for its root */
+    json_t *status;         /* status.json of the mount; NULL where nothing is mounted */
+};
+
+/* Find dataset, settings and path in the tree for `path`. Says on stderr what is wrong
+ * (CTL_FAILED). */
+int target_open(const struct ctl *ctl, const char *path, struct target *out) NODISCARD;
+void target_close(struct target *t);
+
+/* Like engine_derived_status(), but also knows what the mount's daemon is computing and what failed
+ * there. */
+void target_status(const struct target *t, const struct derived *d, const char *path,
+                   struct derived_status *out);
+
+/* Print "derivctl: PATH: REASON" and return CTL_FAILED. */
+int ctl_complain(const char *path, const struct error *err);
+
+/* Print and free. */
+void ctl_print_json(json_t *value);
+
+/* A derived file with its path in the mount. */
+struct found {
+    struct derived *derived;
+    char *path;
+};
+
+/* The derived files that target->path means: itself, or those listed in the directory. Says on
+ * stderr what is wrong. *out is malloced. */
+int target_find(const struct target *t, struct found **out, size_t *n) NODISCARD;
+void found_free(struct found *list, size_t n);
+
+/* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
+int split_path(const char *path, char **dir, const char **name) NODISCARD;
+
+int ctl_list(const struct ctl *ctl);
+int ctl_explain(const struct ctl *ctl);
+int ctl_compute(const struct ctl *ctl);
+int ctl_status(const struct ctl *ctl);
+int ctl_cache(const struct ctl *ctl);
+
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From a PATH on the command line to a dataset and a path in its tree.
+ *
+ * In a mount of derivfs, the daemon's own settings (.derivfs/status.json) are taken, so that
+ * derivctl finds the same cache and the same recipes. Elsewhere the dataset is the nearest
+ * directory upwards that has a dataset_description.json, or the file's own directory.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ctl.h"
+
+int split_path(const char *path, char **dir, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+
+    *dir = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+    *name = slash ? slash + 1 : path;
+    return *dir ? 0 : -ENOMEM;
+}
+
+/* The path with its directory's links resolved; the last part need not exist. malloced. */
+static char *canonical_path(const char *path, struct error *err)
+{
+    char *out = realpath(path, NULL), *copy, *slash, *dir, *joined = NULL;
+
+    if (out)
+        return out;
+    copy = strdup(path);
+    if (!copy)
+        return NULL;
+    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
+        copy[n - 1] = '\0';
+    slash = strrchr(copy, '/');
+    if (slash)
+        *slash = '\0';
+    dir = realpath(!slash ? "." : slash == copy ? "/" : copy, NULL);
+    if (!dir)
+        error_set(err, errno, "%s", strerror(errno));
+    else if (asprintf(&joined, "%s/%s", strcmp(dir, "/") ? dir : "", slash ? slash + 1 : copy) < 0)
+        joined = NULL;
+    free(dir);
+    free(copy);
+    return joined;
+}
+
+/* The rest of `path` below `top`, or NULL. */
+static const char *below(const char *path, const char *top)
+{
+    size_t n = strlen(top);
+
+    if (strcmp(top, "/") == 0)
+        return path + 1;
+    if (strncmp(path, top, n) != 0 || (path[n] != '/' && path[n] != '\0'))
+        return NULL;
+    return path[n] ? path + n + 1 : path + n;
+}
+
+/* The derivfs mount that `path` is in; malloced, NULL: none. */
+static char *find_mount(const char *path)
+{
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    char *found = NULL;
+    struct mntent *m;
+
+    if (!mounts)
+        return NULL;
+    while ((m = getmntent(mounts)))
+        if (strcmp(m->mnt_type, "fuse.derivfs") == 0 && below(path, m->mnt_dir) &&
+            (!found || strlen(m->mnt_dir) >= strlen(found))) {
+            free(found);
+            found = strdup(m->mnt_dir);
+        }
+    endmntent(mounts);
+    return found;
+}
+
+/* The nearest directory upwards from the file's own that is a dataset. Changes `dir`. */
+static void find_dataset(char *dir)
+{
+    char marker[PATH_MAX];
+
+    for (size_t n = strlen(dir); n > 0; n--) {
+        if (dir[n] != '/' && dir[n] != '\0')
+            continue;
+        if (snprintf(marker, sizeof marker, "%.*s/dataset_description.json", (int)n, dir) <
+                (int)sizeof marker &&
+            access(marker, F_OK) == 0) {
+            dir[n] = '\0';
+            return;
+        }
+    }
+}
+
+static char *copy_text(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+
+    return text ? strdup(text) : NULL;
+}
+
+/* What the command line leaves open is taken from the mount. */
+static void take_mount_settings(struct target *t)
+{
+    struct options *o = &t->options;
+    const json_t *cache = json_object_get(t->status, "cache");
+
+    o->dataset = copy_text(t->status, "dataset");
+    if (!o->cache_dir)
+        o->cache_dir = copy_text(cache, "dir");
+    if (!o->layout)
+        o->layout = copy_text(t->status, "layout");
+    if (!o->recipes)
+        o->recipes = copy_text(t->status, "recipes");
+    if (!o->cache_size &&
+        asprintf(&o->cache_size, "%lld",
+                 (long long)json_integer_value(json_object_get(cache, "max_bytes"))) < 0)
+        o->cache_size = NULL;
+}
+
+static int locate(struct target *t, char *path, struct error *err)
+{
+    char *mountpoint = find_mount(path), *file = NULL;
+    struct stat st;
+
+    if (mountpoint) {
+        json_error_t why;
+
+        t->path = strdup(below(path, mountpoint));
+        if (asprintf(&file, "%s/.derivfs/status.json", mountpoint) >= 0)
+            t->status = json_load_file(file, 0, &why);
+        free(file);
+        free(mountpoint);
+        if (!t->status)
+            return error_set(err, EIO, "the mount's status cannot be read: %s", why.text);
+        take_mount_settings(t);
+        return 0;
+    }
+    t->options.dataset = strdup(path);
+    if (!t->options.dataset)
+        return error_set(err, ENOMEM, "out of memory");
+    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+        *strrchr(t->options.dataset, '/') = '\0';
+    if (!*t->options.dataset)
+        strcpy(t->options.dataset, "/");
+    find_dataset(t->options.dataset);
+    t->path = strdup(below(path, t->options.dataset));
+    return t->path ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+int target_open(const struct ctl *ctl, const char *path, struct target *out)
+{
+    struct error err = {.code = ENOMEM, .text = "out of memory"};
+    char *canonical = canonical_path(path, &err);
+    int ret = canonical ? 0 : -err.code;
+
+    *out = (struct target){.engine = NULL};
+    if (ret == 0)
+        ret = options_copy(&ctl->options, &out->options);
+    if (ret == 0)
+        ret = locate(out, canonical, &err);
+    free(canonical);
+    if (ret == 0)
+        ret = options_resolve(&out->options, &err);
+    if (ret == 0)
+        ret = engine_open(&out->options.engine, &out->engine, &err);
+    if (ret < 0) {
+        target_close(out);
+        return ctl_complain(path, &err);
+    }
+    return CTL_OK;
+}
+
+void target_close(struct target *t)
+{
+    engine_close(t->engine);
+    options_free(&t->options);
+    json_decref(t->status);
+    free(t->path);
+}
+
+void target_status(const struct target *t, const struct derived *d, const char *path,
+                   struct derived_status *out)
+{
+    const json_t *item;
+    size_t i;
+
+    engine_derived_status(t->engine, d, path, out);
+    if (out->state == STATE_CACHED)
+        return;
+    json_array_foreach(json_object_get(t->status, "errors"), i, item)
+    {
+        const char *where = json_string_value(json_object_get(item, "path"));
+
+        if (where && strcmp(where, path) == 0) {
+            out->state = STATE_FAILED;
+            error_set(&out->error, EIO, "%s", json_string_value(json_object_get(item, "error")));
+        }
+    }
+    json_array_foreach(json_object_get(t->status, "tasks"), i, item)
+    {
+        const char *key = json_string_value(json_object_get(item, "key"));
+
+        if (key && strcmp(key, out->key.hex) == 0)
+            out->state = STATE_COMPUTING;
+    }
+}
+
+void found_free(struct found *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        derived_put(list[i].derived);
+        free(list[i].path);
+    }
+    free(list);
+}
+
+static int find_listed(const struct target *t, struct found **out, size_t *n, struct error *err)
+{
+    struct derived **list;
+    int ret = engine_list_derived(t->engine, t->path, &list, n, err);
+
+    if (ret < 0)
+        return ret;
+    *out = calloc(*n + 1, sizeof **out);
+    for (size_t i = 0; *out && i < *n; i++) {
+        (*out)[i].derived = derived_get(list[i]);
+        if (asprintf(&(*out)[i].path, "%s%s%s", t->path, *t->path ? "/" : "", list[i]->name) < 0)
+            (*out)[i].path = NULL;
+    }
+    derived_list_free(list, *n);
+    return *out ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+int target_find(const struct target *t, struct found **out, size_t *n)
+{
+    struct entry entry;
+    struct error err;
+    int ret = engine_lookup_path(t->engine, t->path, &entry, &err);
+
+    *n = 0;
+    *out = NULL;
+    if (ret == 0 && entry.kind == ENTRY_DERIVED) {
+        *out = calloc(1, sizeof **out);
+        if (!*out) {
+            derived_put(entry.derived);
+            return CTL_FAILED;
+        }
+        (*out)[0] = (struct found){entry.derived, strdup(t->path)};
+        *n = 1;
+        return CTL_OK;
+    }
+    if (ret == 0 && S_ISDIR(entry.st.st_mode))
+        ret = find_listed(t, out, n, &err);
+    else if (ret == 0)
+        ret = error_set(&err, EINVAL, "%s is a file of the dataset, not a derived one", t->path);
+    return ret < 0 ? ctl_complain(t->path, &err) : CTL_OK;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Runs: what a file in the dataset is taken for, and the sentence where it is broken.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "images.h"
+#include "run.h"
+#include "scratch.h"
+
+static struct scratch dir;
+static int rootfd;
+
+static int setup(void **state)
+{
+    (void)state;
+    scratch_make(&dir);
+    rootfd = open(dir.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return rootfd < 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    scratch_remove(&dir);
+    return close(rootfd);
+}
+
+/* Write a file of `nbytes` that starts with `header`; the rest is zero. */
+static void write_image(const char *name, const void *header, size_t header_nbytes, size_t nbytes)
+{
+    unsigned char *file = calloc(1, nbytes);
+
+    assert_non_null(file);
+    memcpy(file, header, header_nbytes < nbytes ? header_nbytes : nbytes);
+    scratch_write(&dir, name, file, nbytes);
+    free(file);
+}
+
+static void write_gzip(const char *name, const void *bytes, size_t nbytes)
+{
+    unsigned char stored[4096];
+
+    scratch_write(&dir, name, stored, image_gzip(bytes, nbytes, stored, sizeof stored));
+}
+
+static struct run *probe(const char *path, enum run_state want)
+{
+    struct run *run = run_probe(rootfd, path);
+
+    assert_non_null(run);
+    assert_string_equal(run->path, path);
+    if (run->state != want)
+        fail_msg("%s: state %d: %s", path, run->state, run->error.text);
+    assert_true(run_is_current(rootfd, run));
+    return run;
+}
+
+static void is(const char *path, enum run_state want)
+{
+    run_put(probe(path, want));
+}
+
+static void broken(const char *path, int code, const char *why)
+{
+    struct run *run = probe(path, RUN_BROKEN);
+
+    assert_int_equal(run->error.code, code);
+    assert_memory_equal(run->error.text, path, strlen(path));
+    if (!strstr(run->error.text, why))
+        fail_msg("\"%s\" does not say \"%s\"", run->error.text, why);
+    run_put(run);
+}
+
+static void runs(void **state)
+{
+    nifti_1_header n1 = image_n1(), swapped1 = n1;
+    nifti_2_header n2 = image_n2();
+
+    (void)state;
+    nifti_swap_as_nifti1(&swapped1);
+    write_image("plain.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    write_image("swapped.nii", &swapped1, sizeof swapped1, IMAGE_NBYTES);
+    write_image("two.nii", &n2, sizeof n2, IMAGE_NBYTES + 192);
+    write_gzip("packed.nii.gz", &n1, sizeof n1);
+    is("swapped.nii", RUN_OK);
+    is("two.nii", RUN_OK);
+    is("packed.nii.gz", RUN_OK); /* how long it is will show when it is read */
+
+    struct run *run = probe("plain.nii", RUN_OK);
+    assert_int_equal(run->nifti.nvol, 5);
+    assert_int_equal(run->id.size, IMAGE_NBYTES);
+    assert_int_equal(run->error.code, 0);
+    run_put(run);
+}
+
+static void no_runs(void **state)
+{
+    nifti_1_header n1 = image_n1();
+
+    (void)state;
+    n1.dim[0] = 3;
+    write_image("anat.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    n1 = image_n1();
+    n1.dim[4] = 1;
+    write_image("one.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    n1 = image_n1();
+    n1.datatype = DT_COMPLEX64;
+    n1.bitpix = 64;
+    write_image("complex.nii", &n1, sizeof n1, 2000);
+    n1.datatype = DT_RGB24;
+    n1.bitpix = 24;
+    write_image("rgb.nii", &n1, sizeof n1, 2000);
+    scratch_mkdir(&dir, "directory.nii.gz");
+    is("anat.nii", RUN_NOT);
+    is("one.nii", RUN_NOT);
+    is("complex.nii", RUN_NOT);
+    is("rgb.nii", RUN_NOT);
+    is("directory.nii.gz", RUN_NOT);
+}
+
+static void broken_runs(void **state)
+{
+    nifti_1_header n1 = image_n1();
+
+    (void)state;
+    scratch_write(&dir, "zero.nii", "", 0);
+    write_gzip("zero.nii.gz", "", 0);
+    write_gzip("cut_header.nii.gz", &n1, 100);
+    scratch_text(&dir, "garbage.nii.gz", "This is a text file with nothing in it.");
+    write_image("short.nii", &n1, sizeof n1, IMAGE_NBYTES - 1);
+    n1.vox_offset = 1e6F;
+    write_image("offset.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    n1 = image_n1();
+    n1.dim[3] = -2;
+    write_image("negative.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    scratch_write(&dir, "magic_only.nii.gz", "\x1f\x8b", 2);
+    scratch_link(&dir, "no/such/file", "dangling.nii.gz");
+    assert_int_equal(mkfifo(scratch_at(&dir, "fifo.nii"), 0644), 0);
+
+    broken("zero.nii", EIO, "the file is empty");
+    broken("zero.nii.gz", EIO, "the file is empty");
+    broken("cut_header.nii.gz", EIO, "100 bytes are too few for a header");
+    broken("garbage.nii.gz", EIO, "not NIfTI");
+    broken("short.nii", EIO, "the file has 591 bytes, its header promises 592");
+    broken("offset.nii", EIO, "the file has 592 bytes, its header promises 1000240");
+    broken("negative.nii", EIO, "dimension 3 is -2");
+    broken("magic_only.nii.gz", EIO, "gzip data ends early");
+    broken("dangling.nii.gz", ENOENT, "the link's target does not exist");
+    broken("fifo.nii", EINVAL, "not a regular file");
+    broken("missing.nii", ENOENT, "no such file");
+}
+
+static void absent_runs(void **state)
+{
+    struct run *run;
+
+    (void)state;
+    scratch_link(&dir, ".git/annex/objects/a/b/SHA1-s9--x/SHA1-s9--x", "locked.nii.gz");
+    scratch_text(&dir, "unlocked.nii.gz", "/annex/objects/SHA1-s9--x\n");
+    is("locked.nii.gz", RUN_ABSENT);
+    run = probe("unlocked.nii.gz", RUN_ABSENT);
+    assert_int_equal(run->error.code, ENODATA);
+    assert_string_equal(run->error.text, "unlocked.nii.gz: content is not here "
+                                         "(git annex get unlocked.nii.gz)");
+
+    /* it arrives */
+    nifti_1_header n1 = image_n1();
+    write_gzip("unlocked.nii.gz", &n1, sizeof n1);
+    assert_false(run_is_current(rootfd, run));
+    run_put(run);
+    is("unlocked.nii.gz", RUN_OK);
+}
+
+static void noticing_changes(void **state)
+{
+    nifti_1_header n1 = image_n1();
+    struct run *run;
+
+    (void)state;
+    write_image("r.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    scratch_set_mtime(&dir, "r.nii", 1000);
+    run = probe("r.nii", RUN_OK);
+    scratch_set_mtime(&dir, "r.nii", 2000);
+    assert_false(run_is_current(rootfd, run));
+    run_put(run);
+
+    run = probe("r.nii", RUN_OK);
+    scratch_unlink(&dir, "r.nii");
+    assert_false(run_is_current(rootfd, run));
+    run_put(run);
+
+    run = probe("r.nii", RUN_BROKEN); /* missing, until it is there again */
+    write_image("r.nii", &n1, sizeof n1, 400);
+    assert_false(run_is_current(rootfd, run));
+    run_put(run);
+
+    run = probe("r.nii", RUN_BROKEN); /* too short, until it is repaired */
+    write_image("r.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    assert_false(run_is_current(rootfd, run));
+    run_put(run);
+    is("r.nii", RUN_OK);
+}
+
+static void references(void **state)
+{
+    nifti_1_header n1 = image_n1();
+
+    (void)state;
+    write_image("shared.nii", &n1, sizeof n1, IMAGE_NBYTES);
+    struct run *run = probe("shared.nii", RUN_OK);
+    assert_ptr_equal(run_get(run), run);
+    run_put(run);
+    assert_string_equal(run->path, "shared.nii");
+    run_put(run);
+    run_put(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(runs),
+        cmocka_unit_test(no_runs),
+        cmocka_unit_test(broken_runs),
+        cmocka_unit_test(absent_runs),
+        cmocka_unit_test(noticing_changes),
+        cmocka_unit_test(references),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
