@@ -4,7 +4,7 @@
  *
  * A derived file is opened in one of two ways. Is its result there, the kernel's page cache holds
  * it like any other file's. Is it not, the file is opened with direct_io, which lets a read end at
- * the header: read(2) of a program that only wants the header gets those 352 bytes at once, and
+ * the header: read(2) of a program that only wants the header gets just that at once, and
  * its next read goes on behind them and starts the computation. A read that the kernel does for the
  * page cache (mmap, sendfile) must never be short, since the kernel would take that for the end of
  * the file and fill up with zeros; it is told from a program's own read by the missing lock owner.

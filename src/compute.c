@@ -189,14 +189,16 @@ static int write_image(const struct graph *g, const struct task *t, struct blob 
                        struct cache_writer *w, struct error *err)
 {
     const struct nifti *first = &g->runs[0]->nifti;
-    size_t nvox = (size_t)nifti_nvox(first), header_nbytes;
-    unsigned char header[NIFTI_DERIVED_MAX];
-    char descrip[80];
+    size_t nvox = (size_t)nifti_nvox(first);
+    unsigned char head[NIFTI_DERIVED_NBYTES];
+    char *origin = graph_origin(g->recipe->expr);
     int ret;
 
-    graph_descrip(g->recipe->expr, descrip);
-    header_nbytes = nifti_derive(first, 1, descrip, header);
-    ret = cache_write(w, header, header_nbytes, err);
+    if (!origin)
+        return error_set(err, ENOMEM, "%s: out of memory", t->label);
+    nifti_derive(first, 1, origin, head);
+    free(origin);
+    ret = cache_write(w, head, sizeof head, err);
     for (size_t vox = 0; vox < nvox && ret == 0; vox += BLOCK_NVOX) {
         size_t n = nvox - vox < BLOCK_NVOX ? nvox - vox : BLOCK_NVOX;
 

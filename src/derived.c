@@ -60,12 +60,8 @@ static void describe(struct derived *d)
             d->mtime_ns = run->id.mtime_ns;
     }
     d->version = XXH3_64bits_digest(&state);
-    if (d->first) {
-        uint64_t image = nifti_derived_nbytes(&d->first->nifti, 1) +
-                         (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
-
-        d->nbytes = d->format->nbytes(image);
-    }
+    if (d->first)
+        d->nbytes = d->format->nbytes(graph_image_nbytes(&d->first->nifti));
 }
 
 static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,

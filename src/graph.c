@@ -59,12 +59,19 @@ int graph_check(const struct expr *e, struct error *err)
     return check_node(e, err);
 }
 
-void graph_descrip(const struct expr *e, char *out)
+char *graph_origin(const struct expr *e)
 {
-    char *text = expr_print(e);
+    char *text = expr_print(e), *origin = NULL;
 
-    snprintf(out, 80, "derivfs %s", text ? text : "");
+    if (!text || asprintf(&origin, "derivfs %s", text) < 0)
+        origin = NULL;
     free(text);
+    return origin;
+}
+
+uint64_t graph_image_nbytes(const struct nifti *first)
+{
+    return NIFTI_DERIVED_NBYTES + (uint64_t)nifti_nvox(first) * sizeof(float);
 }
 
 static const char *base_name(const char *path)
@@ -125,7 +132,7 @@ static int plan_image(struct graph *g, struct task *t, struct error *err)
     key_end(b, &t->key);
     free(text);
     t->mem_nbytes = 2 * (size_t)TASK_BUFFER_NBYTES;
-    t->result_nbytes = nifti_derived_nbytes(first, 1) + (uint64_t)nifti_nvox(first) * sizeof(float);
+    t->result_nbytes = graph_image_nbytes(first);
     return 0;
 }
 

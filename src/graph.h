@@ -74,7 +74,11 @@ const struct task *graph_root(const struct graph *g);
 /* Can this expression be planned at all? ENOTSUP with a sentence if not. */
 int graph_check(const struct expr *e, struct error *err) NODISCARD;
 
-/* The text in the header field descrip of the image. `out` is [80] bytes. */
-void graph_descrip(const struct expr *e, char *out);
+/* What the image's header says of its origin: "derivfs EXPRESSION". malloced; NULL: out of memory.
+ */
+char *graph_origin(const struct expr *e) NODISCARD;
+
+/* Bytes of the .nii file of an image on the grid of `first`. */
+uint64_t graph_image_nbytes(const struct nifti *first);
 
 #endif

@@ -59,7 +59,8 @@ void settle_nonfinite(double low, double high, double *mean, double *m2);
 #define KERNEL_LOOP
 #elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&               \
     !defined(__SANITIZE_THREAD__)
-#define KERNEL_LOOP __attribute__((KERNEL_O3, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define KERNEL_LOOP                                                                                \
+    __attribute__((KERNEL_O3, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define KERNEL_LOOP __attribute__((KERNEL_O3))
 #endif

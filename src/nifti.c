@@ -393,11 +393,6 @@ static bool fits_nifti1(const struct nifti *like, int64_t nvol)
            nvol <= INT16_MAX;
 }
 
-size_t nifti_derived_nbytes(const struct nifti *like, int64_t nvol)
-{
-    return (fits_nifti1(like, nvol) ? N1_NBYTES : N2_NBYTES) + 4; /* the extension flag */
-}
-
 /* Set what a float32 image of `nvol` volumes says differently from the file it comes from. */
 static void set_derived_fields(nifti_2_header *wide, const struct nifti *like, int64_t nvol)
 {
@@ -434,26 +429,42 @@ static void set_derived_fields(nifti_2_header *wide, const struct nifti *like, i
     memset(wide->unused_str, 0, sizeof(wide->unused_str));
 }
 
-size_t nifti_derive(const struct nifti *like, int64_t nvol, const char *descrip, unsigned char *out)
+/* The extension flag and one comment from `at` on, the rest zero. Layout: nifti1.h, "extended
+ * header data": flag [4], size including itself [4], code [4], text. */
+static void write_comment(unsigned char *out, size_t at, const char *text)
 {
-    size_t nbytes = nifti_derived_nbytes(like, nvol);
+    static const unsigned char has_extension[4] = {1, 0, 0, 0};
+    int32_t size = (int32_t)(NIFTI_DERIVED_NBYTES - at - sizeof(has_extension));
+    int32_t code = NIFTI_ECODE_COMMENT;
+    unsigned char *extension = out + at + sizeof(has_extension);
+
+    memcpy(out + at, has_extension, sizeof(has_extension));
+    memcpy(extension, &size, sizeof(size));
+    memcpy(extension + sizeof(size), &code, sizeof(code));
+    snprintf((char *)extension + 2 * sizeof(size), (size_t)size - 2 * sizeof(size), "%s", text);
+}
+
+void nifti_derive(const struct nifti *like, int64_t nvol, const char *text,
+                  unsigned char out[NIFTI_DERIVED_NBYTES])
+{
     nifti_2_header wide;
 
     load_wide(like, &wide);
     set_derived_fields(&wide, like, nvol);
     wide.sizeof_hdr = N2_NBYTES;
     memcpy(wide.magic, n2_magic, sizeof(n2_magic));
-    wide.vox_offset = (int64_t)nbytes;
+    wide.vox_offset = NIFTI_DERIVED_NBYTES;
     memset(wide.descrip, 0, sizeof(wide.descrip));
-    snprintf(wide.descrip, sizeof(wide.descrip), "%s", descrip);
+    snprintf(wide.descrip, sizeof(wide.descrip), "%s", text);
 
-    memset(out, 0, nbytes);
+    memset(out, 0, NIFTI_DERIVED_NBYTES);
     if (fits_nifti1(like, nvol)) {
         nifti_1_header n1;
         narrow(&wide, &n1);
         memcpy(out, &n1, N1_NBYTES);
+        write_comment(out, N1_NBYTES, text);
     } else {
         memcpy(out, &wide, N2_NBYTES);
+        write_comment(out, N2_NBYTES, text);
     }
-    return nbytes;
 }

@@ -15,8 +15,8 @@
 #include "error.h"
 
 enum {
-    NIFTI_HEADER_NBYTES = 540, /* what nifti_parse() needs at the most (NIfTI-2) */
-    NIFTI_DERIVED_MAX = 544,   /* a written header with its four extension bytes, at the most */
+    NIFTI_HEADER_NBYTES = 540,   /* what nifti_parse() needs at the most (NIfTI-2) */
+    NIFTI_DERIVED_NBYTES = 1024, /* what nifti_derive() writes */
 };
 
 /* The voxel datatypes that derivfs computes with: every real one of the standard. */
@@ -69,15 +69,14 @@ uint64_t nifti_data_nbytes(const struct nifti *h);
 bool nifti_same_shape(const struct nifti *a, const struct nifti *b);
 bool nifti_same_grid(const struct nifti *a, const struct nifti *b);
 
-/* The header of a float32 image of `nvol` volumes on the grid of `like`: qform, sform, pixdim and
- * units are kept (a pixdim that is not positive is made so); datatype, dims, scaling, cal, intent
- * and vox_offset are set; extensions are left out; `descrip` goes into its field, cut to 79
- * characters. Little endian or big as this machine. NIfTI-1, or NIfTI-2 where a dimension is over
- * 32767. `out` is [NIFTI_DERIVED_MAX] bytes. Returns the bytes written: 352 or 544, which is also
- * the image's vox_offset. */
-size_t nifti_derive(const struct nifti *like, int64_t nvol, const char *descrip,
-                    unsigned char *out);
-/* What nifti_derive() would return. */
-size_t nifti_derived_nbytes(const struct nifti *like, int64_t nvol);
+/* All that stands before the voxels in a float32 image of `nvol` volumes on the grid of `like`:
+ * header and one extension. qform, sform, pixdim and units are kept (a pixdim[1..3] that is not
+ * positive becomes positive); datatype, dims, scaling, cal, intent and vox_offset are set; the
+ * extensions of `like` are left out. `text` goes into descrip, cut to 79 characters, and into the
+ * extension (a comment, code 6), which fills up to NIFTI_DERIVED_NBYTES, the image's vox_offset:
+ * nibabel asks for the first 1024 bytes of a file to find out what it is, and gets them without
+ * voxels. NIfTI-1, or NIfTI-2 where a dimension is over 32767; byte order of this machine. */
+void nifti_derive(const struct nifti *like, int64_t nvol, const char *text,
+                  unsigned char out[NIFTI_DERIVED_NBYTES]);
 
 #endif

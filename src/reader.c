@@ -30,7 +30,7 @@ struct reader {
     char *dir, *name, *path;
     uint64_t nbytes, version;
     size_t head_nbytes;
-    unsigned char head[NIFTI_DERIVED_MAX];
+    unsigned char head[NIFTI_DERIVED_NBYTES];
     pthread_mutex_t lock;
     struct derived *derived; /* guarded by lock: replaced when a source has changed */
     struct blob *blob;       /* guarded by lock: NULL until computed */
@@ -89,6 +89,19 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
     return r;
 }
 
+/* What a .nii file starts with is known before its voxels. */
+static int make_head(struct reader *r, struct error *err)
+{
+    char *origin = graph_origin(r->derived->recipe->expr);
+
+    if (!origin)
+        return error_set(err, ENOMEM, "%s: out of memory", r->path);
+    nifti_derive(&r->derived->first->nifti, 1, origin, r->head);
+    r->head_nbytes = sizeof r->head;
+    free(origin);
+    return 0;
+}
+
 /* Find the file as it is now and see whether its result is there. */
 static int reader_resolve(struct reader *r, struct error *err)
 {
@@ -104,16 +117,12 @@ static int reader_resolve(struct reader *r, struct error *err)
     }
     r->nbytes = r->derived->nbytes;
     r->version = r->derived->version;
-    if (!r->derived->format->operation) {
-        char descrip[80];
-
-        graph_descrip(r->derived->recipe->expr, descrip);
-        r->head_nbytes = nifti_derive(&r->derived->first->nifti, 1, descrip, r->head);
-    }
+    if (!r->derived->format->operation)
+        ret = make_head(r, err);
     if (cache_lookup(r->engine->cache, &graph_root(g)->key, &r->blob) < 0)
         r->blob = NULL;
     graph_put(g);
-    return 0;
+    return ret;
 }
 
 int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,

@@ -47,17 +47,21 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
 void sched_free(struct sched *s);
 
 /* Called once per job, on a worker thread (or on the thread that cancels) without locks: the root's
- * result (the callee takes a reference if it keeps it) or NULL and the reason. It may submit and
- * cancel other jobs. The job is gone when it returns. */
+ * result (the callee takes a reference if it keeps it) or NULL and the reason; `err` is never NULL,
+ * its code is 0 beside a result. It may submit and cancel other jobs. The job is gone when it
+ * returns. */
 typedef void sched_done_fn(void *arg, struct blob *result, const struct error *err);
 
 /* Start computing the root of `g` (the job takes a reference to the graph). *job_id (never 0, never
- * used again) is set before `done` can be called. */
+ * used again) is set before `done` can be called. On failure (ENOMEM; ECANCELED once sched_free()
+ * has begun) `done` is not called. */
 int sched_submit(struct sched *s, struct graph *g, sched_done_fn *done, void *arg, uint64_t *job_id,
                  struct error *err) NODISCARD;
 
 /* Lose interest: `done` is called with ECANCELED before this returns. Where `done` has been or is
- * being called already, nothing happens. */
+ * being called already, nothing happens. A task that is stopped because of it is not joined any
+ * more: a new job for its key starts a run of its own, perhaps beside the old one's last moments.
+ */
 void sched_cancel(struct sched *s, uint64_t job_id);
 
 /* One line of sched_snapshot(): a task that is queued or running. */
@@ -72,15 +76,17 @@ struct sched_task_info {
 
 struct sched_stats {
     unsigned nthreads, running, queued, jobs;
-    uint64_t tasks_done, tasks_failed, tasks_cancelled, tasks_joined; /* since the start */
+    /* Since the start. Each task counts as done, as failed (by itself or with a dependency) or as
+     * cancelled, queued or running; besides as joined for each further job that found it. */
+    uint64_t tasks_done, tasks_failed, tasks_cancelled, tasks_joined;
 };
 
 void sched_stats(struct sched *s, struct sched_stats *out);
 /* What is queued and running now; *out is malloced, NULL for none. Returns the number. */
 size_t sched_snapshot(struct sched *s, struct sched_task_info **out);
 
-/* Work done so far on the way to the task of `key` (its unfinished dependencies included): false
- * where it is neither queued nor running. Both in bytes. */
+/* Work done so far on the way to the task of `key`, and all there is (its dependencies, finished or
+ * not, included): false where it is neither queued nor running. Both in bytes. */
 bool sched_progress(struct sched *s, const struct key *key, uint64_t *done_nbytes,
                     uint64_t *work_nbytes);
 

@@ -256,30 +256,50 @@ static void test_killed_without_tmpfile(void **state)
     no_tmpfile = false;
 }
 
+/* Publishes until it is killed; one byte into `started` after the first time. */
+static void endless_writer(struct fixture *f, unsigned first, int started)
+{
+    struct cache_config config = {.dir = f->dir, .max_nbytes = 20 * 30000};
+    struct cache *c;
+    struct blob *b;
+    if (cache_open(&config, &c, NULL) != 0)
+        _exit(1);
+    for (unsigned i = first;; i++) {
+        if (entry_try_put(c, i % 50, 30000, &b, NULL) != 0)
+            _exit(1);
+        blob_put(b);
+        if (i == first && write(started, "", 1) != 1)
+            _exit(1);
+    }
+}
+
+static void kill_after(struct fixture *f, unsigned first, long delay_ns)
+{
+    int started[2];
+    assert_int_equal(pipe(started), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        endless_writer(f, first, started[1]);
+    close(started[1]);
+    char byte;
+    assert_int_equal(read(started[0], &byte, 1), 1);
+    close(started[0]);
+    nanosleep(&(struct timespec){.tv_nsec = delay_ns}, NULL); /* any moment will do */
+    int status;
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+}
+
 /* Many keys, eviction included, killed at any moment (of a fixed sequence of random ones). */
 static void test_killed_at_random(void **state)
 {
     struct fixture *f = *state;
     uint32_t random = 1;
     for (unsigned round = 0; round < 30; round++) {
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            struct cache_config config = {.dir = f->dir, .max_nbytes = 20 * 30000};
-            struct cache *c;
-            struct blob *b;
-            if (cache_open(&config, &c, NULL) != 0)
-                _exit(1);
-            for (unsigned i = round;; i++)
-                if (entry_try_put(c, i % 50, 30000, &b, NULL) == 0)
-                    blob_put(b);
-        }
         random = random * UINT32_C(1664525) + UINT32_C(1013904223);
-        nanosleep(&(struct timespec){.tv_nsec = (long)(random >> 8) % 20000000}, NULL);
-        int status;
-        assert_int_equal(kill(child, SIGKILL), 0);
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
+        kill_after(f, round, (long)(random >> 8) % 20000000);
     }
     uint64_t good, bad;
     assert_int_equal(cache_verify(f->cache, &good, &bad, NULL, NULL, NULL), 0);
