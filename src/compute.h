@@ -9,14 +9,14 @@
 #define DERIVFS_COMPUTE_H
 
 #include "cache.h"
-#include "sched.h"
+#include "scheduler.h"
 
 struct compute {
     int rootfd;          /* the dataset; borrowed */
     struct cache *cache; /* borrowed */
 };
 
-/* A task_run_fn (sched.h); ctx is a const struct compute. ESTALE: a source is no longer the one
+/* A task_run_fn (scheduler.h); ctx is a const struct compute. ESTALE: a source is no longer the one
  * that the graph was planned for. */
 int compute_task(void *ctx, const struct graph *g, const struct task *t, struct blob *const *inputs,
                  const struct task_control *ctl, struct blob **out, struct error *err) NODISCARD;

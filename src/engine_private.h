@@ -9,7 +9,7 @@
 #include "dataset.h"
 #include "engine.h"
 #include "errlog.h"
-#include "sched.h"
+#include "scheduler.h"
 
 struct engine {
     struct engine_config config; /* strings owned */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The scheduler: jobs in, worker threads, results out. sched_flight.c has the moves in between.
+ * The scheduler: jobs in, worker threads, results out. scheduler_flight.c has the moves in between.
  *
  *     submit ──> flights ──> queue ──> worker: run the task ──> dependants, jobs
  *
@@ -12,7 +12,7 @@
  * a large task is not starved by small ones. Where nothing runs it starts all the same, for nobody
  * says when memory held by others (results that are being read) comes back.
  */
-#include "sched_private.h"
+#include "scheduler_private.h"
 
 #include <errno.h>
 #include <signal.h>

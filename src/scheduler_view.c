@@ -6,7 +6,7 @@
  * meets everything it waits for. Costs jobs times flights, under the lock: for status displays.
  * Deliberate imprecision: finished work that two unfinished tasks share counts for each of them.
  */
-#include "sched_private.h"
+#include "scheduler_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>

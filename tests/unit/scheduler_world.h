@@ -8,7 +8,7 @@
 #ifndef DERIVFS_TEST_SCHED_WORLD_H
 #define DERIVFS_TEST_SCHED_WORLD_H
 
-#include "sched.h"
+#include "scheduler.h"
 
 #include <errno.h>
 #include <pthread.h>

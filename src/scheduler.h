@@ -10,8 +10,8 @@
  * waiting job with its sentence and is forgotten afterwards.
  * Thread rule: all functions from any thread; none waits for a task but sched_free().
  */
-#ifndef DERIVFS_SCHED_H
-#define DERIVFS_SCHED_H
+#ifndef DERIVFS_SCHEDULER_H
+#define DERIVFS_SCHEDULER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
  * exactly once, with the right result or a reason that can be; a key never runs twice at a time,
  * but where the first run has been told to stop; the memory ceiling holds; nothing is left over.
  */
-#include "sched.h"
+#include "scheduler.h"
 
 #include <errno.h>
 #include <pthread.h>

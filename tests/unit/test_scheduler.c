@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The scheduler with make-believe tasks: sched_world.h tells what they are and do.
+ * The scheduler with make-believe tasks: scheduler_world.h tells what they are and do.
  */
-#include "sched_world.h"
+#include "scheduler_world.h"
 
 static void test_diamond(void **state)
 {

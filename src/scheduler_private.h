@@ -13,8 +13,8 @@
  * them calls out or frees: what is to be told and freed is collected in a struct outcome, for
  * outcome_deliver() to do when the lock is released.
  */
-#ifndef DERIVFS_SCHED_PRIVATE_H
-#define DERIVFS_SCHED_PRIVATE_H
+#ifndef DERIVFS_SCHEDULER_PRIVATE_H
+#define DERIVFS_SCHEDULER_PRIVATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,7 +24,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#include "sched.h"
+#include "scheduler.h"
 
 struct flight;
 
@@ -76,8 +76,8 @@ struct flight {
     struct edge *edges;      /* [task->ndeps] */
     struct edge *dependants; /* the edges that lead here */
     struct job *jobs;        /* whose root this is */
-    uint64_t seen;           /* scratch of sched_view.c */
-    unsigned waiters;        /* scratch of sched_view.c */
+    uint64_t seen;           /* scratch of scheduler_view.c */
+    unsigned waiters;        /* scratch of scheduler_view.c */
 
     /* Guarded by s->lock. */
     UT_hash_handle hh;                          /* in s->table, by key; hh.tbl NULL: not there */

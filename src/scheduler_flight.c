@@ -11,7 +11,7 @@
  * No step allocates, so none can fail half-way. A table that cannot grow costs the joining of one
  * flight, not the flight.
  */
-#include "sched_private.h"
+#include "scheduler_private.h"
 
 #include <stdlib.h>
 
