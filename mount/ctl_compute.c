@@ -73,19 +73,21 @@ static void order_start(struct order *o, struct engine *e)
         order_fail(o, &err);
 }
 
-static double percent_done(struct engine *e, const struct orders *all)
+/* Asks the disk, so without the lock. */
+static double percent_done(struct engine *e, struct orders *all)
 {
     double sum = 0;
 
     for (size_t i = 0; i < all->n; i++) {
         const struct order *o = &all->list[i];
-        struct derived_status status;
+        struct derived_status status = {.percent = 100};
+        bool done;
 
-        if (o->done) {
-            sum += 100;
-            continue;
-        }
-        engine_derived_status(e, o->found->derived, o->found->path, &status);
+        pthread_mutex_lock(&all->lock);
+        done = o->done;
+        pthread_mutex_unlock(&all->lock);
+        if (!done)
+            engine_derived_status(e, o->found->derived, o->found->path, &status);
         sum += status.percent;
     }
     return all->n ? sum / (double)all->n : 100;
@@ -100,28 +102,36 @@ static void draw_bar(double percent, size_t ndone, size_t n)
             "########################################", WIDTH - filled, "", percent, ndone, n);
 }
 
+/* Wait a tenth of a second, or less if a file gets done. Returns how many are. */
+static size_t wait_a_moment(struct orders *all)
+{
+    struct timespec until;
+    size_t ndone;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&all->lock);
+    if (all->ndone < all->n)
+        pthread_cond_timedwait(&all->changed, &all->lock, &until);
+    ndone = all->ndone;
+    pthread_mutex_unlock(&all->lock);
+    return ndone;
+}
+
 static void wait_for_all(struct engine *e, struct orders *all)
 {
     bool terminal = isatty(STDERR_FILENO);
+    size_t ndone = 0;
 
-    pthread_mutex_lock(&all->lock);
-    while (all->ndone < all->n) {
-        struct timespec until;
-
-        if (!terminal) {
-            pthread_cond_wait(&all->changed, &all->lock);
-            continue;
-        }
-        draw_bar(percent_done(e, all), all->ndone, all->n);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 100000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        pthread_cond_timedwait(&all->changed, &all->lock, &until);
+    while (ndone < all->n) {
+        if (terminal)
+            draw_bar(percent_done(e, all), ndone, all->n);
+        ndone = wait_a_moment(all);
     }
-    pthread_mutex_unlock(&all->lock);
     if (terminal) {
         draw_bar(100, all->n, all->n);
         fputc('\n', stderr);
@@ -146,33 +156,72 @@ static int copy_blob(const struct blob *blob, FILE *f, struct error *err)
     return ret;
 }
 
+/* Give the temporary file the rights of a new one, close it, and rename it to `out`. */
+static int finish_out(FILE *f, const char *temp, const char *out, struct error *err)
+{
+    mode_t mask = umask(0);
+    int code = 0;
+
+    umask(mask);
+    if (fchmod(fileno(f), 0666 & ~mask) < 0)
+        code = errno;
+    if (fclose(f) != 0 && code == 0)
+        code = errno;
+    if (code == 0 && rename(temp, out) < 0)
+        code = errno;
+    return code ? error_set(err, code, "write: %s", strerror(code)) : 0;
+}
+
 /* Write to a temporary file beside `out` and rename: never half a file under its name. */
-static int write_out(const struct blob *blob, const char *out, struct error *err)
+static int write_file(const struct blob *blob, const char *out, struct error *err)
 {
     char *temp = NULL;
-    mode_t mask = umask(0);
     FILE *f = NULL;
     int fd, ret;
 
-    umask(mask);
     if (asprintf(&temp, "%s.XXXXXX", out) < 0)
-        return error_set(err, ENOMEM, "out of memory");
+        return error_set(err, ENOMEM, "write: out of memory");
     fd = mkostemp(temp, O_CLOEXEC);
     if (fd >= 0)
         f = fdopen(fd, "w");
-    if (!f) {
-        ret = error_set(err, errno, "%s: create: %s", out, strerror(errno));
-    } else {
+    if (f) {
         ret = copy_blob(blob, f, err);
-        if (fchmod(fd, 0666 & ~mask) < 0 || fclose(f) != 0)
-            ret = ret < 0 ? ret : error_set(err, errno, "%s: write: %s", out, strerror(errno));
-        if (ret == 0 && rename(temp, out) < 0)
-            ret = error_set(err, errno, "%s: rename: %s", out, strerror(errno));
-        if (ret < 0)
-            unlink(temp);
+        if (ret == 0)
+            ret = finish_out(f, temp, out, err);
+        else
+            fclose(f);
+    } else {
+        ret = error_set(err, errno, "create: %s", strerror(errno));
+        if (fd >= 0)
+            close(fd);
     }
+    if (ret < 0 && fd >= 0)
+        unlink(temp);
     free(temp);
     return ret;
+}
+
+/* A terminal, a pipe, a device: nothing that a file may be put in the place of. */
+static int write_through(const struct blob *blob, const char *out, struct error *err)
+{
+    FILE *f = fopen(out, "we");
+    int ret;
+
+    if (!f)
+        return error_set(err, errno, "open: %s", strerror(errno));
+    ret = copy_blob(blob, f, err);
+    if (fclose(f) != 0 && ret == 0)
+        ret = error_set(err, errno, "write: %s", strerror(errno));
+    return ret;
+}
+
+static int write_out(const struct blob *blob, const char *out, struct error *err)
+{
+    struct stat st;
+
+    if (lstat(out, &st) == 0 && !S_ISREG(st.st_mode))
+        return write_through(blob, out, err);
+    return write_file(blob, out, err);
 }
 
 /* Tell how each went; 0 if all are there. */
@@ -196,12 +245,12 @@ static int report(const struct ctl *ctl, const struct orders *all)
 static int compute_all(const struct ctl *ctl, struct engine *e, const struct found *list, size_t n)
 {
     struct orders all = {.n = n, .list = calloc(n + 1, sizeof *all.list)};
-    struct error err;
+    struct error err = {.code = ENOMEM, .text = "out of memory"};
     int ret;
 
     if (!all.list || engine_start(e, &err) < 0) {
         free(all.list);
-        error_set(&err, ENOMEM, "cannot start computing");
+        error_wrap(&err, -1, "start");
         return ctl_complain("compute", &err);
     }
     pthread_mutex_init(&all.lock, NULL);

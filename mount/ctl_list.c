@@ -101,9 +101,9 @@ static void print_source(const struct run *run)
     const struct nifti *h = &run->nifti;
 
     if (run->state == RUN_OK)
-        printf("    %s: %s (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "), %.1f MB\n",
-               run->path, datatype_names[h->sample], h->dim[0], h->dim[1], h->dim[2], h->nvol,
-               (double)run->id.size / 1e6);
+        printf("    %s: %s (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "), %s\n", run->path,
+               datatype_names[h->sample], h->dim[0], h->dim[1], h->dim[2], h->nvol,
+               ctl_size(run->id.size).text);
     else
         printf("    %s: %s\n", run->path, run->error.text);
 }
@@ -117,10 +117,10 @@ static void print_tasks(const struct target *t, const struct graph *g)
         printf("    %zu %-7s %s", i,
                cache_has(engine_cache(t->engine), &task->key) ? "cached" : "to do", task->label);
         if (task->work_nbytes > 0)
-            printf(", reads %.1f MB", (double)task->work_nbytes / 1e6);
+            printf(", reads %s", ctl_size(task->work_nbytes).text);
         for (size_t d = 0; d < task->ndeps; d++)
             printf("%s%zu", d == 0 ? ", needs " : " ", task->deps[d]);
-        printf(", %.1f MB\n", (double)task->result_nbytes / 1e6);
+        printf(", gives %s\n", ctl_size(task->result_nbytes).text);
     }
 }
 
@@ -134,7 +134,7 @@ static void print_explanation(const struct target *t, const struct found *f)
     target_status(t, d, f->path, &status);
     printf("%s\n", f->path);
     printf("recipe: %s\nexpression: %s\n", d->recipe->name, d->recipe->text);
-    if (d->recipe->description)
+    if (*d->recipe->description)
         printf("description: %s\n", d->recipe->description);
     printf("array: %s\nsize: %" PRIu64 " bytes\n", array ? array : "unknown", d->nbytes);
     printf("sources, joined in time in this order:\n");

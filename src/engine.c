@@ -77,9 +77,10 @@ static int load_recipes(struct engine *e, struct error *err)
     int ret = recipe_table_load(e->config.recipes, &e->table, err);
 
     for (size_t i = 0; ret == 0 && i < e->table->nproblems; i++) {
-        struct error problem;
+        struct error problem = {.code = EINVAL};
 
-        error_set(&problem, EINVAL, "%s", e->table->problems[i]);
+        /* of three lines, which error_set() would join */
+        snprintf(problem.text, sizeof problem.text, "%s", e->table->problems[i]);
         engine_failed(e, ".derivfs/recipes.ini", &problem);
     }
     return ret;

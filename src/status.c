@@ -97,7 +97,7 @@ char *engine_status_json(struct engine *e)
 {
     struct sched_stats s;
     json_t *root, *errors = json_array();
-    char *text;
+    char *text, *line = NULL;
 
     sched_stats(e->sched, &s);
     errlog_visit(e->errors, add_error, errors);
@@ -115,7 +115,10 @@ char *engine_status_json(struct engine *e)
         return NULL;
     text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
-    return text;
+    if (!text || asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
+    free(text);
+    return line;
 }
 
 static void print_tasks(FILE *f, struct engine *e)
@@ -236,6 +239,26 @@ char *engine_errors_text(struct engine *e)
     return text;
 }
 
+/* A key of an INI file. Values were joined from several lines and may be longer than a line may be:
+ * they are broken again at blanks, though not where the rest would look like a comment. */
+static void print_value(FILE *f, const char *key, const char *value)
+{
+    enum { LINE_NBYTES = 90 };
+    size_t column = (size_t)fprintf(f, "%s = ", key);
+
+    for (const char *c = value; *c; c++) {
+        size_t word = strcspn(c + 1, " ");
+
+        if (*c == ' ' && column + word >= LINE_NBYTES && !strchr("#;[", c[1])) {
+            column = (size_t)fprintf(f, "\n    ") - 1;
+        } else {
+            fputc(*c, f);
+            column++;
+        }
+    }
+    fputc('\n', f);
+}
+
 char *engine_recipes_text(struct engine *e)
 {
     char *text = NULL;
@@ -247,10 +270,11 @@ char *engine_recipes_text(struct engine *e)
     for (size_t i = 0; i < e->table->nrecipes; i++) {
         const struct recipe *r = &e->table->recipes[i];
 
-        fprintf(f, "%s[%s]\nexpr = %s\n", i > 0 ? "\n" : "", r->name, r->text);
-        if (r->description)
-            fprintf(f, "description = %s\n", r->description);
-        fprintf(f, "list = %s\n", r->list ? "yes" : "no");
+        fprintf(f, "%s[%s]\n", i > 0 ? "\n" : "", r->name);
+        print_value(f, "expr", r->text);
+        if (*r->description)
+            print_value(f, "description", r->description);
+        print_value(f, "list", r->list ? "yes" : "no");
     }
     if (fclose(f) != 0) {
         free(text);

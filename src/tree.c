@@ -98,7 +98,8 @@ void engine_stat_derived(const struct derived *d, const char *path, struct stat 
         .st_uid = d->uid,
         .st_gid = d->gid,
         .st_size = (off_t)d->nbytes,
-        .st_blksize = 1 << 17,
+        /* stdio's and Python's buffers have this size: reading a header asks for no voxel */
+        .st_blksize = NIFTI_DERIVED_NBYTES,
         /* as if fully written: 0 would make tar and cp take the file for a hole */
         .st_blocks = (blkcnt_t)blocks_of(d->nbytes),
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
