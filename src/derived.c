@@ -239,13 +239,17 @@ void derived_list_free(struct derived **list, size_t n)
     free(list);
 }
 
+/* That a link of a source dangles, say, must not look as if the derived file did not exist: a
+ * source's own code is told only where it means the same for the reader of the derived file. */
+static int code_of_source(int code)
+{
+    return code == ENODATA || code == EACCES || code == ENOMEM ? code : EIO;
+}
+
 int derived_graph(const struct derived *d, struct graph **out, struct error *err)
 {
-    if (d->bad) {
-        if (err)
-            *err = d->bad->error;
-        return -d->bad->error.code;
-    }
+    if (d->bad)
+        return error_set(err, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
     return graph_build(d->table, d->recipe, d->format, d->runs, d->nruns, out, err);
 }
 

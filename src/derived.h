@@ -52,7 +52,7 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
                  size_t *n, struct error *err) NODISCARD;
 void derived_list_free(struct derived **list, size_t n);
 
-/* The plan to compute it. ENODATA or EIO with the bad run's sentence where there is one. */
+/* The plan to compute it. ENODATA, EACCES or EIO with the bad run's sentence where there is one. */
 int derived_graph(const struct derived *d, struct graph **out, struct error *err) NODISCARD;
 
 struct derived *derived_get(struct derived *d);

@@ -57,15 +57,16 @@ detach_dead_mount() {
 # killed_at SYSCALL N: a daemon that is killed as a thread of it enters its Nth call of SYSCALL,
 # with an empty cache.
 killed_at() {
-    local daemon
+    local daemon status=0
     rm -rf "$CACHE"
-    strace -f --seccomp-bpf -qq -o trace -e trace="$1" -e inject="$1:signal=SIGKILL:when=$2" \
+    strace -f --seccomp-bpf -o trace -e trace="$1" -e inject="$1:signal=SIGKILL:when=$2" \
         derivfs -f --threads=1 --cache_dir="$CACHE" "$DS" "$MNT" >>"$LOG" 2>&1 3>&- 4>&- &
     daemon=$!
     wait_until mounted_or_dead "$daemon"
     cat "$MNT/tsnr.nii" >/dev/null 2>&1 || true
-    grep -q 'killed by SIGKILL' trace || wait_until grep -q 'killed by SIGKILL' trace
     wait_until gone "$daemon"
+    wait "$daemon" || status=$?
+    assert_equal "$status" 137 # strace ends as its process did
     detach_dead_mount
     next_daemon_is_well
 }

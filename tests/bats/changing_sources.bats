@@ -10,8 +10,8 @@ load helper
 slow_dataset() {
     SLOW=$BATS_TEST_TMPDIR/slow
     mkdir "$SLOW"
-    make_run "$DS/run.nii" --shape 40,40,20 --volumes 6 --seed 1 # 384 kB: the better part of 2 s
-    mount_throttled "$DS" 250k "$SLOW"
+    make_run "$DS/run.nii" --shape 40,40,20 --volumes 40 --seed 1 # 2.6 MB: over a second
+    mount_throttled "$DS" 2000k "$SLOW"
     mount_derivfs_foreground "$SLOW"
 }
 
@@ -25,7 +25,12 @@ start_reading() {
     wait_until being_read
 }
 
-# The moments task has got some bytes.
+# `run` would wait in a shell that the reader is no child of.
+reader_fails() {
+    ! wait "$READER"
+}
+
+# The moments task has got its first bytes; it gets a mebibyte at a time.
 being_read() {
     grep -qE 'thread .*moments run.nii, [1-9]' "$MNT/.derivfs/status"
 }
@@ -37,7 +42,7 @@ verify_is_clean() {
 
 @test "a source replaced while it is read: computed once more, from the new content" {
     slow_dataset
-    new_run --volumes 6
+    new_run --volumes 40
     start_reading
     mv new.nii "$DS/run.nii"
     wait "$READER"
@@ -50,7 +55,7 @@ verify_is_clean() {
 
 @test "a source replaced by one of another length while it is read: the new content" {
     slow_dataset
-    new_run --volumes 3
+    new_run --volumes 30
     start_reading
     mv new.nii "$DS/run.nii"
     wait "$READER"
@@ -59,10 +64,10 @@ verify_is_clean() {
 
 @test "a source replaced by one of another shape while it is read: EIO, then the new file" {
     slow_dataset
-    make_run new.nii --shape 10,10,10 --volumes 3
+    make_run new.nii --shape 10,10,10 --volumes 30
     start_reading
     mv new.nii "$DS/run.nii"
-    run ! wait "$READER"
+    reader_fails
     assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
     run -0 cat "$MNT/.derivfs/errors"
     assert_output --partial 'changed its shape while it was read'
@@ -71,7 +76,7 @@ verify_is_clean() {
 
 @test "a source rewritten in place while it is read: the new content" {
     slow_dataset
-    new_run --volumes 6
+    new_run --volumes 40
     start_reading
     dd if=new.nii of="$DS/run.nii" conv=notrunc status=none
     wait "$READER"
@@ -83,8 +88,8 @@ verify_is_clean() {
     slow_dataset
     cp -p "$DS/run.nii" whole.nii
     start_reading
-    truncate -s 200000 "$DS/run.nii"
-    run ! wait "$READER"
+    truncate -s 1500000 "$DS/run.nii"
+    reader_fails
     assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
     run -0 cat "$MNT/.derivfs/errors"
     assert_output --partial 'run.nii'
@@ -97,7 +102,7 @@ verify_is_clean() {
     slow_dataset
     start_reading
     rm "$DS/run.nii"
-    run ! wait "$READER"
+    reader_fails
     wait_until tsnr_is_gone
     run ! grep -q '[0-9a-f]' <(find "$CACHE/v1/objects" -type f)
 }
@@ -108,13 +113,13 @@ tsnr_is_gone() {
 
 @test "a source that changes again and again: EIO after the second time" {
     slow_dataset
-    new_run --volumes 6
+    new_run --volumes 40
     cp new.nii new2.nii
     start_reading
     mv new.nii "$DS/run.nii"
     wait_until read_twice
     mv new2.nii "$DS/run.nii"
-    run ! wait "$READER"
+    reader_fails
     run -0 cat "$MNT/.derivfs/errors"
     assert_output --partial 'twice'
     run ! grep -q '[0-9a-f]' <(find "$CACHE/v1/objects" -type f)

@@ -80,9 +80,10 @@ mount_derivfs_foreground() {
 }
 
 # mount_throttled DIR RATE MOUNTPOINT: show DIR at MOUNTPOINT, readable at RATE bytes a second (as
-# in 500k): a dataset on a slow disk, to have time while something is computing.
+# in 500k): a dataset on a slow disk, to have time while something is computing. Reads are slow, but
+# names and attributes are there at once.
 mount_throttled() {
-    bindfs --no-allow-other --read-rate="$2" "$1" "$3" 3>&- 4>&-
+    bindfs --multithreaded --no-allow-other --read-rate="$2" "$1" "$3" 3>&- 4>&-
 }
 
 # Is something mounted at DIR?

@@ -101,6 +101,9 @@ def make_header(options, shape, voxels):
     header["vox_offset"] = header.sizeof_hdr + 4 + (options.extension or 0)
     for assignment in options.set:
         field, _, values = assignment.partition("=")
+        if header[field].dtype.kind == "S":
+            header[field] = values
+            continue
         values = numbers(values)
         header[field] = values if len(values) > 1 else values[0]
     return header
