@@ -73,10 +73,11 @@ static int open_derived(struct mount *m, struct node *node, struct fuse_file_inf
     }
     blob = reader_blob(f->reader);
     enter_node(m, node, f, blob ? blob_fd(blob) : -1);
-    if (blob)
-        fi->keep_cache = 1; /* a node is one version: what is cached of it stays right */
-    else
-        fi->direct_io = 1;
+    /* A node is one version: what is cached of it stays right. Without the flag this open would
+     * throw the cache away, for which it would wait for a page that a mapping waits for,
+     * unkillably. */
+    fi->keep_cache = 1;
+    fi->direct_io = !blob;
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }
