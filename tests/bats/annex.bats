@@ -36,12 +36,16 @@ drop() {
     rm -r "$(dirname "$1")"
 }
 
+setup_file() {
+    "$BATS_TEST_DIRNAME/../numpy/make_run.py" - <<END
+$BATS_FILE_TMPDIR/a.nii.gz
+$BATS_FILE_TMPDIR/b.nii.gz --seed 2
+END
+}
+
 setup() {
     common_setup
-    make_run - <<END
-a.nii.gz
-b.nii.gz --seed 2
-END
+    cp "$BATS_FILE_TMPDIR"/[ab].nii.gz .
 }
 
 teardown() {
