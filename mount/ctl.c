@@ -116,6 +116,21 @@ int ctl_complain(const char *path, const struct error *err)
     return CTL_FAILED;
 }
 
+struct ctl_size ctl_size(uint64_t nbytes)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    struct ctl_size out;
+    double value = (double)nbytes;
+    size_t unit = 0;
+
+    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out.text, sizeof out.text, "%.*f %s", unit > 0, value, units[unit]);
+    return out;
+}
+
 void ctl_print_json(json_t *value)
 {
     char *text = json_dumps(value, JSON_INDENT(2));

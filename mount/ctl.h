@@ -22,14 +22,15 @@ struct ctl {
 
 /* What a PATH on the command line is about. */
 struct target {
+    const char *asked;      /* the PATH */
     struct options options; /* resolved: the command line's, else those of the mount */
     struct engine *engine;  /* workers not started */
     char *path;             /* as in the mount, "" for its root */
     json_t *status;         /* status.json of the mount; NULL where nothing is mounted */
 };
 
-/* Find dataset, settings and path in the tree for `path`. Says on stderr what is wrong
- * (CTL_FAILED). */
+/* Find dataset, settings and path in the tree for `path`, which outlives the target. Says on stderr
+ * what is wrong (CTL_FAILED, CTL_USAGE). Mistakes in the recipes are told there too. */
 int target_open(const struct ctl *ctl, const char *path, struct target *out) NODISCARD;
 void target_close(struct target *t);
 
@@ -40,6 +41,12 @@ void target_status(const struct target *t, const struct derived *d, const char *
 
 /* Print "derivctl: PATH: REASON" and return CTL_FAILED. */
 int ctl_complain(const char *path, const struct error *err);
+
+/* "9.2 KiB", for people. */
+struct ctl_size {
+    char text[24];
+};
+struct ctl_size ctl_size(uint64_t nbytes);
 
 /* Print and free. */
 void ctl_print_json(json_t *value);

@@ -101,9 +101,9 @@ static void print_source(const struct run *run)
     const struct nifti *h = &run->nifti;
 
     if (run->state == RUN_OK)
-        printf("    %s: %s (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "), %.1f MB\n",
-               run->path, datatype_names[h->sample], h->dim[0], h->dim[1], h->dim[2], h->nvol,
-               (double)run->id.size / 1e6);
+        printf("    %s: %s (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 "), %s\n", run->path,
+               datatype_names[h->sample], h->dim[0], h->dim[1], h->dim[2], h->nvol,
+               ctl_size(run->id.size).text);
     else
         printf("    %s: %s\n", run->path, run->error.text);
 }
@@ -117,10 +117,10 @@ static void print_tasks(const struct target *t, const struct graph *g)
         printf("    %zu %-7s %s", i,
                cache_has(engine_cache(t->engine), &task->key) ? "cached" : "to do", task->label);
         if (task->work_nbytes > 0)
-            printf(", reads %.1f MB", (double)task->work_nbytes / 1e6);
+            printf(", reads %s", ctl_size(task->work_nbytes).text);
         for (size_t d = 0; d < task->ndeps; d++)
             printf("%s%zu", d == 0 ? ", needs " : " ", task->deps[d]);
-        printf(", %.1f MB\n", (double)task->result_nbytes / 1e6);
+        printf(", gives %s\n", ctl_size(task->result_nbytes).text);
     }
 }
 
@@ -134,13 +134,13 @@ static void print_explanation(const struct target *t, const struct found *f)
     target_status(t, d, f->path, &status);
     printf("%s\n", f->path);
     printf("recipe: %s\nexpression: %s\n", d->recipe->name, d->recipe->text);
-    if (d->recipe->description)
+    if (*d->recipe->description)
         printf("description: %s\n", d->recipe->description);
     printf("array: %s\nsize: %" PRIu64 " bytes\n", array ? array : "unknown", d->nbytes);
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < d->nruns; i++)
         print_source(d->runs[i]);
-    if (derived_graph(d, &g, NULL) == 0)
+    if (derived_graph(d, 0, engine_config(t->engine)->memory_nbytes, &g, NULL) == 0)
         print_tasks(t, g);
     graph_put(g);
     if (status.key.hex[0])
@@ -185,7 +185,7 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
     json_object_set_new(o, "array", array ? json_string(array) : json_null());
     json_object_set_new(o, "key", status.key.hex[0] ? json_string(status.key.hex) : json_null());
     json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));
-    if (derived_graph(d, &g, NULL) == 0)
+    if (derived_graph(d, 0, engine_config(t->engine)->memory_nbytes, &g, NULL) == 0)
         json_object_set_new(o, "tasks", tasks_json(t, g));
     graph_put(g);
     free(array);

@@ -14,57 +14,100 @@
 
 #include "ctl.h"
 
-/* Copy a control file of the mount to stdout. */
-static int show_file(const char *mountpoint, const char *name)
+static FILE *open_control(const char *mountpoint, const char *name)
 {
-    char path[PATH_MAX], buf[4096];
+    char path[PATH_MAX];
     struct error err;
-    size_t n;
-    FILE *f;
+    FILE *f = NULL;
 
-    snprintf(path, sizeof path, "%s/.derivfs/%s", mountpoint, name);
-    f = fopen(path, "re");
+    if (snprintf(path, sizeof path, "%s/.derivfs/%s", mountpoint, name) < (int)sizeof path)
+        f = fopen(path, "re");
+    else
+        errno = ENAMETOOLONG;
     if (!f) {
         error_set(&err, errno, "status: %s",
                   errno == ENOENT ? "no derivfs is mounted there" : strerror(errno));
-        return ctl_complain(mountpoint, &err);
+        ctl_complain(mountpoint, &err);
     }
+    return f;
+}
+
+static int print_text(const char *mountpoint)
+{
+    FILE *f = open_control(mountpoint, "status");
+    char buf[4096];
+    size_t n;
+
+    if (!f)
+        return CTL_FAILED;
+    printf("%s: ", mountpoint);
     while ((n = fread(buf, 1, sizeof buf, f)) > 0)
         fwrite(buf, 1, n, stdout);
     fclose(f);
     return CTL_OK;
 }
 
-static int show_mount(const struct ctl *ctl, const char *mountpoint)
+/* The mount's status with its mount point; NULL after a complaint. */
+static json_t *load_json(const char *mountpoint)
 {
-    if (!ctl->json)
-        printf("%s: ", mountpoint);
-    return show_file(mountpoint, ctl->json ? "status.json" : "status");
+    FILE *f = open_control(mountpoint, "status.json");
+    json_error_t why;
+    json_t *status;
+
+    if (!f)
+        return NULL;
+    status = json_loadf(f, 0, &why);
+    fclose(f);
+    if (!status)
+        fprintf(stderr, "derivctl: %s: status: %s\n", mountpoint, why.text);
+    else
+        json_object_set_new(status, "mountpoint", json_string(mountpoint));
+    return status;
 }
 
-/* The named mount, or every derivfs mount of this machine. */
-static int show_once(const struct ctl *ctl)
+/* Every derivfs mount of this machine; with --json they are an array. */
+static int show_all(const struct ctl *ctl)
 {
-    struct mntent *m;
-    FILE *mounts;
+    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    json_t *all = ctl->json ? json_array() : NULL, *status = NULL;
     int ret = CTL_OK, n = 0;
+    struct mntent *m;
 
-    if (ctl->npaths == 1)
-        return show_mount(ctl, ctl->paths[0]);
-    mounts = setmntent("/proc/self/mounts", "re");
-    while (mounts && (m = getmntent(mounts)))
-        if (strcmp(m->mnt_type, "fuse.derivfs") == 0) {
-            n++;
-            if (show_mount(ctl, m->mnt_dir) != CTL_OK)
-                ret = CTL_FAILED;
-        }
+    while (mounts && (m = getmntent(mounts))) {
+        if (strcmp(m->mnt_type, "fuse.derivfs") != 0)
+            continue;
+        n++;
+        if (!ctl->json && print_text(m->mnt_dir) != CTL_OK)
+            ret = CTL_FAILED;
+        if (ctl->json && !(status = load_json(m->mnt_dir)))
+            ret = CTL_FAILED;
+        else if (ctl->json)
+            json_array_append_new(all, status);
+    }
     if (mounts)
         endmntent(mounts);
+    if (all)
+        ctl_print_json(all);
     if (n == 0) {
         fprintf(stderr, "derivctl: status: no derivfs is mounted\n");
         ret = CTL_FAILED;
     }
     return ret;
+}
+
+static int show_once(const struct ctl *ctl)
+{
+    json_t *status;
+
+    if (ctl->npaths == 0)
+        return show_all(ctl);
+    if (!ctl->json)
+        return print_text(ctl->paths[0]);
+    status = load_json(ctl->paths[0]);
+    if (!status)
+        return CTL_FAILED;
+    ctl_print_json(status);
+    return CTL_OK;
 }
 
 int ctl_status(const struct ctl *ctl)
@@ -99,8 +142,8 @@ static int cache_info(const struct ctl *ctl, struct cache *c, struct error *err)
                                  (json_int_t)s.entries, "bytes", (json_int_t)s.nbytes, "max_bytes",
                                  (json_int_t)s.max_nbytes));
     else
-        printf("%s\n%" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(c), s.entries,
-               (double)s.nbytes / 0x1p20, (double)s.max_nbytes / 0x1p20);
+        printf("%s\n%" PRIu64 " entries, %s of %s\n", cache_dir(c), s.entries,
+               ctl_size(s.nbytes).text, ctl_size(s.max_nbytes).text);
     return 0;
 }
 
@@ -128,7 +171,7 @@ static int cache_shrink(const struct ctl *ctl, struct cache *c, struct error *er
 
     (void)ctl;
     if (ret == 0)
-        printf("%.1f MiB freed\n", (double)freed / 0x1p20);
+        printf("%s freed\n", ctl_size(freed).text);
     return ret;
 }
 
@@ -139,13 +182,15 @@ static int cache_empty(const struct ctl *ctl, struct cache *c, struct error *err
 
     (void)ctl;
     if (ret == 0)
-        printf("%.1f MiB freed\n", (double)freed / 0x1p20);
+        printf("%s freed\n", ctl_size(freed).text);
     return ret;
 }
 
+typedef int cache_command(const struct ctl *ctl, struct cache *c, struct error *err);
+
 static const struct {
     const char *name;
-    int (*run)(const struct ctl *ctl, struct cache *c, struct error *err);
+    cache_command *run;
 } cache_commands[] = {
     {"info", cache_info},
     {"verify", cache_check},
@@ -159,8 +204,16 @@ static void warn(void *ctx, const struct error *what)
     fprintf(stderr, "derivctl: cache: %s\n", what->text);
 }
 
-static int run_cache_command(const struct ctl *ctl, const struct engine_config *engine,
-                             struct error *err)
+static cache_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof cache_commands / sizeof *cache_commands; i++)
+        if (strcmp(name, cache_commands[i].name) == 0)
+            return cache_commands[i].run;
+    return NULL;
+}
+
+static int run_command(const struct ctl *ctl, cache_command *command,
+                       const struct engine_config *engine, struct error *err)
 {
     struct cache_config config = {
         .dir = engine->cache_dir,
@@ -173,10 +226,7 @@ static int run_cache_command(const struct ctl *ctl, const struct engine_config *
         config.budget ? cache_open(&config, &c, err) : error_set(err, ENOMEM, "out of memory");
 
     if (ret == 0) {
-        ret = CTL_USAGE;
-        for (size_t i = 0; i < sizeof cache_commands / sizeof *cache_commands; i++)
-            if (strcmp(ctl->paths[0], cache_commands[i].name) == 0)
-                ret = cache_commands[i].run(ctl, c, err);
+        ret = command(ctl, c, err);
         cache_close(c);
     }
     budget_free(config.budget);
@@ -185,17 +235,22 @@ static int run_cache_command(const struct ctl *ctl, const struct engine_config *
 
 int ctl_cache(const struct ctl *ctl)
 {
+    cache_command *command = ctl->npaths == 1 ? find_command(ctl->paths[0]) : NULL;
     struct options o;
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     int ret;
 
-    if (ctl->npaths != 1)
+    if (!command)
         return CTL_USAGE;
-    ret = options_copy(&ctl->options, &o);
-    if (ret == 0)
-        ret = options_resolve(&o, &err);
-    if (ret == 0)
-        ret = run_cache_command(ctl, &o.engine, &err);
+    if (options_copy(&ctl->options, &o) < 0)
+        return ctl_complain("cache", &err);
+    ret = options_resolve(&o, &err);
+    if (ret == -EINVAL) {
+        ctl_complain("cache", &err);
+        ret = CTL_USAGE;
+    } else if (ret == 0) {
+        ret = run_command(ctl, command, &o.engine, &err);
+    }
     options_free(&o);
     return ret < 0 ? ctl_complain("cache", &err) : ret;
 }

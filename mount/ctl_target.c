@@ -26,29 +26,39 @@ int split_path(const char *path, char **dir, const char **name)
     return *dir ? 0 : -ENOMEM;
 }
 
-/* The path with its directory's links resolved; the last part need not exist. malloced. */
+/* Cut the last part off: "a/b/" and "a/b" become "a/", "b" becomes "". Returns the length. */
+static size_t cut_last(char *path)
+{
+    size_t n = strlen(path);
+
+    while (n > 0 && path[n - 1] == '/')
+        n--;
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    path[n] = '\0';
+    return n;
+}
+
+/* The path with links resolved as far as it exists: a derived file exists in a mount only, and with
+ * layout=derivatives its directory too. malloced. */
 static char *canonical_path(const char *path, struct error *err)
 {
-    char *out = realpath(path, NULL), *copy, *slash, *dir, *joined = NULL;
+    char *out = realpath(path, NULL), *prefix = strdup(path);
 
-    if (out)
-        return out;
-    copy = strdup(path);
-    if (!copy)
-        return NULL;
-    for (size_t n = strlen(copy); n > 1 && copy[n - 1] == '/'; n--)
-        copy[n - 1] = '\0';
-    slash = strrchr(copy, '/');
-    if (slash)
-        *slash = '\0';
-    dir = realpath(!slash ? "." : slash == copy ? "/" : copy, NULL);
-    if (!dir)
-        error_set(err, errno, "%s", strerror(errno));
-    else if (asprintf(&joined, "%s/%s", strcmp(dir, "/") ? dir : "", slash ? slash + 1 : copy) < 0)
-        joined = NULL;
-    free(dir);
-    free(copy);
-    return joined;
+    while (!out && prefix && *prefix && errno == ENOENT) {
+        size_t n = cut_last(prefix);
+        char *exists = realpath(n > 0 ? prefix : ".", NULL);
+
+        if (exists && asprintf(&out, "%s/%s", strcmp(exists, "/") ? exists : "", path + n) < 0)
+            out = NULL;
+        free(exists);
+    }
+    free(prefix);
+    if (!out)
+        error_set(err, errno, "open: %s", strerror(errno));
+    for (size_t n = out ? strlen(out) : 0; n > 1 && out[n - 1] == '/'; n--)
+        out[n - 1] = '\0';
+    return out;
 }
 
 /* The rest of `path` below `top`, or NULL. */
@@ -138,15 +148,15 @@ static int locate(struct target *t, char *path, struct error *err)
             t->status = json_load_file(file, 0, &why);
         free(file);
         free(mountpoint);
-        if (!t->status)
-            return error_set(err, EIO, "the mount's status cannot be read: %s", why.text);
+        if (!t->path || !t->status)
+            return error_set(err, EIO, "status: the mount's cannot be read: %s", why.text);
         take_mount_settings(t);
         return 0;
     }
     t->options.dataset = strdup(path);
     if (!t->options.dataset)
         return error_set(err, ENOMEM, "out of memory");
-    if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+    while (*t->options.dataset && (stat(t->options.dataset, &st) < 0 || !S_ISDIR(st.st_mode)))
         *strrchr(t->options.dataset, '/') = '\0';
     if (!*t->options.dataset)
         strcpy(t->options.dataset, "/");
@@ -155,26 +165,41 @@ static int locate(struct target *t, char *path, struct error *err)
     return t->path ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
+/* A mistake in the recipes is why a file that one looks for is not there. */
+static void print_problems(const struct target *t)
+{
+    struct recipe_table *table = engine_recipes(t->engine);
+
+    for (size_t i = 0; i < table->nproblems; i++)
+        fprintf(stderr, "derivctl: %s\n", table->problems[i]);
+    recipe_table_put(table);
+}
+
 int target_open(const struct ctl *ctl, const char *path, struct target *out)
 {
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     char *canonical = canonical_path(path, &err);
     int ret = canonical ? 0 : -err.code;
+    bool bad_option = false;
 
-    *out = (struct target){.engine = NULL};
+    *out = (struct target){.asked = path};
     if (ret == 0)
         ret = options_copy(&ctl->options, &out->options);
     if (ret == 0)
         ret = locate(out, canonical, &err);
     free(canonical);
-    if (ret == 0)
+    if (ret == 0) {
         ret = options_resolve(&out->options, &err);
+        bad_option = ret == -EINVAL;
+    }
     if (ret == 0)
         ret = engine_open(&out->options.engine, &out->engine, &err);
     if (ret < 0) {
         target_close(out);
-        return ctl_complain(path, &err);
+        ctl_complain(path, &err);
+        return bad_option ? CTL_USAGE : CTL_FAILED;
     }
+    print_problems(out);
     return CTL_OK;
 }
 
@@ -239,6 +264,12 @@ static int find_listed(const struct target *t, struct found **out, size_t *n, st
     return *out ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
+static int complain_of(const struct target *t, const char *operation, struct error *err)
+{
+    error_wrap(err, -err->code, "%s", operation);
+    return ctl_complain(t->asked, err);
+}
+
 int target_find(const struct target *t, struct found **out, size_t *n)
 {
     struct entry entry;
@@ -251,7 +282,8 @@ int target_find(const struct target *t, struct found **out, size_t *n)
         *out = calloc(1, sizeof **out);
         if (!*out) {
             derived_put(entry.derived);
-            return CTL_FAILED;
+            error_set(&err, ENOMEM, "out of memory");
+            return complain_of(t, "look up", &err);
         }
         (*out)[0] = (struct found){entry.derived, strdup(t->path)};
         *n = 1;
@@ -260,6 +292,8 @@ int target_find(const struct target *t, struct found **out, size_t *n)
     if (ret == 0 && S_ISDIR(entry.st.st_mode))
         ret = find_listed(t, out, n, &err);
     else if (ret == 0)
-        ret = error_set(&err, EINVAL, "%s is a file of the dataset, not a derived one", t->path);
-    return ret < 0 ? ctl_complain(t->path, &err) : CTL_OK;
+        ret = error_set(&err, EINVAL, "a file of the dataset, not a derived one");
+    if (ret == -ENOENT)
+        error_set(&err, ENOENT, "no such file, nor a derived one");
+    return ret < 0 ? complain_of(t, "look up", &err) : CTL_OK;
 }

@@ -24,12 +24,15 @@ struct file {
     int fd;                /* FILE_SOURCE */
     struct reader *reader; /* FILE_DERIVED */
     char *text;            /* FILE_TEXT */
+    struct node_io *io; /* FILE_SOURCE, FILE_DERIVED: of the node, which the kernel keeps alive */
+    int backing_id;     /* above 0: the kernel reads it by itself */
     struct listed *listed; /* FILE_LISTING: [nlisted] */
     size_t nlisted, listed_room;
     struct file *prev, *next; /* in struct files */
 };
 
 struct files;
+struct node_io;
 
 struct files *files_new(void) NODISCARD; /* NULL: out of memory */
 void files_free(struct files *t);        /* NULL is allowed; closes what is open */

@@ -17,6 +17,7 @@ struct node {
     struct node *parent;           /* NULL for the root */
     struct node_identity identity; /* immutable */
     struct derived *derived;       /* immutable */
+    struct node_io io;             /* see iomode.h */
     uint64_t refs;                 /* guarded by inodes.lock: kernel references and children */
     bool entered;                  /* guarded by inodes.lock: is in the table */
     bool bytes_known;              /* guarded by inodes.lock, like the next three */
@@ -81,11 +82,9 @@ void inodes_free(struct inodes *t)
 
     if (!t)
         return;
-    HASH_ITER(hh, t->table, n, next)
-    {
-        HASH_DEL(t->table, n);
-        node_free(n);
-    }
+    HASH_CLEAR(hh, t->table);
+    DL_FOREACH_SAFE(t->all, n, next)
+    node_free(n);
     node_free(t->root);
     pthread_mutex_destroy(&t->lock);
     free(t);
@@ -180,6 +179,11 @@ const char *node_name(const struct node *node)
 struct derived *node_derived(const struct node *node)
 {
     return node->derived;
+}
+
+struct node_io *node_io(struct node *node)
+{
+    return &node->io;
 }
 
 /* Names and parents of a node never change while it lives, and it keeps its parents alive: so no

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "error.h"
+#include "iomode.h"
 
 enum node_kind { NODE_SOURCE, NODE_DERIVED, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL };
 
@@ -50,6 +51,8 @@ bool node_is(const struct node *node, const struct node_identity *identity);
 uint64_t node_number(const struct node *node); /* identity.a */
 const char *node_name(const struct node *node);
 struct derived *node_derived(const struct node *node); /* borrowed; NULL for other kinds */
+
+struct node_io *node_io(struct node *node); /* part of the node */
 
 /* Paths in the mount, "" for the root. malloced; NULL: out of memory. */
 char *node_path(struct inodes *t, const struct node *node) NODISCARD;

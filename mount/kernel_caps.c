@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * libfuse 3.14 knows no FUSE_DIRECT_IO_ALLOW_MMAP (Linux 6.6), without which a file opened with
- * direct_io cannot be mapped MAP_SHARED: what viewers do. So the session's writes go through here,
- * and the first one, the reply to INIT, gets the flag if the kernel offered it in the request.
- * Layout of the messages: linux/fuse.h, protocol 7.36 and later.
+ * Speaking to the kernel past libfuse 3.14, in one place. Layout of the messages: linux/fuse.h;
+ * what Debian 12's copy of it lacks is defined here with the values of Linux 6.9.
+ *
+ * The session's reads and writes go through here. The request INIT says what the kernel offers; the
+ * first reply, the one to INIT, gets the flags added. Passthrough then takes an ioctl that makes an
+ * open descriptor known to the kernel, and a reply to OPEN that names it.
  */
 #include "kernel_caps.h"
 
@@ -11,19 +13,32 @@
 #include <linux/fuse.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
-/* linux/fuse.h of Linux 6.6 and later; bit 36 of the flags, so bit 4 of their upper half */
+/* bits 36 and 37 of the INIT flags, so bits 4 and 5 of their upper half */
 static const uint32_t DIRECT_IO_ALLOW_MMAP_FLAG2 = 1u << 4;
+static const uint32_t PASSTHROUGH_FLAG2 = 1u << 5;
+static const uint32_t OPEN_PASSTHROUGH = 1u << 7; /* of fuse_open_out.open_flags */
+
+struct backing_map { /* fuse_backing_map */
+    int32_t fd;
+    uint32_t flags;
+    uint64_t padding;
+};
+
+#define BACKING_OPEN _IOW(229, 1, struct backing_map)
+#define BACKING_CLOSE _IOW(229, 2, uint32_t)
 
 /* One session a process: libfuse hands no pointer of ours to these calls. The INIT exchange comes
  * first and from one thread; afterwards `init_unique` is 0. */
 static atomic_uint_fast64_t init_unique;
 static uint32_t offered_flags2;
+static atomic_bool can_pass_through, can_map_direct_io;
 
 static ssize_t read_request(int fd, void *buf, size_t nbytes, void *userdata)
 {
@@ -40,6 +55,24 @@ static ssize_t read_request(int fd, void *buf, size_t nbytes, void *userdata)
     return n;
 }
 
+static void add_capabilities(struct fuse_init_out *init)
+{
+    /* max_stack_depth, the first of the words that older headers call unused */
+    static const uint32_t max_stack_depth = 1;
+    uint32_t wanted = offered_flags2 & (DIRECT_IO_ALLOW_MMAP_FLAG2 | PASSTHROUGH_FLAG2);
+
+    if (wanted == 0)
+        return;
+    init->flags |= FUSE_INIT_EXT;
+    init->flags2 |= wanted;
+    if (wanted & DIRECT_IO_ALLOW_MMAP_FLAG2)
+        atomic_store(&can_map_direct_io, true);
+    if (wanted & PASSTHROUGH_FLAG2) {
+        memcpy(&init->unused[0], &max_stack_depth, sizeof max_stack_depth);
+        atomic_store(&can_pass_through, true);
+    }
+}
+
 /* The reply to INIT is a header and a fuse_init_out, in two pieces. */
 static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
 {
@@ -49,12 +82,7 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
     (void)userdata;
     if (expected != 0 && out->unique == expected && out->error == 0 && count == 2 &&
         iov[1].iov_len >= sizeof(struct fuse_init_out)) {
-        struct fuse_init_out *init = iov[1].iov_base;
-
-        if (offered_flags2 & DIRECT_IO_ALLOW_MMAP_FLAG2) {
-            init->flags |= FUSE_INIT_EXT;
-            init->flags2 |= DIRECT_IO_ALLOW_MMAP_FLAG2;
-        }
+        add_capabilities(iov[1].iov_base);
         atomic_store(&init_unique, 0);
     }
     return writev(fd, iov, count);
@@ -65,4 +93,42 @@ int kernel_caps_install(struct fuse_session *se)
     static const struct fuse_custom_io io = {.writev = write_reply, .read = read_request};
 
     return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+
+bool kernel_maps_direct_io(void)
+{
+    return atomic_load(&can_map_direct_io);
+}
+
+int kernel_backing_open(struct fuse_session *se, int fd)
+{
+    struct backing_map map = {.fd = fd};
+    int id;
+
+    if (!atomic_load(&can_pass_through))
+        return -EOPNOTSUPP;
+    id = ioctl(fuse_session_fd(se), BACKING_OPEN, &map);
+    if (id <= 0) {
+        /* what fails once for want of the right will always fail */
+        if (errno == EPERM)
+            atomic_store(&can_pass_through, false);
+        return -errno;
+    }
+    return id;
+}
+
+void kernel_backing_close(struct fuse_session *se, int backing_id)
+{
+    uint32_t id = (uint32_t)backing_id;
+
+    (void)ioctl(fuse_session_fd(se), BACKING_CLOSE, &id);
+}
+
+int kernel_reply_passthrough(struct fuse_req *req, uint64_t fh, int backing_id)
+{
+    /* the last word of fuse_open_out was padding before it became the backing id */
+    struct fuse_open_out out = {
+        .fh = fh, .open_flags = OPEN_PASSTHROUGH, .padding = (uint32_t)backing_id};
+
+    return fuse_reply_buf(req, (const char *)&out, sizeof out);
 }

@@ -1,14 +1,34 @@
 /* SPDX-License-Identifier: MIT
  *
- * Capabilities of the kernel's FUSE that the installed libfuse does not offer.
+ * What the kernel's FUSE can do and Debian 12's libfuse (3.14) does not offer: mapping files that
+ * are open with direct_io (Linux 6.6), and passthrough (Linux 6.9), by which the kernel reads an
+ * open file's bytes straight from another file, without asking the daemon.
+ *
+ * Thread rule: kernel_caps_install() before the loop; the others from any thread.
  */
 #ifndef DERIVFS_KERNEL_CAPS_H
 #define DERIVFS_KERNEL_CAPS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
+struct fuse_req;
 struct fuse_session;
 
-/* Ask for them. After fuse_session_mount(), before the loop. Where the kernel lacks one, the
+/* Ask for both. After fuse_session_mount(), before the loop. Where the kernel lacks one, the
  * session works without. Returns 0 or -errno. */
 int kernel_caps_install(struct fuse_session *se) __attribute__((warn_unused_result));
+
+/* May a file that is open with direct_io be mapped MAP_SHARED? */
+bool kernel_maps_direct_io(void);
+
+/* Let the kernel read from `fd` by itself. Returns a backing id above 0, or -errno: the kernel
+ * cannot, or this process may not (it takes CAP_SYS_ADMIN); then serve the reads as usual. */
+int kernel_backing_open(struct fuse_session *se, int fd);
+void kernel_backing_close(struct fuse_session *se, int backing_id);
+
+/* Answer an OPEN: file handle `fh`, passed through to `backing_id`. Returns as fuse_reply_open().
+ */
+int kernel_reply_passthrough(struct fuse_req *req, uint64_t fh, int backing_id);
 
 #endif

@@ -16,6 +16,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -50,6 +51,29 @@ static void print_log(void *ctx, enum log_level level, const char *text)
         syslog(priorities[level], "%s", text);
     else
         fprintf(stderr, "derivfs: %s: %s\n", names[level], text);
+}
+
+/* The first line that libfuse complained of (it prints in pieces), until the mount works: part of
+ * the one line that tells why it does not. Written before any thread starts. */
+static char fuse_complaint[512];
+
+static void keep_complaint(enum fuse_log_level level, const char *fmt, va_list args)
+{
+    size_t len = strlen(fuse_complaint);
+
+    if (level > FUSE_LOG_ERR)
+        vfprintf(stderr, fmt, args);
+    else if (!strchr(fuse_complaint, '\n'))
+        vsnprintf(fuse_complaint + len, sizeof fuse_complaint - len, fmt, args);
+}
+
+static const char *fuse_reason(const char *otherwise)
+{
+    static const char prefix[] = "fuse: ";
+    size_t skip = strncmp(fuse_complaint, prefix, strlen(prefix)) == 0 ? strlen(prefix) : 0;
+
+    fuse_complaint[strcspn(fuse_complaint, "\n")] = '\0';
+    return fuse_complaint[0] ? fuse_complaint + skip : otherwise;
 }
 
 static int complain(const struct error *err)
@@ -89,13 +113,25 @@ static bool is_derivfs_mount(const char *mountpoint)
     return access(path, F_OK) == 0;
 }
 
+/* Is there a mount whose daemon has died? statfs asks the daemon every time, while stat(2) may be
+ * answered by what the kernel remembers of a daemon that died less than a second ago. */
+static bool is_dead_mount(const char *mountpoint)
+{
+    struct statvfs st;
+
+    return statvfs(mountpoint, &st) < 0 && errno == ENOTCONN;
+}
+
 static int check_mountpoint(const char *mountpoint, struct error *err)
 {
     struct stat st;
 
-    if (stat(mountpoint, &st) < 0 && errno == ENOTCONN) {
+    if (is_dead_mount(mountpoint)) {
         fprintf(stderr, "derivfs: %s: detaching the mount of a daemon that died\n", mountpoint);
         detach(mountpoint);
+        if (is_dead_mount(mountpoint))
+            return error_set(err, ENOTCONN,
+                             "%s: the mount of a daemon that died cannot be detached", mountpoint);
     }
     if (stat(mountpoint, &st) < 0)
         return error_set(err, errno, "%s: cannot be mounted on: %s%s", mountpoint, strerror(errno),
@@ -244,7 +280,9 @@ static int mount_and_serve(struct daemon *d, struct error *err)
     int ret;
 
     if (fuse_session_mount(d->session, d->options.mountpoint) != 0)
-        return error_set(err, EIO, "%s: mounting failed", d->options.mountpoint);
+        return error_set(err, EIO, "%s: mounting failed: %s", d->options.mountpoint,
+                         fuse_reason("see above"));
+    fuse_set_log_func(NULL);
     ret = kernel_caps_install(d->session);
     if (ret == 0 && fuse_daemonize(d->fuse.foreground) != 0)
         ret = -errno;
@@ -276,7 +314,8 @@ static int open_session(struct daemon *d, struct fuse_args *args, struct error *
     mount_ops(&ops, d->options.xattr);
     d->session = fuse_session_new(args, &ops, sizeof ops, d->mount);
     if (!d->session)
-        return error_set(err, EINVAL, "wrong options: see derivfs --help");
+        return error_set(err, EINVAL, "%s (see derivfs --help)", fuse_reason("wrong options"));
+    mount_attach(d->mount, d->session);
     return 0;
 }
 
@@ -315,15 +354,19 @@ int main(int argc, char **argv)
     int ret = 0;
 
     openlog("derivfs", LOG_PID, LOG_DAEMON);
+    fuse_set_log_func(keep_complaint);
     if (options_parse(&args, &d.options, &err) < 0) {
+        fprintf(stderr, "derivfs: %s (see derivfs --help)\n", fuse_reason(err.text));
         ret = 2;
     } else if (d.options.show_help) {
         print_help();
     } else if (d.options.show_version) {
         printf("%s\n", DERIVFS_VERSION_TEXT);
+        fflush(stdout); /* before what fusermount3 prints */
         fuse_lowlevel_version();
     } else if (!d.options.mountpoint || fuse_parse_cmdline(&args, &d.fuse) != 0) {
-        fprintf(stderr, "usage: derivfs [options] DATASET MOUNTPOINT (see derivfs --help)\n");
+        fprintf(stderr, "derivfs: %s (see derivfs --help)\n",
+                fuse_reason("usage: derivfs [options] DATASET MOUNTPOINT"));
         ret = 2;
     } else {
         ret = run(&d, &args);

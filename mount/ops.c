@@ -27,7 +27,8 @@ struct mount *mount_new(struct engine *e)
     m->engine = e;
     m->inodes = inodes_new();
     m->files = files_new();
-    if (!m->inodes || !m->files) {
+    m->iomodes = iomodes_new();
+    if (!m->inodes || !m->files || !m->iomodes) {
         mount_free(m);
         return NULL;
     }
@@ -40,7 +41,13 @@ void mount_free(struct mount *m)
         return;
     files_free(m->files);
     inodes_free(m->inodes);
+    iomodes_free(m->iomodes);
     free(m);
+}
+
+void mount_attach(struct mount *m, struct fuse_session *se)
+{
+    iomodes_attach(m->iomodes, se);
 }
 
 void mount_close_files(struct mount *m)
@@ -395,15 +402,6 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
                            struct fuse_file_info *fi)
 {
     reply_names(req, ino, size, off, fi, true);
-}
-
-static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct mount *m = fuse_req_userdata(req);
-
-    (void)ino;
-    files_close(m->files, file_of(fi));
-    fuse_reply_err(req, 0);
 }
 
 /* ---- the session -------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ struct mount; /* hides inode table and open files: the userdata of the session *
 
 /* Borrows the engine. NULL: out of memory. */
 struct mount *mount_new(struct engine *e) NODISCARD;
+/* Before the loop. */
+void mount_attach(struct mount *m, struct fuse_session *se);
+
 /* After the loop has ended and the engine is closed. NULL is allowed. */
 void mount_free(struct mount *m);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of FUSE operations (ops.c, ops_read.c, ops_xattr.c) share.
+ * What the files of FUSE operations (ops.c, ops_open.c, ops_read.c, ops_xattr.c) share.
  */
 #ifndef DERIVFS_OPS_PRIVATE_H
 #define DERIVFS_OPS_PRIVATE_H
@@ -18,6 +18,7 @@ struct mount {
     struct engine *engine;
     struct inodes *inodes;
     struct files *files;
+    struct iomodes *iomodes;
 };
 
 /* What the kernel is told of a failure. */
@@ -28,11 +29,15 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
     return (struct file *)(uintptr_t)fi->fh;
 }
 
+/* What a release does. */
+void close_file(struct mount *m, struct file *f);
+
 /* ESTALE: something else has the node's name now. */
 int node_stat(struct mount *m, const struct node *node, struct stat *st,
               struct error *err) NODISCARD;
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);

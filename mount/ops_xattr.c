@@ -44,16 +44,31 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
     free(path);
 }
 
+/* Only attributes that have a value now: rsync -X and getfattr -d ask for each that is listed, and
+ * take it for a failure where one is not there. */
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *m = fuse_req_userdata(req);
-    char names[512];
+    struct node *node = inodes_find(m->inodes, ino);
+    const char *name;
+    char names[512], *path, *value;
     size_t nbytes = 0;
 
-    if (node_kind(inodes_find(m->inodes, ino)) == NODE_DERIVED)
-        for (size_t i = 0; describe_attribute_name(i); i++)
-            nbytes += (size_t)snprintf(names + nbytes, sizeof names - nbytes, "%s%s", prefix,
-                                       describe_attribute_name(i)) +
-                      1;
-    reply_value(req, names, nbytes, size);
+    if (node_kind(node) != NODE_DERIVED) {
+        reply_value(req, "", 0, size);
+        return;
+    }
+    path = node_path(m->inodes, node);
+    for (size_t i = 0; path && (name = describe_attribute_name(i)); i++) {
+        value = describe_attribute(m->engine, node_derived(node), path, name);
+        if (value)
+            nbytes +=
+                (size_t)snprintf(names + nbytes, sizeof names - nbytes, "%s%s", prefix, name) + 1;
+        free(value);
+    }
+    if (path)
+        reply_value(req, names, nbytes, size);
+    else
+        fuse_reply_err(req, ENOMEM);
+    free(path);
 }

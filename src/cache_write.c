@@ -89,11 +89,16 @@ static int go_to_memory(struct cache_writer *w, int code, struct error *err)
     return ret;
 }
 
+static bool is_full(int ret)
+{
+    return ret == -ENOSPC || ret == -EDQUOT;
+}
+
 static int reserve(struct cache_writer *w)
 {
     struct cache *c = w->cache;
     int ret = disk_temp_open(&c->disk, &w->key, w->meta.nbytes, &w->temp);
-    if (ret != -ENOSPC && ret != -EDQUOT)
+    if (!is_full(ret))
         return ret;
     cache_make_room(c, w->meta.nbytes);
     return disk_temp_open(&c->disk, &w->key, w->meta.nbytes, &w->temp);
@@ -200,6 +205,10 @@ static int commit_file(struct cache_writer *w, struct blob **out, struct error *
         return go_to_memory(w, errno, err);
     int theirs;
     refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
+    if (is_full(refused)) { /* of all things, the meta or a directory did not fit */
+        cache_make_room(c, 1);
+        refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
+    }
     if (refused < 0) {
         warn_not_kept(w, -refused);
         return blob_of_file(w, fd, out, err);

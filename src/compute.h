@@ -13,7 +13,7 @@
 #include "scheduler.h"
 
 struct compute {
-    int rootfd;               /* the dataset */
+    int rootfd; /* the dataset */
     struct cache *cache;
     struct cursor_pool *pool; /* all borrowed */
 };

@@ -2,8 +2,9 @@
  *
  * Tasks that evaluate an image expression over finished reductions.
  *
- * For each block of voxels the planes of all segments are read and merged in the order of time, then
- * the expression is evaluated tile by tile. A file's values are rounded to float32 once, at the end.
+ * For each block of voxels the planes of all segments are read and merged in the order of time,
+ * then the expression is evaluated tile by tile. A file's values are rounded to float32 once, at
+ * the end.
  */
 #include <errno.h>
 #include <math.h>
@@ -17,7 +18,8 @@
 /* Voxels of one block; a multiple of EVAL_TILE. */
 enum { BLOCK_NVOX = 8 * EVAL_TILE };
 
-/* The values of one reduction over one block. Reductions that come from the same tasks share them. */
+/* The values of one reduction over one block. Reductions that come from the same tasks share them.
+ */
 struct block_values {
     struct moments_view merged; /* median and single volumes: plane 0 alone, n = 0 */
     const struct block_values *same_as;
@@ -158,8 +160,8 @@ static int block_open(struct block *b, const struct work *k)
         const struct reduction *r = &t->reductions[i];
 
         for (size_t j = 0; j < i && !b->values[i].same_as; j++)
-            if (t->reductions[j].first_dep == r->first_dep &&
-                t->reductions[j].ndeps == r->ndeps && is_plane(r) == is_plane(&t->reductions[j]))
+            if (t->reductions[j].first_dep == r->first_dep && t->reductions[j].ndeps == r->ndeps &&
+                is_plane(r) == is_plane(&t->reductions[j]))
                 b->values[i].same_as = b->values[j].same_as;
         if (!b->values[i].same_as) {
             b->values[i].same_as = &b->values[i];

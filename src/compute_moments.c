@@ -3,9 +3,9 @@
  * Tasks that reduce one stream: moments and trends.
  *
  * The moments of a run as it is stored are the common case and the fast way: the stored bytes flow
- * through one buffer of TASK_BUFFER_NBYTES, inflated into it, added to the accumulators while in the
- * processor's cache, overwritten; integers are summed exactly. Every other stream comes volume by
- * volume as float64. Nothing is ever as large as a run.
+ * through one buffer of TASK_BUFFER_NBYTES, inflated into it, added to the accumulators while in
+ * the processor's cache, overwritten; integers are summed exactly. Every other stream comes volume
+ * by volume as float64. Nothing is ever as large as a run.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,8 @@
 /* Voxels written at a time. */
 enum { BLOCK_NVOX = 2048 };
 
-/* ---- a run as it is stored --------------------------------------------------------------------- */
+/* ---- a run as it is stored ---------------------------------------------------------------------
+ */
 
 static int pump(const struct work *k, struct source *s, uint64_t left, size_t sample_nbytes,
                 struct moments *m, struct error *err)
@@ -61,7 +62,8 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
     return ret;
 }
 
-/* ---- any stream -------------------------------------------------------------------------------- */
+/* ---- any stream --------------------------------------------------------------------------------
+ */
 
 /* Called with each volume: [nvox], which it may overwrite. */
 typedef void each_volume_fn(void *ctx, int64_t vol, double *values);
@@ -133,7 +135,8 @@ int compute_moments(const struct work *k, struct error *err)
     return ret;
 }
 
-/* ---- trends ------------------------------------------------------------------------------------ */
+/* ---- trends ------------------------------------------------------------------------------------
+ */
 
 struct trend {
     struct moments *m;

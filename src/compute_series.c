@@ -2,8 +2,9 @@
  *
  * Tasks that keep single values of a series: medians, single volumes, and chunks of 4-D files.
  *
- * The median of a voxel needs all of its values at once. They are gathered for as many voxels as the
- * task's memory has room for; if that is not all of them, the runs are read again for the next ones.
+ * The median of a voxel needs all of its values at once. They are gathered for as many voxels as
+ * the task's memory has room for; if that is not all of them, the runs are read again for the next
+ * ones.
  */
 #include <errno.h>
 #include <math.h>
@@ -45,7 +46,8 @@ static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_pa
     return ret;
 }
 
-/* ---- median ------------------------------------------------------------------------------------ */
+/* ---- median ------------------------------------------------------------------------------------
+ */
 
 struct columns {
     double *values; /* [nvox][nvol] */
@@ -62,8 +64,8 @@ static int gather(void *ctx, int64_t vol, const double *values, struct error *er
     return 0;
 }
 
-/* Rearrange x[n] so that x[nth] is what sorting would put there, smaller values before it and larger
- * ones behind (Hoare's selection). */
+/* Rearrange x[n] so that x[nth] is what sorting would put there, smaller values before it and
+ * larger ones behind (Hoare's selection). */
 static void select_nth(double *x, size_t n, size_t nth)
 {
     size_t low = 0, high = n - 1;
@@ -143,7 +145,8 @@ int compute_median(const struct work *k, struct error *err)
     return ret;
 }
 
-/* ---- volumes ----------------------------------------------------------------------------------- */
+/* ---- volumes -----------------------------------------------------------------------------------
+ */
 
 static int write_float64(void *ctx, int64_t vol, const double *values, struct error *err)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pool is a short list, the latest first; the oldest cursor goes when it is full. A cursor in it
- * is identified by its run's source id, so that one of a changed file is never taken.
+ * The pool is a short list, the latest first; the oldest cursor goes when it is full. A cursor in
+ * it is identified by its run's source id, so that one of a changed file is never taken.
  */
 #include "cursor.h"
 
@@ -44,8 +44,8 @@ void cursor_pool_free(struct cursor_pool *pool)
 
     if (!pool)
         return;
-    DL_FOREACH_SAFE (pool->parked, c, next)
-        cursor_close(c);
+    DL_FOREACH_SAFE(pool->parked, c, next)
+    cursor_close(c);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -70,10 +70,9 @@ static struct cursor *take_parked(struct cursor_pool *pool, const struct run *ru
     struct cursor *c, *best = NULL;
 
     pthread_mutex_lock(&pool->lock);
-    DL_FOREACH (pool->parked, c)
-        if (c->vol <= vol && (!best || c->vol > best->vol) &&
-            source_id_equal(&c->run->id, &run->id))
-            best = c;
+    DL_FOREACH(pool->parked, c)
+    if (c->vol <= vol && (!best || c->vol > best->vol) && source_id_equal(&c->run->id, &run->id))
+        best = c;
     if (best) {
         DL_DELETE(pool->parked, best);
         pool->nparked--;

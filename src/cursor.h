@@ -2,10 +2,10 @@
  *
  * Cursors: runs that are being read, volume by volume.
  *
- * A cursor that is given back stays open in a small pool. Who asks for a later volume of the same run
- * goes on from there, so that chunks of a 4-D file that are read one after the other cost one pass
- * over the runs, not one each.
- * Thread rule: a cursor belongs to one thread; the pool may be used from any.
+ * A cursor that is given back stays open in a small pool. Who asks for a later volume of the same
+ * run goes on from there, so that chunks of a 4-D file that are read one after the other cost one
+ * pass over the runs, not one each. Thread rule: a cursor belongs to one thread; the pool may be
+ * used from any.
  */
 #ifndef DERIVFS_CURSOR_H
 #define DERIVFS_CURSOR_H

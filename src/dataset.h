@@ -54,6 +54,7 @@ struct dir_scan {
     size_t nrejected;
     struct run **files; /* [nfiles] every candidate file, RUN_NOT too; what the next check needs */
     size_t nfiles;
+    atomic_bool noted; /* whoever asked for the scan has told what is wrong with its files */
 };
 
 struct dataset;

@@ -42,6 +42,13 @@ static void add_version(XXH3_state_t *state, const struct run *run)
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 
+/* That a link of a source dangles, say, must not look as if the derived file did not exist: a
+ * source's own code is told only where it means the same for the reader of the derived file. */
+static int code_of_source(int code)
+{
+    return code == ENODATA || code == EACCES || code == ENOMEM ? code : EIO;
+}
+
 static struct graph_request request_of(const struct derived *d, size_t memory_nbytes)
 {
     return (struct graph_request){
@@ -60,7 +67,7 @@ static void measure(struct derived *d)
     struct graph_request q = request_of(d, 0);
 
     if (d->bad)
-        d->error = d->bad->error;
+        error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
     else if (graph_nvol(&q, &d->nvol, &d->error) < 0)
         d->nvol = 0;
     /* an image's size needs one sound run alone */
@@ -296,11 +303,8 @@ int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, st
     struct parts parts;
     int64_t vol0;
 
-    if (d->error.code != 0) {
-        if (err)
-            *err = d->error;
-        return -d->error.code;
-    }
+    if (d->error.code != 0)
+        return error_set(err, d->error.code, "%s", d->error.text);
     if (d->recipe->expr->rank != EXPR_SERIES)
         return graph_build(&q, out, err);
     derived_parts(d, &parts);

@@ -77,9 +77,10 @@ static int load_recipes(struct engine *e, struct error *err)
     int ret = recipe_table_load(e->config.recipes, &e->table, err);
 
     for (size_t i = 0; ret == 0 && i < e->table->nproblems; i++) {
-        struct error problem;
+        struct error problem = {.code = EINVAL};
 
-        error_set(&problem, EINVAL, "%s", e->table->problems[i]);
+        /* of three lines, which error_set() would join */
+        snprintf(problem.text, sizeof problem.text, "%s", e->table->problems[i]);
         engine_failed(e, ".derivfs/recipes.ini", &problem);
     }
     return ret;
@@ -105,8 +106,10 @@ static int open_parts(struct engine *e, struct error *err)
     ret = cache_open(&cache, &e->cache, err);
     if (ret == 0)
         ret = load_recipes(e, err);
-    if (ret == 0)
-        e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache};
+    e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
+    if (!e->pool)
+        ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
+    e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool};
     return ret;
 }
 
@@ -147,6 +150,7 @@ void engine_close(struct engine *e)
         return;
     if (e->sched)
         sched_free(e->sched);
+    cursor_pool_free(e->pool);
     recipe_table_put(e->table);
     if (e->cache)
         cache_close(e->cache);
@@ -180,9 +184,10 @@ static bool is_cached(void *ctx, const struct key *key)
     return cache_has(ctx, key);
 }
 
-int engine_plan(struct engine *e, const struct derived *d, struct graph **out, struct error *err)
+int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,
+                struct error *err)
 {
-    int ret = derived_graph(d, out, err);
+    int ret = derived_graph(d, part, e->config.memory_nbytes, out, err);
 
     if (ret == 0)
         graph_cut(*out, is_cached, e->cache);

@@ -33,8 +33,8 @@ static void task_clear(struct task *t)
     free(t->deps);
 }
 
-/* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies, so
- * one walk from the root does it. */
+/* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies,
+ * so one walk from the root does it. */
 static void mark_needed(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
                         void *ctx, size_t *place)
 {

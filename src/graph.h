@@ -8,11 +8,11 @@
  *                                  +-- output(format) -- the bytes of NAME.nii.gz
  *
  * Joining runs in time is pushed through the reductions: what is read of each run is a task of its
- * own with a key of its own, which every other file over that run shares; merging them is part of the
- * task that needs it, in the order of time. Equal subexpressions are one task. Elementwise steps are
- * no tasks: they are part of the stream before (stream.h) or of the image behind. A graph knows shapes,
- * keys, memory and work of its tasks from headers alone.
- * Thread rule: a finished graph is immutable and reference-counted; any thread.
+ * own with a key of its own, which every other file over that run shares; merging them is part of
+ * the task that needs it, in the order of time. Equal subexpressions are one task. Elementwise
+ * steps are no tasks: they are part of the stream before (stream.h) or of the image behind. A graph
+ * knows shapes, keys, memory and work of its tasks from headers alone. Thread rule: a finished
+ * graph is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_GRAPH_H
 #define DERIVFS_GRAPH_H
@@ -43,31 +43,32 @@ enum task_kind {
     TASK_OUTPUT,  /* a file in another format, from the bytes of the .nii */
 };
 
-/* How much of a run is inflated before the kernel takes it: large enough that the calls cost nothing
- * beside the inflating, small enough to stay in the second-level cache. */
+/* How much of a run is inflated before the kernel takes it: large enough that the calls cost
+ * nothing beside the inflating, small enough to stay in the second-level cache. */
 enum { TASK_BUFFER_NBYTES = 1 << 20 };
 
 /* Where a reduction of an image expression comes from. */
 struct reduction {
     const struct expr *e; /* borrowed from the graph's expressions */
-    size_t first_dep;     /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in the */
-    size_t ndeps;         /* order of time */
+    size_t first_dep; /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in the */
+    size_t ndeps;     /* order of time */
 };
 
 struct task {
     enum task_kind kind;
-    struct key key;         /* names the task, wherever it occurs, and its cache entry */
-    char *label;            /* one line for people: "moments sub-01_task-rest_bold.nii.gz" */
+    struct key key; /* names the task, wherever it occurs, and its cache entry */
+    char *label;    /* one line for people: "moments sub-01_task-rest_bold.nii.gz" */
     size_t ndeps;
-    size_t *deps;           /* [ndeps] indices into graph->tasks, each smaller than the task's own */
-    uint64_t work_nbytes;   /* how much there is to do: stored bytes to read */
-    size_t mem_nbytes;      /* buffers the task needs while it runs */
+    size_t *deps;         /* [ndeps] indices into graph->tasks, each smaller than the task's own */
+    uint64_t work_nbytes; /* how much there is to do: stored bytes to read */
+    size_t mem_nbytes;    /* buffers the task needs while it runs */
     uint64_t result_nbytes; /* exact size of the result */
-    struct stream *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
+    struct stream
+        *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
     size_t nstreams;
-    unsigned order;                /* TREND */
-    const struct expr *e;          /* PLANE, IMAGE: borrowed from the graph's expressions */
-    struct reduction *reductions;  /* [nreductions] of e */
+    unsigned order;               /* TREND */
+    const struct expr *e;         /* PLANE, IMAGE: borrowed from the graph's expressions */
+    struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
 };
 
@@ -97,15 +98,16 @@ struct graph_request {
 /* Plan the 3-D file of an image expression. EINVAL, ENOTSUP with a sentence. */
 int graph_build(const struct graph_request *q, struct graph **out, struct error *err) NODISCARD;
 
-/* Plan volumes [vol0, vol0 + nvol) of the 4-D file of a series expression: the root is a TASK_CHUNK. */
+/* Plan volumes [vol0, vol0 + nvol) of the 4-D file of a series expression: the root is a
+ * TASK_CHUNK. */
 int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol, struct graph **out,
                       struct error *err) NODISCARD;
 
 /* Volumes of a file: 1 for an image expression. */
 int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err) NODISCARD;
 
-/* Cut what is not needed: a task that `is_cached` loses its dependencies, and tasks that nobody needs
- * any more go. Only before the graph is shared. */
+/* Cut what is not needed: a task that `is_cached` loses its dependencies, and tasks that nobody
+ * needs any more go. Only before the graph is shared. */
 void graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key), void *ctx);
 
 struct graph *graph_get(struct graph *g);
@@ -113,7 +115,8 @@ void graph_put(struct graph *g); /* NULL is allowed */
 
 const struct task *graph_root(const struct graph *g);
 
-/* What the file's header says of its origin: "derivfs EXPRESSION". malloced; NULL: out of memory. */
+/* What the file's header says of its origin: "derivfs EXPRESSION". malloced; NULL: out of memory.
+ */
 char *graph_origin(const struct expr *e) NODISCARD;
 
 /* Bytes of the .nii file of an image of `nvol` volumes on the grid of `first`. */

@@ -47,7 +47,8 @@ size_t moments_nvox(const struct moments *m);
 void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
                    size_t vox0, size_t nvox, double *out);
 
-/* out[n] = slope * stored + inter of `n` samples of `type`, which may come in the other byte order. */
+/* out[n] = slope * stored + inter of `n` samples of `type`, which may come in the other byte order.
+ */
 void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t n, double slope,
                   double inter, double *out);
 

@@ -19,9 +19,9 @@
 struct legendre {
     unsigned order; /* of the fit; less than asked for where there are too few volumes */
     int64_t nvol;
-    double *p;      /* [order + 1][nvol]: sampled polynomials */
-    double *q;      /* [order + 1][nvol]: orthonormal, q_0 constant */
-    double *r;      /* [order + 1][order + 1]: p_k = sum over j <= k of r[j][k] q_j */
+    double *p; /* [order + 1][nvol]: sampled polynomials */
+    double *q; /* [order + 1][nvol]: orthonormal, q_0 constant */
+    double *r; /* [order + 1][order + 1]: p_k = sum over j <= k of r[j][k] q_j */
 };
 
 int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err) NODISCARD;

@@ -4,15 +4,15 @@
  *
  * An image expression is cut only at its reductions; everything above them is one fused pass of the
  * task that needs it. The series below a reduction is brought down, segment by segment, to a stream
- * (stream.h): views of time (slices, drop, concat) disappear into which volume of which run is read,
- * elementwise steps stay, and what needs a pass of its own first (the image in bold - mean(bold), the
- * fit of detrend) becomes a task that the stream's task depends on. Tasks are found again by key, so
- * that equal subexpressions are one task.
+ * (stream.h): views of time (slices, drop, concat) disappear into which volume of which run is
+ * read, elementwise steps stay, and what needs a pass of its own first (the image in bold -
+ * mean(bold), the fit of detrend) becomes a task that the stream's task depends on. Tasks are found
+ * again by key, so that equal subexpressions are one task.
  *
  * mean, std, var and sum over detrend(x) need no second pass: the trend task has them by itself.
  */
-#include <errno.h>
 #include <endian.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +51,8 @@ static int out_of_memory(struct planner *p)
     return error_set(p->err, ENOMEM, "out of memory");
 }
 
-/* ---- tasks ------------------------------------------------------------------------------------- */
+/* ---- tasks -------------------------------------------------------------------------------------
+ */
 
 static void task_clear(struct task *t)
 {
@@ -121,11 +122,12 @@ static int depend_on_leaves(struct planner *p, struct task *t)
     return ret;
 }
 
-/* ---- keys and labels --------------------------------------------------------------------------- */
+/* ---- keys and labels ---------------------------------------------------------------------------
+ */
 
 static const char *const operation_names[] = {
-    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend", [TASK_MEDIAN] = "median",
-    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane", [TASK_IMAGE] = "image",
+    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",   [TASK_MEDIAN] = "median",
+    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",   [TASK_IMAGE] = "image",
     [TASK_CHUNK] = "chunk",     [TASK_OUTPUT] = "output",
 };
 
@@ -219,7 +221,8 @@ static char *label_stream(enum task_kind kind, const struct stream *s, const str
     return n < 0 ? NULL : label;
 }
 
-/* ---- streams ----------------------------------------------------------------------------------- */
+/* ---- streams -----------------------------------------------------------------------------------
+ */
 
 static struct expr *new_node(enum expr_op op, size_t nargs)
 {
@@ -305,10 +308,10 @@ static int lower_bold(struct planner *p, int64_t vol, struct stream *s, struct e
 
     while (i + 1 < p->bold.nruns && vol >= p->bold.runs[i]->nifti.nvol)
         vol -= p->bold.runs[i++]->nifti.nvol;
-    return lower_leaf(p, s,
-                      (struct stream_leaf){
-                          .kind = LEAF_SAMPLE, .run = run_get(p->bold.runs[i]), .vol0 = vol},
-                      out);
+    return lower_leaf(
+        p, s,
+        (struct stream_leaf){.kind = LEAF_SAMPLE, .run = run_get(p->bold.runs[i]), .vol0 = vol},
+        out);
 }
 
 static int lower_image(struct planner *p, const struct expr *x, struct stream *s, struct expr **out)
@@ -543,10 +546,12 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
     return sum;
 }
 
-/* ---- tasks over streams ------------------------------------------------------------------------ */
+/* ---- tasks over streams ------------------------------------------------------------------------
+ */
 
 /* Key, label, dependencies, work and memory of a task whose streams are complete; then add it. */
-static int finish_stream_task(struct planner *p, struct task *t, const struct expr *x, size_t *index)
+static int finish_stream_task(struct planner *p, struct task *t, const struct expr *x,
+                              size_t *index)
 {
     struct key_builder *b = begin_key(t->kind);
     int ret = b ? depend_on_leaves(p, t) : out_of_memory(p);
@@ -591,9 +596,9 @@ static int plan_moments(struct planner *p, const struct expr *x, int64_t vol0, i
 
         /* the exact accumulators of a raw stream need no volume-sized buffers */
         added->mem_nbytes =
-            stream_is_raw(s) ? moments_nbytes(s->leaves[0].run->nifti.sample, p->nvox) +
-                                   TASK_BUFFER_NBYTES
-                             : stream_mem_nbytes(p, s) + moments_nbytes(SAMPLE_FLOAT64, p->nvox);
+            stream_is_raw(s)
+                ? moments_nbytes(s->leaves[0].run->nifti.sample, p->nvox) + TASK_BUFFER_NBYTES
+                : stream_mem_nbytes(p, s) + moments_nbytes(SAMPLE_FLOAT64, p->nvox);
     }
     return ret;
 }
@@ -665,7 +670,8 @@ static int plan_volume(struct planner *p, const struct expr *index, size_t *task
     return finish_stream_task(p, &t, x, task);
 }
 
-/* ---- image expressions ------------------------------------------------------------------------- */
+/* ---- image expressions -------------------------------------------------------------------------
+ */
 
 /* Moments, or trends, of every segment of the reduction's series. */
 static int plan_segments(struct planner *p, const struct expr *e, struct task *t)
@@ -783,7 +789,8 @@ static int plan_plane(struct planner *p, const struct expr *e, size_t *task)
     return plan_image(p, TASK_PLANE, e, task);
 }
 
-/* ---- files ------------------------------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------------------------------
+ */
 
 static int plan_output(struct planner *p, size_t image, size_t *task)
 {
@@ -796,8 +803,7 @@ static int plan_output(struct planner *p, size_t image, size_t *task)
         key_add_key(b, "image", &p->g->tasks[image].key);
         key_end(b, &t.key);
     }
-    if (ret == 0 &&
-        asprintf(&t.label, "%s %s", format->operation, p->g->tasks[image].label) < 0) {
+    if (ret == 0 && asprintf(&t.label, "%s %s", format->operation, p->g->tasks[image].label) < 0) {
         t.label = NULL;
         ret = out_of_memory(p);
     }
@@ -848,7 +854,8 @@ static int end(struct planner *p, int ret, struct graph **out)
 {
     struct by_key *k, *next;
 
-    HASH_ITER(hh, p->by_key, k, next) {
+    HASH_ITER(hh, p->by_key, k, next)
+    {
         HASH_DEL(p->by_key, k);
         free(k);
     }

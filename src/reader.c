@@ -9,10 +9,10 @@
  *        |---- a source changed meanwhile (ESTALE): planned once more from what is there now
  *        \---- failed: noted in the error log, told to the owner, forgotten after a second
  *
- * An image is one part; a series has many (derived_parts()), of which a reader keeps the two latest:
- * enough for a program that reads on, and bounded.
- * The kernel repeats a failed page-cache read at once; a failure therefore holds for the same open
- * file for FAILURE_HOLDS_NS, so that one computation and one log line come of it.
+ * An image is one part; a series has many (derived_parts()), of which a reader keeps the two
+ * latest: enough for a program that reads on, and bounded. The kernel repeats a failed page-cache
+ * read at once; a failure therefore holds for the same open file for FAILURE_HOLDS_NS, so that one
+ * computation and one log line come of it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -43,10 +43,10 @@ struct reader {
     size_t head_nbytes;
     unsigned char head[NIFTI_DERIVED_NBYTES];
     pthread_mutex_t lock;
-    struct derived *derived;  /* guarded by lock: replaced when a source has changed */
-    struct part kept[KEPT];   /* guarded by lock: the latest first */
-    struct error failure;     /* guarded by lock: the last failure, code 0: none */
-    int64_t failed_ns;        /* guarded by lock: when that was */
+    struct derived *derived; /* guarded by lock: replaced when a source has changed */
+    struct part kept[KEPT];  /* guarded by lock: the latest first */
+    struct error failure;    /* guarded by lock: the last failure, code 0: none */
+    int64_t failed_ns;       /* guarded by lock: when that was */
 };
 
 struct reader_wait {
@@ -105,7 +105,8 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
     return r;
 }
 
-/* ---- parts that are there ---------------------------------------------------------------------- */
+/* ---- parts that are there ----------------------------------------------------------------------
+ */
 
 /* A reference to a part that is kept, or NULL. */
 static struct blob *kept_part(struct reader *r, size_t number)
@@ -252,8 +253,8 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t
     while (*got < nbytes && off + *got < r->nbytes) {
         size_t number = (size_t)((off + *got - r->parts.first_off) / r->parts.nbytes), n = 0;
         struct blob *blob = kept_part(r, number);
-        int ret = blob ? copy_part(r, number, blob, off + *got, at + *got, nbytes - *got, &n, err)
-                       : 0;
+        int ret =
+            blob ? copy_part(r, number, blob, off + *got, at + *got, nbytes - *got, &n, err) : 0;
 
         blob_put(blob);
         if (ret < 0)
@@ -265,7 +266,8 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t
     return 0;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------- */
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
 
 struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
                                     reader_done_fn *done, void *arg)
@@ -309,8 +311,8 @@ int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbyt
     /* part 0 of an image has the head too; then both say the same */
     got = copy_head(w->reader, off, at, nbytes);
     for (size_t i = 0; i < w->ndone && got < nbytes; i++) {
-        int ret = copy_part(w->reader, w->first + i, w->blobs[i], off + got, at + got,
-                            nbytes - got, &n, err);
+        int ret = copy_part(w->reader, w->first + i, w->blobs[i], off + got, at + got, nbytes - got,
+                            &n, err);
 
         if (ret < 0)
             return ret;
@@ -418,8 +420,8 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
         fail(w, &again);
 }
 
-/* Submit a job for the next part, of the file as it was found last. On success job_done() is or will
- * be called. */
+/* Submit a job for the next part, of the file as it was found last. On success job_done() is or
+ * will be called. */
 static int submit(struct reader_wait *w, struct error *err)
 {
     struct reader *r = w->reader;

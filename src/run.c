@@ -28,8 +28,8 @@ static int check_length(const struct run *run, struct error *err)
 
     if (run->id.size >= need)
         return 0;
-    return error_set(err, EIO, "%s: the file has %llu bytes, its header promises %llu", run->path,
-                     (unsigned long long)run->id.size, (unsigned long long)need);
+    return error_set(err, EIO, "%s: read header: the file has %llu bytes, its header promises %llu",
+                     run->path, (unsigned long long)run->id.size, (unsigned long long)need);
 }
 
 static int read_header(int rootfd, struct run *run, struct error *err)
@@ -48,7 +48,7 @@ static int read_header(int rootfd, struct run *run, struct error *err)
         return ret;
     ret = nifti_parse(bytes, nbytes, &run->nifti, err);
     if (ret < 0)
-        return error_wrap(err, ret, "%s", run->path);
+        return error_wrap(err, ret, "%s: read header", run->path);
     run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
     if (plain && run->state == RUN_OK)
         ret = check_length(run, err);

@@ -117,7 +117,7 @@ static int explain(const struct source *s, int ret, struct error *err)
 
     if (check_unchanged(s, &change) == -ESTALE)
         return error_set(err, ESTALE, "%s", change.text);
-    return error_wrap(err, ret, "%s", s->path);
+    return error_wrap(err, ret, "%s: %s", s->path, s->gunzip ? "inflate" : "read");
 }
 
 /* gzip is told by its two magic bytes. */
@@ -129,7 +129,7 @@ static int detect_gzip(struct source *s, struct error *err)
 
     atomic_store_explicit(&s->stored, 0, memory_order_relaxed);
     if (ret < 0)
-        return error_wrap(err, ret, "%s", s->path);
+        return error_wrap(err, ret, "%s: read", s->path);
     if (got < sizeof(magic) || magic[0] != 0x1f || magic[1] != 0x8b)
         return 0;
     s->gunzip = gunzip_new(read_stored, s);

@@ -29,17 +29,18 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
             return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path,
                              path);
         case ABSENT_LINK_TARGET:
-            return error_set(err, ENOENT, "%s: the link's target does not exist", path);
+            return error_set(err, ENOENT, "%s: cannot open: the link's target does not exist",
+                             path);
         case ABSENT_NAME:
             break;
         }
-        return error_set(err, ENOENT, "%s: no such file", path);
+        return error_set(err, ENOENT, "%s: cannot open: no such file", path);
     case EXDEV:
-        return error_set(err, EXDEV, "%s: a link leads out of the dataset", path);
+        return error_set(err, EXDEV, "%s: cannot open: a link leads out of the dataset", path);
     case ELOOP:
-        return error_set(err, ELOOP, "%s: too many levels of links", path);
+        return error_set(err, ELOOP, "%s: cannot open: too many levels of links", path);
     case ENXIO: /* a socket, or a device without driver */
-        return error_set(err, EINVAL, "%s: not a regular file", path);
+        return error_set(err, EINVAL, "%s: cannot open: not a regular file", path);
     default:
         return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
     }
@@ -108,9 +109,9 @@ int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *
         return explain_open(-fd, rootfd, path, err);
     int ret = source_id_of_fd(fd, path, out, &type, err);
     if (ret == 0 && type == S_IFDIR)
-        ret = error_set(err, EISDIR, "%s: is a directory", path);
+        ret = error_set(err, EISDIR, "%s: cannot open: is a directory", path);
     else if (ret == 0 && type != S_IFREG)
-        ret = error_set(err, EINVAL, "%s: not a regular file", path);
+        ret = error_set(err, EINVAL, "%s: cannot open: not a regular file", path);
     if (ret == 0)
         ret = identify_annex(fd, path, out, err);
     if (ret < 0) {

@@ -24,28 +24,47 @@ const char *derived_state_name(enum derived_state state)
     return names[state];
 }
 
+/* What the parts of a file come to: how many are in the cache, how far the others are. */
+static int add_up_parts(struct engine *e, const struct derived *d, struct derived_status *out)
+{
+    struct parts parts;
+    size_t ncached = 0;
+    double percent = 0;
+
+    derived_parts(d, &parts);
+    for (size_t i = 0; i < parts.n; i++) {
+        uint64_t done, work;
+        struct graph *g;
+        struct key key;
+        int ret = derived_graph(d, i, e->config.memory_nbytes, &g, &out->error);
+
+        if (ret < 0)
+            return ret;
+        key = graph_root(g)->key;
+        graph_put(g);
+        if (i == 0)
+            out->key = key;
+        if (cache_has(e->cache, &key)) {
+            ncached++;
+            percent += 100;
+        } else if (e->sched && sched_progress(e->sched, &key, &done, &work)) {
+            out->state = STATE_COMPUTING;
+            percent += work > 0 ? 100.0 * (double)done / (double)work : 0;
+        }
+    }
+    out->percent = percent / (double)parts.n;
+    if (ncached == parts.n)
+        out->state = STATE_CACHED;
+    return 0;
+}
+
 void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
                            struct derived_status *out)
 {
-    uint64_t done, work;
-    struct graph *g;
-
     *out = (struct derived_status){.state = STATE_VIRTUAL};
-    if (derived_graph(d, &g, &out->error) < 0) {
+    if (add_up_parts(e, d, out) < 0 ||
+        (out->state == STATE_VIRTUAL && errlog_find(e->errors, path, &out->error)))
         out->state = STATE_FAILED;
-        return;
-    }
-    out->key = graph_root(g)->key;
-    graph_put(g);
-    if (cache_has(e->cache, &out->key)) {
-        out->state = STATE_CACHED;
-        out->percent = 100;
-    } else if (e->sched && sched_progress(e->sched, &out->key, &done, &work)) {
-        out->state = STATE_COMPUTING;
-        out->percent = work > 0 ? 100.0 * (double)done / (double)work : 0;
-    } else if (errlog_find(e->errors, path, &out->error)) {
-        out->state = STATE_FAILED;
-    }
 }
 
 static const char *layout_name(enum engine_layout layout)
@@ -97,7 +116,7 @@ char *engine_status_json(struct engine *e)
 {
     struct sched_stats s;
     json_t *root, *errors = json_array();
-    char *text;
+    char *text, *line = NULL;
 
     sched_stats(e->sched, &s);
     errlog_visit(e->errors, add_error, errors);
@@ -115,7 +134,10 @@ char *engine_status_json(struct engine *e)
         return NULL;
     text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
-    return text;
+    if (!text || asprintf(&line, "%s\n", text) < 0)
+        line = NULL;
+    free(text);
+    return line;
 }
 
 static void print_tasks(FILE *f, struct engine *e)
@@ -236,6 +258,26 @@ char *engine_errors_text(struct engine *e)
     return text;
 }
 
+/* A key of an INI file. Values were joined from several lines and may be longer than a line may be:
+ * they are broken again at blanks, though not where the rest would look like a comment. */
+static void print_value(FILE *f, const char *key, const char *value)
+{
+    enum { LINE_NBYTES = 90 };
+    size_t column = (size_t)fprintf(f, "%s = ", key);
+
+    for (const char *c = value; *c; c++) {
+        size_t word = strcspn(c + 1, " ");
+
+        if (*c == ' ' && column + word >= LINE_NBYTES && !strchr("#;[", c[1])) {
+            column = (size_t)fprintf(f, "\n    ") - 1;
+        } else {
+            fputc(*c, f);
+            column++;
+        }
+    }
+    fputc('\n', f);
+}
+
 char *engine_recipes_text(struct engine *e)
 {
     char *text = NULL;
@@ -247,10 +289,11 @@ char *engine_recipes_text(struct engine *e)
     for (size_t i = 0; i < e->table->nrecipes; i++) {
         const struct recipe *r = &e->table->recipes[i];
 
-        fprintf(f, "%s[%s]\nexpr = %s\n", i > 0 ? "\n" : "", r->name, r->text);
-        if (r->description)
-            fprintf(f, "description = %s\n", r->description);
-        fprintf(f, "list = %s\n", r->list ? "yes" : "no");
+        fprintf(f, "%s[%s]\n", i > 0 ? "\n" : "", r->name);
+        print_value(f, "expr", r->text);
+        if (*r->description)
+            print_value(f, "description", r->description);
+        print_value(f, "list", r->list ? "yes" : "no");
     }
     if (fclose(f) != 0) {
         free(text);

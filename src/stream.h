@@ -37,7 +37,7 @@ struct stream_leaf {
 };
 
 struct stream {
-    struct expr *e;             /* elementwise over leaves; a leaf is EXPR_BOLD whose `start` is its number */
+    struct expr *e; /* elementwise over leaves; a leaf is EXPR_BOLD whose `start` is its number */
     struct stream_leaf *leaves; /* [nleaves] */
     size_t nleaves;
     int64_t nvol;
@@ -46,8 +46,8 @@ struct stream {
 /* Frees what it owns; `s` itself stays the caller's. */
 void stream_clear(struct stream *s);
 
-/* The number of an equal leaf, added if there is none; takes over the run reference of `leaf` in any
- * case. SIZE_MAX: out of memory. */
+/* The number of an equal leaf, added if there is none; takes over the run reference of `leaf` in
+ * any case. SIZE_MAX: out of memory. */
 size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf);
 
 /* Is it nothing but the samples of one run? Then the stored values may be taken as they are. */

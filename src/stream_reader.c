@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * One volume at a time: every run that the stream reads gives its next volume of stored samples, then
- * the stream's expression is evaluated tile by tile, its leaves being scaled samples, planes that stay
- * in memory, and trends (coefficients times the polynomials' values at this volume).
+ * One volume at a time: every run that the stream reads gives its next volume of stored samples,
+ * then the stream's expression is evaluated tile by tile, its leaves being scaled samples, planes
+ * that stay in memory, and trends (coefficients times the polynomials' values at this volume).
  */
 #include "stream_reader.h"
 
@@ -138,8 +138,8 @@ int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double
                        struct error *err)
 {
     for (size_t i = 0; i < r->s->nleaves; i++) {
-        int ret = r->leaves[i].cursor ? cursor_read(r->leaves[i].cursor, r->leaves[i].samples, err)
-                                      : 0;
+        int ret =
+            r->leaves[i].cursor ? cursor_read(r->leaves[i].cursor, r->leaves[i].samples, err) : 0;
 
         if (ret < 0)
             return ret;

@@ -2,10 +2,10 @@
  *
  * Timelines: how the volumes of a series expression lie in time, from headers alone.
  *
- * A series over joined runs falls into segments: stretches of volumes within which every sample that
- * is read stays in one run. They are what tasks are made of: a run of its own for `bold`, what is
- * left of each run for drop(bold, 4), one more cut for bold[..., 100:].
- * Thread rule: pure functions.
+ * A series over joined runs falls into segments: stretches of volumes within which every sample
+ * that is read stays in one run. They are what tasks are made of: a run of its own for `bold`, what
+ * is left of each run for drop(bold, 4), one more cut for bold[..., 100:]. Thread rule: pure
+ * functions.
  */
 #ifndef DERIVFS_TIMELINE_H
 #define DERIVFS_TIMELINE_H
@@ -23,14 +23,15 @@ struct joined_runs {
     size_t nruns;
 };
 
-/* Lengths of neighbouring stretches, in volumes; owned by the caller, released by timeline_free(). */
+/* Lengths of neighbouring stretches, in volumes; owned by the caller, released by timeline_free().
+ */
 struct timeline {
     int64_t *nvol; /* [n], each at least 1 */
     size_t n;
 };
 
-/* The segments of series `x`. EINVAL with a sentence where it has no volume at all, or where series of
- * different lengths meet; ENOMEM. */
+/* The segments of series `x`. EINVAL with a sentence where it has no volume at all, or where series
+ * of different lengths meet; ENOMEM. */
 int timeline_of(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
                 struct error *err) NODISCARD;
 void timeline_free(struct timeline *t);

@@ -98,7 +98,8 @@ void engine_stat_derived(const struct derived *d, const char *path, struct stat 
         .st_uid = d->uid,
         .st_gid = d->gid,
         .st_size = (off_t)d->nbytes,
-        .st_blksize = 1 << 17,
+        /* stdio's and Python's buffers have this size: reading a header asks for no voxel */
+        .st_blksize = NIFTI_DERIVED_NBYTES,
         /* as if fully written: 0 would make tar and cp take the file for a hole */
         .st_blocks = (blkcnt_t)blocks_of(d->nbytes),
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
@@ -121,13 +122,17 @@ static int stat_virtual_dir(const struct engine *e, const struct place *place, c
     return 0;
 }
 
-static void note_rejected(struct engine *e, const struct dir_scan *scan)
+/* Tell what is wrong with the directory's files, once for each time that they have changed, and
+ * forget what is no longer wrong. */
+static void note_broken(struct engine *e, struct dir_scan *scan)
 {
-    for (size_t i = 0; i < scan->nrejected; i++)
-        engine_failed(e, scan->rejected[i]->path, &scan->rejected[i]->error);
-    for (size_t i = 0; i < scan->nruns; i++)
-        if (scan->runs[i].run->state == RUN_BROKEN)
-            engine_failed(e, scan->runs[i].run->path, &scan->runs[i].run->error);
+    if (atomic_exchange(&scan->noted, true))
+        return;
+    for (size_t i = 0; i < scan->nfiles; i++)
+        if (scan->files[i]->state == RUN_BROKEN)
+            engine_failed(e, scan->files[i]->path, &scan->files[i]->error);
+        else
+            errlog_clear(e->errors, scan->files[i]->path);
 }
 
 int tree_find_derived(struct engine *e, const char *dir, const char *name,
@@ -144,7 +149,7 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
     ret = dataset_scan(e->dataset, place.dir, freshness, &scan, err);
     if (ret < 0)
         return ret;
-    note_rejected(e, scan);
+    note_broken(e, scan);
     ret = derived_lookup(scan, e->table, name, out, err);
     dir_scan_put(scan);
     return ret;
@@ -318,7 +323,7 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
     ret = dataset_scan(e->dataset, place.dir, SCAN_RECENT, &scan, err);
     if (ret < 0)
         return ret;
-    note_rejected(e, scan);
+    note_broken(e, scan);
     ret = derived_list(scan, e->table, out, n, err);
     dir_scan_put(scan);
     return ret;

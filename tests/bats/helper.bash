@@ -9,6 +9,7 @@
 # have reported anything, or the test fails. State is looked up in /proc and not kept in variables:
 # a mount made inside `run` is found too.
 
+bats_require_minimum_version 1.5.0
 bats_load_library bats-support
 bats_load_library bats-assert
 bats_load_library bats-file
@@ -79,9 +80,10 @@ mount_derivfs_foreground() {
 }
 
 # mount_throttled DIR RATE MOUNTPOINT: show DIR at MOUNTPOINT, readable at RATE bytes a second (as
-# in 500k): a dataset on a slow disk, to have time while something is computing.
+# in 500k): a dataset on a slow disk, to have time while something is computing. Reads are slow, but
+# names and attributes are there at once.
 mount_throttled() {
-    bindfs --no-allow-other --read-rate="$2" "$1" "$3" 3>&- 4>&-
+    bindfs --multithreaded --no-allow-other --read-rate="$2" "$1" "$3" 3>&- 4>&-
 }
 
 # Is something mounted at DIR?
@@ -142,14 +144,22 @@ make_run() {
     "$NUMPY/make_run.py" "$@"
 }
 
-# make_sample DIR [OPTION...]: the sample session, small.
+# make_sample DIR [OPTION...]: the sample session, small; DIR is new or empty.
 make_sample() {
+    [ ! -d "$1" ] || rmdir "$1"
     "$ROOT/contrib/sample" --scale small "$@"
 }
 
 # reference STATISTIC DERIVED RUN...: fails where DERIVED is not what numpy says.
 reference() {
     "$NUMPY/reference.py" "$@"
+}
+
+# --- looking into a mount -------------------------------------------------------------------------
+
+# metric NAME: the value of derivfs_NAME in the metrics of $MNT.
+metric() {
+    sed -n "s/^derivfs_$1 //p" "$MNT/.derivfs/metrics"
 }
 
 # --- taking down ----------------------------------------------------------------------------------

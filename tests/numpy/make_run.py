@@ -5,11 +5,15 @@ fifth dimension, gzip members; and broken ones, by setting header fields or cutt
 
 Voxels are random and depend on the seed alone. Voxel (0, 0, 0) is 0 in every volume, so that its
 tsnr is NaN; voxel (1, 0, 0) is 7 in every volume, so that its tsnr is infinite.
+
+With "-" as the only argument, each line of stdin holds the arguments of one run: many runs cost one
+start of Python.
 """
 
 import argparse
 import gzip
 import os
+import shlex
 import sys
 
 import nibabel
@@ -23,7 +27,7 @@ def numbers(text):
     return [float(x) if any(c in x for c in ".enf") else int(x) for x in text.split(",")]
 
 
-def parse_arguments():
+def parse_arguments(words):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("path", help="ends in .nii, or .nii.gz for gzip")
     parser.add_argument("--shape", type=numbers, default=[5, 6, 4], help="X,Y,Z (5,6,4)")
@@ -41,8 +45,11 @@ def parse_arguments():
     parser.add_argument("--level", type=float, default=90, help="mean intensity (90)")
     parser.add_argument("--spread", type=float, default=9, help="its deviation (9)")
     parser.add_argument(
-        "--special", action="store_true", help="floats: a NaN in voxel (2, 0, 0), an inf in (3, 0, 0)"
+        "--special",
+        action="store_true",
+        help="floats: a NaN in voxel (2, 0, 0), an inf in (3, 0, 0), both infinities in (4, 0, 0)",
     )
+    parser.add_argument("--whole", action="store_true", help="floats: whole numbers")
     parser.add_argument("--members", type=int, default=1, help="of the gzip file (1)")
     parser.add_argument(
         "--set",
@@ -53,7 +60,7 @@ def parse_arguments():
     )
     parser.add_argument("--cut", type=int, metavar="NBYTES", help="leave out the file's last bytes")
     parser.add_argument("--mtime", type=float, help="of the file, in seconds since the epoch")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def make_voxels(options, shape):
@@ -65,11 +72,14 @@ def make_voxels(options, shape):
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         voxels = voxels.round().clip(limits.min, limits.max)
+    elif options.whole:
+        voxels = voxels.round()
     voxels[0, 0, 0] = 0
     voxels[1, 0, 0] = 7
     if options.special:
         voxels[2, 0, 0].flat[0] = np.nan
         voxels[3, 0, 0].flat[0] = np.inf
+        voxels[4, 0, 0].flat[[0, -1]] = np.inf, -np.inf
     return voxels.astype(dtype)
 
 
@@ -91,6 +101,9 @@ def make_header(options, shape, voxels):
     header["vox_offset"] = header.sizeof_hdr + 4 + (options.extension or 0)
     for assignment in options.set:
         field, _, values = assignment.partition("=")
+        if header[field].dtype.kind == "S":
+            header[field] = values
+            continue
         values = numbers(values)
         header[field] = values if len(values) > 1 else values[0]
     return header
@@ -115,8 +128,8 @@ def compress(content, nmembers):
     return b"".join(gzip.compress(part, 6, mtime=0) for part in parts)
 
 
-def main():
-    options = parse_arguments()
+def write_run(words):
+    options = parse_arguments(words)
     content = file_bytes(options)
     if options.path.endswith(".gz"):
         content = compress(content, options.members)
@@ -127,6 +140,14 @@ def main():
         out.write(content)
     if options.mtime is not None:
         os.utime(options.path, (options.mtime, options.mtime))
+
+
+def main():
+    if sys.argv[1:] == ["-"]:
+        for line in sys.stdin:
+            write_run(shlex.split(line))
+    else:
+        write_run(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -5,10 +5,13 @@
 Every voxel must agree within float32 rounding, and be NaN or infinite where numpy's result is.
 The header must be valid, free of warnings, and have the grid and the units of the first run.
 Prints the first voxel that differs and exits with 1; prints nothing where all is well.
+
+With "-" as the only argument, each line of stdin holds the arguments of one comparison.
 """
 
 import argparse
 import logging
+import shlex
 import sys
 import warnings
 
@@ -99,12 +102,12 @@ def check_header(derived, first):
     return faults
 
 
-def main():
+def check(words):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("statistic", choices=["mean", "std", "tsnr"])
     parser.add_argument("derived", help="the image to check")
     parser.add_argument("run", nargs="+", help="what it is derived from, in the order of time")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
 
     warnings.simplefilter("error")  # a warning of nibabel about the image is a fault
     faults = complaints(options.derived)
@@ -116,7 +119,12 @@ def main():
             faults += check_voxels(np.asarray(derived.dataobj), expected)
     for fault in faults:
         print(f"{options.derived}: {fault}", file=sys.stderr)
-    return 1 if faults else 0
+    return not faults
+
+
+def main():
+    batch = [shlex.split(line) for line in sys.stdin] if sys.argv[1:] == ["-"] else [sys.argv[1:]]
+    return 0 if batch and all([check(words) for words in batch]) else 1
 
 
 if __name__ == "__main__":

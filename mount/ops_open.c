@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening and closing.
+ *
+ *     bytes in one file (a source, a cached result)     passthrough: the kernel reads them itself
+ *     the same, where the kernel cannot                 page cache, filled by op_read
+ *     not computed yet, control files                   direct_io (ops_read.c says why)
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kernel_caps.h"
+#include "ops_private.h"
+
+/* From now on the file counts for its node; `fd` holds exactly its bytes, or is -1. */
+static void enter_node(struct mount *m, struct node *node, struct file *f, int fd)
+{
+    f->io = node_io(node);
+    f->backing_id = iomode_enter(m->iomodes, f->io, fd);
+}
+
+static int open_source(struct mount *m, struct node *node, struct fuse_file_info *fi,
+                       struct error *err)
+{
+    struct node_identity id = {.kind = NODE_SOURCE};
+    struct file *f = files_open(m->files, FILE_SOURCE);
+    char *path = node_path(m->inodes, node);
+    struct stat st;
+    int ret;
+
+    ret = f && path ? engine_open_source(m->engine, path, &f->fd, err)
+                    : error_set(err, ENOMEM, "out of memory");
+    if (ret == 0 && fstat(f->fd, &st) < 0)
+        ret = error_set(err, errno, "%s: fstat failed", path);
+    free(path);
+    id.a = ret == 0 ? st.st_dev : 0;
+    id.b = ret == 0 ? st.st_ino : 0;
+    /* the name may be another file's by now, whose bytes must not get into this node's page cache
+     */
+    if (ret == 0 && !node_is(node, &id))
+        ret = error_set(err, ESTALE, "%s was replaced", node_name(node));
+    if (ret < 0) {
+        if (f)
+            files_close(m->files, f);
+        return ret;
+    }
+    enter_node(m, node, f, f->fd);
+    fi->keep_cache = node_same_bytes(
+        m->inodes, node, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+        (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, st.st_size);
+    fi->fh = (uint64_t)(uintptr_t)f;
+    return 0;
+}
+
+static int open_derived(struct mount *m, struct node *node, struct fuse_file_info *fi,
+                        struct error *err)
+{
+    struct file *f = files_open(m->files, FILE_DERIVED);
+    char *dir = node_parent_path(m->inodes, node);
+    struct blob *blob;
+    int ret;
+
+    ret = f && dir ? reader_open(m->engine, dir, node_name(node), &f->reader, err)
+                   : error_set(err, ENOMEM, "out of memory");
+    free(dir);
+    if (ret == 0 && reader_version(f->reader) != node_number(node))
+        ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
+    if (ret < 0) {
+        if (f)
+            files_close(m->files, f);
+        return ret;
+    }
+    blob = reader_whole(f->reader);
+    enter_node(m, node, f, blob ? blob_fd(blob) : -1);
+    blob_put(blob);
+    if (blob)
+        fi->keep_cache = 1; /* a node is one version: what is cached of it stays right */
+    else
+        fi->direct_io = kernel_maps_direct_io();
+    fi->fh = (uint64_t)(uintptr_t)f;
+    return 0;
+}
+
+static int open_control(struct mount *m, struct node *node, struct fuse_file_info *fi,
+                        struct error *err)
+{
+    struct file *f = files_open(m->files, FILE_TEXT);
+
+    if (f)
+        f->text = control_text(m->engine, node_number(node));
+    if (!f || !f->text) {
+        if (f)
+            files_close(m->files, f);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    fi->direct_io = 1; /* the text's length is known only now */
+    fi->fh = (uint64_t)(uintptr_t)f;
+    return 0;
+}
+
+static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
+{
+    struct file *f = file_of(fi);
+    int ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi->fh, f->backing_id)
+                                : fuse_reply_open(req, fi);
+
+    if (ret != 0)
+        close_file(m, f); /* the opener was interrupted: there is no release */
+}
+
+void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = fuse_req_userdata(req);
+    struct node *node = inodes_find(m->inodes, ino);
+    struct error err = {.code = EIO};
+    int ret = -EIO;
+
+    if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)) {
+        fuse_reply_err(req, EROFS);
+        return;
+    }
+    switch (node_kind(node)) {
+    case NODE_SOURCE:
+        ret = open_source(m, node, fi, &err);
+        break;
+    case NODE_DERIVED:
+        ret = open_derived(m, node, fi, &err);
+        break;
+    case NODE_CONTROL:
+        ret = open_control(m, node, fi, &err);
+        break;
+    case NODE_DIR:
+    case NODE_CONTROL_DIR:
+        break; /* opened by opendir only */
+    }
+    if (ret < 0)
+        fuse_reply_err(req, reply_code(&err));
+    else
+        reply_open(req, m, fi);
+}
+
+void close_file(struct mount *m, struct file *f)
+{
+    if (f->io)
+        iomode_leave(m->iomodes, f->io, f->backing_id > 0);
+    files_close(m->files, f);
+}
+
+void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    struct mount *m = fuse_req_userdata(req);
+
+    (void)ino;
+    close_file(m, file_of(fi));
+    fuse_reply_err(req, 0);
+}

@@ -1,0 +1,68 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# The man pages and --help know the same options and commands, and `meson install` puts programs and
+# man pages in place.
+
+load helper
+
+# The options in a text, one a line: "-o name", "--name", "-x".
+options_in() {
+    grep -oP '(?<![\w-])(-o [a-z_]+|--[a-z_]+|-[A-Za-z](?![\w-]))' | sort -u
+}
+
+# tags PAGE SECTION...: what the paragraphs in these sections of a man page are headed with.
+tags() {
+    awk -v sections="$(printf '%s\n' "${@:2}")" '
+        BEGIN { n = split(sections, list, "\n"); for (i = 1; i <= n; i++) wanted[list[i]] }
+        /^\.SH/ { sub(/^\.SH "?/, ""); sub(/"$/, ""); inside = $0 in wanted; next }
+        tag && inside { print }
+        { tag = /^\.T[PQ]/ }' "$ROOT/mount/$1.1" |
+        sed -E 's/^\.[A-Z]+ //; s/\\f[BIR]//g; s/\\~/ /g; s/\\-/-/g; s/" ?//g'
+}
+
+# assert_same HELP MANUAL: the same lines, and some.
+assert_same() {
+    assert [ -s "$1" ]
+    run diff --label help --label manual --unified=0 "$1" "$2"
+    assert_success
+}
+
+@test "derivfs(1) has the options of derivfs --help, and no others" {
+    # The lines before are about fusermount3 and how to call the program.
+    derivfs --help | sed '1,/^derivfs options:/d; s/--name=value//' | options_in >help
+    tags derivfs OPTIONS | options_in >manual
+    assert_same help manual
+}
+
+@test "derivctl(1) has the options of derivctl --help, and no others" {
+    derivctl --help | options_in >help
+    tags derivctl OPTIONS COMMANDS | options_in >manual
+    assert_same help manual
+}
+
+@test "derivctl(1) has the commands of derivctl --help, and no others" {
+    derivctl --help | sed -nE 's/^ {4}([a-z]+) .*/\1/p' | sort >help
+    tags derivctl COMMANDS | awk '{ print $1 }' | sort >manual
+    assert_same help manual
+}
+
+@test "the man pages tell the version of the programs" {
+    local version
+    version=$(derivctl --version)
+    for page in derivfs derivctl; do
+        assert_file_contains "$ROOT/mount/$page.1" "^\.TH ${page^^} 1 [0-9]* \"$version\""
+    done
+}
+
+@test "meson install puts programs and man pages in place" {
+    local file
+    run meson install -C "$DERIVFS_BIN_DIR/.." --no-rebuild --destdir "$PWD/root"
+    assert_success
+    for file in bin/derivfs bin/derivctl share/man/man1/derivfs.1 share/man/man1/derivctl.1; do
+        run find root -path "*/$file" -type f
+        assert_output
+    done
+    run "$(find root -path '*/bin/derivctl')" --version
+    assert_output "$(derivctl --version)"
+}
