@@ -381,6 +381,8 @@ static int resolve_again(struct reader *r, struct error *err)
     struct derived *d;
     int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &d, err);
 
+    if (ret == -ENOENT) /* no answer to a read(2) */
+        return error_set(err, EIO, "a source was removed or spoilt while it was read");
     if (ret < 0)
         return ret;
     if (d->error.code == 0 && (d->nbytes != r->nbytes || r->parts.n > 1)) {

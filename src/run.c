@@ -96,6 +96,9 @@ struct run *run_probe(int rootfd, const char *path)
 bool run_is_current(int rootfd, const struct run *run)
 {
     struct source_id now;
+
+    if (is_identified(run) && source_is_still(rootfd, run->path, &run->id))
+        return true;
     int ret = source_identify(rootfd, run->path, &now, NULL);
 
     if (ret < 0)

@@ -37,6 +37,11 @@ struct source_id {
 int source_identify(int rootfd, const char *path, struct source_id *out,
                     struct error *err) NODISCARD;
 
+/* Is the file at `path` still the one identified as `known`, by its attributes alone? Nothing is
+ * opened: where the dataset is on a network, an open may wait for a read of the same file that is
+ * under way. False for an annex object with new times too: then identify it anew. */
+bool source_is_still(int rootfd, const char *path, const struct source_id *known);
+
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
 
 /* The text that goes into a key: the annex key where there is one, else device, inode, size, mtime

@@ -132,16 +132,36 @@ int source_identify(int rootfd, const char *path, struct source_id *out, struct 
     return ret;
 }
 
-bool source_id_equal(const struct source_id *a, const struct source_id *b)
+static bool same_inode(const struct source_id *a, const struct source_id *b)
 {
-    if (a->size != b->size || strcmp(a->annex_key, b->annex_key) != 0)
-        return false;
-    if (a->mode != b->mode || a->uid != b->uid || a->gid != b->gid)
-        return false;
-    if (a->annex_key[0])
-        return true;
     return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns &&
            a->ctime_ns == b->ctime_ns;
+}
+
+static bool same_size_and_rights(const struct source_id *a, const struct source_id *b)
+{
+    return a->size == b->size && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
+}
+
+bool source_is_still(int rootfd, const char *path, const struct source_id *known)
+{
+    struct source_id now;
+    mode_t type;
+    int fd = beneath_open(rootfd, path, O_PATH);
+
+    if (fd < 0)
+        return false;
+    bool still = source_id_of_fd(fd, path, &now, &type, NULL) == 0 && type == S_IFREG &&
+                 same_inode(&now, known) && same_size_and_rights(&now, known);
+    close(fd);
+    return still;
+}
+
+bool source_id_equal(const struct source_id *a, const struct source_id *b)
+{
+    if (!same_size_and_rights(a, b) || strcmp(a->annex_key, b->annex_key) != 0)
+        return false;
+    return a->annex_key[0] || same_inode(a, b);
 }
 
 void source_id_text(const struct source_id *id, char *out)

@@ -10,7 +10,7 @@ load helper
 slow_dataset() {
     SLOW=$BATS_TEST_TMPDIR/slow
     mkdir "$SLOW"
-    make_run "$DS/run.nii" --shape 40,40,20 --volumes 40 --seed 1 # 2.6 MB: over a second
+    make_run "$DS/${1-run.nii}" --shape 40,40,20 --volumes 40 --seed 1 # 2.6 MB: over a second
     mount_throttled "$DS" 2000k "$SLOW"
     mount_derivfs_foreground "$SLOW"
 }
@@ -32,7 +32,7 @@ reader_fails() {
 
 # The moments task has got its first bytes; it gets a mebibyte at a time.
 being_read() {
-    grep -qE 'thread .*moments run.nii, [1-9]' "$MNT/.derivfs/status"
+    grep -qE 'thread .*moments .*, [1-9]' "$MNT/.derivfs/status"
 }
 
 verify_is_clean() {
@@ -92,23 +92,34 @@ verify_is_clean() {
     reader_fails
     assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
     run -0 cat "$MNT/.derivfs/errors"
-    assert_output --partial 'run.nii'
+    assert_output --partial 'tsnr.nii: a source was removed or spoilt while it was read'
     mv whole.nii "$DS/run.nii"
     wait_until reference tsnr "$MNT/tsnr.nii" "$DS/run.nii"
     verify_is_clean
 }
 
-@test "a source removed while it is read: an error, no crash" {
+@test "a source removed while it is read: EIO, no crash" {
     slow_dataset
     start_reading
     rm "$DS/run.nii"
     reader_fails
+    assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
     wait_until tsnr_is_gone
     run ! grep -q '[0-9a-f]' <(find "$CACHE/v1/objects" -type f)
 }
 
 tsnr_is_gone() {
     ! ls "$MNT" | grep -q tsnr.nii
+}
+
+@test "with BIDS names, a run truncated while it is read: EIO with the run's sentence" {
+    slow_dataset sub-01_task-a_bold.nii
+    start_reading
+    truncate -s 1500000 "$DS/sub-01_task-a_bold.nii"
+    reader_fails
+    assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_output --regexp 'tsnr.nii: sub-01_task-a_bold.nii.*1500000'
 }
 
 @test "a source that changes again and again: EIO after the second time" {

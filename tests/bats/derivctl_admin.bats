@@ -1,0 +1,198 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# derivctl: looking after mounts and the cache, wrong usage, and its settings.
+
+load helper
+
+dataset() {
+    make_run "$DS/sub-01_task-a_bold.nii.gz" --seed 1
+    make_run "$DS/sub-01_task-b_bold.nii" --seed 2
+}
+
+ctl() {
+    derivctl --cache_dir="$CACHE" "$@"
+}
+
+# --- status ---------------------------------------------------------------------------------------
+
+@test "status of a mount point, as text and as JSON" {
+    dataset
+    mount_derivfs "$DS" --threads=3 --memory=64M
+    run -0 derivctl status "$MNT"
+    assert_line --index 0 "$MNT: $DS, layout beside"
+    assert_line --regexp '^threads: 3, 0 busy'
+    assert_line --partial "cache: $CACHE, 0 entries"
+    cat "$MNT/tsnr.nii" >/dev/null
+    run -0 derivctl status --json "$MNT"
+    python3 -m json.tool <<<"$output" >/dev/null
+    assert_equal "$(jq -c '[.mountpoint, .dataset, .threads, .memory_bytes, .tasks_running, .cache.entries, .cache.dir]' <<<"$output")" \
+        "[\"$MNT\",\"$DS\",3,67108864,0,3,\"$CACHE\"]"
+}
+
+@test "status without a mount point shows every mount" {
+    dataset
+    local other=$BATS_TEST_TMPDIR/other\ mount
+    mkdir "$other"
+    mount_derivfs "$DS"
+    derivfs --cache_dir="$CACHE" "$DS" "$other" 3>&- 4>&-
+    # Mounts of others may be there as well, even dead ones.
+    run derivctl status
+    assert_line --partial "$MNT: $DS"
+    assert_line --partial "$other: $DS"
+    run --separate-stderr derivctl status --json
+    assert_equal "$(jq -c --arg a "$MNT" --arg b "$other" \
+        '[.[].mountpoint | select(. == $a or . == $b)] | sort' <<<"$output")" "[\"$MNT\",\"$other\"]"
+}
+
+@test "status shows what is being computed" {
+    make_run "$DS/run.nii" --shape 40,40,20 --volumes 40
+    local slow=$BATS_TEST_TMPDIR/slow
+    mkdir "$slow"
+    mount_throttled "$DS" 2000k "$slow"
+    mount_derivfs "$slow"
+    cat "$MNT/tsnr.nii" >/dev/null &
+    wait_until shows 'thread [01]: moments run.nii, [1-9][0-9]* %'
+    run -0 derivctl status --json "$MNT"
+    assert_equal "$(jq -r '.tasks[] | select(.state == "running").task' <<<"$output")" 'moments run.nii'
+    wait $!
+}
+
+shows() {
+    derivctl status "$MNT" | grep -qE "$1"
+}
+
+@test "status --watch redraws and ends when it is killed, or with the mount" {
+    dataset
+    mount_derivfs "$DS"
+    derivctl status --watch "$MNT" >watch.txt 3>&- &
+    wait_until redrawn
+    kill "$!"
+    wait_until gone "$!"
+    derivctl status --watch "$MNT" >watch.txt 2>/dev/null 3>&- &
+    wait_until grep -q threads watch.txt
+    unmount_derivfs
+    wait_until gone "$!"
+}
+
+redrawn() {
+    [ "$(grep -c 'layout beside' watch.txt)" -ge 2 ]
+}
+
+@test "status where nothing is mounted" {
+    run -1 --separate-stderr derivctl status "$DS"
+    assert_output ''
+    assert_equal "$stderr" "derivctl: $DS: status: no derivfs is mounted there"
+    run -1 derivctl status "$DS/nowhere"
+    assert_output --regexp "^derivctl: $DS/nowhere: status: "
+}
+
+# --- cache ----------------------------------------------------------------------------------------
+
+@test "cache info, as text and as JSON" {
+    dataset
+    ctl compute "$DS/tsnr.nii"
+    run -0 ctl --cache_size=1M cache info
+    assert_line --index 0 "$CACHE"
+    assert_line --index 1 '3 entries, 9.0 KiB of 1.0 MiB'
+    run -0 ctl --cache_size=1M cache info --json
+    assert_equal "$(jq -c . <<<"$output")" \
+        "{\"dir\":\"$CACHE\",\"entries\":3,\"bytes\":9184,\"max_bytes\":1048576}"
+}
+
+@test "cache prune makes the cache as small as cache_size" {
+    dataset
+    ctl compute "$DS"
+    run -0 ctl cache prune
+    assert_output '0 bytes freed'
+    run -0 ctl cache prune --cache_size=5K
+    assert_output --regexp 'KiB freed$'
+    run -0 ctl cache info --json
+    assert [ "$(jq .bytes <<<"$output")" -le 5120 ]
+    assert [ "$(jq .entries <<<"$output")" -ge 1 ]
+}
+
+@test "cache clear empties it; verify counts" {
+    dataset
+    ctl compute "$DS/tsnr.nii"
+    run -0 ctl cache verify
+    assert_output '3 entries are good, 0 were bad and are removed'
+    run -0 ctl cache clear
+    assert_output '9.0 KiB freed'
+    run -0 ctl cache info --json
+    assert_equal "$(jq -c '[.entries, .bytes]' <<<"$output")" '[0,0]'
+    assert_equal "$(find "$CACHE/v1/objects" -type f)" ''
+}
+
+@test "the default cache directory is that of derivfs" {
+    dataset
+    derivctl compute "$DS/tsnr.nii"
+    assert_exists "$XDG_CACHE_HOME/derivfs/v1/objects"
+    derivfs "$DS" "$MNT" 3>&- 4>&-
+    cat "$MNT/tsnr.nii" >/dev/null
+    assert_equal "$(metric tasks_done_total)" 0
+}
+
+# --- usage ----------------------------------------------------------------------------------------
+
+@test "--help and --version" {
+    run -0 derivctl --help
+    for command in list explain compute status cache; do
+        assert_line --regexp "^ +$command "
+    done
+    run -0 --separate-stderr derivctl --version
+    assert_output "$(derivfs --version | head -1)"
+    assert_equal "$stderr" ''
+}
+
+@test "wrong usage exits with 2 and says what is right" {
+    dataset
+    run -2 derivctl
+    assert_output --partial 'usage: derivctl COMMAND'
+    run -2 derivctl frobnicate
+    assert_output --partial 'derivctl: frobnicate: no such command'
+    run -2 derivctl --frobnicate list
+    assert_output --partial 'usage:'
+    for wrong in 'explain' 'explain a b' 'list a b' 'compute' 'compute a b -o c' 'status a b' \
+        'cache' 'cache frobnicate' 'cache info x'; do
+        # shellcheck disable=SC2086
+        run -2 ctl $wrong
+        assert_output --partial 'usage: derivctl'
+    done
+    assert_not_exists "$CACHE"
+    for wrong in --threads=0 --threads=x --memory=lots --cache_size=-1 --layout=sideways \
+        --recipes=nowhere.ini; do
+        run -2 ctl list "$wrong" "$DS"
+        assert_output --partial "${wrong#--}" || assert_output --partial nowhere.ini
+        run -2 ctl cache info "$wrong"
+    done
+}
+
+@test "errors are one line: derivctl: PATH: OPERATION: REASON" {
+    dataset
+    for command in list explain compute; do
+        run -1 ctl "$command" "$DS/nope.nii"
+        assert_output "derivctl: $DS/nope.nii: look up: no such file, nor a derived one"
+        run -1 ctl "$command" "$DS/sub-01_task-b_bold.nii"
+        assert_output "derivctl: $DS/sub-01_task-b_bold.nii: look up: a file of the dataset, not a derived one"
+        run -1 ctl "$command" "$DS/sub-01_task-b_bold.nii/tsnr.nii"
+        assert_output "derivctl: $DS/sub-01_task-b_bold.nii/tsnr.nii: open: Not a directory"
+    done
+}
+
+@test "--layout=derivatives: paths as the mount has them, with and without it" {
+    dataset
+    echo '{}' >"$DS/dataset_description.json"
+    run -0 ctl list --layout=derivatives "$DS/derivatives/derivfs/tsnr.nii"
+    assert_output --regexp '^virtual .* derivatives/derivfs/tsnr.nii$'
+    mount_derivfs "$DS" --layout=derivatives
+    run -0 ctl compute "$MNT/derivatives/derivfs/tsnr.nii"
+    cat "$MNT/derivatives/derivfs/tsnr.nii" >/dev/null
+    assert_equal "$(metric tasks_done_total)" 0
+}
+
+@test "output to a full disk is an error" {
+    dataset
+    run -1 bash -c "derivctl --cache_dir='$CACHE' list '$DS' >/dev/full"
+    assert_output --partial 'No space left on device'
+}
