@@ -17,76 +17,206 @@
 
 #include "ctl.h"
 
-/* One file that was asked for. */
+/* Bytes that are asked for at a time. */
+enum { STEP_NBYTES = 1 << 20 };
+
+/* Where the result goes with -o. A regular file is written beside its place and renamed: never half
+ * a file under its name. */
+struct sink {
+    const char *path; /* NULL: nowhere */
+    char *temp; /* NULL for a terminal, a pipe, a device: what nothing may be put in place of */
+    FILE *f;
+};
+
+/* One file that was asked for. Its bytes are walked through from front to back. */
 struct order {
     const struct found *found;
     struct reader *reader;
-    struct reader_wait *wait;
+    struct reader_wait *wait; /* for the bytes from `off` on; NULL: not waiting */
     struct orders *all;
-    bool done;          /* guarded by orders.lock, like the next two */
-    struct blob *blob;  /* a reference */
-    struct error error; /* where blob is NULL */
+    uint64_t off;       /* bytes that have been there */
+    bool finished;      /* all of them, or failed */
+    bool answered;      /* guarded by orders.lock, like the next: the wait has ended */
+    struct error error; /* code 0: well so far */
 };
 
 struct orders {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    size_t n, ndone;    /* ndone guarded by lock */
+    size_t n, nfinished;
     struct order *list; /* [n] */
+    struct sink sink;   /* of the only order, where there is one */
+    char *buf;          /* [STEP_NBYTES] */
 };
 
-static void order_done(void *arg, struct blob *result, const struct error *err)
+/* ---- the sink ----------------------------------------------------------------------------------
+ */
+
+static int sink_open(struct sink *sink, const char *path, struct error *err)
+{
+    struct stat st;
+    int fd;
+
+    *sink = (struct sink){.path = path};
+    if (!path)
+        return 0;
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        sink->f = fopen(path, "we");
+        return sink->f ? 0 : error_set(err, errno, "open: %s", strerror(errno));
+    }
+    if (asprintf(&sink->temp, "%s.XXXXXX", path) < 0) {
+        sink->temp = NULL;
+        return error_set(err, ENOMEM, "create: out of memory");
+    }
+    fd = mkostemp(sink->temp, O_CLOEXEC);
+    if (fd >= 0)
+        sink->f = fdopen(fd, "w");
+    if (sink->f)
+        return 0;
+    error_set(err, errno, "create: %s", strerror(errno));
+    if (fd >= 0) {
+        close(fd);
+        unlink(sink->temp);
+    }
+    free(sink->temp);
+    sink->temp = NULL;
+    return -err->code;
+}
+
+static int sink_write(struct sink *sink, const char *bytes, size_t n, struct error *err)
+{
+    if (sink->f && fwrite(bytes, 1, n, sink->f) != n)
+        return error_set(err, errno, "write: %s", strerror(errno));
+    return 0;
+}
+
+/* Give the file its place, with the rights of a new one, or remove it where something failed. */
+static int sink_close(struct sink *sink, bool complete, struct error *err)
+{
+    mode_t mask = umask(0);
+    int code = 0;
+
+    umask(mask);
+    if (sink->f) {
+        if (sink->temp && fchmod(fileno(sink->f), 0666 & ~mask) < 0)
+            code = errno;
+        if (fclose(sink->f) != 0 && code == 0)
+            code = errno;
+        if (sink->temp && complete && code == 0 && rename(sink->temp, sink->path) < 0)
+            code = errno;
+        if (sink->temp && (!complete || code != 0))
+            unlink(sink->temp);
+    }
+    free(sink->temp);
+    return code ? error_set(err, code, "write: %s", strerror(code)) : 0;
+}
+
+/* ---- orders ------------------------------------------------------------------------------------
+ */
+
+static void order_answered(void *arg, struct reader_wait *w, const struct error *err)
 {
     struct order *o = arg;
 
+    (void)w;
     pthread_mutex_lock(&o->all->lock);
-    o->blob = result ? blob_get(result) : NULL;
     if (err)
         o->error = *err;
-    o->done = true;
-    o->all->ndone++;
+    o->answered = true;
     pthread_cond_signal(&o->all->changed);
     pthread_mutex_unlock(&o->all->lock);
 }
 
-static void order_fail(struct order *o, const struct error *err)
+static void order_finish(struct order *o, const struct error *err)
 {
-    order_done(o, NULL, err);
+    if (err)
+        o->error = *err;
+    o->finished = true;
+    o->all->nfinished++;
 }
 
-static void order_start(struct order *o, struct engine *e)
+static void order_open(struct order *o, struct engine *e)
 {
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     const char *name;
     char *dir;
 
     if (split_path(o->found->path, &dir, &name) < 0) {
-        order_fail(o, &err);
+        order_finish(o, &err);
         return;
     }
-    if (reader_open(e, dir, name, &o->reader, &err) == 0)
-        o->wait = reader_wait_new(o->reader, order_done, o);
+    if (reader_open(e, dir, name, &o->reader, &err) < 0)
+        order_finish(o, &err);
     free(dir);
-    if (o->wait)
-        reader_wait_start(o->wait);
-    else
-        order_fail(o, &err);
 }
 
-/* Asks the disk, so without the lock. */
-static double percent_done(struct engine *e, struct orders *all)
+/* Has the wait of this order ended? Then it is over. */
+static bool order_is_ready(struct order *o)
+{
+    bool ready;
+
+    if (!o->wait)
+        return true;
+    pthread_mutex_lock(&o->all->lock);
+    ready = o->answered;
+    pthread_mutex_unlock(&o->all->lock);
+    if (ready) {
+        reader_wait_put(o->wait);
+        o->wait = NULL;
+        if (o->error.code != 0)
+            order_finish(o, NULL);
+    }
+    return ready;
+}
+
+/* Wait for the bytes from `off` on. */
+static void order_ask(struct order *o)
+{
+    struct error err;
+
+    o->answered = false;
+    o->wait = reader_wait_new(o->reader, o->off, STEP_NBYTES, order_answered, o);
+    if (o->wait) {
+        reader_wait_start(o->wait);
+        return;
+    }
+    error_set(&err, ENOMEM, "out of memory");
+    order_finish(o, &err);
+}
+
+/* Pass on what is there by now, and ask for what is not. */
+static void order_advance(struct order *o)
+{
+    struct orders *all = o->all;
+    struct error err;
+
+    while (!o->finished) {
+        size_t got;
+
+        if (reader_read(o->reader, o->off, all->buf, STEP_NBYTES, &got, &err) < 0 ||
+            sink_write(&all->sink, all->buf, got, &err) < 0) {
+            order_finish(o, &err);
+            return;
+        }
+        o->off += got;
+        if (o->off == reader_nbytes(o->reader)) {
+            order_finish(o, NULL);
+        } else if (got == 0) {
+            order_ask(o);
+            return;
+        }
+    }
+}
+
+static double percent_done(struct engine *e, const struct orders *all)
 {
     double sum = 0;
 
     for (size_t i = 0; i < all->n; i++) {
         const struct order *o = &all->list[i];
         struct derived_status status = {.percent = 100};
-        bool done;
 
-        pthread_mutex_lock(&all->lock);
-        done = o->done;
-        pthread_mutex_unlock(&all->lock);
-        if (!done)
+        if (!o->finished)
             engine_derived_status(e, o->found->derived, o->found->path, &status);
         sum += status.percent;
     }
@@ -102,11 +232,10 @@ static void draw_bar(double percent, size_t ndone, size_t n)
             "########################################", WIDTH - filled, "", percent, ndone, n);
 }
 
-/* Wait a tenth of a second, or less if a file gets done. Returns how many are. */
-static size_t wait_a_moment(struct orders *all)
+/* Wait a tenth of a second, or less if something is answered meanwhile. */
+static void wait_a_moment(struct orders *all)
 {
     struct timespec until;
-    size_t ndone;
 
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_nsec += 100000000;
@@ -115,22 +244,22 @@ static size_t wait_a_moment(struct orders *all)
         until.tv_nsec -= 1000000000;
     }
     pthread_mutex_lock(&all->lock);
-    if (all->ndone < all->n)
-        pthread_cond_timedwait(&all->changed, &all->lock, &until);
-    ndone = all->ndone;
+    pthread_cond_timedwait(&all->changed, &all->lock, &until);
     pthread_mutex_unlock(&all->lock);
-    return ndone;
 }
 
-static void wait_for_all(struct engine *e, struct orders *all)
+static void walk_all(struct engine *e, struct orders *all)
 {
     bool terminal = isatty(STDERR_FILENO);
-    size_t ndone = 0;
 
-    while (ndone < all->n) {
+    while (all->nfinished < all->n) {
+        for (size_t i = 0; i < all->n; i++)
+            if (!all->list[i].finished && order_is_ready(&all->list[i]))
+                order_advance(&all->list[i]);
         if (terminal)
-            draw_bar(percent_done(e, all), ndone, all->n);
-        ndone = wait_a_moment(all);
+            draw_bar(percent_done(e, all), all->nfinished, all->n);
+        if (all->nfinished < all->n)
+            wait_a_moment(all);
     }
     if (terminal) {
         draw_bar(100, all->n, all->n);
@@ -138,103 +267,15 @@ static void wait_for_all(struct engine *e, struct orders *all)
     }
 }
 
-static int copy_blob(const struct blob *blob, FILE *f, struct error *err)
-{
-    uint64_t total = blob_nbytes(blob), off = 0;
-    char *buf = malloc(1 << 20);
-    int ret = buf ? 0 : error_set(err, ENOMEM, "out of memory");
-
-    while (ret == 0 && off < total) {
-        size_t n = total - off < 1 << 20 ? (size_t)(total - off) : 1 << 20;
-
-        ret = blob_read(blob, off, buf, n, err);
-        if (ret == 0 && fwrite(buf, 1, n, f) != n)
-            ret = error_set(err, errno, "write: %s", strerror(errno));
-        off += n;
-    }
-    free(buf);
-    return ret;
-}
-
-/* Give the temporary file the rights of a new one, close it, and rename it to `out`. */
-static int finish_out(FILE *f, const char *temp, const char *out, struct error *err)
-{
-    mode_t mask = umask(0);
-    int code = 0;
-
-    umask(mask);
-    if (fchmod(fileno(f), 0666 & ~mask) < 0)
-        code = errno;
-    if (fclose(f) != 0 && code == 0)
-        code = errno;
-    if (code == 0 && rename(temp, out) < 0)
-        code = errno;
-    return code ? error_set(err, code, "write: %s", strerror(code)) : 0;
-}
-
-/* Write to a temporary file beside `out` and rename: never half a file under its name. */
-static int write_file(const struct blob *blob, const char *out, struct error *err)
-{
-    char *temp = NULL;
-    FILE *f = NULL;
-    int fd, ret;
-
-    if (asprintf(&temp, "%s.XXXXXX", out) < 0)
-        return error_set(err, ENOMEM, "write: out of memory");
-    fd = mkostemp(temp, O_CLOEXEC);
-    if (fd >= 0)
-        f = fdopen(fd, "w");
-    if (f) {
-        ret = copy_blob(blob, f, err);
-        if (ret == 0)
-            ret = finish_out(f, temp, out, err);
-        else
-            fclose(f);
-    } else {
-        ret = error_set(err, errno, "create: %s", strerror(errno));
-        if (fd >= 0)
-            close(fd);
-    }
-    if (ret < 0 && fd >= 0)
-        unlink(temp);
-    free(temp);
-    return ret;
-}
-
-/* A terminal, a pipe, a device: nothing that a file may be put in the place of. */
-static int write_through(const struct blob *blob, const char *out, struct error *err)
-{
-    FILE *f = fopen(out, "we");
-    int ret;
-
-    if (!f)
-        return error_set(err, errno, "open: %s", strerror(errno));
-    ret = copy_blob(blob, f, err);
-    if (fclose(f) != 0 && ret == 0)
-        ret = error_set(err, errno, "write: %s", strerror(errno));
-    return ret;
-}
-
-static int write_out(const struct blob *blob, const char *out, struct error *err)
-{
-    struct stat st;
-
-    if (lstat(out, &st) == 0 && !S_ISREG(st.st_mode))
-        return write_through(blob, out, err);
-    return write_file(blob, out, err);
-}
-
 /* Tell how each went; 0 if all are there. */
-static int report(const struct ctl *ctl, const struct orders *all)
+static int report(const struct orders *all)
 {
     int ret = CTL_OK;
 
     for (size_t i = 0; i < all->n; i++) {
         struct order *o = &all->list[i];
 
-        if (o->blob && ctl->out && write_out(o->blob, ctl->out, &o->error) < 0)
-            ret = ctl_complain(ctl->out, &o->error);
-        if (!o->blob) {
+        if (o->error.code != 0) {
             error_wrap(&o->error, -1, "compute");
             ret = ctl_complain(o->found->path, &o->error);
         }
@@ -244,33 +285,35 @@ static int report(const struct ctl *ctl, const struct orders *all)
 
 static int compute_all(const struct ctl *ctl, struct engine *e, const struct found *list, size_t n)
 {
-    struct orders all = {.n = n, .list = calloc(n + 1, sizeof *all.list)};
+    struct orders all = {
+        .n = n, .list = calloc(n + 1, sizeof *all.list), .buf = malloc(STEP_NBYTES)};
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     int ret;
 
-    if (!all.list || engine_start(e, &err) < 0) {
-        free(all.list);
-        error_wrap(&err, -1, "start");
-        return ctl_complain("compute", &err);
-    }
     pthread_mutex_init(&all.lock, NULL);
     pthread_cond_init(&all.changed, NULL);
-    for (size_t i = 0; i < n; i++) {
-        all.list[i].found = &list[i];
-        all.list[i].all = &all;
-        order_start(&all.list[i], e);
-    }
-    wait_for_all(e, &all);
-    ret = report(ctl, &all);
-    for (size_t i = 0; i < n; i++) {
-        if (all.list[i].wait)
-            reader_wait_put(all.list[i].wait);
-        reader_close(all.list[i].reader);
-        blob_put(all.list[i].blob);
+    if (!all.list || !all.buf || engine_start(e, &err) < 0) {
+        error_wrap(&err, -1, "start");
+        ret = ctl_complain("compute", &err);
+    } else if (sink_open(&all.sink, ctl->out, &err) < 0) {
+        ret = ctl_complain(ctl->out, &err);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            all.list[i].found = &list[i];
+            all.list[i].all = &all;
+            order_open(&all.list[i], e);
+        }
+        walk_all(e, &all);
+        ret = report(&all);
+        if (sink_close(&all.sink, ret == CTL_OK, &err) < 0)
+            ret = ctl_complain(ctl->out, &err);
+        for (size_t i = 0; i < n; i++)
+            reader_close(all.list[i].reader);
     }
     pthread_cond_destroy(&all.changed);
     pthread_mutex_destroy(&all.lock);
     free(all.list);
+    free(all.buf);
     return ret;
 }
 

@@ -140,7 +140,7 @@ static void print_explanation(const struct target *t, const struct found *f)
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < d->nruns; i++)
         print_source(d->runs[i]);
-    if (derived_graph(d, &g, NULL) == 0)
+    if (derived_graph(d, 0, engine_config(t->engine)->memory_nbytes, &g, NULL) == 0)
         print_tasks(t, g);
     graph_put(g);
     if (status.key.hex[0])
@@ -185,7 +185,7 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
     json_object_set_new(o, "array", array ? json_string(array) : json_null());
     json_object_set_new(o, "key", status.key.hex[0] ? json_string(status.key.hex) : json_null());
     json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));
-    if (derived_graph(d, &g, NULL) == 0)
+    if (derived_graph(d, 0, engine_config(t->engine)->memory_nbytes, &g, NULL) == 0)
         json_object_set_new(o, "tasks", tasks_json(t, g));
     graph_put(g);
     free(array);

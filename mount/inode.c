@@ -82,11 +82,9 @@ void inodes_free(struct inodes *t)
 
     if (!t)
         return;
-    HASH_ITER(hh, t->table, n, next)
-    {
-        HASH_DEL(t->table, n);
-        node_free(n);
-    }
+    HASH_CLEAR(hh, t->table);
+    DL_FOREACH_SAFE(t->all, n, next)
+    node_free(n);
     node_free(t->root);
     pthread_mutex_destroy(&t->lock);
     free(t);

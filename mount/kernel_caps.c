@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <linux/fuse.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -39,7 +38,7 @@ struct backing_map { /* fuse_backing_map */
  * first and from one thread; afterwards `init_unique` is 0. */
 static atomic_uint_fast64_t init_unique;
 static uint32_t offered_flags2;
-static atomic_bool can_pass_through;
+static atomic_bool can_pass_through, can_map_direct_io;
 
 static ssize_t read_request(int fd, void *buf, size_t nbytes, void *userdata)
 {
@@ -66,6 +65,8 @@ static void add_capabilities(struct fuse_init_out *init)
         return;
     init->flags |= FUSE_INIT_EXT;
     init->flags2 |= wanted;
+    if (wanted & DIRECT_IO_ALLOW_MMAP_FLAG2)
+        atomic_store(&can_map_direct_io, true);
     if (wanted & PASSTHROUGH_FLAG2) {
         memcpy(&init->unused[0], &max_stack_depth, sizeof max_stack_depth);
         atomic_store(&can_pass_through, true);
@@ -92,6 +93,11 @@ int kernel_caps_install(struct fuse_session *se)
     static const struct fuse_custom_io io = {.writev = write_reply, .read = read_request};
 
     return fuse_session_custom_io(se, &io, fuse_session_fd(se));
+}
+
+bool kernel_maps_direct_io(void)
+{
+    return atomic_load(&can_map_direct_io);
 }
 
 int kernel_backing_open(struct fuse_session *se, int fd)

@@ -9,6 +9,7 @@
 #ifndef DERIVFS_KERNEL_CAPS_H
 #define DERIVFS_KERNEL_CAPS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct fuse_req;
@@ -17,6 +18,9 @@ struct fuse_session;
 /* Ask for both. After fuse_session_mount(), before the loop. Where the kernel lacks one, the
  * session works without. Returns 0 or -errno. */
 int kernel_caps_install(struct fuse_session *se) __attribute__((warn_unused_result));
+
+/* May a file that is open with direct_io be mapped MAP_SHARED? */
+bool kernel_maps_direct_io(void);
 
 /* Let the kernel read from `fd` by itself. Returns a backing id above 0, or -errno: the kernel
  * cannot, or this process may not (it takes CAP_SYS_ADMIN); then serve the reads as usual. */

@@ -71,13 +71,14 @@ static int open_derived(struct mount *m, struct node *node, struct fuse_file_inf
             files_close(m->files, f);
         return ret;
     }
-    blob = reader_blob(f->reader);
+    blob = reader_whole(f->reader);
     enter_node(m, node, f, blob ? blob_fd(blob) : -1);
+    blob_put(blob);
     /* A node is one version: what is cached of it stays right. Without the flag this open would
      * throw the cache away, for which it would wait for a page that a mapping waits for,
      * unkillably. */
     fi->keep_cache = 1;
-    fi->direct_io = !blob;
+    fi->direct_io = !blob && kernel_maps_direct_io();
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }

@@ -52,31 +52,21 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
     free(buf);
 }
 
-/* [off, off + nbytes) lies within the blob. */
-static void reply_blob(fuse_req_t req, const struct blob *blob, uint64_t off, size_t nbytes)
-{
-    char *buf = malloc(nbytes);
-    struct error err = {.code = ENOMEM};
-
-    if (buf && blob_read(blob, off, buf, nbytes, &err) == 0)
-        fuse_reply_buf(req, buf, nbytes);
-    else
-        fuse_reply_err(req, reply_code(&err));
-    free(buf);
-}
-
-static void finished(void *arg, struct blob *result, const struct error *err)
+static void finished(void *arg, struct reader_wait *w, const struct error *err)
 {
     struct parked *p = arg;
+    struct error failure = {.code = ENOMEM};
+    char *buf = err ? NULL : malloc(p->nbytes);
 
     /* Waits for an interrupt callback that is running (it holds the request's lock). Not when this
      * call comes from that very callback, which is what ECANCELED means. */
     if (!err || err->code != ECANCELED)
         fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (result)
-        reply_blob(p->req, result, p->off, p->nbytes);
+    if (buf && reader_wait_read(w, p->off, buf, p->nbytes, &failure) == 0)
+        fuse_reply_buf(p->req, buf, p->nbytes);
     else
-        fuse_reply_err(p->req, reply_code(err));
+        fuse_reply_err(p->req, reply_code(err ? err : &failure));
+    free(buf);
     free(p);
 }
 
@@ -89,7 +79,7 @@ static void interrupted(fuse_req_t req, void *arg)
 static void park(fuse_req_t req, struct reader *r, uint64_t off, size_t nbytes)
 {
     struct parked *p = malloc(sizeof *p);
-    struct reader_wait *w = p ? reader_wait_new(r, finished, p) : NULL;
+    struct reader_wait *w = p ? reader_wait_new(r, off, nbytes, finished, p) : NULL;
 
     if (!w) {
         free(p);
@@ -119,9 +109,9 @@ static void reply_copy(fuse_req_t req, const void *bytes, size_t nbytes)
 static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t offset)
 {
     uint64_t off = (uint64_t)offset, total = reader_nbytes(r);
-    struct blob *blob = reader_blob(r);
-    const unsigned char *head;
-    size_t nhead = reader_head(r, &head);
+    struct error err = {.code = ENOMEM};
+    size_t got;
+    char *buf;
 
     if (off >= total) {
         fuse_reply_buf(req, NULL, 0);
@@ -129,12 +119,14 @@ static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t 
     }
     if (nbytes > total - off)
         nbytes = (size_t)(total - off);
-    if (blob)
-        reply_blob(req, blob, off, nbytes);
-    else if (off + nbytes <= nhead)
-        reply_copy(req, head + off, nbytes);
+    buf = malloc(nbytes);
+    if (!buf || reader_read(r, off, buf, nbytes, &got, &err) < 0)
+        fuse_reply_err(req, reply_code(&err));
+    else if (got == nbytes)
+        fuse_reply_buf(req, buf, nbytes);
     else
         park(req, r, off, nbytes);
+    free(buf);
 }
 
 static void read_text(fuse_req_t req, const char *text, size_t nbytes, off_t off)

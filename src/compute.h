@@ -9,15 +9,17 @@
 #define DERIVFS_COMPUTE_H
 
 #include "cache.h"
+#include "cursor.h"
 #include "scheduler.h"
 
 struct compute {
-    int rootfd;          /* the dataset; borrowed */
-    struct cache *cache; /* borrowed */
+    int rootfd; /* the dataset */
+    struct cache *cache;
+    struct cursor_pool *pool; /* all borrowed */
 };
 
 /* A task_run_fn (scheduler.h); ctx is a const struct compute. ESTALE: a source is no longer the one
- * that the graph was planned for. */
+ * that the graph was planned for, or an input has gone from the cache: plan again. */
 int compute_task(void *ctx, const struct graph *g, const struct task *t, struct blob *const *inputs,
                  const struct task_control *ctl, struct blob **out, struct error *err) NODISCARD;
 

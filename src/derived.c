@@ -42,6 +42,41 @@ static void add_version(XXH3_state_t *state, const struct run *run)
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 
+/* That a link of a source dangles, say, must not look as if the derived file did not exist: a
+ * source's own code is told only where it means the same for the reader of the derived file. */
+static int code_of_source(int code)
+{
+    return code == ENODATA || code == EACCES || code == ENOMEM ? code : EIO;
+}
+
+static struct graph_request request_of(const struct derived *d, size_t memory_nbytes)
+{
+    return (struct graph_request){
+        .table = d->table,
+        .recipe = d->recipe,
+        .format = d->format,
+        .runs = d->runs,
+        .nruns = d->nruns,
+        .memory_nbytes = memory_nbytes,
+    };
+}
+
+/* Volumes and size, which only sound runs can tell. */
+static void measure(struct derived *d)
+{
+    struct graph_request q = request_of(d, 0);
+
+    if (d->bad)
+        error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
+    else if (graph_nvol(&q, &d->nvol, &d->error) < 0)
+        d->nvol = 0;
+    /* an image's size needs one sound run alone */
+    if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
+        d->nvol = 1;
+    if (d->nvol > 0)
+        d->nbytes = d->format->nbytes(graph_image_nbytes(&d->first->nifti, d->nvol));
+}
+
 static void describe(struct derived *d)
 {
     XXH3_state_t state;
@@ -60,8 +95,7 @@ static void describe(struct derived *d)
             d->mtime_ns = run->id.mtime_ns;
     }
     d->version = XXH3_64bits_digest(&state);
-    if (d->first)
-        d->nbytes = d->format->nbytes(graph_image_nbytes(&d->first->nifti));
+    measure(d);
 }
 
 static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,
@@ -126,6 +160,12 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
     return d;
 }
 
+/* A series is read in parts, which only its .nii has. */
+static bool has_format(const struct recipe *recipe, const struct output_format *format)
+{
+    return recipe->expr->rank == EXPR_IMAGE || !format->operation;
+}
+
 static bool starts_with(const char *text, size_t len, const char *start)
 {
     size_t n = strlen(start);
@@ -162,14 +202,14 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
         if (!starts_with(name, len, prefix))
             continue;
         recipe = recipe_find(table, name + strlen(prefix), len - strlen(prefix));
-        if (recipe) {
+        if (recipe && has_format(recipe, format)) {
             *out = of_group(scan, table, &scan->groups[i], recipe, format);
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
         }
     }
     for (size_t i = 0; format && i < scan->nruns; i++) {
         recipe = recipe_of_run(&scan->runs[i], table, name, len);
-        if (recipe) {
+        if (recipe && has_format(recipe, format)) {
             *out = of_run(scan, table, &scan->runs[i], recipe, format);
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
         }
@@ -193,7 +233,7 @@ static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
                        const struct recipe *recipe, const struct output_format *format,
                        struct derived **list, size_t *n)
 {
-    for (size_t i = 0; recipe->list && i < scan->ngroups; i++)
+    for (size_t i = 0; recipe->list && has_format(recipe, format) && i < scan->ngroups; i++)
         if (is_shown(scan->groups[i].first, scan->groups[i].bad)) {
             list[*n] = of_group(scan, table, &scan->groups[i], recipe, format);
             if (!list[*n])
@@ -239,18 +279,52 @@ void derived_list_free(struct derived **list, size_t n)
     free(list);
 }
 
-/* That a link of a source dangles, say, must not look as if the derived file did not exist: a
- * source's own code is told only where it means the same for the reader of the derived file. */
-static int code_of_source(int code)
+/* Parts of a series are of about this size: a few reads long, and small beside the memory. */
+enum { PART_NBYTES = 4 << 20 };
+
+void derived_parts(const struct derived *d, struct parts *out)
 {
-    return code == ENODATA || code == EACCES || code == ENOMEM ? code : EIO;
+    uint64_t volume;
+
+    *out = (struct parts){.first_off = 0, .nbytes = d->nbytes, .nvol = 1, .n = 1};
+    if (d->recipe->expr->rank != EXPR_SERIES || d->nvol == 0)
+        return;
+    volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
+    out->first_off = NIFTI_DERIVED_NBYTES;
+    out->nvol = volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
+    out->nbytes = (uint64_t)out->nvol * volume;
+    out->n = (size_t)((d->nvol + out->nvol - 1) / out->nvol);
 }
 
-int derived_graph(const struct derived *d, struct graph **out, struct error *err)
+int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
+                  struct error *err)
 {
-    if (d->bad)
-        return error_set(err, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
-    return graph_build(d->table, d->recipe, d->format, d->runs, d->nruns, out, err);
+    struct graph_request q = request_of(d, memory_nbytes);
+    struct parts parts;
+    int64_t vol0;
+
+    if (d->error.code != 0)
+        return error_set(err, d->error.code, "%s", d->error.text);
+    if (d->recipe->expr->rank != EXPR_SERIES)
+        return graph_build(&q, out, err);
+    derived_parts(d, &parts);
+    vol0 = (int64_t)part * parts.nvol;
+    return graph_build_chunk(&q, vol0, d->nvol - vol0 < parts.nvol ? d->nvol - vol0 : parts.nvol,
+                             out, err);
+}
+
+int derived_head(const struct derived *d, unsigned char *out, struct error *err)
+{
+    char *origin;
+
+    if (d->format->operation || d->nvol == 0)
+        return error_set(err, ENODATA, "%s: its first bytes have to be computed", d->name);
+    origin = graph_origin(d->recipe->expr);
+    if (!origin)
+        return error_set(err, ENOMEM, "%s: out of memory", d->name);
+    nifti_derive(&d->first->nifti, d->nvol, origin, out);
+    free(origin);
+    return 0;
 }
 
 struct derived *derived_get(struct derived *d)

@@ -34,9 +34,11 @@ struct derived {
     struct recipe_table *table; /* reference: keeps `recipe` alive */
     const struct recipe *recipe;
     const struct output_format *format;
-    uint64_t nbytes;  /* exact size; 0 where no run tells the shape */
-    int64_t mtime_ns; /* the newest of the sources and the recipe */
-    mode_t mode;      /* 0444 less what the sources deny; no type bits */
+    int64_t nvol;       /* volumes: 1 for an image; 0 where no run or the expression tells */
+    uint64_t nbytes;    /* exact size; 0 where nvol is 0 */
+    struct error error; /* why the file cannot be planned; code 0 if it can */
+    int64_t mtime_ns;   /* the newest of the sources and the recipe */
+    mode_t mode;        /* 0444 less what the sources deny; no type bits */
     uid_t uid;
     gid_t gid;
     uint64_t version; /* changes with the sources and the recipe: same version, same bytes */
@@ -52,8 +54,26 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
                  size_t *n, struct error *err) NODISCARD;
 void derived_list_free(struct derived **list, size_t n);
 
-/* The plan to compute it. ENODATA, EACCES or EIO with the bad run's sentence where there is one. */
-int derived_graph(const struct derived *d, struct graph **out, struct error *err) NODISCARD;
+/* A file is computed in parts, each the root of a graph: an image is one part, head included; a
+ * series is its head (derived_head) and then parts of a few volumes each. */
+struct parts {
+    uint64_t first_off; /* where in the file part 0 starts */
+    uint64_t nbytes;    /* of each part; the last one may be shorter */
+    int64_t nvol;       /* volumes of each part */
+    size_t n;
+};
+
+void derived_parts(const struct derived *d, struct parts *out);
+
+/* The plan to compute one part, with at most `memory_nbytes` where a task has a choice. ENODATA,
+ * EACCES or EIO
+ * with the bad run's sentence where there is one; EINVAL, ENOTSUP. */
+int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
+                  struct error *err) NODISCARD;
+
+/* What a .nii file starts with, before its voxels are computed: NIFTI_DERIVED_NBYTES. ENOMEM;
+ * ENODATA for other formats. */
+int derived_head(const struct derived *d, unsigned char *out, struct error *err) NODISCARD;
 
 struct derived *derived_get(struct derived *d);
 void derived_put(struct derived *d); /* NULL is allowed */

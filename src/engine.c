@@ -106,8 +106,10 @@ static int open_parts(struct engine *e, struct error *err)
     ret = cache_open(&cache, &e->cache, err);
     if (ret == 0)
         ret = load_recipes(e, err);
-    if (ret == 0)
-        e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache};
+    e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
+    if (!e->pool)
+        ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
+    e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool};
     return ret;
 }
 
@@ -148,6 +150,7 @@ void engine_close(struct engine *e)
         return;
     if (e->sched)
         sched_free(e->sched);
+    cursor_pool_free(e->pool);
     recipe_table_put(e->table);
     if (e->cache)
         cache_close(e->cache);
@@ -181,9 +184,10 @@ static bool is_cached(void *ctx, const struct key *key)
     return cache_has(ctx, key);
 }
 
-int engine_plan(struct engine *e, const struct derived *d, struct graph **out, struct error *err)
+int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,
+                struct error *err)
 {
-    int ret = derived_graph(d, out, err);
+    int ret = derived_graph(d, part, e->config.memory_nbytes, out, err);
 
     if (ret == 0)
         graph_cut(*out, is_cached, e->cache);

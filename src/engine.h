@@ -115,24 +115,30 @@ void reader_close(struct reader *r);
 uint64_t reader_nbytes(const struct reader *r);
 uint64_t reader_version(const struct reader *r); /* derived->version at the time of opening */
 
-/* The first bytes of the file that are known without computing: the header of a .nii. *bytes stays
- * the reader's. Returns their number, 0 for other formats. */
-size_t reader_head(const struct reader *r, const unsigned char **bytes);
+/* Copy what is there of [off, off + nbytes): all that lies within the file, or less, from the start
+ * on, because the rest has to be waited for. Less than there is in the head of a .nii is never. */
+int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t *got,
+                struct error *err) NODISCARD;
 
-/* The result if it is there by now (the reader's own reference), else NULL: then wait for it. */
-struct blob *reader_blob(struct reader *r);
+/* A reference to the blob that holds the whole file, if it is there by now, else NULL. */
+struct blob *reader_whole(struct reader *r);
 
-/* One request that waits for the result. */
+/* One request that waits for bytes to be computed. */
 struct reader_wait;
-/* Exactly once, on any thread: the result (borrowed) or NULL and the reason; ECANCELED after
- * reader_wait_cancel(). */
-typedef void reader_done_fn(void *arg, struct blob *result, const struct error *err);
+/* Exactly once, on any thread: err is NULL when the bytes are there (reader_wait_read), ECANCELED
+ * after reader_wait_cancel(). */
+typedef void reader_done_fn(void *arg, struct reader_wait *w, const struct error *err);
 
-struct reader_wait *reader_wait_new(struct reader *r, reader_done_fn *done, void *arg) NODISCARD;
+/* For bytes [off, off + nbytes), at most a MiB, which start within the file. */
+struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
+                                    reader_done_fn *done, void *arg) NODISCARD;
 /* Start computing, or join what is being computed. `done` may be called before this returns. */
 void reader_wait_start(struct reader_wait *w);
 /* Lose interest, also before reader_wait_start(); the last one who does cancels the work. */
 void reader_wait_cancel(struct reader_wait *w);
+/* The bytes that were waited for, or some of them. */
+int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbytes,
+                     struct error *err) NODISCARD;
 /* Give up the reference of reader_wait_new(). */
 void reader_wait_put(struct reader_wait *w);
 

@@ -18,6 +18,7 @@ struct engine {
     struct cache *cache;
     struct recipe_table *table;
     struct errlog *errors;
+    struct cursor_pool *pool;
     struct compute compute;
     struct sched *sched; /* NULL before engine_start() */
     int64_t start_s;     /* CLOCK_REALTIME */
@@ -37,8 +38,8 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
                       struct error *err) NODISCARD;
 
-/* A task's plan without what is in the cache already. */
-int engine_plan(struct engine *e, const struct derived *d, struct graph **out,
+/* The plan of one part without what is in the cache already. */
+int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,
                 struct error *err) NODISCARD;
 
 #endif

@@ -2,16 +2,17 @@
  *
  * The task graph: what has to be computed for one derived file, as pure data.
  *
- *     run -- moments(run) --+
- *     run -- moments(run) --+-- image(expression) -- the bytes of NAME.nii
- *     run -- moments(run) --+           |
- *                                       +-- output(format) -- the bytes of NAME.nii.gz
+ *     run -- moments --+
+ *     run -- moments --+-- image(expression) -- the bytes of NAME.nii
+ *     run -- moments --+           |
+ *                                  +-- output(format) -- the bytes of NAME.nii.gz
  *
- * Joining runs in time is pushed through the reductions: every run's moments are a task of their
- * own with a key of their own, which any other recipe over that run shares; merging them is part of
- * the image task, in the order of the runs. A graph knows shapes, keys, memory and work of its
- * tasks from headers alone. Thread rule: a finished graph is immutable and reference-counted; any
- * thread.
+ * Joining runs in time is pushed through the reductions: what is read of each run is a task of its
+ * own with a key of its own, which every other file over that run shares; merging them is part of
+ * the task that needs it, in the order of time. Equal subexpressions are one task. Elementwise
+ * steps are no tasks: they are part of the stream before (stream.h) or of the image behind. A graph
+ * knows shapes, keys, memory and work of its tasks from headers alone. Thread rule: a finished
+ * graph is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_GRAPH_H
 #define DERIVFS_GRAPH_H
@@ -27,23 +28,48 @@
 #include "output.h"
 #include "recipe.h"
 #include "run.h"
+#include "stream.h"
 
-enum task_kind { TASK_MOMENTS, TASK_IMAGE, TASK_OUTPUT };
+/* What a task's result is. Planes are float64 [nz][ny][nx], x fastest. */
+enum task_kind {
+    TASK_MOMENTS, /* of one stream: planes mean, M2, min, max */
+    TASK_TREND,   /* of one stream: planes mean and M2 of what its Legendre trend leaves, then the
+                     coefficients of P_1 .. P_order */
+    TASK_MEDIAN,  /* over all its streams: one plane */
+    TASK_VOLUME,  /* the only volume of its stream: one plane */
+    TASK_PLANE,   /* an image expression inside another one: one plane */
+    TASK_IMAGE,   /* a 3-D file: header and float32 [nz][ny][nx] */
+    TASK_CHUNK,   /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
+    TASK_OUTPUT,  /* a file in another format, from the bytes of the .nii */
+};
 
 /* How much of a run is inflated before the kernel takes it: large enough that the calls cost
  * nothing beside the inflating, small enough to stay in the second-level cache. */
 enum { TASK_BUFFER_NBYTES = 1 << 20 };
+
+/* Where a reduction of an image expression comes from. */
+struct reduction {
+    const struct expr *e; /* borrowed from the graph's expressions */
+    size_t first_dep; /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in the */
+    size_t ndeps;     /* order of time */
+};
 
 struct task {
     enum task_kind kind;
     struct key key; /* names the task, wherever it occurs, and its cache entry */
     char *label;    /* one line for people: "moments sub-01_task-rest_bold.nii.gz" */
     size_t ndeps;
-    size_t *deps;         /* [ndeps] indices into graph->tasks, each smaller than this task's own */
+    size_t *deps;         /* [ndeps] indices into graph->tasks, each smaller than the task's own */
     uint64_t work_nbytes; /* how much there is to do: stored bytes to read */
     size_t mem_nbytes;    /* buffers the task needs while it runs */
     uint64_t result_nbytes; /* exact size of the result */
-    struct run *run;        /* TASK_MOMENTS: a reference owned by the graph */
+    struct stream
+        *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
+    size_t nstreams;
+    unsigned order;               /* TREND */
+    const struct expr *e;         /* PLANE, IMAGE: borrowed from the graph's expressions */
+    struct reduction *reductions; /* [nreductions] of e */
+    size_t nreductions;
 };
 
 struct graph {
@@ -53,15 +79,33 @@ struct graph {
     struct run **runs; /* [nruns] in the order in which they are joined; references */
     size_t nruns;
     struct recipe_table *table;         /* a reference: keeps `recipe` alive */
-    const struct recipe *recipe;        /* what the image task evaluates */
+    const struct recipe *recipe;        /* what the file is made by */
     const struct output_format *format; /* of the file */
+    struct expr **made;                 /* [nmade] expressions that planning has made */
+    size_t nmade;
 };
 
-/* Plan the file of `recipe` (of `table`) in `format` over `runs` joined in time. All runs are
- * RUN_OK and on one grid. ENOTSUP with a sentence for an expression that cannot be planned. */
-int graph_build(struct recipe_table *table, const struct recipe *recipe,
-                const struct output_format *format, struct run *const *runs, size_t nruns,
-                struct graph **out, struct error *err) NODISCARD;
+/* What a file is to be planned for. */
+struct graph_request {
+    struct recipe_table *table;
+    const struct recipe *recipe; /* of `table` */
+    const struct output_format *format;
+    struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
+    size_t nruns;
+    size_t memory_nbytes; /* what one task may use at the most, where it has a choice */
+};
+
+/* Plan the 3-D file of an image expression. EINVAL, ENOTSUP with a sentence. */
+int graph_build(const struct graph_request *q, struct graph **out, struct error *err) NODISCARD;
+
+/* Plan volumes [vol0, vol0 + nvol) of the 4-D file of a series expression: the root is a
+ * TASK_CHUNK. */
+int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol, struct graph **out,
+                      struct error *err) NODISCARD;
+
+/* Volumes of a file: 1 for an image expression. */
+int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err) NODISCARD;
+
 /* Cut what is not needed: a task that `is_cached` loses its dependencies, and tasks that nobody
  * needs any more go. Only before the graph is shared. */
 void graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key), void *ctx);
@@ -71,14 +115,11 @@ void graph_put(struct graph *g); /* NULL is allowed */
 
 const struct task *graph_root(const struct graph *g);
 
-/* Can this expression be planned at all? ENOTSUP with a sentence if not. */
-int graph_check(const struct expr *e, struct error *err) NODISCARD;
-
-/* What the image's header says of its origin: "derivfs EXPRESSION". malloced; NULL: out of memory.
+/* What the file's header says of its origin: "derivfs EXPRESSION". malloced; NULL: out of memory.
  */
 char *graph_origin(const struct expr *e) NODISCARD;
 
-/* Bytes of the .nii file of an image on the grid of `first`. */
-uint64_t graph_image_nbytes(const struct nifti *first);
+/* Bytes of the .nii file of an image of `nvol` volumes on the grid of `first`. */
+uint64_t graph_image_nbytes(const struct nifti *first, int64_t nvol);
 
 #endif

@@ -24,7 +24,7 @@ enum { TILE = 1024 };
 
 enum { PLANE_ALIGN = 64 };
 
-static size_t type_nbytes(enum sample_type type)
+size_t kernel_sample_nbytes(enum sample_type type)
 {
     switch (type) {
     case SAMPLE_UINT8:
@@ -56,7 +56,7 @@ size_t moments_nbytes(enum sample_type type, size_t nvox)
     size_t wide = padded(nvox * sizeof(double));
     size_t head = padded(sizeof(struct moments));
     if (exact_row_fn(type))
-        return head + 2 * wide + 2 * padded(nvox * type_nbytes(type));
+        return head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type));
     return head + MOMENTS_NPLANES * wide;
 }
 
@@ -67,7 +67,7 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
     if (!m)
         return NULL;
     *m = (struct moments){
-        .type = type, .swap = swap, .nvox = nvox, .sample_nbytes = type_nbytes(type)};
+        .type = type, .swap = swap, .nvox = nvox, .sample_nbytes = kernel_sample_nbytes(type)};
 
     char *at = (char *)m + padded(sizeof *m);
     size_t wide = padded(nvox * sizeof(double));
@@ -108,7 +108,7 @@ KERNEL_LOOP static void swap64(size_t n, uint64_t *x)
         x[i] = bswap_64(x[i]);
 }
 
-static void swap_samples(void *samples, size_t nsamples, size_t sample_nbytes)
+void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes)
 {
     if (sample_nbytes == 2)
         swap16(nsamples, samples);
@@ -150,7 +150,7 @@ static void add_stretch(struct moments *m, const char *samples, size_t len, size
 void moments_add(struct moments *m, void *samples, size_t nsamples)
 {
     if (m->swap)
-        swap_samples(samples, nsamples, m->sample_nbytes);
+        kernel_swap(samples, nsamples, m->sample_nbytes);
 
     /* Any nvox samples in a row hold each voxel once: whole volumes need not start at voxel 0. */
     size_t nrows = nsamples / m->nvox;
@@ -164,6 +164,11 @@ void moments_add(struct moments *m, void *samples, size_t nsamples)
 int64_t moments_nvol(const struct moments *m)
 {
     return (int64_t)(m->nsamples / m->nvox);
+}
+
+size_t moments_nvox(const struct moments *m)
+{
+    return m->nvox;
 }
 
 KERNEL_LOOP static void scale(size_t n, double *values, double factor, double offset)

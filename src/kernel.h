@@ -38,13 +38,19 @@ void moments_free(struct moments *m); /* NULL is allowed */
  * (byte order is put right in place). */
 void moments_add(struct moments *m, void *samples, size_t nsamples);
 
-/* Volumes completely added. */
+/* Volumes completely added; voxels of a volume. */
 int64_t moments_nvol(const struct moments *m);
+size_t moments_nvox(const struct moments *m);
 
 /* One plane of voxels [vox0, vox0 + nvox), in intensity = slope * stored + inter. After the last
  * volume; may be called again. `out` is [nvox]. */
 void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
                    size_t vox0, size_t nvox, double *out);
+
+/* out[n] = slope * stored + inter of `n` samples of `type`, which may come in the other byte order.
+ */
+void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t n, double slope,
+                  double inter, double *out);
 
 /* Moments of `nvox` voxels, plane by plane; each pointer is [nvox]. */
 struct moments_view {

@@ -47,6 +47,15 @@ add_row_fn welford_row;
 void welford_reset(struct moments *m);
 plane_fn welford_plane;
 
+/* kernel_scale.c: samples[at, at + n) as float64: in `room`, or where they are if they are that
+ * already. */
+const double *kernel_as_float64(enum sample_type type, const void *samples, size_t at, size_t n,
+                                double *room);
+
+/* kernel.c: turn the byte order, in place */
+void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes);
+size_t kernel_sample_nbytes(enum sample_type type);
+
 /* The mean and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
  * numpy gives. Finite series are left alone. */
 void settle_nonfinite(double low, double high, double *mean, double *m2);

@@ -16,44 +16,6 @@
 /* Voxels converted at a time: 4 KiB of float64, well inside L1 beside the planes. */
 enum { CONVERT_TILE = 512 };
 
-#define DEFINE_CONVERT(type)                                                                       \
-    KERNEL_LOOP static void convert_##type(size_t n, const type *restrict x, double *restrict out) \
-    {                                                                                              \
-        for (size_t i = 0; i < n; i++)                                                             \
-            out[i] = (double)x[i];                                                                 \
-    }
-
-DEFINE_CONVERT(uint32_t)
-DEFINE_CONVERT(int32_t)
-DEFINE_CONVERT(uint64_t)
-DEFINE_CONVERT(int64_t)
-DEFINE_CONVERT(float)
-
-/* samples[at, at + n) as float64: in `room`, or where they are if they are that already. */
-static const double *as_float64(enum sample_type type, const void *samples, size_t at, size_t n,
-                                double *room)
-{
-    switch (type) {
-    case SAMPLE_UINT32:
-        convert_uint32_t(n, (const uint32_t *)samples + at, room);
-        return room;
-    case SAMPLE_INT32:
-        convert_int32_t(n, (const int32_t *)samples + at, room);
-        return room;
-    case SAMPLE_UINT64:
-        convert_uint64_t(n, (const uint64_t *)samples + at, room);
-        return room;
-    case SAMPLE_INT64:
-        convert_int64_t(n, (const int64_t *)samples + at, room);
-        return room;
-    case SAMPLE_FLOAT32:
-        convert_float(n, (const float *)samples + at, room);
-        return room;
-    default:
-        return (const double *)samples + at;
-    }
-}
-
 /* `count` is the number of volumes with this one. NaN stays in low and high once it is there: no
  * comparison with it is true. */
 KERNEL_LOOP static void add_float64(size_t n, const double *restrict x, double count,
@@ -76,7 +38,7 @@ void welford_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const v
 
     for (size_t at = 0; at < n; at += CONVERT_TILE) {
         size_t some = n - at < CONVERT_TILE ? n - at : CONVERT_TILE;
-        const double *x = as_float64(m->type, samples, at, some, room);
+        const double *x = kernel_as_float64(m->type, samples, at, some, room);
         size_t vox = vox0 + at;
         add_float64(some, x, (double)(vol + 1), m->plane[MOMENTS_MEAN] + vox,
                     m->plane[MOMENTS_M2] + vox, m->plane[MOMENTS_MIN] + vox,

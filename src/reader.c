@@ -2,15 +2,17 @@
  *
  * Reading a derived file: an open file is a reader, a request that has to wait is a wait.
  *
- *     reader_open ---- planned: size, key, header known; nothing computed
- *        |   \---- in the cache already: reader_blob() gives it
- *     reader_wait ---- one job of the scheduler; equal tasks of other jobs are shared there
- *        |---- done: the blob stays with the reader
+ *     reader_open ---- planned: size, parts, header known; nothing computed
+ *     reader_read ---- bytes that are there: the head, parts that were computed before
+ *     reader_wait ---- one part after the other, each one job of the scheduler
+ *        |---- done: the parts stay with the wait until its owner has read them
  *        |---- a source changed meanwhile (ESTALE): planned once more from what is there now
  *        \---- failed: noted in the error log, told to the owner, forgotten after a second
  *
- * The kernel repeats a failed page-cache read at once; a failure therefore holds for the same open
- * file for FAILURE_HOLDS_NS, so that one computation and one log line come of it.
+ * An image is one part; a series has many (derived_parts()), of which a reader keeps the two
+ * latest: enough for a program that reads on, and bounded. The kernel repeats a failed page-cache
+ * read at once; a failure therefore holds for the same open file for FAILURE_HOLDS_NS, so that one
+ * computation and one log line come of it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -24,16 +26,25 @@
 
 #define FAILURE_HOLDS_NS INT64_C(1000000000)
 
+/* Parts that a reader keeps, and that one request may span. */
+enum { KEPT = 2, SPAN_MAX = 4 };
+
+struct part {
+    size_t number;
+    struct blob *blob; /* a reference; NULL: empty slot */
+};
+
 struct reader {
     atomic_int refs; /* the owner's and one per wait */
     struct engine *engine;
     char *dir, *name, *path;
     uint64_t nbytes, version;
+    struct parts parts;
     size_t head_nbytes;
     unsigned char head[NIFTI_DERIVED_NBYTES];
     pthread_mutex_t lock;
     struct derived *derived; /* guarded by lock: replaced when a source has changed */
-    struct blob *blob;       /* guarded by lock: NULL until computed */
+    struct part kept[KEPT];  /* guarded by lock: the latest first */
     struct error failure;    /* guarded by lock: the last failure, code 0: none */
     int64_t failed_ns;       /* guarded by lock: when that was */
 };
@@ -43,7 +54,11 @@ struct reader_wait {
     struct reader *reader;
     reader_done_fn *done;
     void *arg;
-    bool retried; /* only touched by the job's callbacks, which come one after the other */
+    size_t first, nparts; /* what the request spans */
+    /* only touched by the job's callbacks, which come one after the other, and then by the owner */
+    struct blob *blobs[SPAN_MAX]; /* [ndone] references */
+    size_t ndone;
+    bool retried;
     pthread_mutex_t lock;
     uint64_t job_id; /* guarded by lock: 0 before the start */
     bool cancelled;  /* guarded by lock */
@@ -62,7 +77,8 @@ static void reader_put(struct reader *r)
     if (atomic_fetch_sub(&r->refs, 1) > 1)
         return;
     derived_put(r->derived);
-    blob_put(r->blob);
+    for (size_t i = 0; i < KEPT; i++)
+        blob_put(r->kept[i].blob);
     pthread_mutex_destroy(&r->lock);
     free(r->dir);
     free(r->name);
@@ -89,40 +105,75 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
     return r;
 }
 
-/* What a .nii file starts with is known before its voxels. */
-static int make_head(struct reader *r, struct error *err)
-{
-    char *origin = graph_origin(r->derived->recipe->expr);
+/* ---- parts that are there ----------------------------------------------------------------------
+ */
 
-    if (!origin)
-        return error_set(err, ENOMEM, "%s: out of memory", r->path);
-    nifti_derive(&r->derived->first->nifti, 1, origin, r->head);
-    r->head_nbytes = sizeof r->head;
-    free(origin);
+/* A reference to a part that is kept, or NULL. */
+static struct blob *kept_part(struct reader *r, size_t number)
+{
+    struct blob *blob = NULL;
+
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < KEPT && !blob; i++)
+        if (r->kept[i].blob && r->kept[i].number == number)
+            blob = blob_get(r->kept[i].blob);
+    pthread_mutex_unlock(&r->lock);
+    return blob;
+}
+
+static void keep_part(struct reader *r, size_t number, struct blob *blob)
+{
+    struct blob *dropped = NULL;
+    bool known = false;
+
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < KEPT; i++)
+        known = known || (r->kept[i].blob && r->kept[i].number == number);
+    if (!known) {
+        dropped = r->kept[KEPT - 1].blob;
+        memmove(r->kept + 1, r->kept, (KEPT - 1) * sizeof *r->kept);
+        r->kept[0] = (struct part){number, blob_get(blob)};
+    }
+    pthread_mutex_unlock(&r->lock);
+    blob_put(dropped);
+}
+
+/* Look whether the result of a part's plan is in the cache. */
+static int find_in_cache(struct reader *r, size_t number, struct error *err)
+{
+    struct blob *blob;
+    struct graph *g;
+    int ret = derived_graph(r->derived, number, r->engine->config.memory_nbytes, &g, err);
+
+    if (ret < 0)
+        return ret;
+    if (cache_lookup(r->engine->cache, &graph_root(g)->key, &blob) == 0) {
+        keep_part(r, number, blob);
+        blob_put(blob);
+    }
+    graph_put(g);
     return 0;
 }
 
-/* Find the file as it is now and see whether its result is there. */
+/* Find the file as it is now and see whether its (first) part is there. */
 static int reader_resolve(struct reader *r, struct error *err)
 {
-    struct graph *g;
     int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &r->derived, err);
 
     if (ret < 0)
         return ret;
-    ret = derived_graph(r->derived, &g, err);
+    ret = find_in_cache(r, 0, err);
     if (ret < 0) {
         engine_failed(r->engine, r->path, err);
         return ret;
     }
     r->nbytes = r->derived->nbytes;
     r->version = r->derived->version;
-    if (!r->derived->format->operation)
-        ret = make_head(r, err);
-    if (cache_lookup(r->engine->cache, &graph_root(g)->key, &r->blob) < 0)
-        r->blob = NULL;
-    graph_put(g);
-    return ret;
+    derived_parts(r->derived, &r->parts);
+    ret = derived_head(r->derived, r->head, err);
+    if (ret == 0)
+        r->head_nbytes = sizeof r->head;
+    return ret == -ENODATA ? 0 : ret;
 }
 
 int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
@@ -158,25 +209,72 @@ uint64_t reader_version(const struct reader *r)
     return r->version;
 }
 
-size_t reader_head(const struct reader *r, const unsigned char **bytes)
+struct blob *reader_whole(struct reader *r)
 {
-    *bytes = r->head;
-    return r->head_nbytes;
+    return r->parts.n == 1 && r->parts.first_off == 0 ? kept_part(r, 0) : NULL;
 }
 
-struct blob *reader_blob(struct reader *r)
+static uint64_t part_off(const struct reader *r, size_t number)
 {
-    struct blob *blob;
-
-    pthread_mutex_lock(&r->lock);
-    blob = r->blob; /* once set it stays until the reader goes */
-    pthread_mutex_unlock(&r->lock);
-    return blob;
+    return r->parts.first_off + number * r->parts.nbytes;
 }
 
-struct reader_wait *reader_wait_new(struct reader *r, reader_done_fn *done, void *arg)
+/* Copy from the head what of [off, off + nbytes) lies in it, unless part 0 has that too. */
+static size_t copy_head(const struct reader *r, uint64_t off, char *buf, size_t nbytes)
+{
+    size_t n = 0;
+
+    if (off < r->head_nbytes) {
+        n = r->head_nbytes - (size_t)off < nbytes ? r->head_nbytes - (size_t)off : nbytes;
+        memcpy(buf, r->head + off, n);
+    }
+    return n;
+}
+
+/* Copy from one part what of [off, off + nbytes) lies in it. */
+static int copy_part(const struct reader *r, size_t number, const struct blob *blob, uint64_t off,
+                     char *buf, size_t nbytes, size_t *got, struct error *err)
+{
+    uint64_t begin = part_off(r, number), end = begin + blob_nbytes(blob);
+
+    *got = 0;
+    if (off < begin || off >= end)
+        return 0;
+    *got = end - off < nbytes ? (size_t)(end - off) : nbytes;
+    return blob_read(blob, off - begin, buf, *got, err);
+}
+
+int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t *got,
+                struct error *err)
+{
+    char *at = buf;
+
+    *got = off < r->nbytes ? copy_head(r, off, at, nbytes) : 0;
+    while (*got < nbytes && off + *got < r->nbytes) {
+        size_t number = (size_t)((off + *got - r->parts.first_off) / r->parts.nbytes), n = 0;
+        struct blob *blob = kept_part(r, number);
+        int ret =
+            blob ? copy_part(r, number, blob, off + *got, at + *got, nbytes - *got, &n, err) : 0;
+
+        blob_put(blob);
+        if (ret < 0)
+            return ret;
+        if (n == 0)
+            break;
+        *got += n;
+    }
+    return 0;
+}
+
+/* ---- waiting -----------------------------------------------------------------------------------
+ */
+
+struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
+                                    reader_done_fn *done, void *arg)
 {
     struct reader_wait *w = calloc(1, sizeof *w);
+    uint64_t begin = off > r->parts.first_off ? off - r->parts.first_off : 0;
+    uint64_t end = off + nbytes > r->nbytes ? r->nbytes : off + nbytes;
 
     if (!w)
         return NULL;
@@ -186,6 +284,10 @@ struct reader_wait *reader_wait_new(struct reader *r, reader_done_fn *done, void
     w->reader = r;
     w->done = done;
     w->arg = arg;
+    w->first = (size_t)(begin / r->parts.nbytes);
+    w->nparts = (size_t)((end - r->parts.first_off - 1) / r->parts.nbytes) + 1 - w->first;
+    if (w->nparts > SPAN_MAX) /* a request of the kernel is at most 1 MiB, a part at least 2 */
+        w->nparts = SPAN_MAX;
     return w;
 }
 
@@ -193,15 +295,36 @@ void reader_wait_put(struct reader_wait *w)
 {
     if (atomic_fetch_sub(&w->refs, 1) > 1)
         return;
+    for (size_t i = 0; i < w->ndone; i++)
+        blob_put(w->blobs[i]);
     reader_put(w->reader);
     pthread_mutex_destroy(&w->lock);
     free(w);
 }
 
-/* Tell the owner, once, and give up the job's reference. */
-static void finish(struct reader_wait *w, struct blob *result, const struct error *err)
+int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbytes,
+                     struct error *err)
 {
-    w->done(w->arg, result, err);
+    char *at = buf;
+    size_t got = 0, n;
+
+    /* part 0 of an image has the head too; then both say the same */
+    got = copy_head(w->reader, off, at, nbytes);
+    for (size_t i = 0; i < w->ndone && got < nbytes; i++) {
+        int ret = copy_part(w->reader, w->first + i, w->blobs[i], off + got, at + got, nbytes - got,
+                            &n, err);
+
+        if (ret < 0)
+            return ret;
+        got += n;
+    }
+    return got == nbytes ? 0 : error_set(err, EIO, "%s: a part is missing", w->reader->path);
+}
+
+/* Tell the owner, once, and give up the job's reference. */
+static void finish(struct reader_wait *w, const struct error *err)
+{
+    w->done(w->arg, w, err);
     reader_wait_put(w);
 }
 
@@ -216,28 +339,40 @@ static void fail(struct reader_wait *w, const struct error *err)
         r->failed_ns = now_ns();
         pthread_mutex_unlock(&r->lock);
     }
-    finish(w, NULL, err);
+    finish(w, err);
 }
 
-static void succeed(struct reader_wait *w, struct blob *result)
+/* The size that part `number` must have, since the file's size has been promised. */
+static uint64_t promised_nbytes(const struct reader *r, size_t number)
+{
+    uint64_t left = r->nbytes - part_off(r, number);
+
+    return left < r->parts.nbytes ? left : r->parts.nbytes;
+}
+
+static void go_on(struct reader_wait *w);
+
+static void take_part(struct reader_wait *w, struct blob *blob)
 {
     struct reader *r = w->reader;
+    size_t number = w->first + w->ndone;
+    uint64_t promised = promised_nbytes(r, number);
 
-    if (blob_nbytes(result) != r->nbytes) {
+    if (blob_nbytes(blob) != promised) {
         struct error err;
 
         error_set(&err, EIO, "%" PRIu64 " bytes came out where %" PRIu64 " were promised",
-                  blob_nbytes(result), r->nbytes);
+                  blob_nbytes(blob), promised);
         fail(w, &err);
         return;
     }
+    keep_part(r, number, blob);
+    w->blobs[w->ndone++] = blob_get(blob);
     pthread_mutex_lock(&r->lock);
-    if (!r->blob)
-        r->blob = blob_get(result);
     r->failure.code = 0;
     pthread_mutex_unlock(&r->lock);
     errlog_clear(r->engine->errors, r->path);
-    finish(w, result, NULL);
+    go_on(w);
 }
 
 /* A source is not what it was: look at the directory again. The size has been promised already. */
@@ -250,9 +385,10 @@ static int resolve_again(struct reader *r, struct error *err)
         return error_set(err, EIO, "a source was removed or spoilt while it was read");
     if (ret < 0)
         return ret;
-    if (d->nbytes != r->nbytes && !d->bad) {
+    if (d->error.code == 0 && (d->nbytes != r->nbytes || r->parts.n > 1)) {
         derived_put(d);
-        return error_set(err, EIO, "a source changed its shape while it was read");
+        /* of a series, some parts have been read already */
+        return error_set(err, EIO, "a source changed while it was read");
     }
     pthread_mutex_lock(&r->lock);
     derived_put(r->derived);
@@ -269,7 +405,7 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
     struct error again;
 
     if (result) {
-        succeed(w, result);
+        take_part(w, result);
         return;
     }
     if (err->code != ESTALE) {
@@ -286,7 +422,8 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
         fail(w, &again);
 }
 
-/* Submit a job for the file as it was found last. On success job_done() is or will be called. */
+/* Submit a job for the next part, of the file as it was found last. On success job_done() is or
+ * will be called. */
 static int submit(struct reader_wait *w, struct error *err)
 {
     struct reader *r = w->reader;
@@ -299,7 +436,7 @@ static int submit(struct reader_wait *w, struct error *err)
     pthread_mutex_lock(&r->lock);
     d = derived_get(r->derived);
     pthread_mutex_unlock(&r->lock);
-    ret = engine_plan(r->engine, d, &g, err);
+    ret = engine_plan(r->engine, d, w->first + w->ndone, &g, err);
     derived_put(d);
     if (ret < 0)
         return ret;
@@ -318,25 +455,38 @@ static int submit(struct reader_wait *w, struct error *err)
     return ret;
 }
 
+/* Take the parts that are there; ask for the first that is not. */
+static void go_on(struct reader_wait *w)
+{
+    struct error err;
+
+    while (w->ndone < w->nparts) {
+        struct blob *blob = kept_part(w->reader, w->first + w->ndone);
+
+        if (!blob) {
+            if (submit(w, &err) < 0)
+                fail(w, &err);
+            return;
+        }
+        w->blobs[w->ndone++] = blob;
+    }
+    finish(w, NULL);
+}
+
 void reader_wait_start(struct reader_wait *w)
 {
     struct reader *r = w->reader;
-    struct blob *blob = reader_blob(r);
     struct error err = {.code = 0};
 
     atomic_fetch_add(&w->refs, 1); /* the job's, given up by finish() */
-    if (blob) {
-        finish(w, blob, NULL);
-        return;
-    }
     pthread_mutex_lock(&r->lock);
     if (r->failure.code != 0 && now_ns() - r->failed_ns < FAILURE_HOLDS_NS)
         err = r->failure;
     pthread_mutex_unlock(&r->lock);
     if (err.code != 0)
-        finish(w, NULL, &err);
-    else if (submit(w, &err) < 0)
-        fail(w, &err);
+        finish(w, &err);
+    else
+        go_on(w);
 }
 
 void reader_wait_cancel(struct reader_wait *w)

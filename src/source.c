@@ -253,6 +253,11 @@ int source_finish(struct source *s, struct error *err)
     return check_unchanged(s, err);
 }
 
+int source_check(const struct source *s, struct error *err)
+{
+    return check_unchanged(s, err);
+}
+
 uint64_t source_consumed(const struct source *s)
 {
     return atomic_load_explicit(&s->stored, memory_order_relaxed);

@@ -75,6 +75,10 @@ int source_skip(struct source *s, uint64_t nbytes, struct error *err) NODISCARD;
  * changed since it was opened: ESTALE if it has. */
 int source_finish(struct source *s, struct error *err) NODISCARD;
 
+/* Only check that the file has not changed since it was opened: ESTALE if it has. For those who do
+ * not read to the end. */
+int source_check(const struct source *s, struct error *err) NODISCARD;
+
 /* Bytes of the stored file read so far, for progress. */
 uint64_t source_consumed(const struct source *s);
 

@@ -24,28 +24,47 @@ const char *derived_state_name(enum derived_state state)
     return names[state];
 }
 
+/* What the parts of a file come to: how many are in the cache, how far the others are. */
+static int add_up_parts(struct engine *e, const struct derived *d, struct derived_status *out)
+{
+    struct parts parts;
+    size_t ncached = 0;
+    double percent = 0;
+
+    derived_parts(d, &parts);
+    for (size_t i = 0; i < parts.n; i++) {
+        uint64_t done, work;
+        struct graph *g;
+        struct key key;
+        int ret = derived_graph(d, i, e->config.memory_nbytes, &g, &out->error);
+
+        if (ret < 0)
+            return ret;
+        key = graph_root(g)->key;
+        graph_put(g);
+        if (i == 0)
+            out->key = key;
+        if (cache_has(e->cache, &key)) {
+            ncached++;
+            percent += 100;
+        } else if (e->sched && sched_progress(e->sched, &key, &done, &work)) {
+            out->state = STATE_COMPUTING;
+            percent += work > 0 ? 100.0 * (double)done / (double)work : 0;
+        }
+    }
+    out->percent = percent / (double)parts.n;
+    if (ncached == parts.n)
+        out->state = STATE_CACHED;
+    return 0;
+}
+
 void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
                            struct derived_status *out)
 {
-    uint64_t done, work;
-    struct graph *g;
-
     *out = (struct derived_status){.state = STATE_VIRTUAL};
-    if (derived_graph(d, &g, &out->error) < 0) {
+    if (add_up_parts(e, d, out) < 0 ||
+        (out->state == STATE_VIRTUAL && errlog_find(e->errors, path, &out->error)))
         out->state = STATE_FAILED;
-        return;
-    }
-    out->key = graph_root(g)->key;
-    graph_put(g);
-    if (cache_has(e->cache, &out->key)) {
-        out->state = STATE_CACHED;
-        out->percent = 100;
-    } else if (e->sched && sched_progress(e->sched, &out->key, &done, &work)) {
-        out->state = STATE_COMPUTING;
-        out->percent = work > 0 ? 100.0 * (double)done / (double)work : 0;
-    } else if (errlog_find(e->errors, path, &out->error)) {
-        out->state = STATE_FAILED;
-    }
 }
 
 static const char *layout_name(enum engine_layout layout)

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tasks that evaluate an image expression over finished reductions.
+ *
+ * For each block of voxels the planes of all segments are read and merged in the order of time,
+ * then the expression is evaluated tile by tile. A file's values are rounded to float32 once, at
+ * the end.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute_private.h"
+#include "eval.h"
+#include "kernel.h"
+
+/* Voxels of one block; a multiple of EVAL_TILE. */
+enum { BLOCK_NVOX = 8 * EVAL_TILE };
+
+/* The values of one reduction over one block. Reductions that come from the same tasks share them.
+ */
+struct block_values {
+    struct moments_view merged; /* median and single volumes: plane 0 alone, n = 0 */
+    const struct block_values *same_as;
+};
+
+struct block {
+    const struct work *k;
+    struct block_values *values; /* [nreductions] */
+    struct moments_view one;     /* of the segment that is being merged */
+    size_t tile0;                /* where in the block the tile that is being evaluated starts */
+};
+
+static bool is_plane(const struct reduction *r)
+{
+    return r->e->op == EXPR_MEDIAN || r->e->op == EXPR_INDEX;
+}
+
+/* numpy's std and var divide by max(n - ddof, 0): too few volumes give NaN or inf, not an error. */
+static double variance(const struct moments_view *m, size_t i, double ddof)
+{
+    return m->plane[MOMENTS_M2][i] / fmax(m->n - ddof, 0);
+}
+
+static bool fill_reduction(const struct expr *e, const struct moments_view *m, size_t at, size_t n,
+                           double *out)
+{
+    size_t i;
+
+    switch (e->op) {
+    case EXPR_MEAN:
+    case EXPR_MEDIAN:
+    case EXPR_INDEX:
+        memcpy(out, m->plane[MOMENTS_MEAN] + at, n * sizeof *out);
+        return true;
+    case EXPR_SUM:
+        for (i = 0; i < n; i++)
+            out[i] = m->plane[MOMENTS_MEAN][at + i] * m->n;
+        return true;
+    case EXPR_VAR:
+        for (i = 0; i < n; i++)
+            out[i] = variance(m, at + i, e->number);
+        return true;
+    case EXPR_STD:
+        for (i = 0; i < n; i++)
+            out[i] = sqrt(variance(m, at + i, e->number));
+        return true;
+    case EXPR_MIN:
+        memcpy(out, m->plane[MOMENTS_MIN] + at, n * sizeof *out);
+        return true;
+    case EXPR_MAX:
+        memcpy(out, m->plane[MOMENTS_MAX] + at, n * sizeof *out);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
+{
+    const struct block *b = ctx;
+    const struct task *t = b->k->t;
+
+    for (size_t i = 0; i < t->nreductions; i++)
+        if (t->reductions[i].e == e)
+            return fill_reduction(e, &b->values[i].same_as->merged, b->tile0, n, out);
+    return false;
+}
+
+/* Planes [0, nplanes) of one input, one block of them. */
+static int read_planes(const struct block *b, size_t input, size_t nplanes, size_t vox0, size_t n,
+                       struct moments_view *to, struct error *err)
+{
+    int ret = 0;
+
+    for (size_t plane = 0; plane < nplanes && ret == 0; plane++)
+        ret = blob_read(b->k->inputs[input], (plane * b->k->nvox + vox0) * sizeof(double),
+                        to->plane[plane], n * sizeof(double), err);
+    return ret;
+}
+
+static int merge_segments(struct block *b, const struct reduction *r, struct moments_view *merged,
+                          size_t vox0, size_t n, struct error *err)
+{
+    const struct task *t = b->k->t;
+
+    merged->n = 0;
+    for (size_t i = 0; i < r->ndeps; i++) {
+        const struct task *from = &b->k->g->tasks[t->deps[r->first_dep + i]];
+        /* what a trend leaves has no smallest and largest value */
+        size_t nplanes = from->kind == TASK_TREND ? 2 : MOMENTS_NPLANES;
+        int ret = read_planes(b, r->first_dep + i, nplanes, vox0, n, &b->one, err);
+
+        if (ret < 0)
+            return ret;
+        b->one.n = (double)from->streams[0].nvol;
+        moments_merge(merged, &b->one, n);
+    }
+    return 0;
+}
+
+static int load_block(struct block *b, size_t vox0, size_t n, struct error *err)
+{
+    const struct task *t = b->k->t;
+    int ret = 0;
+
+    for (size_t i = 0; i < t->nreductions && ret == 0; i++) {
+        const struct reduction *r = &t->reductions[i];
+        struct block_values *v = &b->values[i];
+
+        if (v->same_as != v)
+            continue;
+        if (is_plane(r))
+            ret = read_planes(b, r->first_dep, 1, vox0, n, &v->merged, err);
+        else
+            ret = merge_segments(b, r, &v->merged, vox0, n, err);
+    }
+    return ret;
+}
+
+static int new_view(struct moments_view *view)
+{
+    double *planes = calloc((size_t)MOMENTS_NPLANES * BLOCK_NVOX, sizeof *planes);
+
+    for (size_t i = 0; planes && i < MOMENTS_NPLANES; i++)
+        view->plane[i] = planes + i * BLOCK_NVOX;
+    return planes ? 0 : -ENOMEM;
+}
+
+static int block_open(struct block *b, const struct work *k)
+{
+    const struct task *t = k->t;
+    int ret;
+
+    *b = (struct block){.k = k};
+    b->values = calloc(t->nreductions + 1, sizeof *b->values);
+    ret = b->values ? new_view(&b->one) : -ENOMEM;
+    for (size_t i = 0; ret == 0 && i < t->nreductions; i++) {
+        const struct reduction *r = &t->reductions[i];
+
+        for (size_t j = 0; j < i && !b->values[i].same_as; j++)
+            if (t->reductions[j].first_dep == r->first_dep && t->reductions[j].ndeps == r->ndeps &&
+                is_plane(r) == is_plane(&t->reductions[j]))
+                b->values[i].same_as = b->values[j].same_as;
+        if (!b->values[i].same_as) {
+            b->values[i].same_as = &b->values[i];
+            ret = new_view(&b->values[i].merged);
+        }
+    }
+    return ret;
+}
+
+static void block_close(struct block *b)
+{
+    for (size_t i = 0; b->values && i < b->k->t->nreductions; i++)
+        free(b->values[i].merged.plane[0]);
+    free(b->values);
+    free(b->one.plane[0]);
+}
+
+static int write_tile(const struct work *k, const double *tile, size_t n, struct error *err)
+{
+    float rounded[EVAL_TILE];
+
+    if (k->t->kind == TASK_PLANE)
+        return cache_write(k->w, tile, n * sizeof *tile, err);
+    for (size_t i = 0; i < n; i++)
+        rounded[i] = (float)tile[i];
+    return cache_write(k->w, rounded, n * sizeof *rounded, err);
+}
+
+int compute_plane(const struct work *k, struct error *err)
+{
+    struct block b;
+    int ret = block_open(&b, k);
+
+    if (ret < 0)
+        error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    for (size_t vox = 0; ret == 0 && vox < k->nvox; vox += BLOCK_NVOX) {
+        size_t n = k->nvox - vox < BLOCK_NVOX ? k->nvox - vox : BLOCK_NVOX;
+
+        ret = work_go_on(k, err);
+        if (ret == 0)
+            ret = load_block(&b, vox, n, err);
+        for (b.tile0 = 0; ret == 0 && b.tile0 < n; b.tile0 += EVAL_TILE) {
+            size_t ntile = n - b.tile0 < EVAL_TILE ? n - b.tile0 : EVAL_TILE;
+            double tile[EVAL_TILE];
+
+            eval_tile(k->t->e, leaf, &b, ntile, tile);
+            ret = write_tile(k, tile, ntile, err);
+        }
+    }
+    block_close(&b);
+    return ret;
+}
+
+int compute_image(const struct work *k, struct error *err)
+{
+    unsigned char head[NIFTI_DERIVED_NBYTES];
+    char *origin = graph_origin(k->t->e);
+    int ret;
+
+    if (!origin)
+        return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    nifti_derive(&k->g->runs[0]->nifti, 1, origin, head);
+    free(origin);
+    ret = cache_write(k->w, head, sizeof head, err);
+    return ret == 0 ? compute_plane(k, err) : ret;
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tasks that reduce one stream: moments and trends.
+ *
+ * The moments of a run as it is stored are the common case and the fast way: the stored bytes flow
+ * through one buffer of TASK_BUFFER_NBYTES, inflated into it, added to the accumulators while in
+ * the processor's cache, overwritten; integers are summed exactly. Every other stream comes volume
+ * by volume as float64. Nothing is ever as large as a run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compute_private.h"
+#include "kernel.h"
+#include "legendre.h"
+#include "stream_reader.h"
+
+/* Voxels written at a time. */
+enum { BLOCK_NVOX = 2048 };
+
+/* ---- a run as it is stored ---------------------------------------------------------------------
+ */
+
+static int pump(const struct work *k, struct source *s, uint64_t left, size_t sample_nbytes,
+                struct moments *m, struct error *err)
+{
+    void *buf = aligned_alloc(64, TASK_BUFFER_NBYTES);
+    int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+
+    while (ret == 0 && left > 0) {
+        size_t nbytes = left < TASK_BUFFER_NBYTES ? (size_t)left : TASK_BUFFER_NBYTES;
+
+        ret = work_go_on(k, err);
+        if (ret == 0)
+            ret = source_read(s, buf, nbytes, err);
+        if (ret == 0)
+            moments_add(m, buf, nbytes / sample_nbytes);
+        left -= nbytes;
+        task_progress(k->ctl, source_consumed(s));
+    }
+    free(buf);
+    return ret;
+}
+
+static int add_stored(const struct work *k, const struct stream_leaf *leaf, int64_t nvol,
+                      struct moments *m, struct error *err)
+{
+    const struct nifti *h = &leaf->run->nifti;
+    uint64_t volume = (uint64_t)k->nvox * h->sample_nbytes;
+    struct source *s;
+    int ret = source_open(k->c->rootfd, leaf->run->path, &leaf->run->id, &s, err);
+
+    if (ret < 0)
+        return ret;
+    ret = source_skip(s, h->vox_offset + (uint64_t)leaf->vol0 * volume, err);
+    if (ret == 0)
+        ret = pump(k, s, (uint64_t)nvol * volume, h->sample_nbytes, m, err);
+    if (ret == 0)
+        ret = leaf->vol0 + nvol == h->nvol ? source_finish(s, err) : source_check(s, err);
+    source_close(s);
+    return ret;
+}
+
+/* ---- any stream --------------------------------------------------------------------------------
+ */
+
+/* Called with each volume: [nvox], which it may overwrite. */
+typedef void each_volume_fn(void *ctx, int64_t vol, double *values);
+
+static int for_each_volume(const struct work *k, const struct stream *s, each_volume_fn *each,
+                           void *ctx, struct error *err)
+{
+    double *values = aligned_alloc(64, (k->nvox * sizeof *values + 63) / 64 * 64);
+    struct stream_reader *r = NULL;
+    int ret = values ? stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &r, err)
+                     : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+
+    for (int64_t vol = 0; ret == 0 && vol < s->nvol; vol++) {
+        ret = work_go_on(k, err);
+        if (ret == 0)
+            ret = stream_reader_next(r, 0, k->nvox, values, err);
+        if (ret == 0)
+            each(ctx, vol, values);
+        if (r)
+            task_progress(k->ctl, stream_reader_consumed(r));
+    }
+    if (ret == 0)
+        ret = stream_reader_finish(r, err);
+    stream_reader_close(r);
+    free(values);
+    return ret;
+}
+
+static void add_volume(void *ctx, int64_t vol, double *values)
+{
+    struct moments *m = ctx;
+
+    (void)vol;
+    moments_add(m, values, moments_nvox(m));
+}
+
+static int write_plane(const struct work *k, const struct moments *m, enum moments_plane plane,
+                       double slope, double inter, struct error *err)
+{
+    double block[BLOCK_NVOX];
+    int ret = 0;
+
+    for (size_t vox = 0; vox < k->nvox && ret == 0; vox += BLOCK_NVOX) {
+        size_t n = k->nvox - vox < BLOCK_NVOX ? k->nvox - vox : BLOCK_NVOX;
+
+        moments_plane(m, plane, slope, inter, vox, n, block);
+        ret = cache_write(k->w, block, n * sizeof *block, err);
+    }
+    return ret;
+}
+
+int compute_moments(const struct work *k, struct error *err)
+{
+    const struct stream *s = &k->t->streams[0];
+    bool raw = stream_is_raw(s);
+    const struct nifti *h = raw ? &s->leaves[s->e->start].run->nifti : NULL;
+    struct moments *m = raw ? moments_new(h->sample, h->swapped, k->nvox)
+                            : moments_new(SAMPLE_FLOAT64, false, k->nvox);
+    int ret;
+
+    if (!m)
+        return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    ret = raw ? add_stored(k, &s->leaves[s->e->start], s->nvol, m, err)
+              : for_each_volume(k, s, add_volume, m, err);
+    for (int plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
+        ret = write_plane(k, m, (enum moments_plane)plane, raw ? h->slope : 1, raw ? h->inter : 0,
+                          err);
+    moments_free(m);
+    return ret;
+}
+
+/* ---- trends ------------------------------------------------------------------------------------
+ */
+
+struct trend {
+    struct moments *m;
+    struct legendre *legendre;
+    size_t nvox;
+    double *along; /* [order][nvox]: sums of x(t) q_k(t) for k = 1 .. order */
+};
+
+static void add_to_trend(void *ctx, int64_t vol, double *values)
+{
+    struct trend *trend = ctx;
+    const struct legendre *l = trend->legendre;
+
+    for (unsigned k = 1; k <= l->order; k++) {
+        double *along = trend->along + (k - 1) * trend->nvox;
+        double q = l->q[k * l->nvol + vol];
+
+        for (size_t i = 0; i < trend->nvox; i++)
+            along[i] += values[i] * q;
+    }
+    add_volume(trend->m, vol, values);
+}
+
+/* Turn the sums into coefficients, and mean and M2 into those of what the trend leaves: x less
+ * b_1 P_1 + b_2 P_2 + ... varies about b_0, by the part of M2 that no q_k explains. */
+static void settle_trend(const struct trend *trend, size_t vox, double *mean, double *m2)
+{
+    const struct legendre *l = trend->legendre;
+    double d[16], b[16];
+
+    d[0] = *mean * (double)l->nvol * l->q[0];
+    for (unsigned k = 1; k <= l->order; k++) {
+        d[k] = trend->along[(k - 1) * trend->nvox + vox];
+        *m2 -= d[k] * d[k];
+    }
+    if (*m2 < 0) /* by rounding, where nothing is left */
+        *m2 = 0;
+    legendre_solve(l, d, b);
+    *mean = b[0];
+    for (unsigned k = 1; k <= l->order; k++)
+        trend->along[(k - 1) * trend->nvox + vox] = b[k];
+}
+
+static int write_trend(const struct work *k, const struct trend *trend, struct error *err)
+{
+    size_t nbytes = k->nvox * sizeof(double);
+    double *mean = malloc(2 * nbytes), *m2 = mean ? mean + k->nvox : NULL;
+    int ret;
+
+    if (!mean)
+        return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    moments_plane(trend->m, MOMENTS_MEAN, 1, 0, 0, k->nvox, mean);
+    moments_plane(trend->m, MOMENTS_M2, 1, 0, 0, k->nvox, m2);
+    for (size_t vox = 0; vox < k->nvox; vox++)
+        settle_trend(trend, vox, &mean[vox], &m2[vox]);
+    ret = cache_write(k->w, mean, 2 * nbytes, err);
+    if (ret == 0)
+        ret = cache_write(k->w, trend->along, k->t->order * nbytes, err);
+    free(mean);
+    return ret;
+}
+
+int compute_trend(const struct work *k, struct error *err)
+{
+    const struct stream *s = &k->t->streams[0];
+    struct trend trend = {.nvox = k->nvox};
+    int ret = legendre_new(s->nvol, k->t->order, &trend.legendre, err);
+
+    if (ret < 0)
+        return ret;
+    trend.m = moments_new(SAMPLE_FLOAT64, false, k->nvox);
+    trend.along = calloc(k->t->order * k->nvox + 1, sizeof *trend.along);
+    if (!trend.m || !trend.along)
+        ret = error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    if (ret == 0)
+        ret = for_each_volume(k, s, add_to_trend, &trend, err);
+    if (ret == 0)
+        ret = write_trend(k, &trend, err);
+    moments_free(trend.m);
+    legendre_free(trend.legendre);
+    free(trend.along);
+    return ret;
+}

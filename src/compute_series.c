@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tasks that keep single values of a series: medians, single volumes, and chunks of 4-D files.
+ *
+ * The median of a voxel needs all of its values at once. They are gathered for as many voxels as
+ * the task's memory has room for; if that is not all of them, the runs are read again for the next
+ * ones.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "compute_private.h"
+#include "stream_reader.h"
+
+/* Called with voxels [vox0, vox0 + nvox) of each volume, counted over all streams. */
+typedef int each_part_fn(void *ctx, int64_t vol, const double *values, struct error *err);
+
+/* Read all streams of the task, one after the other, but evaluate only some voxels. */
+static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_part_fn *each,
+                         void *ctx, struct error *err)
+{
+    double *values = malloc(nvox * sizeof *values);
+    int64_t vol = 0;
+    int ret = values ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+
+    for (size_t i = 0; ret == 0 && i < k->t->nstreams; i++) {
+        const struct stream *s = &k->t->streams[i];
+        struct stream_reader *r;
+
+        ret = stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &r, err);
+        if (ret < 0)
+            break;
+        for (int64_t v = 0; ret == 0 && v < s->nvol; v++, vol++) {
+            ret = work_go_on(k, err);
+            if (ret == 0)
+                ret = stream_reader_next(r, vox0, nvox, values, err);
+            if (ret == 0)
+                ret = each(ctx, vol, values, err);
+        }
+        if (ret == 0)
+            ret = stream_reader_finish(r, err);
+        stream_reader_close(r);
+    }
+    free(values);
+    return ret;
+}
+
+/* ---- median ------------------------------------------------------------------------------------
+ */
+
+struct columns {
+    double *values; /* [nvox][nvol] */
+    size_t nvox, nvol;
+};
+
+static int gather(void *ctx, int64_t vol, const double *values, struct error *err)
+{
+    const struct columns *c = ctx;
+
+    (void)err;
+    for (size_t i = 0; i < c->nvox; i++)
+        c->values[i * c->nvol + (size_t)vol] = values[i];
+    return 0;
+}
+
+/* Rearrange x[n] so that x[nth] is what sorting would put there, smaller values before it and
+ * larger ones behind (Hoare's selection). */
+static void select_nth(double *x, size_t n, size_t nth)
+{
+    size_t low = 0, high = n - 1;
+
+    while (low < high) {
+        double pivot = x[low + (high - low) / 2];
+        size_t i = low, j = high;
+
+        for (;;) {
+            while (x[i] < pivot)
+                i++;
+            while (x[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            double swap = x[i];
+            x[i++] = x[j];
+            x[j--] = swap;
+        }
+        if (nth <= j)
+            high = j;
+        else
+            low = j + 1;
+    }
+}
+
+/* numpy's median: the mean of the two in the middle of an even number; NaN if there is one. */
+static double median(double *x, size_t n)
+{
+    double upper, lower = -INFINITY;
+
+    for (size_t i = 0; i < n; i++)
+        if (isnan(x[i]))
+            return NAN;
+    select_nth(x, n, n / 2);
+    upper = x[n / 2];
+    if (n % 2 == 1)
+        return upper;
+    for (size_t i = 0; i < n / 2; i++)
+        lower = x[i] > lower ? x[i] : lower;
+    return (lower + upper) / 2;
+}
+
+static int median_part(const struct work *k, size_t vox0, const struct columns *c, double *out,
+                       struct error *err)
+{
+    int ret = for_each_part(k, vox0, c->nvox, gather, (void *)c, err);
+
+    for (size_t i = 0; ret == 0 && i < c->nvox; i++)
+        out[i] = median(c->values + i * c->nvol, c->nvol);
+    return ret;
+}
+
+int compute_median(const struct work *k, struct error *err)
+{
+    struct columns c = {.nvol = 0};
+    size_t room;
+    double *out;
+    int ret = 0;
+
+    for (size_t i = 0; i < k->t->nstreams; i++)
+        c.nvol += (size_t)k->t->streams[i].nvol;
+    room = k->t->mem_nbytes / (c.nvol * sizeof(double));
+    room = room < 1 ? 1 : room < k->nvox ? room : k->nvox;
+    c.values = malloc(room * c.nvol * sizeof(double));
+    out = malloc(room * sizeof *out);
+    if (!c.values || !out)
+        ret = error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    for (size_t vox = 0; ret == 0 && vox < k->nvox; vox += room) {
+        c.nvox = k->nvox - vox < room ? k->nvox - vox : room;
+        ret = median_part(k, vox, &c, out, err);
+        if (ret == 0)
+            ret = cache_write(k->w, out, c.nvox * sizeof *out, err);
+    }
+    free(c.values);
+    free(out);
+    return ret;
+}
+
+/* ---- volumes -----------------------------------------------------------------------------------
+ */
+
+static int write_float64(void *ctx, int64_t vol, const double *values, struct error *err)
+{
+    const struct work *k = ctx;
+
+    (void)vol;
+    return cache_write(k->w, values, k->nvox * sizeof *values, err);
+}
+
+int compute_volume(const struct work *k, struct error *err)
+{
+    return for_each_part(k, 0, k->nvox, write_float64, (void *)k, err);
+}
+
+static int write_float32(void *ctx, int64_t vol, const double *values, struct error *err)
+{
+    const struct work *k = ctx;
+    float tile[1024];
+    int ret = 0;
+
+    (void)vol;
+    for (size_t vox = 0; vox < k->nvox && ret == 0; vox += 1024) {
+        size_t n = k->nvox - vox < 1024 ? k->nvox - vox : 1024;
+
+        for (size_t i = 0; i < n; i++)
+            tile[i] = (float)values[vox + i];
+        ret = cache_write(k->w, tile, n * sizeof *tile, err);
+    }
+    return ret;
+}
+
+int compute_chunk(const struct work *k, struct error *err)
+{
+    return for_each_part(k, 0, k->nvox, write_float32, (void *)k, err);
+}

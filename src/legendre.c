@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Sampling by recursion, orthonormalising by modified Gram-Schmidt, done twice over so that the
+ * basis is orthogonal to rounding also for high orders.
+ */
+#include "legendre.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void sample(struct legendre *l)
+{
+    int64_t n = l->nvol;
+
+    for (int64_t t = 0; t < n; t++) {
+        double x = n > 1 ? -1 + 2 * (double)t / (double)(n - 1) : 0;
+
+        l->p[t] = 1;
+        if (l->order >= 1)
+            l->p[n + t] = x;
+        for (unsigned k = 2; k <= l->order; k++) {
+            double one = l->p[(k - 1) * n + t], two = l->p[(k - 2) * n + t];
+
+            l->p[k * n + t] = ((2 * k - 1) * x * one - (k - 1) * two) / k;
+        }
+    }
+}
+
+static double dot(const double *a, const double *b, int64_t n)
+{
+    long double sum = 0;
+
+    for (int64_t t = 0; t < n; t++)
+        sum += (long double)a[t] * b[t];
+    return (double)sum;
+}
+
+static void orthonormalise(struct legendre *l)
+{
+    int64_t n = l->nvol;
+    unsigned m = l->order + 1;
+
+    memcpy(l->q, l->p, m * (size_t)n * sizeof *l->q);
+    for (unsigned k = 0; k < m; k++) {
+        double *q = l->q + k * n, norm;
+
+        for (int pass = 0; pass < 2; pass++)
+            for (unsigned j = 0; j < k; j++) {
+                double along = dot(q, l->q + j * n, n);
+
+                l->r[j * m + k] += along;
+                for (int64_t t = 0; t < n; t++)
+                    q[t] -= along * l->q[j * n + t];
+            }
+        norm = sqrt(dot(q, q, n));
+        l->r[k * m + k] = norm;
+        for (int64_t t = 0; t < n; t++)
+            q[t] /= norm;
+    }
+}
+
+int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err)
+{
+    struct legendre *l = calloc(1, sizeof *l);
+    size_t m;
+
+    if (!l)
+        return error_set(err, ENOMEM, "out of memory");
+    /* more polynomials than volumes say nothing more */
+    l->order = (int64_t)order < nvol ? order : (unsigned)(nvol - 1);
+    l->nvol = nvol;
+    m = l->order + 1;
+    l->p = calloc(m * (size_t)nvol, sizeof *l->p);
+    l->q = calloc(m * (size_t)nvol, sizeof *l->q);
+    l->r = calloc(m * m, sizeof *l->r);
+    if (!l->p || !l->q || !l->r) {
+        legendre_free(l);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    sample(l);
+    orthonormalise(l);
+    *out = l;
+    return 0;
+}
+
+void legendre_free(struct legendre *l)
+{
+    if (!l)
+        return;
+    free(l->p);
+    free(l->q);
+    free(l->r);
+    free(l);
+}
+
+void legendre_solve(const struct legendre *l, const double *d, double *b)
+{
+    unsigned m = l->order + 1;
+
+    for (unsigned k = m; k-- > 0;) {
+        b[k] = d[k];
+        for (unsigned j = k + 1; j < m; j++)
+            b[k] -= l->r[k * m + j] * b[j];
+        b[k] /= l->r[k * m + k];
+    }
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Trends: least-squares fits of Legendre polynomials over the volumes of one segment.
+ *
+ * The polynomials P_0 .. P_order are sampled at `nvol` points spread evenly over [-1, 1] (Bonnet's
+ * recursion), as nipype's regress_poly does. The fit is done in an orthonormal basis of the sampled
+ * polynomials, so that one pass over the data is enough: the sums of x(t) q_k(t) give the sum of
+ * squares that is left, and by back-substitution the coefficients of the P_k.
+ * Thread rule: a struct legendre is immutable once made.
+ */
+#ifndef DERIVFS_LEGENDRE_H
+#define DERIVFS_LEGENDRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "error.h"
+
+struct legendre {
+    unsigned order; /* of the fit; less than asked for where there are too few volumes */
+    int64_t nvol;
+    double *p; /* [order + 1][nvol]: sampled polynomials */
+    double *q; /* [order + 1][nvol]: orthonormal, q_0 constant */
+    double *r; /* [order + 1][order + 1]: p_k = sum over j <= k of r[j][k] q_j */
+};
+
+int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err) NODISCARD;
+void legendre_free(struct legendre *l); /* NULL is allowed */
+
+/* From d[k] = sum over t of x(t) q_k(t), k = 0 .. order, the coefficients b[k] of the P_k. */
+void legendre_solve(const struct legendre *l, const double *d, double *b);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Streams: a segment of a series expression, brought down to what is read and computed volume by
+ * volume. Pure data; part of the graph.
+ *
+ *     zscore(bold) over the second run     ->     (#0 - #1) / #2
+ *                                                 #0 samples of run 1 from volume 0 on
+ *                                                 #1 plane: mean(bold), #2 plane: std(bold)
+ *
+ * Thread rule: immutable once planned.
+ */
+#ifndef DERIVFS_STREAM_H
+#define DERIVFS_STREAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "expr.h"
+#include "key.h"
+#include "run.h"
+
+enum leaf_kind {
+    LEAF_SAMPLE, /* the run's samples, scaled */
+    LEAF_PLANE,  /* one float64 image, the same at each volume */
+    LEAF_TREND,  /* the trend that a TASK_TREND has fitted, at each volume */
+};
+
+struct stream_leaf {
+    enum leaf_kind kind;
+    struct run *run;  /* LEAF_SAMPLE: a reference */
+    int64_t vol0;     /* SAMPLE: the run's volume that the stream's first one is;
+                         TREND: the same within the fitted segment */
+    size_t task;      /* PLANE, TREND: index in the graph of the task that makes it */
+    size_t plane;     /* PLANE: which plane of that task's result */
+    unsigned order;   /* TREND */
+    int64_t fit_nvol; /* TREND: volumes of the fitted segment */
+};
+
+struct stream {
+    struct expr *e; /* elementwise over leaves; a leaf is EXPR_BOLD whose `start` is its number */
+    struct stream_leaf *leaves; /* [nleaves] */
+    size_t nleaves;
+    int64_t nvol;
+};
+
+/* Frees what it owns; `s` itself stays the caller's. */
+void stream_clear(struct stream *s);
+
+/* The number of an equal leaf, added if there is none; takes over the run reference of `leaf` in
+ * any case. SIZE_MAX: out of memory. */
+size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf);
+
+/* Is it nothing but the samples of one run? Then the stored values may be taken as they are. */
+bool stream_is_raw(const struct stream *s);
+
+/* Stored bytes to read for it. */
+uint64_t stream_work_nbytes(const struct stream *s);
+
+#endif

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One volume at a time: every run that the stream reads gives its next volume of stored samples,
+ * then the stream's expression is evaluated tile by tile, its leaves being scaled samples, planes
+ * that stay in memory, and trends (coefficients times the polynomials' values at this volume).
+ */
+#include "stream_reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eval.h"
+#include "kernel.h"
+#include "legendre.h"
+
+/* A leaf of the stream while it is read. */
+struct open_leaf {
+    struct cursor *cursor;     /* SAMPLE */
+    void *samples;             /* SAMPLE: the volume as stored */
+    double *planes;            /* PLANE: [nvox]; TREND: [order][nvox], coefficients of P_1 .. */
+    struct legendre *legendre; /* TREND */
+};
+
+struct stream_reader {
+    struct cursor_pool *pool;
+    const struct stream *s;
+    size_t nvox;
+    int64_t vol;              /* the next volume, of the stream */
+    struct open_leaf *leaves; /* [s->nleaves] */
+    size_t vox0;              /* where the tile that is being evaluated starts */
+};
+
+static const struct blob *input_of(const struct task *t, size_t task, struct blob *const *inputs)
+{
+    for (size_t d = 0; d < t->ndeps; d++)
+        if (t->deps[d] == task)
+            return inputs[d];
+    return NULL;
+}
+
+static int load_planes(struct stream_reader *r, const struct blob *from, size_t first, size_t n,
+                       struct open_leaf *to, struct error *err)
+{
+    size_t nbytes = r->nvox * sizeof(double);
+
+    if (!from)
+        return error_set(err, EIO, "an input of the stream is missing");
+    to->planes = malloc(n * nbytes + 1);
+    if (!to->planes)
+        return error_set(err, ENOMEM, "out of memory");
+    return blob_read(from, first * nbytes, to->planes, n * nbytes, err);
+}
+
+static int open_leaf(struct stream_reader *r, const struct task *t, const struct stream_leaf *leaf,
+                     struct blob *const *inputs, struct open_leaf *out, struct error *err)
+{
+    int ret;
+
+    if (leaf->kind == LEAF_SAMPLE) {
+        out->samples = malloc(r->nvox * leaf->run->nifti.sample_nbytes);
+        if (!out->samples)
+            return error_set(err, ENOMEM, "%s: out of memory", leaf->run->path);
+        return cursor_open(r->pool, leaf->run, leaf->vol0, &out->cursor, err);
+    }
+    if (leaf->kind == LEAF_PLANE)
+        return load_planes(r, input_of(t, leaf->task, inputs), leaf->plane, 1, out, err);
+    ret = legendre_new(leaf->fit_nvol, leaf->order, &out->legendre, err);
+    if (ret < 0)
+        return ret;
+    return load_planes(r, input_of(t, leaf->task, inputs), 2, leaf->order, out, err);
+}
+
+int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const struct task *t,
+                       const struct stream *s, struct blob *const *inputs,
+                       struct stream_reader **out, struct error *err)
+{
+    struct stream_reader *r = calloc(1, sizeof *r);
+    int ret = 0;
+
+    if (!r)
+        return error_set(err, ENOMEM, "%s: out of memory", t->label);
+    r->pool = pool;
+    r->s = s;
+    r->nvox = (size_t)nifti_nvox(&g->runs[0]->nifti);
+    r->leaves = calloc(s->nleaves + 1, sizeof *r->leaves);
+    if (!r->leaves)
+        ret = error_set(err, ENOMEM, "%s: out of memory", t->label);
+    for (size_t i = 0; ret == 0 && i < s->nleaves; i++)
+        ret = open_leaf(r, t, &s->leaves[i], inputs, &r->leaves[i], err);
+    if (ret < 0) {
+        stream_reader_close(r);
+        return ret;
+    }
+    *out = r;
+    return 0;
+}
+
+static void fill_trend(const struct stream_reader *r, const struct stream_leaf *leaf,
+                       const struct open_leaf *o, size_t n, double *out)
+{
+    int64_t vol = leaf->vol0 + r->vol;
+
+    memset(out, 0, n * sizeof *out);
+    for (unsigned k = 1; k <= o->legendre->order; k++) {
+        const double *coefficient = o->planes + (k - 1) * r->nvox + r->vox0;
+        double p = o->legendre->p[k * leaf->fit_nvol + vol];
+
+        for (size_t i = 0; i < n; i++)
+            out[i] += coefficient[i] * p;
+    }
+}
+
+static bool fill_leaf(void *ctx, const struct expr *e, size_t n, double *out)
+{
+    const struct stream_reader *r = ctx;
+    const struct stream_leaf *leaf;
+    const struct open_leaf *o;
+
+    if (e->op != EXPR_BOLD)
+        return false;
+    leaf = &r->s->leaves[e->start];
+    o = &r->leaves[e->start];
+    if (leaf->kind == LEAF_SAMPLE) {
+        const struct nifti *h = &leaf->run->nifti;
+
+        kernel_scale(h->sample, h->swapped, (char *)o->samples + r->vox0 * h->sample_nbytes, n,
+                     h->slope, h->inter, out);
+    } else if (leaf->kind == LEAF_PLANE) {
+        memcpy(out, o->planes + r->vox0, n * sizeof *out);
+    } else {
+        fill_trend(r, leaf, o, n, out);
+    }
+    return true;
+}
+
+int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double *out,
+                       struct error *err)
+{
+    for (size_t i = 0; i < r->s->nleaves; i++) {
+        int ret =
+            r->leaves[i].cursor ? cursor_read(r->leaves[i].cursor, r->leaves[i].samples, err) : 0;
+
+        if (ret < 0)
+            return ret;
+    }
+    for (size_t done = 0; done < nvox; done += EVAL_TILE) {
+        size_t n = nvox - done < EVAL_TILE ? nvox - done : EVAL_TILE;
+
+        r->vox0 = vox0 + done;
+        eval_tile(r->s->e, fill_leaf, r, n, out + done);
+    }
+    r->vol++;
+    return 0;
+}
+
+int stream_reader_finish(struct stream_reader *r, struct error *err)
+{
+    for (size_t i = 0; i < r->s->nleaves; i++) {
+        struct cursor *c = r->leaves[i].cursor;
+        int ret = c ? cursor_check(c, err) : 0;
+
+        if (ret < 0)
+            return ret;
+        r->leaves[i].cursor = NULL;
+        cursor_park(r->pool, c);
+    }
+    return 0;
+}
+
+uint64_t stream_reader_consumed(const struct stream_reader *r)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < r->s->nleaves; i++)
+        if (r->leaves[i].cursor)
+            sum += cursor_consumed(r->leaves[i].cursor);
+    return sum;
+}
+
+void stream_reader_close(struct stream_reader *r)
+{
+    if (!r)
+        return;
+    for (size_t i = 0; r->leaves && i < r->s->nleaves; i++) {
+        cursor_close(r->leaves[i].cursor);
+        legendre_free(r->leaves[i].legendre);
+        free(r->leaves[i].samples);
+        free(r->leaves[i].planes);
+    }
+    free(r->leaves);
+    free(r);
+}
