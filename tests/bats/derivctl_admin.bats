@@ -163,7 +163,7 @@ redrawn() {
     for wrong in --threads=0 --threads=x --memory=lots --cache_size=-1 --layout=sideways \
         --recipes=nowhere.ini; do
         run -2 ctl list "$wrong" "$DS"
-        assert_output --partial "${wrong#--}" || assert_output --partial nowhere.ini
+        assert_line --regexp "^derivctl: $DS: $(cut -d = -f 1 <<<"${wrong#--}")="
         run -2 ctl cache info "$wrong"
     done
 }

@@ -180,6 +180,7 @@ daemons() {
 unmount_all() {
     local dir status=0
     while read -r dir; do
+        dir=$(printf %b "$dir") # blanks are in octal
         if [ -z "${DAEMON_MAY_DIE-}" ] &&
             LC_ALL=C stat "$dir/." 2>&1 | grep -q 'endpoint is not connected'; then
             echo "the daemon of $dir has died" >&2
