@@ -16,7 +16,7 @@ recipes() {
 
 # same_voxels FILE EXPRESSION: numpy's result of EXPRESSION over x, the joined runs, in time.
 same_voxels() {
-    python3 - "$DS" "$@" <<'END'
+    /usr/bin/python3 - "$DS" "$@" <<'END'
 import glob, sys
 import nibabel, numpy as np
 dataset, path, expression = sys.argv[1:]
@@ -68,7 +68,7 @@ END
     printf '[mine]\nexpr = sum(bold)\n' >"$XDG_CONFIG_HOME/derivfs/recipes.ini"
     mount_derivfs "$DS"
     same_voxels "$MNT/mine.nii" 'x.sum(-1)'
-    assert_equal "$(jq -r .recipes "$MNT/.derivfs/status.json")" "$XDG_CONFIG_HOME/derivfs/recipes.ini"
+    assert_equal "$(json 'd["recipes"]' <"$MNT/.derivfs/status.json")" "$XDG_CONFIG_HOME/derivfs/recipes.ini"
 }
 
 @test "equal expressions of two recipes share one cache entry" {
@@ -167,12 +167,11 @@ no key here
 [open
 END
     mount_derivfs "$DS" --recipes=recipes.ini
-    for line in 1 2 4 7 9 10 12 15 18 21 22 24 25; do
+    for line in 1 2 4 7 9 10 15 18 21 22 24 25; do
         assert [ "$(grep -c "recipes.ini:$line:[0-9]*: " "$MNT/.derivfs/errors")" = 1 ]
     done
     reference tsnr "$MNT/tsnr.nii" "$DS"/*_bold.nii*
-    assert_equal "$(ls "$MNT" | grep -v _bold | tr '\n' ' ')" "mean.nii std.nii $(
-        echo sub-01_task-{a,b}_stat-tsnr_boldmap.nii) tsnr.nii "
+    assert_equal "$(ls "$MNT" | grep -v _bold | tr '\n' ' ')" "mean.nii std.nii tsnr.nii "
 }
 
 @test "a recipes file that another user owns, or that anybody may write, is refused" {

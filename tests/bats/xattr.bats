@@ -12,12 +12,12 @@ two_runs() {
 
 # attribute NAME FILE
 attribute() {
-    python3 -c 'import os, sys; sys.stdout.buffer.write(os.getxattr(sys.argv[2], "user.derivfs." + sys.argv[1]))' "$@"
+    /usr/bin/python3 -c 'import os, sys; sys.stdout.buffer.write(os.getxattr(sys.argv[2], "user.derivfs." + sys.argv[1]))' "$@"
 }
 
 # names FILE: of all its attributes, without the prefix, in one line.
 names() {
-    python3 -c 'import os, sys; print(*(name.removeprefix("user.derivfs.") for name in os.listxattr(sys.argv[1])))' "$1"
+    /usr/bin/python3 -c 'import os, sys; print(*(name.removeprefix("user.derivfs.") for name in os.listxattr(sys.argv[1])))' "$1"
 }
 
 @test "without -o xattr there are none" {
@@ -42,7 +42,7 @@ names() {
     assert_equal "$(attribute sources "$file")" $'sub-01_task-a_bold.nii.gz\nsub-01_task-b_bold.nii'
     assert_equal "$(attribute sources "$MNT/sub-01_task-b_stat-tsnr_boldmap.nii")" 'sub-01_task-b_bold.nii'
     assert_regex "$(attribute key "$file")" '^[0-9a-f]{40}$'
-    assert_equal "$(attribute key "$file")" "$(derivctl explain --json "$file" | jq -r .key)"
+    assert_equal "$(attribute key "$file")" "$(derivctl explain --json "$file" | json 'd["key"]')"
     run ! attribute error "$file"
     assert_output --partial 'No data available'
     assert_equal "$(metric tasks_done_total)" 0 # looking computes nothing
@@ -111,7 +111,7 @@ half_done() {
     assert_output --partial 'No data available'
     run ! attribute nonsense "$MNT/tsnr.nii"
     assert_output --partial 'No data available'
-    run ! python3 -c 'import os; os.setxattr("'"$MNT/tsnr.nii"'", "user.derivfs.state", b"x")'
+    run ! /usr/bin/python3 -c 'import os; os.setxattr("'"$MNT/tsnr.nii"'", "user.derivfs.state", b"x")'
 }
 
 @test "tools that copy attributes are content with them" {
@@ -126,7 +126,7 @@ half_done() {
 @test "listing a value too long for its buffer" {
     two_runs
     mount_derivfs "$DS" -o xattr
-    run -0 python3 - "$MNT/tsnr.nii" <<'END'
+    run -0 /usr/bin/python3 - "$MNT/tsnr.nii" <<'END'
 import ctypes, errno, sys
 libc = ctypes.CDLL(None, use_errno=True)
 buf = ctypes.create_string_buffer(4)
