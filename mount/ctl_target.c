@@ -139,6 +139,7 @@ static int locate(struct target *t, char *path, struct error *err)
 {
     char *mountpoint = find_mount(path), *file = NULL;
     struct stat st;
+    bool hidden;
 
     if (mountpoint) {
         json_error_t why;
@@ -147,10 +148,16 @@ static int locate(struct target *t, char *path, struct error *err)
         if (asprintf(&file, "%s/.derivfs/status.json", mountpoint) >= 0)
             t->status = json_load_file(file, 0, &why);
         free(file);
+        if (t->status)
+            take_mount_settings(t);
+        hidden = t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0;
         free(mountpoint);
         if (!t->path || !t->status)
             return error_set(err, EIO, "status: the mount's cannot be read: %s", why.text);
-        take_mount_settings(t);
+        if (hidden)
+            return error_set(err, EBUSY,
+                             "open: the dataset is hidden beneath its own mount; read the file "
+                             "itself, or .derivfs/status, or mount elsewhere");
         return 0;
     }
     t->options.dataset = strdup(path);

@@ -184,23 +184,14 @@ rewrite_behind_the_clock() {
 }
 
 @test "what is used last is evicted last" {
-    for i in 0 1 2 3 4 5; do
-        make_run "$DS/sub-01_task-t${i}_bold.nii" --shape 8,10,6 --volumes 5 --seed "$i"
-    done
-    mount_derivfs "$DS" --cache_size=60K
-    cat "$MNT/sub-01_task-t0_stat-tsnr_boldmap.nii" >/dev/null
+    two_runs
+    derivctl compute --cache_dir="$CACHE" "$DS"
     find "$CACHE/v1/objects" -type f -exec touch -d '3 hours ago' {} +
-    cat "$MNT/sub-01_task-t1_stat-tsnr_boldmap.nii" >/dev/null
-    find "$CACHE/v1/objects" -type f -newermt '1 hour ago' -exec touch -d '2 hours ago' {} +
-    unmount_derivfs
-    mount_derivfs "$DS" --cache_size=60K
-    cat "$MNT/sub-01_task-t0_stat-tsnr_boldmap.nii" >/dev/null # a use
-    for i in 2 3 4; do
-        cat "$MNT/sub-01_task-t${i}_stat-tsnr_boldmap.nii" >/dev/null
-    done
+    mount_derivfs "$DS"
+    cat "$MNT/mean.nii" >/dev/null # a use
+    derivctl cache prune --cache_dir="$CACHE" --cache_size=2K
     run -0 derivctl list --json "$MNT"
-    assert_equal "$(json '[f["state"] for f in d if "t0_stat" in f["path"]][0]' <<<"$output")" cached
-    assert_equal "$(json '[f["state"] for f in d if "t1_stat" in f["path"]][0]' <<<"$output")" virtual
+    assert_equal "$(json '[f["path"] for f in d if f["state"] == "cached"]' <<<"$output")" '["mean.nii"]'
 }
 
 # --- several daemons ------------------------------------------------------------------------------

@@ -191,6 +191,15 @@ redrawn() {
     assert_equal "$(metric tasks_done_total)" 0
 }
 
+@test "a dataset hidden beneath its own mount: said so, since it cannot be looked into" {
+    dataset
+    derivfs --cache_dir="$CACHE" "$DS" "$DS" 3>&- 4>&-
+    run -1 ctl compute "$DS/tsnr.nii"
+    assert_output --partial "derivctl: $DS/tsnr.nii: open: the dataset is hidden beneath its own mount"
+    assert_equal "$(stat -c %s "$DS/tsnr.nii")" 1504
+    run -0 derivctl status "$DS"
+}
+
 @test "output to a full disk is an error" {
     dataset
     run -1 bash -c "derivctl --cache_dir='$CACHE' list '$DS' >/dev/full"
