@@ -17,6 +17,9 @@ static json_t *shape_json(const struct derived *d)
     if (!d->first)
         return json_null();
     dim = d->first->nifti.dim;
+    if (d->recipe->expr->rank == EXPR_SERIES)
+        return json_pack("[I, I, I, I]", (json_int_t)dim[0], (json_int_t)dim[1], (json_int_t)dim[2],
+                         (json_int_t)d->nvol);
     return json_pack("[I, I, I]", (json_int_t)dim[0], (json_int_t)dim[1], (json_int_t)dim[2]);
 }
 
@@ -46,13 +49,17 @@ static json_t *summary_json(const struct target *t, const struct found *f)
 static void print_summary(const struct target *t, const struct found *f)
 {
     struct derived_status status;
-    char shape[96] = "?";
+    char shape[128] = "?";
 
     target_status(t, f->derived, f->path, &status);
     if (f->derived->first) {
         const int64_t *dim = f->derived->first->nifti.dim;
 
-        snprintf(shape, sizeof shape, "%" PRId64 "x%" PRId64 "x%" PRId64, dim[0], dim[1], dim[2]);
+        int n = snprintf(shape, sizeof shape, "%" PRId64 "x%" PRId64 "x%" PRId64, dim[0], dim[1],
+                         dim[2]);
+
+        if (f->derived->recipe->expr->rank == EXPR_SERIES)
+            snprintf(shape + n, sizeof shape - (size_t)n, "x%" PRId64, f->derived->nvol);
     }
     printf("%-9s %-12s %3zu run%s  %s\n", derived_state_name(status.state), shape,
            f->derived->nruns, f->derived->nruns == 1 ? " " : "s", f->path);

@@ -313,6 +313,8 @@ void derived_parts(const struct derived *d, struct parts *out)
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
     out->first_off = NIFTI_DERIVED_NBYTES;
     out->nvol = volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
+    if (out->nvol > d->nvol)
+        out->nvol = d->nvol;
     out->nbytes = (uint64_t)out->nvol * volume;
     out->n = (size_t)((d->nvol + out->nvol - 1) / out->nvol);
 }

@@ -75,7 +75,7 @@ not_connected() {
     unmount_derivfs
     run -0 derivctl cache info --json --cache_dir="$CACHE"
     # Of the sound run the moments may be kept, of the broken one nothing.
-    assert [ "$(jq .entries <<<"$output")" -le 1 ]
+    assert [ "$(json 'd["entries"]' <<<"$output")" -le 1 ]
 }
 
 # --- changed sources ------------------------------------------------------------------------------
@@ -199,8 +199,8 @@ rewrite_behind_the_clock() {
         cat "$MNT/sub-01_task-t${i}_stat-tsnr_boldmap.nii" >/dev/null
     done
     run -0 derivctl list --json "$MNT"
-    assert_equal "$(jq -r '.[] | select(.path | test("t0_stat")).state' <<<"$output" | head -1)" cached
-    assert_equal "$(jq -r '.[] | select(.path | test("t1_stat")).state' <<<"$output" | head -1)" virtual
+    assert_equal "$(json '[f["state"] for f in d if "t0_stat" in f["path"]][0]' <<<"$output")" cached
+    assert_equal "$(json '[f["state"] for f in d if "t1_stat" in f["path"]][0]' <<<"$output")" virtual
 }
 
 # --- several daemons ------------------------------------------------------------------------------

@@ -162,6 +162,14 @@ metric() {
     sed -n "s/^derivfs_$1 //p" "$MNT/.derivfs/metrics"
 }
 
+# json EXPRESSION: what a Python expression makes of d, the JSON on stdin; fails where that is none.
+json() {
+    /usr/bin/python3 -c 'import json, sys
+d = json.load(sys.stdin)
+value = eval("(" + sys.argv[1] + ")")
+print(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))' "$1"
+}
+
 # --- taking down ----------------------------------------------------------------------------------
 
 # The daemons and controls of this test that are running: their arguments name its directory.
@@ -180,6 +188,7 @@ daemons() {
 unmount_all() {
     local dir status=0
     while read -r dir; do
+        dir=$(printf %b "$dir") # blanks are in octal
         if [ -z "${DAEMON_MAY_DIE-}" ] &&
             LC_ALL=C stat "$dir/." 2>&1 | grep -q 'endpoint is not connected'; then
             echo "the daemon of $dir has died" >&2
