@@ -35,10 +35,14 @@ static void add_rights(struct derived *d, const struct source_id *id, bool first
 
 static void add_version(XXH3_state_t *state, const struct run *run)
 {
-    char id[SOURCE_ID_TEXT_MAX];
+    const struct source_id *id = &run->id;
+    uint64_t numbers[] = {id->dev, id->ino, id->size, (uint64_t)id->mtime_ns,
+                          (uint64_t)id->ctime_ns};
 
-    source_id_text(&run->id, id);
-    XXH3_64bits_update(state, id, strlen(id) + 1);
+    if (id->annex_key[0])
+        XXH3_64bits_update(state, id->annex_key, strlen(id->annex_key) + 1);
+    else
+        XXH3_64bits_update(state, numbers, sizeof numbers);
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 

@@ -33,11 +33,30 @@ struct by_key {
     UT_hash_handle hh;
 };
 
+/* An image expression that has been planned: the streams of all segments may name it. */
+struct planned {
+    const struct expr *e;
+    size_t task;
+};
+
+/* The tasks of a series' segments: mean(x) and std(x) want the same. */
+struct planned_segments {
+    const struct expr *x;
+    bool trend;
+    double order;
+    size_t *tasks; /* [n] */
+    size_t n;
+};
+
 struct planner {
     const struct graph_request *q;
     struct graph *g;
     struct joined_runs bold;
     struct by_key *by_key;
+    struct planned *planned; /* [nplanned] */
+    size_t nplanned;
+    struct planned_segments *segments; /* [nsegments] */
+    size_t nsegments;
     size_t nvox;
     struct error *err;
 };
@@ -69,6 +88,7 @@ static int add_task(struct planner *p, struct task *t, size_t *index)
 {
     struct graph *g = p->g;
     struct by_key *known;
+    bool full = (g->ntasks & (g->ntasks - 1)) == 0; /* room doubles at each power of two */
     struct task *grown;
 
     HASH_FIND(hh, p->by_key, t->key.hex, KEY_HEX, known);
@@ -77,7 +97,7 @@ static int add_task(struct planner *p, struct task *t, size_t *index)
         *index = known->task;
         return 0;
     }
-    grown = realloc(g->tasks, (g->ntasks + 1) * sizeof *grown);
+    grown = full ? realloc(g->tasks, (g->ntasks ? 2 * g->ntasks : 1) * sizeof *grown) : g->tasks;
     if (grown)
         g->tasks = grown;
     known = grown ? calloc(1, sizeof *known) : NULL;
@@ -145,8 +165,16 @@ static void key_add_number(struct key_builder *b, const char *name, int64_t numb
 {
     char text[32];
 
-    snprintf(text, sizeof text, "%" PRId64, number);
-    key_add_text(b, name, text);
+    char *at = text + sizeof text - 1;
+    uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+
+    *at = '\0';
+    do /* there are many numbers, and printf() takes longer than the hash */
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (number < 0)
+        *--at = '-';
+    key_add_text(b, name, at);
 }
 
 /* Which leaf stands where, in the order of the text (which says "bold" for every leaf). */
@@ -160,11 +188,11 @@ static void key_add_leaf_numbers(struct key_builder *b, const struct expr *e)
 
 static int key_add_stream(struct planner *p, struct key_builder *b, const struct stream *s)
 {
-    char *text = expr_print(s->e);
+    char *text = s->e->op == EXPR_BOLD ? NULL : expr_print(s->e);
 
-    if (!text)
+    if (!text && s->e->op != EXPR_BOLD)
         return out_of_memory(p);
-    key_add_text(b, "stream", text);
+    key_add_text(b, "stream", text ? text : "bold");
     free(text);
     key_add_leaf_numbers(b, s->e);
     key_add_number(b, "volumes", s->nvol);
@@ -207,16 +235,17 @@ static const struct stream_leaf *first_sample(const struct stream *s)
 static char *label_stream(enum task_kind kind, const struct stream *s, const struct expr *x)
 {
     const struct stream_leaf *leaf = first_sample(s);
-    char *text = expr_print(x), *label = NULL, range[64] = "";
+    bool raw = stream_is_raw(s);
+    char *text = raw ? NULL : expr_print(x), *label = NULL, range[64] = "";
     int n = -1;
 
     if (leaf && (leaf->vol0 != 0 || s->nvol != leaf->run->nifti.nvol))
         snprintf(range, sizeof range, "[%" PRId64 ":%" PRId64 "]", leaf->vol0,
                  leaf->vol0 + s->nvol);
-    if (text)
+    if (text || raw)
         n = asprintf(&label, "%s %s%s%s%s", operation_names[kind],
-                     leaf ? base_name(leaf->run->path) : "", range, stream_is_raw(s) ? "" : " of ",
-                     stream_is_raw(s) ? "" : text);
+                     leaf ? base_name(leaf->run->path) : "", range, raw ? "" : " of ",
+                     raw ? "" : text);
     free(text);
     return n < 0 ? NULL : label;
 }
@@ -266,9 +295,13 @@ static struct expr *clone(const struct expr *e)
 static const struct expr *make_reduction(struct planner *p, enum expr_op op, const struct expr *x)
 {
     struct graph *g = p->g;
-    struct expr **grown = realloc(g->made, (g->nmade + 1) * sizeof *grown);
+    struct expr **grown;
     struct expr *e;
 
+    for (size_t i = 0; i < g->nmade; i++) /* for an earlier segment */
+        if (g->made[i]->op == op && expr_equal(g->made[i]->args[0], x))
+            return g->made[i];
+    grown = realloc(g->made, (g->nmade + 1) * sizeof *grown);
     if (!grown)
         return NULL;
     g->made = grown;
@@ -673,16 +706,53 @@ static int plan_volume(struct planner *p, const struct expr *index, size_t *task
 /* ---- image expressions -------------------------------------------------------------------------
  */
 
+static const struct planned_segments *find_segments(const struct planner *p, const struct expr *x,
+                                                    bool trend, double order)
+{
+    for (size_t i = 0; i < p->nsegments; i++) {
+        const struct planned_segments *s = &p->segments[i];
+
+        if (s->trend == trend && s->order == order && expr_equal(s->x, x))
+            return s;
+    }
+    return NULL;
+}
+
+/* Remember tasks[n] for find_segments(). */
+static int keep_segments(struct planner *p, struct planned_segments s, const size_t *tasks,
+                         size_t n)
+{
+    struct planned_segments *grown = realloc(p->segments, (p->nsegments + 1) * sizeof *grown);
+
+    if (grown)
+        p->segments = grown;
+    s.tasks = grown ? calloc(n + 1, sizeof *s.tasks) : NULL;
+    if (!s.tasks)
+        return out_of_memory(p);
+    if (n > 0)
+        memcpy(s.tasks, tasks, n * sizeof *tasks);
+    s.n = n;
+    p->segments[p->nsegments++] = s;
+    return 0;
+}
+
 /* Moments, or trends, of every segment of the reduction's series. */
 static int plan_segments(struct planner *p, const struct expr *e, struct task *t)
 {
     const struct expr *x = e->args[0];
     bool trend = x->op == EXPR_DETREND && e->op != EXPR_MIN && e->op != EXPR_MAX;
     const struct expr *below = trend ? x->args[0] : x;
+    const struct planned_segments *known = find_segments(p, below, trend, trend ? x->number : 0);
     struct timeline segments;
+    size_t first = t->ndeps;
     int64_t at = 0;
-    int ret = timeline_of(below, &p->bold, &segments, p->err);
+    int ret = 0;
 
+    for (size_t i = 0; known && i < known->n && ret == 0; i++)
+        ret = add_dep(p, t, known->tasks[i]);
+    if (known)
+        return ret;
+    ret = timeline_of(below, &p->bold, &segments, p->err);
     if (ret < 0)
         return ret;
     for (size_t i = 0; i < segments.n && ret == 0; i++) {
@@ -695,6 +765,11 @@ static int plan_segments(struct planner *p, const struct expr *e, struct task *t
         at += segments.nvol[i];
     }
     timeline_free(&segments);
+    if (ret == 0)
+        ret = keep_segments(
+            p,
+            (struct planned_segments){.x = below, .trend = trend, .order = trend ? x->number : 0},
+            t->deps + first, t->ndeps - first);
     return ret;
 }
 
@@ -786,7 +861,23 @@ static int plan_image(struct planner *p, enum task_kind kind, const struct expr 
 
 static int plan_plane(struct planner *p, const struct expr *e, size_t *task)
 {
-    return plan_image(p, TASK_PLANE, e, task);
+    struct planned *grown;
+    int ret;
+
+    for (size_t i = 0; i < p->nplanned; i++)
+        if (p->planned[i].e == e) {
+            *task = p->planned[i].task;
+            return 0;
+        }
+    ret = plan_image(p, TASK_PLANE, e, task);
+    if (ret < 0)
+        return ret;
+    grown = realloc(p->planned, (p->nplanned + 1) * sizeof *grown);
+    if (!grown)
+        return out_of_memory(p);
+    p->planned = grown;
+    p->planned[p->nplanned++] = (struct planned){e, *task};
+    return 0;
 }
 
 /* ---- files -------------------------------------------------------------------------------------
@@ -859,6 +950,10 @@ static int end(struct planner *p, int ret, struct graph **out)
         HASH_DEL(p->by_key, k);
         free(k);
     }
+    for (size_t i = 0; i < p->nsegments; i++)
+        free(p->segments[i].tasks);
+    free(p->segments);
+    free(p->planned);
     if (ret < 0) {
         graph_put(p->g);
         return error_wrap(p->err, ret, "%s", p->q->recipe->name);
