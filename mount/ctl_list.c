@@ -141,6 +141,12 @@ static void print_explanation(const struct target *t, const struct found *f)
     target_status(t, d, f->path, &status);
     printf("%s\n", f->path);
     printf("recipe: %s\nexpression: %s\n", d->recipe->name, d->recipe->text);
+    if (d->recipe->nparams > 0) {
+        char *params = recipe_params_text(d->recipe);
+
+        printf("parameters: %s\n", params ? params : "");
+        free(params);
+    }
     if (*d->recipe->description)
         printf("description: %s\n", d->recipe->description);
     printf("array: %s\nsize: %" PRIu64 " bytes\n", array ? array : "unknown", d->nbytes);
@@ -183,12 +189,16 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
     const struct derived *d = f->derived;
     struct derived_status status;
     struct graph *g = NULL;
-    json_t *o = summary_json(t, f);
+    json_t *o = summary_json(t, f), *params = json_object();
     char *array = describe_array(d);
 
     target_status(t, d, f->path, &status);
     json_object_set_new(o, "recipe", json_string(d->recipe->name));
     json_object_set_new(o, "expression", json_string(d->recipe->text));
+    for (size_t i = 0; i < d->recipe->nparams; i++)
+        json_object_set_new(params, d->recipe->params[i].name,
+                            json_real(d->recipe->params[i].value));
+    json_object_set_new(o, "parameters", params);
     json_object_set_new(o, "array", array ? json_string(array) : json_null());
     json_object_set_new(o, "key", status.key.hex[0] ? json_string(status.key.hex) : json_null());
     json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));

@@ -69,6 +69,7 @@ int reply_code(const struct error *err)
     case EACCES:
     case ENODATA:
     case ENOMEM:
+    case EINVAL:
     case ELOOP:
     case ENAMETOOLONG:
     case ESTALE:

@@ -35,10 +35,14 @@ static void add_rights(struct derived *d, const struct source_id *id, bool first
 
 static void add_version(XXH3_state_t *state, const struct run *run)
 {
-    char id[SOURCE_ID_TEXT_MAX];
+    const struct source_id *id = &run->id;
+    uint64_t numbers[] = {id->dev, id->ino, id->size, (uint64_t)id->mtime_ns,
+                          (uint64_t)id->ctime_ns};
 
-    source_id_text(&run->id, id);
-    XXH3_64bits_update(state, id, strlen(id) + 1);
+    if (id->annex_key[0])
+        XXH3_64bits_update(state, id->annex_key, strlen(id->annex_key) + 1);
+    else
+        XXH3_64bits_update(state, numbers, sizeof numbers);
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 
@@ -66,6 +70,10 @@ static void measure(struct derived *d)
 {
     struct graph_request q = request_of(d, 0);
 
+    if (d->recipe->wrong) {
+        error_set(&d->error, EINVAL, "%s", d->recipe->wrong);
+        return;
+    }
     if (d->bad)
         error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
     else if (graph_nvol(&q, &d->nvol, &d->error) < 0)
@@ -82,7 +90,9 @@ static void describe(struct derived *d)
     XXH3_state_t state;
 
     XXH3_64bits_reset(&state);
-    XXH3_64bits_update(&state, d->recipe->text, strlen(d->recipe->text));
+    /* not the text: names in it may have come to mean something else since */
+    XXH3_64bits_update(&state, d->recipe->canonical, strlen(d->recipe->canonical) + 1);
+    XXH3_64bits_update(&state, &d->recipe->mtime_ns, sizeof d->recipe->mtime_ns);
     d->mode = 0444;
     d->mtime_ns = d->recipe->mtime_ns;
     for (size_t i = 0; i < d->nruns; i++) {
@@ -173,10 +183,22 @@ static bool starts_with(const char *text, size_t len, const char *start)
     return len >= n && memcmp(text, start, n) == 0;
 }
 
-/* The recipe in "ENTITIES_stat-RECIPE_MAP", or NULL where `stem` is not of this run. */
-static const struct recipe *recipe_of_run(const struct dir_run *member,
-                                          const struct recipe_table *table, const char *stem,
-                                          size_t len)
+/* Find the recipe in "PREFIX RECIPE"; ENOENT too where `stem` is not of this group. */
+static int recipe_of_group(const struct group *group, struct recipe_table *table, const char *stem,
+                           size_t len, struct recipe_table **owner, const struct recipe **out,
+                           struct error *err)
+{
+    size_t before = strlen(group->prefix);
+
+    if (!starts_with(stem, len, group->prefix))
+        return -ENOENT;
+    return recipe_resolve(table, stem + before, len - before, owner, out, err);
+}
+
+/* Find the recipe in "ENTITIES_stat-RECIPE_MAP"; ENOENT too where `stem` is not of this run. */
+static int recipe_of_run(const struct dir_run *member, struct recipe_table *table, const char *stem,
+                         size_t len, struct recipe_table **owner, const struct recipe **out,
+                         struct error *err)
 {
     static const char stat[] = "_stat-";
     size_t entities = strlen(member->entities), map = strlen(member->map_suffix);
@@ -185,34 +207,37 @@ static const struct recipe *recipe_of_run(const struct dir_run *member,
     if (len <= before + after || !starts_with(stem, len, member->entities) ||
         !starts_with(stem + entities, len - entities, stat) || stem[len - after] != '_' ||
         memcmp(stem + len - map, member->map_suffix, map) != 0)
-        return NULL;
-    return recipe_find(table, stem + before, len - before - after);
+        return -ENOENT;
+    return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
 }
 
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
                    struct derived **out, struct error *err)
 {
     const struct recipe *recipe;
+    struct recipe_table *owner; /* keeps the recipe: not always `table` */
     size_t len;
     const struct output_format *format = output_find(name, &len);
+    int ret;
 
-    for (size_t i = 0; format && i < scan->ngroups; i++) {
-        const char *prefix = scan->groups[i].prefix;
+    for (size_t i = 0; format && i < scan->ngroups + scan->nruns; i++) {
+        const struct group *group = i < scan->ngroups ? &scan->groups[i] : NULL;
+        const struct dir_run *member = group ? NULL : &scan->runs[i - scan->ngroups];
 
-        if (!starts_with(name, len, prefix))
+        ret = group ? recipe_of_group(group, table, name, len, &owner, &recipe, err)
+                    : recipe_of_run(member, table, name, len, &owner, &recipe, err);
+        if (ret == -ENOENT)
             continue;
-        recipe = recipe_find(table, name + strlen(prefix), len - strlen(prefix));
-        if (recipe && has_format(recipe, format)) {
-            *out = of_group(scan, table, &scan->groups[i], recipe, format);
+        if (ret < 0)
+            return ret;
+        *out = NULL;
+        ret = has_format(recipe, format) ? 0 : -ENOENT;
+        if (ret == 0)
+            *out = group ? of_group(scan, owner, group, recipe, format)
+                         : of_run(scan, owner, member, recipe, format);
+        recipe_table_put(owner);
+        if (ret == 0)
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
-        }
-    }
-    for (size_t i = 0; format && i < scan->nruns; i++) {
-        recipe = recipe_of_run(&scan->runs[i], table, name, len);
-        if (recipe && has_format(recipe, format)) {
-            *out = of_run(scan, table, &scan->runs[i], recipe, format);
-            return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
-        }
     }
     return error_set(err, ENOENT, "%s: no such file", name);
 }

@@ -72,20 +72,6 @@ static int copy_config(struct engine *e, const struct engine_config *config, str
     return 0;
 }
 
-static int load_recipes(struct engine *e, struct error *err)
-{
-    int ret = recipe_table_load(e->config.recipes, &e->table, err);
-
-    for (size_t i = 0; ret == 0 && i < e->table->nproblems; i++) {
-        struct error problem = {.code = EINVAL};
-
-        /* of three lines, which error_set() would join */
-        snprintf(problem.text, sizeof problem.text, "%s", e->table->problems[i]);
-        engine_failed(e, ".derivfs/recipes.ini", &problem);
-    }
-    return ret;
-}
-
 static int open_parts(struct engine *e, struct error *err)
 {
     struct cache_config cache = {
@@ -105,7 +91,7 @@ static int open_parts(struct engine *e, struct error *err)
     cache.budget = e->budget;
     ret = cache_open(&cache, &e->cache, err);
     if (ret == 0)
-        ret = load_recipes(e, err);
+        ret = recipes_open(e, err);
     e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
     if (!e->pool)
         ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
@@ -151,7 +137,7 @@ void engine_close(struct engine *e)
     if (e->sched)
         sched_free(e->sched);
     cursor_pool_free(e->pool);
-    recipe_table_put(e->table);
+    recipes_close(e);
     if (e->cache)
         cache_close(e->cache);
     budget_free(e->budget);
@@ -172,11 +158,6 @@ const struct engine_config *engine_config(const struct engine *e)
 struct cache *engine_cache(struct engine *e)
 {
     return e->cache;
-}
-
-struct recipe_table *engine_recipes(struct engine *e)
-{
-    return recipe_table_get(e->table);
 }
 
 static bool is_cached(void *ctx, const struct key *key)

@@ -36,6 +36,7 @@ struct engine_config {
     unsigned nthreads;     /* at least 1 */
     size_t memory_nbytes;  /* ceiling of compute buffers */
     const char *recipes;   /* path of the user's recipes, NULL: built-in ones only */
+    bool recipes_optional; /* the file need not be there; it is read once it is */
     enum engine_layout layout;
     void (*log)(void *ctx, enum log_level level,
                 const char *text); /* from any thread; may be NULL */
@@ -57,7 +58,9 @@ void engine_close(struct engine *e);
 const struct engine_config *
 engine_config(const struct engine *e); /* with the engine's own strings */
 struct cache *engine_cache(struct engine *e);
-struct recipe_table *engine_recipes(struct engine *e); /* a reference */
+/* The recipes in force: a reference. Where the file has changed, it is read again first; a look
+ * more than once a second is not taken. */
+struct recipe_table *engine_recipes(struct engine *e);
 
 /* ---- the tree ----------------------------------------------------------------------------------
  */

@@ -391,6 +391,11 @@ static int resolve_again(struct reader *r, struct error *err)
         return error_set(err, EIO, "a source changed while it was read");
     }
     pthread_mutex_lock(&r->lock);
+    if (strcmp(d->recipe->canonical, r->derived->recipe->canonical) != 0) {
+        pthread_mutex_unlock(&r->lock);
+        derived_put(d);
+        return error_set(err, EIO, "source and recipe changed while it was read");
+    }
     derived_put(r->derived);
     r->derived = d;
     pthread_mutex_unlock(&r->lock);

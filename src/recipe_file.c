@@ -135,6 +135,8 @@ static void complain(struct reader *r, size_t column, const char *reason, const 
         r->ret = ret;
     if (r->into)
         r->into->broken = true;
+    else
+        r->file->stray = true;
 }
 
 static bool is_recipe_name(const char *name)
@@ -254,6 +256,45 @@ static bool is_command_key(const char *key)
     return strcmp(key, "command") == 0 || strcmp(key, "scope") == 0 || strcmp(key, "shell") == 0;
 }
 
+static const char param_key[] = "param ";
+
+static bool is_param_key(const char *key)
+{
+    return strncmp(key, param_key, strlen(param_key)) == 0;
+}
+
+/* "param NAME" begins: there is one more parameter. */
+static void begin_param(struct reader *r, const char *key, size_t column)
+{
+    struct recipe_section *section = r->into;
+    const char *name = key + strlen(param_key);
+    name += strspn(name, " \t");
+    if (!expr_is_param_name(name, strlen(name))) {
+        complain(
+            r, column,
+            "a parameter's name has letters, digits and \"_\", starts with no digit and is not "
+            "bold, unlike",
+            name);
+        return;
+    }
+    for (size_t i = 0; i < section->nparams; i++)
+        if (strcmp(section->params[i].name, name) == 0) {
+            complain(r, column, "this key is there already:", key);
+            return;
+        }
+    struct recipe_param *params =
+        reallocarray(section->params, section->nparams + 1, sizeof(*params));
+    if (params)
+        section->params = params;
+    char *copy = params ? strdup(name) : NULL;
+    if (!copy) {
+        r->ret = -ENOMEM;
+        return;
+    }
+    params[section->nparams] = (struct recipe_param){.name = copy};
+    r->value = &params[section->nparams++].value;
+}
+
 /* A key begins: find where its value goes. */
 static void begin_key(struct reader *r, const char *key, size_t column)
 {
@@ -272,8 +313,8 @@ static void begin_key(struct reader *r, const char *key, size_t column)
         r->value = value;
     else if (is_command_key(key))
         complain(r, column, not_supported, NULL);
-    else if (strncmp(key, "param ", strlen("param ")) == 0)
-        complain(r, column, "parameters are not supported by this version", NULL);
+    else if (is_param_key(key))
+        begin_param(r, key, column);
     else
         complain(r, column, "unknown key", key);
 }
@@ -427,6 +468,12 @@ void recipe_file_clear(struct recipe_file *file)
         value_clear(&file->sections[i].expr);
         value_clear(&file->sections[i].description);
         value_clear(&file->sections[i].list);
+        for (size_t k = 0; k < file->sections[i].nparams; k++) {
+            free(file->sections[i].params[k].name);
+            value_clear(&file->sections[i].params[k].value);
+        }
+        free(file->sections[i].params);
+        free(file->sections[i].numbers);
     }
     for (size_t i = 0; i < file->nproblems; i++)
         free(file->problems[i]);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "recipe.h"
 
 /* A piece of a value that stands on one line. */
 struct recipe_piece {
@@ -26,6 +27,12 @@ struct recipe_value {
     size_t npieces;
 };
 
+/* param NAME = NUMBER */
+struct recipe_param {
+    char *name;
+    struct recipe_value value;
+};
+
 struct recipe_section {
     char *name;
     size_t line, column; /* of the name */
@@ -34,6 +41,10 @@ struct recipe_section {
     struct recipe_value expr;
     struct recipe_value description;
     struct recipe_value list;
+    struct recipe_param *params; /* [nparams] */
+    struct expr_param *numbers;  /* [nparams] of them, set by whoever checks the section; names
+                                    borrowed */
+    size_t nparams;
 };
 
 struct recipe_file {
@@ -43,6 +54,7 @@ struct recipe_file {
     int64_t mtime_ns;
     struct recipe_section *sections; /* in the order of the file */
     size_t nsections;
+    bool stray;      /* some problems belong to no section: a broken heading, say */
     char **problems; /* as in struct recipe_table */
     size_t nproblems;
 };
@@ -63,6 +75,14 @@ struct recipe_section *recipe_file_find(const struct recipe_file *file, const ch
 /* The place in the file of the value's byte `column`, 1-based. */
 void recipe_value_place(const struct recipe_value *value, size_t column, size_t *line_out,
                         size_t *column_out);
+
+/* Fill a zeroed recipe; takes `expr` over, also when it fails. Its params are copied. -ENOMEM or 0.
+ */
+int recipe_fill(struct recipe *recipe, const char *name, const char *text, const char *description,
+                struct expr *expr, const struct expr_params *params) NODISCARD;
+/* The same from another recipe, as it is with its defaults. */
+int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from) NODISCARD;
+void recipe_clear(struct recipe *recipe);
 
 /* Is `name` the name of a built-in recipe? */
 bool recipe_is_builtin(const char *name, size_t nbytes);

@@ -139,6 +139,7 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out, struct error *err)
 {
     struct place place = find_place(e, dir);
+    struct recipe_table *table;
     struct dir_scan *scan;
     size_t stem;
     int ret;
@@ -150,7 +151,9 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
     if (ret < 0)
         return ret;
     note_broken(e, scan);
-    ret = derived_lookup(scan, e->table, name, out, err);
+    table = engine_recipes(e);
+    ret = derived_lookup(scan, table, name, out, err);
+    recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
 }
@@ -312,6 +315,7 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
                         struct error *err)
 {
     struct place place = find_place(e, dir);
+    struct recipe_table *table;
     struct dir_scan *scan;
     int ret;
 
@@ -324,7 +328,9 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
     if (ret < 0)
         return ret;
     note_broken(e, scan);
-    ret = derived_list(scan, e->table, out, n, err);
+    table = engine_recipes(e);
+    ret = derived_list(scan, table, out, n, err);
+    recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
 }

@@ -207,8 +207,18 @@ static void test_key_mistakes(void **state)
     check_problem("  nonsense", "1:3: this is neither [name] nor key = value\n  nonsense\n  ^");
     check_problem("[x]\nexpr = bold\nscope = run\n",
                   "3:1: commands are not supported by this version\nscope = run\n^");
-    check_problem("[x]\nexpr = bold\nparam drop = 0\n",
-                  "3:1: parameters are not supported by this version\nparam drop = 0\n^");
+    check_problem(
+        "[x]\nexpr = bold\nparam drop = four\n",
+        "3:14: a parameter is a number, unlike 'four'\nparam drop = four\n             ^");
+    check_problem(
+        "[x]\nexpr = bold\nparam bold = 4\n",
+        "3:1: a parameter's name has letters, digits and \"_\", starts with no digit and is "
+        "not bold, unlike 'bold'\nparam bold = 4\n^");
+    check_problem(
+        "[x]\nexpr = bold\nparam a = 1\n  param a = 2\n",
+        "3:11: a parameter is a number, unlike '1 param a = 2'\nparam a = 1\n          ^");
+    check_problem("[x]\nexpr = bold\nparam a = 1\nlist = no\nparam a = 2\n",
+                  "5:1: this key is there already: 'param a'\nparam a = 2\n^");
 }
 
 static void test_heading_mistakes(void **state)
