@@ -165,5 +165,6 @@ char *engine_status_json(struct engine *e) NODISCARD;
 char *engine_metrics_text(struct engine *e) NODISCARD;
 char *engine_errors_text(struct engine *e) NODISCARD;
 char *engine_recipes_text(struct engine *e) NODISCARD;
+char *engine_trace_json(struct engine *e) NODISCARD;
 
 #endif

@@ -20,6 +20,7 @@
 #include "budget.h"
 #include "error.h"
 #include "graph.h"
+#include "trace.h"
 
 /* A running task's line to the scheduler. */
 struct task_control;
@@ -38,6 +39,7 @@ struct sched_config {
     struct budget *budget; /* outlives the scheduler */
     task_run_fn *run;
     void *ctx;
+    struct trace *trace; /* told of every task that has run; outlives the scheduler; may be NULL */
 };
 
 struct sched;
