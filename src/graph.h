@@ -66,8 +66,10 @@ struct task {
     struct stream
         *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
     size_t nstreams;
-    unsigned order;               /* TREND */
-    const struct expr *e;         /* PLANE, IMAGE: borrowed from the graph's expressions */
+    unsigned order;       /* TREND */
+    const struct expr *e; /* PLANE, IMAGE, CHUNK: what it computes; other tasks over streams:
+                             of which series; NULL: OUTPUT. Borrowed from the graph's
+                             expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
 };

@@ -556,6 +556,7 @@ static int finish_stream_task(struct planner *p, struct task *t, const struct ex
     struct key_builder *b = begin_key(t->kind);
     int ret = b ? depend_on_leaves(p, t) : out_of_memory(p);
 
+    t->e = x;
     t->label = label_stream(t->kind, &t->streams[0], x);
     if (!t->label)
         ret = out_of_memory(p);

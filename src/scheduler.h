@@ -87,6 +87,10 @@ void sched_stats(struct sched *s, struct sched_stats *out);
 /* What is queued and running now; *out is malloced, NULL for none. Returns the number. */
 size_t sched_snapshot(struct sched *s, struct sched_task_info **out);
 
+/* The line of the task of `key`, but for its waiters; false where it is neither queued nor running.
+ */
+bool sched_find(struct sched *s, const struct key *key, struct sched_task_info *out);
+
 /* Work done so far on the way to the task of `key`, and all there is (its dependencies, finished or
  * not, included): false where it is neither queued nor running. Both in bytes. */
 bool sched_progress(struct sched *s, const struct key *key, uint64_t *done_nbytes,
