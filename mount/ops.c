@@ -100,6 +100,24 @@ static void stat_control(const struct mount *m, const struct node_identity *id, 
     st->st_ctim = st->st_atim = st->st_mtim;
 }
 
+/* What is drawn when it is opened has the size that it had the last time. */
+static bool is_drawn(const struct node *node)
+{
+    return node_kind(node) == NODE_DERIVED && node_derived(node)->format->drawn;
+}
+
+static void set_drawn_size(const struct node *node, struct stat *st)
+{
+    st->st_size = (off_t)node_text_nbytes(node);
+    st->st_blocks = (st->st_size + 511) / 512;
+}
+
+/* A size that changes with the next opening is not kept by the kernel. */
+static double attr_timeout(const struct node *node)
+{
+    return is_drawn(node) ? 0 : TIMEOUT_S;
+}
+
 static int find_control(const char *name, struct node_identity *id)
 {
     for (size_t i = 0; control_name(i); i++)
@@ -159,9 +177,11 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
     *e = (struct fuse_entry_param){
         .ino = node_id(m->inodes, node),
         .attr = *st,
-        .attr_timeout = TIMEOUT_S,
+        .attr_timeout = attr_timeout(node),
         .entry_timeout = TIMEOUT_S,
     };
+    if (is_drawn(node))
+        set_drawn_size(node, &e->attr);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -235,6 +255,8 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
             return error_set(err, ENOMEM, "out of memory");
         engine_stat_derived(node_derived(node), path, st);
         free(path);
+        if (is_drawn(node))
+            set_drawn_size(node, st);
         return 0;
     case NODE_SOURCE:
     case NODE_DIR:
@@ -246,16 +268,17 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = fuse_req_userdata(req);
+    struct node *node = inodes_find(m->inodes, ino);
     struct file *f = fi ? file_of(fi) : NULL;
     struct error err;
     struct stat st;
 
     if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
         fuse_reply_attr(req, &st, TIMEOUT_S); /* open files stay what they are */
-    else if (node_stat(m, inodes_find(m->inodes, ino), &st, &err) < 0)
+    else if (node_stat(m, node, &st, &err) < 0)
         fuse_reply_err(req, reply_code(&err));
     else
-        fuse_reply_attr(req, &st, TIMEOUT_S);
+        fuse_reply_attr(req, &st, attr_timeout(node));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -344,7 +344,7 @@ int derived_head(const struct derived *d, unsigned char *out, struct error *err)
 {
     char *origin;
 
-    if (d->format->operation || d->nvol == 0)
+    if (d->format->operation || d->format->drawn || d->nvol == 0)
         return error_set(err, ENODATA, "%s: its first bytes have to be computed", d->name);
     origin = graph_origin(d->recipe->expr);
     if (!origin)

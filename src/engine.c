@@ -93,7 +93,8 @@ static int open_parts(struct engine *e, struct error *err)
     if (ret == 0)
         ret = recipes_open(e, err);
     e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
-    if (!e->pool)
+    e->trace = trace_new(TRACE_NEVENTS, NULL);
+    if (!e->pool || !e->trace)
         ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool};
     return ret;
@@ -125,6 +126,7 @@ int engine_start(struct engine *e, struct error *err)
         .budget = e->budget,
         .run = compute_task,
         .ctx = &e->compute,
+        .trace = e->trace,
     };
 
     return sched_new(&config, &e->sched, err);
@@ -136,6 +138,7 @@ void engine_close(struct engine *e)
         return;
     if (e->sched)
         sched_free(e->sched);
+    trace_free(e->trace);
     cursor_pool_free(e->pool);
     recipes_close(e);
     if (e->cache)

@@ -18,6 +18,7 @@
 #include "blob.h"
 #include "cache.h"
 #include "derived.h"
+#include "dot.h"
 #include "error.h"
 
 #define DERIVFS_VERSION_TEXT "derivfs " DERIVFS_VERSION
@@ -162,11 +163,31 @@ void engine_derived_status(struct engine *e, const struct derived *d, const char
                            struct derived_status *out);
 const char *derived_state_name(enum derived_state state);
 
+/* The state of one task now, as far as this engine knows: it does the work itself, or finds results
+ * in the cache. */
+void engine_task_status(struct engine *e, const struct key *key, struct task_status *out);
+
+/* Who knows more than this engine about the states of tasks. */
+struct dot_view {
+    task_status_fn *status;
+    void *ctx;
+    const char *error; /* why the file failed the last time, or NULL */
+};
+
+/* The task graph of `d` as a text in DOT (see dot.h), computing nothing. `view` may be NULL. Fails
+ * like reading would where a source is absent or broken. *out is malloced. */
+int engine_dot(struct engine *e, const struct derived *d, const char *path,
+               const struct dot_view *view, char **out, struct error *err) NODISCARD;
+/* The same for the drawing `name` of `dir` as it is now; *version is derived->version. */
+int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
+                struct error *err) NODISCARD;
+
 /* Texts of `.derivfs`: malloced, NULL: out of memory. */
 char *engine_status_text(struct engine *e) NODISCARD;
 char *engine_status_json(struct engine *e) NODISCARD;
 char *engine_metrics_text(struct engine *e) NODISCARD;
 char *engine_errors_text(struct engine *e) NODISCARD;
 char *engine_recipes_text(struct engine *e) NODISCARD;
+char *engine_trace_json(struct engine *e) NODISCARD;
 
 #endif

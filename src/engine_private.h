@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "errlog.h"
 #include "scheduler.h"
+#include "trace.h"
 
 struct engine {
     struct engine_config config; /* strings owned */
@@ -20,6 +21,7 @@ struct engine {
     struct errlog *errors;
     struct cursor_pool *pool;
     struct compute compute;
+    struct trace *trace;
     struct sched *sched; /* NULL before engine_start() */
     int64_t start_s;     /* CLOCK_REALTIME */
 };

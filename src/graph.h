@@ -69,9 +69,11 @@ struct task {
     struct stream
         *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
     size_t nstreams;
-    unsigned order;               /* TREND */
-    size_t room_nvox;             /* MEDIAN: voxels of which all values are held at a time */
-    const struct expr *e;         /* PLANE, IMAGE: borrowed from the graph's expressions */
+    unsigned order;       /* TREND */
+    size_t room_nvox;     /* MEDIAN: voxels of which all values are held at a time */
+    const struct expr *e; /* PLANE, IMAGE, CHUNK: what it computes; other tasks over streams:
+                             of which series; NULL: OUTPUT. Borrowed from the graph's
+                             expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
 };

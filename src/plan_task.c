@@ -259,6 +259,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     size_t reading = 0;
     int ret = b ? depend_on_leaves(p, t) : plan_out_of_memory(p);
 
+    t->e = x;
     t->label = label_stream(t->kind, &t->streams[0], x);
     if (!t->label)
         ret = plan_out_of_memory(p);

@@ -162,6 +162,9 @@ static int reader_resolve(struct reader *r, struct error *err)
 
     if (ret < 0)
         return ret;
+    if (r->derived->format->drawn)
+        return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
+                         r->name);
     ret = find_in_cache(r, 0, err);
     if (ret < 0) {
         engine_failed(r->engine, r->path, err);

@@ -321,3 +321,13 @@ char *engine_recipes_text(struct engine *e)
     }
     return text;
 }
+
+char *engine_trace_json(struct engine *e)
+{
+    char *process = NULL, *text = NULL;
+
+    if (asprintf(&process, "derivfs %s", dataset_path(e->dataset)) >= 0)
+        text = trace_json(e->trace, process, e->config.nthreads);
+    free(process);
+    return text;
+}
