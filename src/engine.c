@@ -32,8 +32,14 @@ void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
 
 void engine_failed(struct engine *e, const char *path, const struct error *what)
 {
-    if (errlog_add(e->errors, path, what))
-        engine_log(e, LOG_LEVEL_ERROR, "%s: %s", path, what->text);
+    struct error told = *what;
+    size_t len = strlen(path);
+
+    /* a sentence about the file itself starts with its path, which stands before it anyhow */
+    if (strncmp(told.text, path, len) == 0 && strncmp(told.text + len, ": ", 2) == 0)
+        memmove(told.text, told.text + len + 2, strlen(told.text + len + 2) + 1);
+    if (errlog_add(e->errors, path, &told))
+        engine_log(e, LOG_LEVEL_ERROR, "%s: %s", path, told.text);
 }
 
 char *join_path(const char *dir, const char *name)

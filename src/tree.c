@@ -233,6 +233,16 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
     return ret;
 }
 
+/* Some file systems do not tell the type with the name. */
+static bool is_dir(int dirfd, const struct dirent *de)
+{
+    struct stat st;
+
+    if (de->d_type != DT_UNKNOWN)
+        return de->d_type == DT_DIR;
+    return fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* List the dataset's directory: all of it, or only the directories that the mount has too. */
 static int list_sources(struct engine *e, const struct place *place, engine_list_fn *add, void *ctx,
                         struct error *err)
@@ -252,7 +262,7 @@ static int list_sources(struct engine *e, const struct place *place, engine_list
     while (ret == 0 && (errno = 0, de = readdir(d))) {
         if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
             continue;
-        if (place->shows_dirs && !(de->d_type == DT_DIR && is_mirrored_dir(place->dir, de->d_name)))
+        if (place->shows_dirs && !(is_dir(fd, de) && is_mirrored_dir(place->dir, de->d_name)))
             continue;
         if (place->extra && strcmp(place->extra, de->d_name) == 0)
             continue;
