@@ -69,6 +69,9 @@ void found_free(struct found *list, size_t n);
 /* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
 
+/* What `list --json` says of one file. */
+json_t *ctl_summary_json(const struct target *t, const struct found *f);
+
 int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_graph(const struct ctl *ctl);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A context of Graphviz for each drawing: it loads its plugins again (some milliseconds) but leaves
- * nothing behind between drawings.
+ * One context of Graphviz for all drawings: it and its plugins (Pango, fontconfig) are loaded with
+ * the first one, and stay, because they leave memory behind when they go.
  */
 #include "render.h"
 
@@ -13,6 +13,7 @@
 #include <graphviz/gvc.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static GVC_t *context; /* guarded by lock: NULL before the first drawing */
 
 /* With the lock held. */
 static int lay_out(GVC_t *gvc, Agraph_t *g, const char *format, char **out, size_t *nbytes)
@@ -39,20 +40,19 @@ static int lay_out(GVC_t *gvc, Agraph_t *g, const char *format, char **out, size
 
 int render(const char *dot, const char *format, char **out, size_t *nbytes, struct error *err)
 {
-    Agraph_t *g;
-    GVC_t *gvc;
+    Agraph_t *g = NULL;
     int ret = -EIO;
 
     pthread_mutex_lock(&lock);
     agseterr(AGMAX); /* what is wrong is returned, and not written to standard error */
-    gvc = gvContext();
-    g = gvc ? agmemread(dot) : NULL;
+    if (!context)
+        context = gvContext();
+    if (context)
+        g = agmemread(dot);
     if (g) {
-        ret = lay_out(gvc, g, format, out, nbytes);
+        ret = lay_out(context, g, format, out, nbytes);
         agclose(g);
     }
-    if (gvc)
-        gvFreeContext(gvc);
     pthread_mutex_unlock(&lock);
     if (ret == 0)
         return 0;

@@ -102,9 +102,12 @@ static int enter_all(struct drawing *d)
 }
 
 /* One more than is drawn is no fold: it would take as much room. */
-static bool is_full(const struct dot_fold *fold)
+static bool is_full(const struct drawing *d, const struct dot_fold *fold)
 {
-    return fold->n > DOT_FOLD + 1 && fold->ndrawn == DOT_FOLD;
+    const struct task *t = d->nodes[fold->first].task;
+    size_t most = t && t->kind == TASK_CHUNK ? DOT_FOLD_CHUNKS : DOT_FOLD;
+
+    return fold->n > most + 1 && fold->ndrawn == most;
 }
 
 static bool reads(const struct dot_node *n, const struct run *run)
@@ -150,7 +153,7 @@ static void choose(struct drawing *d)
             struct dot_node *n = &d->nodes[i];
             struct dot_fold *fold = &d->folds[n->fold];
 
-            if (n->drawn || is_full(fold) || !is_chosen(d, n, choice))
+            if (n->drawn || is_full(d, fold) || !is_chosen(d, n, choice))
                 continue;
             n->drawn = true;
             fold->ndrawn++;

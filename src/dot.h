@@ -4,7 +4,8 @@
  *
  * What many runs make alike is folded: of more than DOT_FOLD tasks that do the same to different
  * runs, DOT_FOLD are drawn (first those that are running or have failed) and one node stands for
- * the others. Colours are told apart by the colour-blind, and words say the same.
+ * the others; likewise with DOT_FOLD_CHUNKS chunks of a 4-D file, to each of which much leads.
+ * Colours are told apart by the colour-blind, and words say the same.
  * Thread rule: pure functions; the callback is called from within.
  */
 #ifndef DERIVFS_DOT_H
@@ -12,7 +13,7 @@
 
 #include "graph.h"
 
-enum { DOT_FOLD = 12 };
+enum { DOT_FOLD = 12, DOT_FOLD_CHUNKS = 4 };
 
 enum task_state { TASK_TO_DO, TASK_QUEUED, TASK_RUNNING, TASK_CACHED, TASK_FAILED };
 

@@ -240,7 +240,7 @@ void dot_write_fold(FILE *f, size_t id, const struct dot_fold *fold, const struc
         return;
     }
     write_looks(f, id, state_of_many(fold));
-    fprintf(f, ", peripheries=2, label=<%zu more ", n);
+    fprintf(f, ", peripheries=2, label=<%zu more: ", n);
     write_lines(f, words ? words : "?");
     fputs("<br/>" SMALL, f);
     for (size_t state = 0, nshown = 0; state <= TASK_FAILED; state++)

@@ -80,17 +80,35 @@ static bool covers(const struct reading *r, const struct reading *at)
     return r->run == at->run && r->vol0 <= at->vol0 && at->vol0 < r->vol0 + r->nvol;
 }
 
+/* What dependency number `d` does, or NULL where an earlier one does the same to another run. */
+static char *words_of_dep(const struct graph *g, const struct task *t, size_t d)
+{
+    char *words = task_words(g, &g->tasks[t->deps[d]]);
+
+    for (size_t i = 0; i < d && words; i++) {
+        char *earlier = task_words(g, &g->tasks[t->deps[i]]);
+
+        if (earlier && strcmp(earlier, words) == 0) {
+            free(words);
+            words = NULL;
+        }
+        free(earlier);
+    }
+    return words;
+}
+
 /* What has to be there before the task can begin to read. */
 static void print_needs(FILE *f, const struct graph *g, const struct task *t)
 {
-    for (size_t d = 0; d < t->ndeps; d++) {
-        char *words = task_words(g, &g->tasks[t->deps[d]]);
+    const char *between = ", after ";
 
-        fprintf(f, "%s%s",
-                d == 0             ? ", after "
-                : d + 1 < t->ndeps ? ", "
-                                   : " and ",
-                words ? words : "?");
+    for (size_t d = 0; d < t->ndeps; d++) {
+        char *words = words_of_dep(g, t, d);
+
+        if (!words)
+            continue;
+        fprintf(f, "%s%s", between, words);
+        between = ", ";
         free(words);
     }
 }

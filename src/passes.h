@@ -3,7 +3,7 @@
  * How often a graph reads the data, and why more than once.
  *
  *     zscore(bold)    1. moments of bold
- *                     2. chunk of zscore(bold), after mean(bold) and std(bold)
+ *                     2. chunk of zscore(bold), after mean(bold), std(bold)
  *
  * Thread rule: pure functions.
  */

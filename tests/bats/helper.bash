@@ -43,6 +43,7 @@ common_setup() {
     export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/xdg-config
     local report=log_path=$BATS_TEST_TMPDIR/sanitizer
     export ASAN_OPTIONS=$report:detect_stack_use_after_return=1:${ASAN_OPTIONS-}
+    export LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0:${LSAN_OPTIONS-}
     export UBSAN_OPTIONS=$report:print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS-}
     export TSAN_OPTIONS=$report:second_deadlock_stack=1:${TSAN_OPTIONS-}
     cd "$BATS_TEST_TMPDIR" || return
