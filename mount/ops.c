@@ -69,11 +69,12 @@ int reply_code(const struct error *err)
     case EACCES:
     case ENODATA:
     case ENOMEM:
-    case EINVAL:
     case ELOOP:
     case ENAMETOOLONG:
     case ESTALE:
         return err->code;
+    case EDOM: /* the parameters in the name: not what EIO says, that the data is at fault */
+        return EINVAL;
     case ECANCELED:
         return EINTR;
     default:

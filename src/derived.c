@@ -71,7 +71,7 @@ static void measure(struct derived *d)
     struct graph_request q = request_of(d, 0);
 
     if (d->recipe->wrong) {
-        error_set(&d->error, EINVAL, "%s", d->recipe->wrong);
+        error_set(&d->error, EDOM, "%s", d->recipe->wrong);
         return;
     }
     if (d->bad)

@@ -7,6 +7,9 @@
  *     ENTITIES _stat-RECIPE_ MAP EXTENSION          one per run:
  * sub-01_task-rest_stat-tsnr_boldmap.nii
  *
+ * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
+ * parameters there is a file too, of no size: opening it tells which ones there are.
+ *
  * Thread rule: a struct derived is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_DERIVED_H
@@ -67,7 +70,8 @@ void derived_parts(const struct derived *d, struct parts *out);
 
 /* The plan to compute one part, with at most `memory_nbytes` where a task has a choice. ENODATA,
  * EACCES or EIO
- * with the bad run's sentence where there is one; EINVAL, ENOTSUP. */
+ * with the bad run's sentence where there is one; EDOM: a parameter or value in the name is wrong;
+ * EINVAL, ENOTSUP. */
 int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
                   struct error *err) NODISCARD;
 
