@@ -436,7 +436,11 @@ static int submit(struct reader_wait *w, struct error *err)
     pthread_mutex_lock(&r->lock);
     d = derived_get(r->derived);
     pthread_mutex_unlock(&r->lock);
-    ret = engine_plan(r->engine, d, w->first + w->ndone, &g, err);
+    /* The second time nothing is left to the cache, which may have dropped what was found in it:
+     * tasks whose results are still there end at once. */
+    ret = w->retried
+              ? derived_graph(d, w->first + w->ndone, r->engine->config.memory_nbytes, &g, err)
+              : engine_plan(r->engine, d, w->first + w->ndone, &g, err);
     derived_put(d);
     if (ret < 0)
         return ret;
