@@ -62,7 +62,7 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     if (cache_lookup(c->cache, &t->key, out) == 0)
         return 0;
     if (lacks_inputs(t))
-        return error_set(err, ESTALE, "%s: evicted from the cache meanwhile", t->label);
+        return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     ret = cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k.w, err);
     if (ret < 0)
         return ret;
