@@ -54,7 +54,11 @@ int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64
 {
     if (x->op == EXPR_DETREND && x->number > 0 && op != EXPR_MIN && op != EXPR_MAX)
         return plan_trend(p, x, vol0, nvol, task);
-    return plan_moments(p, x, vol0, nvol, task);
+    if (plan_known(p, PLAN_MOMENTS, x, vol0, task)) /* mean(x) and std(x) want the same */
+        return 0;
+    int ret = plan_moments(p, x, vol0, nvol, task);
+
+    return ret < 0 ? ret : plan_remember(p, PLAN_MOMENTS, x, vol0, *task);
 }
 
 int plan_median(struct planner *p, const struct expr *x, size_t *task)

@@ -142,8 +142,16 @@ void plan_key_add_number(struct key_builder *b, const char *name, int64_t number
 {
     char text[32];
 
-    snprintf(text, sizeof text, "%" PRId64, number);
-    key_add_text(b, name, text);
+    char *at = text + sizeof text - 1;
+    uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
+
+    *at = '\0';
+    do /* there are many numbers, and printf() takes longer than the hash */
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (number < 0)
+        *--at = '-';
+    key_add_text(b, name, at);
 }
 
 /* Which leaf stands where, in the order of the text (which says "bold" for every leaf). */
@@ -157,11 +165,11 @@ static void key_add_leaf_numbers(struct key_builder *b, const struct expr *e)
 
 static int key_add_stream(struct planner *p, struct key_builder *b, const struct stream *s)
 {
-    char *text = expr_print(s->e);
+    char *text = s->e->op == EXPR_BOLD ? NULL : expr_print(s->e);
 
-    if (!text)
+    if (!text && s->e->op != EXPR_BOLD)
         return plan_out_of_memory(p);
-    key_add_text(b, "stream", text);
+    key_add_text(b, "stream", text ? text : "bold");
     free(text);
     key_add_leaf_numbers(b, s->e);
     plan_key_add_number(b, "volumes", s->nvol);
@@ -203,16 +211,17 @@ static const struct stream_leaf *first_sample(const struct stream *s)
 static char *label_stream(enum task_kind kind, const struct stream *s, const struct expr *x)
 {
     const struct stream_leaf *leaf = first_sample(s);
-    char *text = expr_print(x), *label = NULL, range[64] = "";
+    bool raw = stream_is_raw(s);
+    char *text = raw ? NULL : expr_print(x), *label = NULL, range[64] = "";
     int n = -1;
 
     if (leaf && (leaf->vol0 != 0 || s->nvol != leaf->run->nifti.nvol))
         snprintf(range, sizeof range, "[%" PRId64 ":%" PRId64 "]", leaf->vol0,
                  leaf->vol0 + s->nvol);
-    if (text)
+    if (text || raw)
         n = asprintf(&label, "%s %s%s%s%s", operation_names[kind],
-                     leaf ? base_name(leaf->run->path) : "", range, stream_is_raw(s) ? "" : " of ",
-                     stream_is_raw(s) ? "" : text);
+                     leaf ? base_name(leaf->run->path) : "", range, raw ? "" : " of ",
+                     raw ? "" : text);
     free(text);
     return n < 0 ? NULL : label;
 }
