@@ -181,6 +181,10 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
         .attr_timeout = attr_timeout(node),
         .entry_timeout = TIMEOUT_S,
     };
+    /* A file whose size no run tells yet is looked up anew each time: a program that sees it empty
+     * a moment after its content has come would take it for broken. */
+    if (node_kind(node) == NODE_DERIVED && st->st_size == 0)
+        e->attr_timeout = e->entry_timeout = 0;
     if (is_drawn(node))
         set_drawn_size(node, &e->attr);
 }

@@ -135,19 +135,13 @@ static void note_broken(struct engine *e, struct dir_scan *scan)
             errlog_clear(e->errors, scan->files[i]->path);
 }
 
-int tree_find_derived(struct engine *e, const char *dir, const char *name,
-                      enum scan_freshness freshness, struct derived **out, struct error *err)
+static int find_in_scan(struct engine *e, const struct place *place, const char *name,
+                        enum scan_freshness freshness, struct derived **out, struct error *err)
 {
-    struct place place = find_place(e, dir);
     struct recipe_table *table;
     struct dir_scan *scan;
-    size_t stem;
-    int ret;
+    int ret = dataset_scan(e->dataset, place->dir, freshness, &scan, err);
 
-    /* most names that do not exist are no derived files either: no directory is read for those */
-    if (!place.shows_derived || !output_find(name, &stem))
-        return error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
-    ret = dataset_scan(e->dataset, place.dir, freshness, &scan, err);
     if (ret < 0)
         return ret;
     note_broken(e, scan);
@@ -155,6 +149,26 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
     ret = derived_lookup(scan, table, name, out, err);
     recipe_table_put(table);
     dir_scan_put(scan);
+    return ret;
+}
+
+int tree_find_derived(struct engine *e, const char *dir, const char *name,
+                      enum scan_freshness freshness, struct derived **out, struct error *err)
+{
+    struct place place = find_place(e, dir);
+    size_t stem;
+    int ret;
+
+    /* most names that do not exist are no derived files either: no directory is read for those */
+    if (!place.shows_derived || !output_find(name, &stem))
+        return error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
+    ret = find_in_scan(e, &place, name, freshness, out, err);
+    /* What was absent or broken a moment ago may have come or been repaired: so that nobody is told
+     * of an empty file then, look again. */
+    if (ret == 0 && (*out)->bad && freshness == SCAN_RECENT) {
+        derived_put(*out);
+        ret = find_in_scan(e, &place, name, SCAN_NOW, out, err);
+    }
     return ret;
 }
 

@@ -91,7 +91,7 @@ well_formed() {
     make_run "$DS/run.nii" --shape 40,40,20 --volumes 60
     local slow=$BATS_TEST_TMPDIR/slow
     mkdir "$slow"
-    mount_throttled "$DS" 2000k "$slow"
+    mount_throttled "$DS" 400k "$slow"
     mount_derivfs "$slow"
     cat "$MNT/tsnr.nii" >/dev/null 3>&- &
     wait_until shows_running
@@ -159,12 +159,13 @@ PYTHON
 @test "many readers of drawings at once get whole ones" {
     runs 3
     mount_derivfs "$DS"
-    local i
+    local i readers=()
     for i in 1 2 3 4 5 6 7 8; do
-        { cat "$MNT/tsnr.svg" >"$i.svg"; cat "$MNT/mean.svg" >"m$i.svg"; } &
+        { cat "$MNT/tsnr.svg" >"$i.svg" && cat "$MNT/mean.svg" >"m$i.svg"; } 3>&- &
+        readers+=($!)
     done
     cat "$MNT/std.nii" >/dev/null
-    wait
+    wait "${readers[@]}"
     for i in 1 2 3 4 5 6 7 8; do well_formed "$i.svg" && well_formed "m$i.svg"; done
 }
 
