@@ -214,19 +214,20 @@ expr = mean(bold) * 2" | edit
 # bats test_tags=concurrent
 @test "recipes may change while everybody reads" {
     mount_cleaned
-    local i
+    local i readers=()
     for i in 1 2 3 4; do
         while [ ! -e stop ]; do
             ls -l "$MNT" >/dev/null
             cat "$MNT/level.nii" "$MNT/cleaned@drop=$i.nii" "$MNT/.derivfs/recipes.ini" || true
         done >/dev/null 2>&1 3>&- &
+        readers+=($!)
     done
     for i in 1 2 3; do
         printf '[level]\nexpr = mean(bold) * %d\n[cleaned]\nparam drop = 0\nexpr = max(drop(bold, drop))\n' \
             $i | edit
     done
     touch stop
-    wait
+    wait "${readers[@]}"
     run grep -A1 '^\[level\]' "$MNT/.derivfs/recipes.ini"
     assert_line 'expr = mean(bold) * 3'
     cat "$MNT/level.nii" >/dev/null

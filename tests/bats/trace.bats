@@ -46,9 +46,12 @@ runs() { # runs N: that many runs in one directory
 @test "the events of one worker do not overlap, and dependencies end before dependents begin" {
     runs 12
     mount_derivfs "$DS" --threads=3
-    local name
-    for name in tsnr mean std; do cat "$MNT/$name.nii" >/dev/null & done
-    wait
+    local name readers=()
+    for name in tsnr mean std; do
+        cat "$MNT/$name.nii" >/dev/null 3>&- &
+        readers+=($!)
+    done
+    wait "${readers[@]}"
     cat "$MNT"/sub-01_task-r_run-*_stat-tsnr_boldmap.nii >/dev/null
     derivctl explain --json "$MNT/tsnr.nii" >tsnr.json
     cp "$MNT/.derivfs/trace.json" .
