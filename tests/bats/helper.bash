@@ -112,6 +112,11 @@ daemon_pid() {
     done
 }
 
+# Are the programs built with a sanitizer?
+sanitized() {
+    grep -qE '__(a|t)san_init' "$(command -v derivfs)"
+}
+
 # --- time -----------------------------------------------------------------------------------------
 
 # wait_until COMMAND...: ask again until the command succeeds; fails after $PATIENCE_S seconds.
