@@ -37,7 +37,8 @@ static json_t *summary_json(const struct target *t, const struct found *f)
     target_status(t, f->derived, f->path, &status);
     o = json_pack("{s:s, s:s, s:o, s:I, s:o}", "path", f->path, "state",
                   derived_state_name(status.state), "shape", shape_json(f->derived), "bytes",
-                  (json_int_t)f->derived->nbytes, "sources", sources_json(f->derived));
+                  (json_int_t)engine_derived_nbytes(t->engine, f->derived), "sources",
+                  sources_json(f->derived));
     if (status.state == STATE_FAILED)
         json_object_set_new(o, "error", json_string(status.error.text));
     return o;
@@ -120,7 +121,10 @@ static void print_tasks(const struct target *t, const struct graph *g)
             printf(", reads %s", ctl_size(task->work_nbytes).text);
         for (size_t d = 0; d < task->ndeps; d++)
             printf("%s%zu", d == 0 ? ", needs " : " ", task->deps[d]);
-        printf(", gives %s\n", ctl_size(task->result_nbytes).text);
+        if (task->kind == TASK_COMMAND)
+            printf(", gives what it writes\n");
+        else
+            printf(", gives %s\n", ctl_size(task->result_nbytes).text);
     }
 }
 
@@ -133,10 +137,16 @@ static void print_explanation(const struct target *t, const struct found *f)
 
     target_status(t, d, f->path, &status);
     printf("%s\n", f->path);
-    printf("recipe: %s\nexpression: %s\n", d->recipe->name, d->recipe->text);
+    printf("recipe: %s\n%s: %s\n", d->recipe->name, d->recipe->command ? "command" : "expression",
+           d->recipe->text);
     if (*d->recipe->description)
         printf("description: %s\n", d->recipe->description);
-    printf("array: %s\nsize: %" PRIu64 " bytes\n", array ? array : "unknown", d->nbytes);
+    if (!d->recipe->command)
+        printf("array: %s\n", array ? array : "unknown");
+    if (d->recipe->command && status.state != STATE_CACHED)
+        printf("size: known when it is computed\n");
+    else
+        printf("size: %" PRIu64 " bytes\n", engine_derived_nbytes(t->engine, d));
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < d->nruns; i++)
         print_source(d->runs[i]);
@@ -181,7 +191,8 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
 
     target_status(t, d, f->path, &status);
     json_object_set_new(o, "recipe", json_string(d->recipe->name));
-    json_object_set_new(o, "expression", json_string(d->recipe->text));
+    json_object_set_new(o, d->recipe->command ? "command" : "expression",
+                        json_string(d->recipe->text));
     json_object_set_new(o, "array", array ? json_string(array) : json_null());
     json_object_set_new(o, "key", status.key.hex[0] ? json_string(status.key.hex) : json_null());
     json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));

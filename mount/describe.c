@@ -14,7 +14,7 @@ char *describe_array(const struct derived *d)
     const int64_t *dim;
     char *text;
 
-    if (!d->first)
+    if (!d->first || d->recipe->command)
         return NULL;
     dim = d->first->nifti.dim;
     if (asprintf(&text,

@@ -152,13 +152,19 @@ static int enter(struct mount *m, struct node *parent, const char *name, struct 
     return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
 }
 
+/* A command's file gets its size when it is computed, which whoever opens it may ask next. */
+static double attr_timeout(const struct node *node, const struct stat *st)
+{
+    return node_kind(node) == NODE_DERIVED && st->st_size == 0 ? 0 : TIMEOUT_S;
+}
+
 static void fill_entry(struct mount *m, const struct node *node, const struct stat *st,
                        struct fuse_entry_param *e)
 {
     *e = (struct fuse_entry_param){
         .ino = node_id(m->inodes, node),
         .attr = *st,
-        .attr_timeout = TIMEOUT_S,
+        .attr_timeout = attr_timeout(node, st),
         .entry_timeout = TIMEOUT_S,
     };
 }
@@ -232,7 +238,7 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
         path = node_path(m->inodes, node);
         if (!path)
             return error_set(err, ENOMEM, "out of memory");
-        engine_stat_derived(node_derived(node), path, st);
+        engine_stat_derived(m->engine, node_derived(node), path, st);
         free(path);
         return 0;
     case NODE_SOURCE:
@@ -245,16 +251,17 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = fuse_req_userdata(req);
+    struct node *node = inodes_find(m->inodes, ino);
     struct file *f = fi ? file_of(fi) : NULL;
     struct error err;
     struct stat st;
 
     if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
         fuse_reply_attr(req, &st, TIMEOUT_S); /* open files stay what they are */
-    else if (node_stat(m, inodes_find(m->inodes, ino), &st, &err) < 0)
+    else if (node_stat(m, node, &st, &err) < 0)
         fuse_reply_err(req, reply_code(&err));
     else
-        fuse_reply_attr(req, &st, TIMEOUT_S);
+        fuse_reply_attr(req, &st, attr_timeout(node, &st));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

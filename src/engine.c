@@ -100,7 +100,8 @@ static int open_parts(struct engine *e, struct error *err)
         return ret;
     e->errors = errlog_new();
     e->budget = budget_new(e->config.memory_nbytes);
-    if (!e->errors || !e->budget)
+    e->sizes = sizes_new();
+    if (!e->errors || !e->budget || !e->sizes)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     cache.budget = e->budget;
     ret = cache_open(&cache, &e->cache, err);
@@ -109,7 +110,8 @@ static int open_parts(struct engine *e, struct error *err)
     e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
     if (!e->pool)
         ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
-    e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool};
+    e->compute =
+        (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool, dataset_path(e->dataset)};
     return ret;
 }
 
@@ -144,18 +146,24 @@ int engine_start(struct engine *e, struct error *err)
     return sched_new(&config, &e->sched, err);
 }
 
+void engine_stop(struct engine *e)
+{
+    sched_free(e->sched);
+    e->sched = NULL;
+}
+
 void engine_close(struct engine *e)
 {
     if (!e)
         return;
-    if (e->sched)
-        sched_free(e->sched);
+    engine_stop(e);
     cursor_pool_free(e->pool);
     recipe_table_put(e->table);
     if (e->cache)
         cache_close(e->cache);
     budget_free(e->budget);
     errlog_free(e->errors);
+    sizes_free(e->sizes);
     if (e->dataset)
         dataset_close(e->dataset);
     free((char *)e->config.dataset);
@@ -177,6 +185,17 @@ struct cache *engine_cache(struct engine *e)
 struct recipe_table *engine_recipes(struct engine *e)
 {
     return recipe_table_get(e->table);
+}
+
+uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)
+{
+    uint64_t nbytes;
+
+    if (!d->recipe->command || !d->key.hex[0])
+        return d->nbytes;
+    if (sizes_find(e->sizes, &d->key, &nbytes) || cache_size_of(e->cache, &d->key, &nbytes))
+        return nbytes;
+    return 0;
 }
 
 static bool is_cached(void *ctx, const struct key *key)

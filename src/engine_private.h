@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "errlog.h"
 #include "scheduler.h"
+#include "sizes.h"
 
 struct engine {
     struct engine_config config; /* strings owned */
@@ -20,6 +21,7 @@ struct engine {
     struct errlog *errors;
     struct cursor_pool *pool;
     struct compute compute;
+    struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
     struct sched *sched; /* NULL before engine_start() */
     int64_t start_s;     /* CLOCK_REALTIME */
 };

@@ -18,35 +18,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
-#include "graph.h"
+#include "graph_call.h"
 #include "kernel.h"
-#include "timeline.h"
+#include "plan_private.h"
 
 /* Versions of the operations: raise one when its results change. */
 enum { VERSION_OF_ALL = 1 };
-
-struct by_key {
-    struct key key;
-    size_t task;
-    UT_hash_handle hh;
-};
-
-struct planner {
-    const struct graph_request *q;
-    struct graph *g;
-    struct joined_runs bold;
-    struct by_key *by_key;
-    size_t nvox;
-    struct error *err;
-};
 
 static int plan_plane(struct planner *p, const struct expr *e, size_t *task);
 static int make_stream(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                        struct stream *out);
 
-static int out_of_memory(struct planner *p)
+int out_of_memory(struct planner *p)
 {
     return error_set(p->err, ENOMEM, "out of memory");
 }
@@ -54,7 +37,7 @@ static int out_of_memory(struct planner *p)
 /* ---- tasks -------------------------------------------------------------------------------------
  */
 
-static void task_clear(struct task *t)
+void task_clear(struct task *t)
 {
     for (size_t i = 0; i < t->nstreams; i++)
         stream_clear(&t->streams[i]);
@@ -62,10 +45,11 @@ static void task_clear(struct task *t)
     free(t->reductions);
     free(t->label);
     free(t->deps);
+    command_call_free(t->call);
 }
 
 /* Put a task into the graph, or find the equal one that is there. Takes over what `t` owns. */
-static int add_task(struct planner *p, struct task *t, size_t *index)
+int add_task(struct planner *p, struct task *t, size_t *index)
 {
     struct graph *g = p->g;
     struct by_key *known;
@@ -93,7 +77,7 @@ static int add_task(struct planner *p, struct task *t, size_t *index)
     return 0;
 }
 
-static int add_dep(struct planner *p, struct task *t, size_t task)
+int add_dep(struct planner *p, struct task *t, size_t task)
 {
     size_t *grown = realloc(t->deps, (t->ndeps + 1) * sizeof *grown);
 
@@ -128,7 +112,7 @@ static int depend_on_leaves(struct planner *p, struct task *t)
 static const char *const operation_names[] = {
     [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",   [TASK_MEDIAN] = "median",
     [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",   [TASK_IMAGE] = "image",
-    [TASK_CHUNK] = "chunk",     [TASK_OUTPUT] = "output",
+    [TASK_CHUNK] = "chunk",     [TASK_OUTPUT] = "output", [TASK_COMMAND] = "command",
 };
 
 /* Planes are stored in this machine's byte order. */
@@ -770,7 +754,7 @@ static int finish_image(struct planner *p, struct task *t, size_t *task)
     return add_task(p, t, task);
 }
 
-static int plan_image(struct planner *p, enum task_kind kind, const struct expr *e, size_t *task)
+int plan_image(struct planner *p, enum task_kind kind, const struct expr *e, size_t *task)
 {
     struct task t = {.kind = kind, .e = e};
     int ret = plan_reductions(p, e, &t);
@@ -792,11 +776,10 @@ static int plan_plane(struct planner *p, const struct expr *e, size_t *task)
 /* ---- files -------------------------------------------------------------------------------------
  */
 
-static int plan_output(struct planner *p, size_t image, size_t *task)
+int plan_output(struct planner *p, const struct output_format *format, size_t image, size_t *task)
 {
-    const struct output_format *format = p->q->format;
     struct key_builder *b = key_begin(format->operation, format->version);
-    struct task t = {.kind = TASK_OUTPUT, .mem_nbytes = TASK_BUFFER_NBYTES};
+    struct task t = {.kind = TASK_OUTPUT, .format = format, .mem_nbytes = TASK_BUFFER_NBYTES};
     int ret = b ? add_dep(p, &t, image) : out_of_memory(p);
 
     if (b) {
@@ -815,9 +798,8 @@ static int plan_output(struct planner *p, size_t image, size_t *task)
     return add_task(p, &t, task);
 }
 
-static int plan_chunk(struct planner *p, int64_t vol0, int64_t nvol, size_t *task)
+int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol, size_t *task)
 {
-    const struct expr *x = p->q->recipe->expr;
     struct task t = {.kind = TASK_CHUNK};
     int ret = add_streams(p, &t, x, vol0, vol0 + nvol);
 
@@ -876,7 +858,18 @@ int graph_build(const struct graph_request *q, struct graph **out, struct error 
     if (ret == 0)
         ret = plan_image(&p, TASK_IMAGE, q->recipe->expr, &task);
     if (ret == 0 && q->format->operation)
-        ret = plan_output(&p, task, &task);
+        ret = plan_output(&p, q->format, task, &task);
+    return end(&p, ret, out);
+}
+
+int graph_build_command(const struct graph_request *q, struct graph **out, struct error *err)
+{
+    struct planner p;
+    size_t task;
+    int ret = begin(q, &p, err);
+
+    if (ret == 0)
+        ret = plan_command(&p, q->recipe, &task);
     return end(&p, ret, out);
 }
 
@@ -888,7 +881,7 @@ int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol,
     int ret = begin(q, &p, err);
 
     if (ret == 0)
-        ret = plan_chunk(&p, vol0, nvol, &task);
+        ret = plan_chunk(&p, q->recipe->expr, vol0, nvol, &task);
     return end(&p, ret, out);
 }
 

@@ -58,7 +58,7 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
     if (text)
         return text;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
-    if (section && !section->broken)
+    if (section && !section->broken && !section->command)
         return section->expr.text;
     if (!names->failed) /* later ones are guesses at what was meant */
         names->broken = section;
@@ -71,14 +71,14 @@ static const char *value_text(const struct recipe_value *value)
     return value->text ? value->text : "";
 }
 
-static int parse_list(const struct recipe_section *section, bool *out)
+int recipe_value_bool(const struct recipe_value *value, bool *out)
 {
     static const char *const words[2][3] = {{"no", "false", "0"}, {"yes", "true", "1"}};
     *out = false;
-    if (!section->list.text)
+    if (!value->text)
         return 0;
     for (size_t i = 0; i < 6; i++)
-        if (strcasecmp(section->list.text, words[i / 3][i % 3]) == 0) {
+        if (strcasecmp(value->text, words[i / 3][i % 3]) == 0) {
             *out = i / 3 == 1;
             return 0;
         }
@@ -92,12 +92,12 @@ static int check_section(struct recipe_file *file, struct recipe_section *sectio
     size_t line, column;
     if (section->broken)
         return 0;
-    if (!section->expr.text) {
+    if (!section->command && !section->expr.text) {
         section->broken = true;
         return recipe_file_problem(file, section->line, section->column, "'%s' has no expr = ...",
                                    section->name);
     }
-    if (parse_list(section, &list) < 0) {
+    if (recipe_value_bool(&section->list, &list) < 0) {
         section->broken = true;
         recipe_value_place(&section->list, 1, &line, &column);
         return recipe_file_problem(file, line, column, "list is yes or no, not '%s'",
@@ -161,7 +161,7 @@ static int add_section(struct recipe_table *table, struct recipe_file *file,
         return ret;
     struct recipe *recipe = &table->recipes[table->nrecipes - 1];
     recipe->mtime_ns = file->mtime_ns;
-    return parse_list(section, &recipe->list);
+    return recipe_value_bool(&section->list, &recipe->list);
 }
 
 static int add_sections(struct recipe_table *table, struct recipe_file *file)
@@ -170,8 +170,12 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file)
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
         ret = check_section(file, &file->sections[i]);
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
-        if (!file->sections[i].broken)
+        if (!file->sections[i].broken && !file->sections[i].command)
             ret = add_section(table, file, &file->sections[i]);
+    if (ret == 0)
+        ret = recipe_commands_check(file);
+    if (ret == 0)
+        ret = recipe_commands_add(file, table);
     /* The table takes the problems over. */
     table->problems = file->problems;
     table->nproblems = file->nproblems;
@@ -227,6 +231,7 @@ void recipe_table_put(struct recipe_table *t)
         free(t->recipes[i].text);
         free(t->recipes[i].description);
         expr_free(t->recipes[i].expr);
+        command_free(t->recipes[i].command);
     }
     for (size_t i = 0; i < t->nproblems; i++)
         free(t->problems[i]);

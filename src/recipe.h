@@ -15,17 +15,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "error.h"
 #include "expr.h"
 
 struct recipe {
     char *name; /* letters, digits, "_" and "-" (with a "-", no expression can name it); starts with
                  * a letter; at most 64 bytes */
-    char *text; /* the expression as written; lines joined with a space */
-    char *description; /* "" where there is none */
-    struct expr *expr;
-    bool list;        /* shown in listings (for groups) */
-    int64_t mtime_ns; /* of the recipes file; 0 for built-in recipes */
+    char *text; /* the expression or command as written; lines joined with a space */
+    char *description;       /* "" where there is none */
+    struct expr *expr;       /* NULL for a command */
+    struct command *command; /* NULL for an expression; then `name` is that of the file, and may
+                              * have digits in front and dots */
+    bool list;               /* shown in listings (for groups) */
+    int64_t mtime_ns;        /* of the recipes file; 0 for built-in recipes */
 };
 
 struct recipe_table {
@@ -44,7 +47,7 @@ int recipe_table_load(const char *path, struct recipe_table **out, struct error 
 struct recipe_table *recipe_table_get(struct recipe_table *t);
 void recipe_table_put(struct recipe_table *t); /* NULL is allowed */
 
-/* NULL where there is none. */
+/* The recipe of an expression, or of a command; NULL where there is none. */
 const struct recipe *recipe_find(const struct recipe_table *t, const char *name, size_t nbytes);
 
 #endif

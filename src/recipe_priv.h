@@ -11,7 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "error.h"
+#include "recipe.h"
 
 /* A piece of a value that stands on one line. */
 struct recipe_piece {
@@ -31,9 +33,13 @@ struct recipe_section {
     size_t line, column; /* of the name */
     bool command;        /* named like a file */
     bool broken;         /* a problem is recorded: it gives no recipe */
+    bool seen;           /* scratch of recipe_command.c */
     struct recipe_value expr;
     struct recipe_value description;
     struct recipe_value list;
+    /* of a command */
+    struct recipe_value text, scope, shell, timeout, memory;
+    struct command *parsed; /* owned until it is in the table; NULL: not (yet) */
 };
 
 struct recipe_file {
@@ -63,6 +69,14 @@ struct recipe_section *recipe_file_find(const struct recipe_file *file, const ch
 /* The place in the file of the value's byte `column`, 1-based. */
 void recipe_value_place(const struct recipe_value *value, size_t column, size_t *line_out,
                         size_t *column_out);
+
+/* "yes" or "no"; no where the key is not there. -EINVAL. */
+int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
+
+/* recipe_command.c: parse the file's commands and check what they refer to; then add those that are
+ * sound to the table, which has room. -ENOMEM or 0. */
+int recipe_commands_check(struct recipe_file *file) NODISCARD;
+int recipe_commands_add(struct recipe_file *file, struct recipe_table *table) NODISCARD;
 
 /* Is `name` the name of a built-in recipe? */
 bool recipe_is_builtin(const char *name, size_t nbytes);

@@ -278,6 +278,17 @@ static void print_value(FILE *f, const char *key, const char *value)
     fputc('\n', f);
 }
 
+static void print_command(FILE *f, const struct recipe *r)
+{
+    const struct command *c = r->command;
+
+    print_value(f, "command", r->text);
+    fprintf(f, "scope = %s\nshell = %s\ntimeout = %u\n", c->per_run ? "run" : "group",
+            c->shell ? "yes" : "no", c->timeout_s);
+    if (c->memory_nbytes > 0)
+        fprintf(f, "memory = %" PRIu64 "\n", c->memory_nbytes);
+}
+
 char *engine_recipes_text(struct engine *e)
 {
     char *text = NULL;
@@ -290,7 +301,10 @@ char *engine_recipes_text(struct engine *e)
         const struct recipe *r = &e->table->recipes[i];
 
         fprintf(f, "%s[%s]\n", i > 0 ? "\n" : "", r->name);
-        print_value(f, "expr", r->text);
+        if (r->command)
+            print_command(f, r);
+        else
+            print_value(f, "expr", r->text);
         if (*r->description)
             print_value(f, "description", r->description);
         print_value(f, "list", r->list ? "yes" : "no");

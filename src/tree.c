@@ -89,19 +89,22 @@ static uint64_t blocks_of(uint64_t nbytes)
     return (nbytes + 511) / 512;
 }
 
-void engine_stat_derived(const struct derived *d, const char *path, struct stat *st)
+void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
+                         struct stat *st)
 {
+    uint64_t nbytes = engine_derived_nbytes(e, d);
+
     *st = (struct stat){
         .st_ino = path_ino(path),
         .st_mode = S_IFREG | d->mode,
         .st_nlink = 1,
         .st_uid = d->uid,
         .st_gid = d->gid,
-        .st_size = (off_t)d->nbytes,
+        .st_size = (off_t)nbytes,
         /* stdio's and Python's buffers have this size: reading a header asks for no voxel */
         .st_blksize = NIFTI_DERIVED_NBYTES,
         /* as if fully written: 0 would make tar and cp take the file for a hole */
-        .st_blocks = (blkcnt_t)blocks_of(d->nbytes),
+        .st_blocks = (blkcnt_t)blocks_of(nbytes),
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
     };
     st->st_ctim = st->st_atim = st->st_mtim;
@@ -140,11 +143,10 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
 {
     struct place place = find_place(e, dir);
     struct dir_scan *scan;
-    size_t stem;
     int ret;
 
     /* most names that do not exist are no derived files either: no directory is read for those */
-    if (!place.shows_derived || !output_find(name, &stem))
+    if (!place.shows_derived || !derived_may_be(e->table, name))
         return error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
     ret = dataset_scan(e->dataset, place.dir, freshness, &scan, err);
     if (ret < 0)
@@ -188,7 +190,7 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
     ret = tree_find_derived(e, dir, name, SCAN_RECENT, &out->derived, err);
     if (ret == 0) {
         out->kind = ENTRY_DERIVED;
-        engine_stat_derived(out->derived, path, &out->st);
+        engine_stat_derived(e, out->derived, path, &out->st);
         return 0;
     }
     if (ret != -ENOENT)
