@@ -115,8 +115,8 @@ shell = yes
 command = cat {a.txt} {b.txt}; date +%s.%N; sleep 1
 shell = yes
 END
-    cat "$MNT/both.txt" >times
-    run -0 python3 - times <<'END'
+    cat "$MNT/both.txt" >times.txt
+    run -0 python3 - times.txt <<'END'
 import sys
 a0, a1, b0, b1, c0 = map(float, open(sys.argv[1]))
 assert a0 < b1 and b0 < a1, "one after the other"
@@ -287,7 +287,7 @@ END
     done
     wait "${pids[@]}"
     for i in {1..10}; do
-        assert_equal "$(cat "got.$i")" done
+        assert_equal "$(cat "got.$i")" "done"
     done
     assert_equal "$(wc -l <runs)" 1
 }
@@ -309,8 +309,8 @@ command = true
 [large.bin]
 command = head -c 30000000 /dev/zero
 END
-    assert_equal "$(cat "$MNT/empty.txt" | wc -c)" 0
-    assert_equal "$(cat "$MNT/large.bin" | wc -c)" 30000000
+    assert_equal "$(wc -c <"$MNT/empty.txt")" 0
+    assert_equal "$(wc -c <"$MNT/large.bin")" 30000000
     assert_equal "$(stat -c %s "$MNT/large.bin")" 30000000
 }
 
