@@ -16,9 +16,13 @@ static const struct {
     const char *name;
     char *(*text)(struct engine *e);
 } control_files[] = {
-    {"status", engine_status_text},       {"status.json", engine_status_json},
-    {"errors", engine_errors_text},       {"metrics", engine_metrics_text},
-    {"recipes.ini", engine_recipes_text}, {"version", version_text},
+    {"status", engine_status_text},
+    {"status.json", engine_status_json},
+    {"errors", engine_errors_text},
+    {"metrics", engine_metrics_text},
+    {"recipes.ini", engine_recipes_text},
+    {"trace.json", engine_trace_json},
+    {"version", version_text},
 };
 
 const char *control_name(size_t i)

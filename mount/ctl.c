@@ -12,12 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "human.h"
+
 static const struct {
     const char *name, *operands, *help;
     int (*run)(const struct ctl *ctl);
 } commands[] = {
     {"list", "[PATH]", "derived files there: name, state, shape, sources", ctl_list},
     {"explain", "PATH", "expression, array, sources, tasks, key, cached or not", ctl_explain},
+    {"graph", "PATH [-o FILE]", "the task graph: DOT, or .dot, .svg, .png by FILE", ctl_graph},
     {"compute", "PATH... [-o OUT]", "compute without a mount; fills the same cache", ctl_compute},
     {"status", "[MOUNTPOINT] [--watch]", "what is computing now, queue, cache use", ctl_status},
     {"cache", "info|verify|prune|clear", "look after the cache directory", ctl_cache},
@@ -34,7 +37,7 @@ static void print_help(FILE *f)
                "mounted.\n\n"
                "    --json                 machine-readable output (list, explain, status, cache)\n"
                "    --watch                redraw every second (status)\n"
-               "    -o FILE                write the result there (compute)\n"
+               "    -o FILE                write the result there (compute, graph)\n"
                "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
                "    --layout=LAYOUT        as for derivfs; by default those of the mount\n"
                "    -h, --help             this text\n"
@@ -119,16 +122,9 @@ int ctl_complain(const char *path, const struct error *err)
 
 struct ctl_size ctl_size(uint64_t nbytes)
 {
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
     struct ctl_size out;
-    double value = (double)nbytes;
-    size_t unit = 0;
 
-    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof *units) {
-        value /= 1024;
-        unit++;
-    }
-    snprintf(out.text, sizeof out.text, "%.*f %s", unit > 0, value, units[unit]);
+    snprintf(out.text, sizeof out.text, "%s", human_nbytes(nbytes).text);
     return out;
 }
 

@@ -27,6 +27,7 @@ struct target {
     struct engine *engine;  /* workers not started */
     char *path;             /* as in the mount, "" for its root */
     json_t *status;         /* status.json of the mount; NULL where nothing is mounted */
+    json_t *trace;          /* trace.json of the mount, likewise */
 };
 
 /* Find dataset, settings and path in the tree for `path`, which outlives the target. Says on stderr
@@ -39,12 +40,15 @@ void target_close(struct target *t);
 void target_status(const struct target *t, const struct derived *d, const char *path,
                    struct derived_status *out);
 
+/* The state of one task, from this engine and from the mount's daemon. */
+void target_task_status(const struct target *t, const struct key *key, struct task_status *out);
+
 /* Print "derivctl: PATH: REASON" and return CTL_FAILED. */
 int ctl_complain(const char *path, const struct error *err);
 
 /* "9.2 KiB", for people. */
 struct ctl_size {
-    char text[24];
+    char text[32];
 };
 struct ctl_size ctl_size(uint64_t nbytes);
 
@@ -65,8 +69,12 @@ void found_free(struct found *list, size_t n);
 /* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
 
+/* What `list --json` says of one file. */
+json_t *ctl_summary_json(const struct target *t, const struct found *f);
+
 int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
+int ctl_graph(const struct ctl *ctl);
 int ctl_compute(const struct ctl *ctl);
 int ctl_status(const struct ctl *ctl);
 int ctl_cache(const struct ctl *ctl);

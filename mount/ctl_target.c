@@ -139,6 +139,7 @@ static int locate(struct target *t, char *path, struct error *err)
 {
     char *mountpoint = find_mount(path), *file = NULL;
     struct stat st;
+    bool hidden;
 
     if (mountpoint) {
         json_error_t why;
@@ -147,10 +148,19 @@ static int locate(struct target *t, char *path, struct error *err)
         if (asprintf(&file, "%s/.derivfs/status.json", mountpoint) >= 0)
             t->status = json_load_file(file, 0, &why);
         free(file);
+        if (asprintf(&file, "%s/.derivfs/trace.json", mountpoint) >= 0)
+            t->trace = json_load_file(file, 0, NULL);
+        free(file);
+        if (t->status)
+            take_mount_settings(t);
+        hidden = t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0;
         free(mountpoint);
         if (!t->path || !t->status)
             return error_set(err, EIO, "status: the mount's cannot be read: %s", why.text);
-        take_mount_settings(t);
+        if (hidden)
+            return error_set(err, EBUSY,
+                             "open: the dataset is hidden beneath its own mount; read the file "
+                             "itself, or .derivfs/status, or mount elsewhere");
         return 0;
     }
     t->options.dataset = strdup(path);
@@ -208,6 +218,7 @@ void target_close(struct target *t)
     engine_close(t->engine);
     options_free(&t->options);
     json_decref(t->status);
+    json_decref(t->trace);
     free(t->path);
 }
 
@@ -236,6 +247,64 @@ void target_status(const struct target *t, const struct derived *d, const char *
         if (key && strcmp(key, out->key.hex) == 0)
             out->state = STATE_COMPUTING;
     }
+}
+
+/* How the mount's daemon has fared with the task: the longest run, and the last outcome. */
+static bool find_runs(const struct target *t, const struct key *key, int64_t *longest_ns,
+                      const char **outcome)
+{
+    const json_t *item;
+    size_t i;
+
+    *longest_ns = 0;
+    *outcome = NULL;
+    json_array_foreach(json_object_get(t->trace, "traceEvents"), i, item)
+    {
+        const json_t *args = json_object_get(item, "args");
+        const char *name = json_string_value(json_object_get(args, "key"));
+        int64_t span_ns = json_integer_value(json_object_get(item, "dur")) * 1000;
+
+        if (!name || strcmp(name, key->hex) != 0)
+            continue;
+        *outcome = json_string_value(json_object_get(args, "outcome"));
+        *longest_ns = span_ns > *longest_ns ? span_ns : *longest_ns;
+    }
+    return *outcome;
+}
+
+/* Is the mount's daemon at work on it? */
+static bool find_at_work(const struct target *t, const struct key *key, struct task_status *out)
+{
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(t->status, "tasks"), i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "key"));
+        const char *state = json_string_value(json_object_get(item, "state"));
+        double work = json_number_value(json_object_get(item, "work_bytes"));
+        double done = json_number_value(json_object_get(item, "done_bytes"));
+
+        if (!name || !state || strcmp(name, key->hex) != 0)
+            continue;
+        out->state = strcmp(state, "running") == 0 ? TASK_RUNNING : TASK_QUEUED;
+        out->percent = work > 0 ? 100 * done / work : -1;
+        return true;
+    }
+    return false;
+}
+
+void target_task_status(const struct target *t, const struct key *key, struct task_status *out)
+{
+    const char *outcome;
+    int64_t longest_ns;
+    bool has_run = find_runs(t, key, &longest_ns, &outcome);
+
+    engine_task_status(t->engine, key, out);
+    if (out->state == TASK_CACHED)
+        out->took_ns = longest_ns;
+    else if (!find_at_work(t, key, out) && has_run && strcmp(outcome, "failed") == 0)
+        out->state = TASK_FAILED;
 }
 
 void found_free(struct found *list, size_t n)

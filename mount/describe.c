@@ -12,17 +12,26 @@
 char *describe_array(const struct derived *d)
 {
     const int64_t *dim;
+    struct parts parts;
     char *text;
+    int n;
 
-    if (!d->first || d->recipe->command)
+    if (d->nvol == 0)
         return NULL;
     dim = d->first->nifti.dim;
-    if (asprintf(&text,
-                 "float32 (%" PRId64 ", %" PRId64 ", %" PRId64 ") chunks (%" PRId64 ", %" PRId64
-                 ", %" PRId64 ")",
-                 dim[0], dim[1], dim[2], dim[0], dim[1], dim[2]) < 0)
-        return NULL;
-    return text;
+    if (d->recipe->expr->rank != EXPR_SERIES) {
+        n = asprintf(&text,
+                     "float32 (%" PRId64 ", %" PRId64 ", %" PRId64 ") chunks (%" PRId64 ", %" PRId64
+                     ", %" PRId64 ")",
+                     dim[0], dim[1], dim[2], dim[0], dim[1], dim[2]);
+        return n < 0 ? NULL : text;
+    }
+    derived_parts(d, &parts);
+    n = asprintf(&text,
+                 "float32 (%" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 ") chunks (%" PRId64
+                 ", %" PRId64 ", %" PRId64 ", %" PRId64 ")",
+                 dim[0], dim[1], dim[2], d->nvol, dim[0], dim[1], dim[2], parts.nvol);
+    return n < 0 ? NULL : text;
 }
 
 static char *describe_sources(const struct derived *d)

@@ -23,7 +23,8 @@ struct file {
     enum file_kind kind;
     int fd;                /* FILE_SOURCE */
     struct reader *reader; /* FILE_DERIVED */
-    char *text;            /* FILE_TEXT */
+    char *text;            /* FILE_TEXT: [text_nbytes] */
+    size_t text_nbytes;
     struct node_io *io; /* FILE_SOURCE, FILE_DERIVED: of the node, which the kernel keeps alive */
     int backing_id;     /* above 0: the kernel reads it by itself */
     struct listed *listed; /* FILE_LISTING: [nlisted] */

@@ -23,6 +23,7 @@ struct node {
     bool bytes_known;              /* guarded by inodes.lock, like the next three */
     int64_t mtime_ns, ctime_ns;
     off_t size;
+    _Atomic uint64_t text_nbytes; /* see node_text_nbytes() */
     UT_hash_handle hh;
     struct node *prev, *next; /* guarded by inodes.lock: in inodes.all */
     size_t key_nbytes;
@@ -174,6 +175,16 @@ uint64_t node_number(const struct node *node)
 const char *node_name(const struct node *node)
 {
     return (const char *)node->key + sizeof(struct node *);
+}
+
+uint64_t node_text_nbytes(const struct node *node)
+{
+    return node->text_nbytes;
+}
+
+void node_set_text_nbytes(struct node *node, uint64_t nbytes)
+{
+    node->text_nbytes = nbytes;
 }
 
 struct derived *node_derived(const struct node *node)

@@ -52,6 +52,10 @@ uint64_t node_number(const struct node *node); /* identity.a */
 const char *node_name(const struct node *node);
 struct derived *node_derived(const struct node *node); /* borrowed; NULL for other kinds */
 
+/* How long the text was that was made when the node was opened the last time; 0 before. */
+uint64_t node_text_nbytes(const struct node *node);
+void node_set_text_nbytes(struct node *node, uint64_t nbytes);
+
 struct node_io *node_io(struct node *node); /* part of the node */
 
 /* Paths in the mount, "" for the root. malloced; NULL: out of memory. */

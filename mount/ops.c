@@ -73,6 +73,8 @@ int reply_code(const struct error *err)
     case ENAMETOOLONG:
     case ESTALE:
         return err->code;
+    case EDOM: /* the parameters in the name: not what EIO says, that the data is at fault */
+        return EINVAL;
     case ECANCELED:
         return EINTR;
     default:
@@ -97,6 +99,27 @@ static void stat_control(const struct mount *m, const struct node_identity *id, 
     };
     clock_gettime(CLOCK_REALTIME, &st->st_mtim);
     st->st_ctim = st->st_atim = st->st_mtim;
+}
+
+/* What is drawn when it is opened has the size that it had the last time. */
+static bool is_drawn(const struct node *node)
+{
+    return node_kind(node) == NODE_DERIVED && node_derived(node)->format->drawn;
+}
+
+static void set_drawn_size(const struct node *node, struct stat *st)
+{
+    st->st_size = (off_t)node_text_nbytes(node);
+    st->st_blocks = (st->st_size + 511) / 512;
+}
+
+/* A size that changes with the next opening is not kept by the kernel; nor is that of a command's
+ * file that is not computed yet, which whoever opens it may ask next. */
+static double attr_timeout(const struct node *node, const struct stat *st)
+{
+    bool unknown = node_kind(node) == NODE_DERIVED && st->st_size == 0;
+
+    return unknown || is_drawn(node) ? 0 : TIMEOUT_S;
 }
 
 static int find_control(const char *name, struct node_identity *id)
@@ -152,12 +175,6 @@ static int enter(struct mount *m, struct node *parent, const char *name, struct 
     return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
 }
 
-/* A command's file gets its size when it is computed, which whoever opens it may ask next. */
-static double attr_timeout(const struct node *node, const struct stat *st)
-{
-    return node_kind(node) == NODE_DERIVED && st->st_size == 0 ? 0 : TIMEOUT_S;
-}
-
 static void fill_entry(struct mount *m, const struct node *node, const struct stat *st,
                        struct fuse_entry_param *e)
 {
@@ -167,6 +184,8 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
         .attr_timeout = attr_timeout(node, st),
         .entry_timeout = TIMEOUT_S,
     };
+    if (is_drawn(node))
+        set_drawn_size(node, &e->attr);
 }
 
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -240,6 +259,8 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
             return error_set(err, ENOMEM, "out of memory");
         engine_stat_derived(m->engine, node_derived(node), path, st);
         free(path);
+        if (is_drawn(node))
+            set_drawn_size(node, st);
         return 0;
     case NODE_SOURCE:
     case NODE_DIR:

@@ -4,19 +4,21 @@
  *
  *     bytes in one file (a source, a cached result)     passthrough: the kernel reads them itself
  *     the same, where the kernel cannot                 page cache, filled by op_read
- *     not computed yet, control files                   direct_io (ops_read.c says why)
+ *     not computed yet, control files, drawings         direct_io (ops_read.c says why)
  *     a command's file                                  direct_io: its size may be news to the
- * kernel
+ *                                                       kernel
  *
  * The open of a command's file that is not computed yet is parked until it is, like a read
  * (ops_read.c): only then its size is known, and a failure is told by open(2) already.
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "kernel_caps.h"
 #include "ops_private.h"
+#include "render.h"
 
 /* From now on the file counts for its node; `fd` holds exactly its bytes, or is -1. */
 static void enter_node(struct mount *m, struct node *node, struct file *f, int fd)
@@ -93,21 +95,50 @@ static int open_derived(struct mount *m, struct node *node, struct fuse_file_inf
     return 0;
 }
 
+/* A text of which the length is known only now. */
+static int open_text(struct mount *m, char *text, size_t nbytes, struct fuse_file_info *fi,
+                     struct error *err)
+{
+    struct file *f = text ? files_open(m->files, FILE_TEXT) : NULL;
+
+    if (!f) {
+        free(text);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    f->text = text;
+    f->text_nbytes = nbytes;
+    fi->direct_io = 1;
+    fi->fh = (uint64_t)(uintptr_t)f;
+    return 0;
+}
+
+static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info *fi,
+                      struct error *err)
+{
+    char *dir = node_parent_path(m->inodes, node), *dot = NULL, *picture = NULL;
+    uint64_t version;
+    size_t nbytes;
+    int ret = dir ? engine_draw(m->engine, dir, node_name(node), &version, &dot, err)
+                  : error_set(err, ENOMEM, "out of memory");
+
+    free(dir);
+    if (ret == 0 && version != node_number(node))
+        ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
+    if (ret == 0)
+        ret = render(dot, node_derived(node)->format->extension + 1, &picture, &nbytes, err);
+    free(dot);
+    if (ret < 0)
+        return ret;
+    node_set_text_nbytes(node, nbytes);
+    return open_text(m, picture, nbytes, fi, err);
+}
+
 static int open_control(struct mount *m, struct node *node, struct fuse_file_info *fi,
                         struct error *err)
 {
-    struct file *f = files_open(m->files, FILE_TEXT);
+    char *text = control_text(m->engine, node_number(node));
 
-    if (f)
-        f->text = control_text(m->engine, node_number(node));
-    if (!f || !f->text) {
-        if (f)
-            files_close(m->files, f);
-        return error_set(err, ENOMEM, "out of memory");
-    }
-    fi->direct_io = 1; /* the text's length is known only now */
-    fi->fh = (uint64_t)(uintptr_t)f;
-    return 0;
+    return open_text(m, text, text ? strlen(text) : 0, fi, err);
 }
 
 static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
@@ -184,7 +215,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ret = open_source(m, node, fi, &err);
         break;
     case NODE_DERIVED:
-        ret = open_derived(m, node, fi, &err);
+        ret = node_derived(node)->format->drawn ? open_drawn(m, node, fi, &err)
+                                                : open_derived(m, node, fi, &err);
         break;
     case NODE_CONTROL:
         ret = open_control(m, node, fi, &err);

@@ -129,9 +129,9 @@ static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t 
     free(buf);
 }
 
-static void read_text(fuse_req_t req, const char *text, size_t nbytes, off_t off)
+static void read_text(fuse_req_t req, const char *text, size_t len, size_t nbytes, off_t off)
 {
-    size_t len = strlen(text), at = (uint64_t)off < len ? (size_t)off : len;
+    size_t at = (uint64_t)off < len ? (size_t)off : len;
 
     reply_copy(req, text + at, nbytes < len - at ? nbytes : len - at);
 }
@@ -149,7 +149,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
         read_derived(req, f->reader, size, off);
         break;
     case FILE_TEXT:
-        read_text(req, f->text, size, off);
+        read_text(req, f->text, f->text_nbytes, size, off);
         break;
     case FILE_LISTING:
         fuse_reply_err(req, EISDIR);

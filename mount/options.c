@@ -212,10 +212,7 @@ static int resolve_paths(struct options *o, struct error *err)
             return error_set(err, EINVAL, "recipes=%s: %s", path, strerror(errno));
     } else {
         o->recipes = xdg_path("XDG_CONFIG_HOME", ".config", "derivfs/recipes.ini");
-        if (o->recipes && access(o->recipes, F_OK) < 0) {
-            free(o->recipes);
-            o->recipes = NULL;
-        }
+        o->engine.recipes_optional = true; /* there may be one later */
     }
     if (!o->cache_dir)
         return error_set(err, ENOMEM, "out of memory");

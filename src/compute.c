@@ -66,7 +66,7 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     if (cache_lookup(c->cache, &t->key, out) == 0)
         return 0;
     if (lacks_inputs(t))
-        return error_set(err, ESTALE, "%s: evicted from the cache meanwhile", t->label);
+        return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     if (t->kind == TASK_COMMAND)
         return compute_command(&k, out, err);
     ret = cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k.w, err);

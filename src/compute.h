@@ -20,7 +20,8 @@ struct compute {
 };
 
 /* A task_run_fn (scheduler.h); ctx is a const struct compute. ESTALE: a source is no longer the one
- * that the graph was planned for, or an input has gone from the cache: plan again. */
+ * that the graph was planned for. EAGAIN: an input that the graph was cut at has gone from the
+ * cache. In both cases plan again. */
 int compute_task(void *ctx, const struct graph *g, const struct task *t, struct blob *const *inputs,
                  const struct task_control *ctl, struct blob **out, struct error *err) NODISCARD;
 

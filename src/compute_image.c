@@ -15,8 +15,9 @@
 #include "eval.h"
 #include "kernel.h"
 
-/* Voxels of one block; a multiple of EVAL_TILE. */
-enum { BLOCK_NVOX = 8 * EVAL_TILE };
+/* Voxels of one block. */
+enum { BLOCK_NVOX = TASK_BLOCK_NVOX };
+_Static_assert(BLOCK_NVOX % EVAL_TILE == 0, "a block is cut into whole tiles");
 
 /* The values of one reduction over one block. Reductions that come from the same tasks share them.
  */
@@ -49,14 +50,15 @@ static bool fill_reduction(const struct expr *e, const struct moments_view *m, s
     size_t i;
 
     switch (e->op) {
-    case EXPR_MEAN:
     case EXPR_MEDIAN:
     case EXPR_INDEX:
-        memcpy(out, m->plane[MOMENTS_MEAN] + at, n * sizeof *out);
+        memcpy(out, m->plane[0] + at, n * sizeof *out);
+        return true;
+    case EXPR_MEAN:
+        moments_mean(m, at, n, out);
         return true;
     case EXPR_SUM:
-        for (i = 0; i < n; i++)
-            out[i] = m->plane[MOMENTS_MEAN][at + i] * m->n;
+        memcpy(out, m->plane[MOMENTS_SUM] + at, n * sizeof *out);
         return true;
     case EXPR_VAR:
         for (i = 0; i < n; i++)
@@ -108,9 +110,7 @@ static int merge_segments(struct block *b, const struct reduction *r, struct mom
     merged->n = 0;
     for (size_t i = 0; i < r->ndeps; i++) {
         const struct task *from = &b->k->g->tasks[t->deps[r->first_dep + i]];
-        /* what a trend leaves has no smallest and largest value */
-        size_t nplanes = from->kind == TASK_TREND ? 2 : MOMENTS_NPLANES;
-        int ret = read_planes(b, r->first_dep + i, nplanes, vox0, n, &b->one, err);
+        int ret = read_planes(b, r->first_dep + i, MOMENTS_NPLANES, vox0, n, &b->one, err);
 
         if (ret < 0)
             return ret;

@@ -8,6 +8,7 @@
  * by volume as float64. Nothing is ever as large as a run.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,7 +143,9 @@ struct trend {
     struct moments *m;
     struct legendre *legendre;
     size_t nvox;
-    double *along; /* [order][nvox]: sums of x(t) q_k(t) for k = 1 .. order */
+    double *first; /* [nvox]: the first volume, which is taken off all before they are summed: a
+                      large mean costs no digits, and a constant has exactly no trend */
+    double *along; /* [order][nvox]: sums of (x(t) - first) q_k(t) for k = 1 .. order */
 };
 
 static void add_to_trend(void *ctx, int64_t vol, double *values)
@@ -150,52 +153,71 @@ static void add_to_trend(void *ctx, int64_t vol, double *values)
     struct trend *trend = ctx;
     const struct legendre *l = trend->legendre;
 
+    if (vol == 0)
+        memcpy(trend->first, values, trend->nvox * sizeof *values);
     for (unsigned k = 1; k <= l->order; k++) {
         double *along = trend->along + (k - 1) * trend->nvox;
         double q = l->q[k * l->nvol + vol];
 
         for (size_t i = 0; i < trend->nvox; i++)
-            along[i] += values[i] * q;
+            along[i] += (values[i] - trend->first[i]) * q;
     }
     add_volume(trend->m, vol, values);
 }
 
-/* Turn the sums into coefficients, and mean and M2 into those of what the trend leaves: x less
- * b_1 P_1 + b_2 P_2 + ... varies about b_0, by the part of M2 that no q_k explains. */
-static void settle_trend(const struct trend *trend, size_t vox, double *mean, double *m2)
+/* Turn the sums into coefficients, and the moments of one voxel into those of what the trend
+ * leaves: x less b_1 P_1 + b_2 P_2 + ... varies about b_0, by the part of M2 that no q_k explains.
+ * No value is further than the root of M2 from the mean; that is the bounds. What is not finite has
+ * no fit: then all that is left is NaN. */
+static void settle_trend(const struct trend *trend, size_t vox, double *m[MOMENTS_NPLANES])
 {
     const struct legendre *l = trend->legendre;
-    double d[16], b[16];
+    double mean = m[MOMENTS_SUM][vox] / (double)l->nvol - trend->first[vox];
+    double m2 = m[MOMENTS_M2][vox];
+    double d[LEGENDRE_ORDER_MAX + 1], b[LEGENDRE_ORDER_MAX + 1];
+    bool finite = isfinite(m[MOMENTS_SUM][vox]) && isfinite(m2);
 
-    d[0] = *mean * (double)l->nvol * l->q[0];
+    if (l->order == 0) /* of a single volume: nothing is taken off */
+        return;
+    /* of a constant the sum may have been rounded */
+    if (m[MOMENTS_MIN][vox] == m[MOMENTS_MAX][vox])
+        mean = 0;
+    d[0] = mean * (double)l->nvol * l->q[0];
     for (unsigned k = 1; k <= l->order; k++) {
         d[k] = trend->along[(k - 1) * trend->nvox + vox];
-        *m2 -= d[k] * d[k];
+        m2 -= d[k] * d[k];
     }
-    if (*m2 < 0) /* by rounding, where nothing is left */
-        *m2 = 0;
+    if (m2 < 0) /* by rounding, where nothing is left */
+        m2 = 0;
     legendre_solve(l, d, b);
-    *mean = b[0];
+    mean = finite ? trend->first[vox] + b[0] : NAN;
+    m2 = finite ? m2 : NAN;
+    m[MOMENTS_SUM][vox] = mean * (double)l->nvol;
+    m[MOMENTS_M2][vox] = m2;
+    m[MOMENTS_MIN][vox] = mean - sqrt(m2);
+    m[MOMENTS_MAX][vox] = mean + sqrt(m2);
     for (unsigned k = 1; k <= l->order; k++)
-        trend->along[(k - 1) * trend->nvox + vox] = b[k];
+        trend->along[(k - 1) * trend->nvox + vox] = finite ? b[k] : NAN;
 }
 
 static int write_trend(const struct work *k, const struct trend *trend, struct error *err)
 {
     size_t nbytes = k->nvox * sizeof(double);
-    double *mean = malloc(2 * nbytes), *m2 = mean ? mean + k->nvox : NULL;
+    double *planes = malloc(MOMENTS_NPLANES * nbytes), *m[MOMENTS_NPLANES];
     int ret;
 
-    if (!mean)
+    if (!planes)
         return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-    moments_plane(trend->m, MOMENTS_MEAN, 1, 0, 0, k->nvox, mean);
-    moments_plane(trend->m, MOMENTS_M2, 1, 0, 0, k->nvox, m2);
+    for (size_t p = 0; p < MOMENTS_NPLANES; p++) {
+        m[p] = planes + p * k->nvox;
+        moments_plane(trend->m, (enum moments_plane)p, 1, 0, 0, k->nvox, m[p]);
+    }
     for (size_t vox = 0; vox < k->nvox; vox++)
-        settle_trend(trend, vox, &mean[vox], &m2[vox]);
-    ret = cache_write(k->w, mean, 2 * nbytes, err);
+        settle_trend(trend, vox, m);
+    ret = cache_write(k->w, planes, MOMENTS_NPLANES * nbytes, err);
     if (ret == 0)
         ret = cache_write(k->w, trend->along, k->t->order * nbytes, err);
-    free(mean);
+    free(planes);
     return ret;
 }
 
@@ -208,8 +230,9 @@ int compute_trend(const struct work *k, struct error *err)
     if (ret < 0)
         return ret;
     trend.m = moments_new(SAMPLE_FLOAT64, false, k->nvox);
-    trend.along = calloc(k->t->order * k->nvox + 1, sizeof *trend.along);
-    if (!trend.m || !trend.along)
+    trend.along = calloc(k->t->order * k->nvox, sizeof *trend.along);
+    trend.first = malloc(k->nvox * sizeof *trend.first);
+    if (!trend.m || !trend.along || !trend.first)
         ret = error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     if (ret == 0)
         ret = for_each_volume(k, s, add_to_trend, &trend, err);
@@ -218,5 +241,6 @@ int compute_trend(const struct work *k, struct error *err)
     moments_free(trend.m);
     legendre_free(trend.legendre);
     free(trend.along);
+    free(trend.first);
     return ret;
 }

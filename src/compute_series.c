@@ -21,6 +21,7 @@ static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_pa
                          void *ctx, struct error *err)
 {
     double *values = malloc(nvox * sizeof *values);
+    uint64_t before = 0;
     int64_t vol = 0;
     int ret = values ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
@@ -37,7 +38,9 @@ static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_pa
                 ret = stream_reader_next(r, vox0, nvox, values, err);
             if (ret == 0)
                 ret = each(ctx, vol, values, err);
+            task_progress(k->ctl, before + stream_reader_consumed(r));
         }
+        before += stream_work_nbytes(s);
         if (ret == 0)
             ret = stream_reader_finish(r, err);
         stream_reader_close(r);
@@ -122,14 +125,12 @@ static int median_part(const struct work *k, size_t vox0, const struct columns *
 int compute_median(const struct work *k, struct error *err)
 {
     struct columns c = {.nvol = 0};
-    size_t room;
+    size_t room = k->t->room_nvox;
     double *out;
     int ret = 0;
 
     for (size_t i = 0; i < k->t->nstreams; i++)
         c.nvol += (size_t)k->t->streams[i].nvol;
-    room = k->t->mem_nbytes / (c.nvol * sizeof(double));
-    room = room < 1 ? 1 : room < k->nvox ? room : k->nvox;
     c.values = malloc(room * c.nvol * sizeof(double));
     out = malloc(room * sizeof *out);
     if (!c.values || !out)

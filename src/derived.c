@@ -37,10 +37,14 @@ static void add_rights(struct derived *d, const struct source_id *id, bool first
 
 static void add_version(XXH3_state_t *state, const struct run *run)
 {
-    char id[SOURCE_ID_TEXT_MAX];
+    const struct source_id *id = &run->id;
+    uint64_t numbers[] = {id->dev, id->ino, id->size, (uint64_t)id->mtime_ns,
+                          (uint64_t)id->ctime_ns};
 
-    source_id_text(&run->id, id);
-    XXH3_64bits_update(state, id, strlen(id) + 1);
+    if (id->annex_key[0])
+        XXH3_64bits_update(state, id->annex_key, strlen(id->annex_key) + 1);
+    else
+        XXH3_64bits_update(state, numbers, sizeof numbers);
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 
@@ -72,7 +76,12 @@ static uint64_t unknown_nbytes(uint64_t image_nbytes)
     return 0;
 }
 
-static const struct output_format as_written = {"", "command", 1, true, unknown_nbytes, NULL};
+static const struct output_format as_written = {
+    .extension = "",
+    .operation = "command",
+    .listed = true,
+    .nbytes = unknown_nbytes,
+};
 
 static bool is_series(const struct recipe *recipe)
 {
@@ -84,6 +93,10 @@ static void measure(struct derived *d)
 {
     struct graph_request q = request_of(d, 0);
 
+    if (d->recipe->wrong) {
+        error_set(&d->error, EDOM, "%s", d->recipe->wrong);
+        return;
+    }
     if (d->bad)
         error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
     else if (graph_nvol(&q, &d->nvol, &d->error) < 0)
@@ -136,7 +149,9 @@ static void describe(struct derived *d)
     XXH3_state_t state;
 
     XXH3_64bits_reset(&state);
-    XXH3_64bits_update(&state, d->recipe->text, strlen(d->recipe->text));
+    /* not the text: names in it may have come to mean something else since */
+    XXH3_64bits_update(&state, d->recipe->canonical, strlen(d->recipe->canonical) + 1);
+    XXH3_64bits_update(&state, &d->recipe->mtime_ns, sizeof d->recipe->mtime_ns);
     d->mode = 0444;
     d->mtime_ns = d->recipe->mtime_ns;
     for (size_t i = 0; i < d->nruns; i++) {
@@ -202,7 +217,7 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
     struct derived *d;
 
     /* a command's name has its ending in it */
-    size_t stem = strcspn(recipe->name, ".");
+    size_t stem = recipe->command ? strcspn(recipe->name, ".") : strlen(recipe->name);
 
     if (asprintf(&name, "%s_stat-%.*s_%s%s%s", member->entities, (int)stem, recipe->name,
                  member->map_suffix, recipe->name + stem, format->extension) < 0)
@@ -233,10 +248,22 @@ static bool starts_with(const char *text, size_t len, const char *start)
     return len >= n && memcmp(text, start, n) == 0;
 }
 
-/* The recipe in "ENTITIES_stat-RECIPE_MAP", or NULL where `stem` is not of this run. */
-static const struct recipe *recipe_of_run(const struct dir_run *member,
-                                          const struct recipe_table *table, const char *stem,
-                                          size_t len)
+/* Find the recipe in "PREFIX RECIPE"; ENOENT too where `stem` is not of this group. */
+static int recipe_of_group(const struct group *group, struct recipe_table *table, const char *stem,
+                           size_t len, struct recipe_table **owner, const struct recipe **out,
+                           struct error *err)
+{
+    size_t before = strlen(group->prefix);
+
+    if (!starts_with(stem, len, group->prefix))
+        return -ENOENT;
+    return recipe_resolve(table, stem + before, len - before, owner, out, err);
+}
+
+/* Find the recipe in "ENTITIES_stat-RECIPE_MAP"; ENOENT too where `stem` is not of this run. */
+static int recipe_of_run(const struct dir_run *member, struct recipe_table *table, const char *stem,
+                         size_t len, struct recipe_table **owner, const struct recipe **out,
+                         struct error *err)
 {
     static const char stat[] = "_stat-";
     size_t entities = strlen(member->entities), map = strlen(member->map_suffix);
@@ -245,8 +272,8 @@ static const struct recipe *recipe_of_run(const struct dir_run *member,
     if (len <= before + after || !starts_with(stem, len, member->entities) ||
         !starts_with(stem + entities, len - entities, stat) || stem[len - after] != '_' ||
         memcmp(stem + len - map, member->map_suffix, map) != 0)
-        return NULL;
-    return recipe_find(table, stem + before, len - before - after);
+        return -ENOENT;
+    return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
 }
 
 /* Does the name end as one of the command's files does? */
@@ -312,31 +339,33 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
                    struct derived **out, struct error *err)
 {
     const struct recipe *recipe;
+    struct recipe_table *owner; /* keeps the recipe: not always `table` */
     size_t len;
     const struct output_format *format = output_find(name, &len);
+    int ret;
 
-    for (size_t i = 0; format && i < scan->ngroups; i++) {
-        const char *prefix = scan->groups[i].prefix;
+    for (size_t i = 0; format && i < scan->ngroups + scan->nruns; i++) {
+        const struct group *group = i < scan->ngroups ? &scan->groups[i] : NULL;
+        const struct dir_run *member = group ? NULL : &scan->runs[i - scan->ngroups];
 
-        if (!starts_with(name, len, prefix))
+        ret = group ? recipe_of_group(group, table, name, len, &owner, &recipe, err)
+                    : recipe_of_run(member, table, name, len, &owner, &recipe, err);
+        if (ret == -ENOENT)
             continue;
-        recipe = recipe_find(table, name + strlen(prefix), len - strlen(prefix));
-        if (recipe && has_format(recipe, format)) {
-            *out = of_group(scan, table, &scan->groups[i], recipe, format);
+        if (ret < 0)
+            return ret;
+        *out = NULL;
+        ret = has_format(recipe, format) ? 0 : -ENOENT;
+        if (ret == 0)
+            *out = group ? of_group(scan, owner, group, recipe, format)
+                         : of_run(scan, owner, member, recipe, format);
+        recipe_table_put(owner);
+        if (ret == 0)
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
-        }
-    }
-    for (size_t i = 0; format && i < scan->nruns; i++) {
-        recipe = recipe_of_run(&scan->runs[i], table, name, len);
-        if (recipe && has_format(recipe, format)) {
-            *out = of_run(scan, table, &scan->runs[i], recipe, format);
-            return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
-        }
     }
     for (size_t i = 0; i < table->nrecipes; i++) {
-        int ret = table->recipes[i].command
-                      ? lookup_command(scan, table, &table->recipes[i], name, out)
-                      : -ENOENT;
+        ret = table->recipes[i].command ? lookup_command(scan, table, &table->recipes[i], name, out)
+                                        : -ENOENT;
 
         if (ret != -ENOENT)
             return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
@@ -425,6 +454,8 @@ void derived_parts(const struct derived *d, struct parts *out)
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
     out->first_off = NIFTI_DERIVED_NBYTES;
     out->nvol = graph_part_nvol(&d->first->nifti);
+    if (out->nvol > d->nvol)
+        out->nvol = d->nvol;
     out->nbytes = (uint64_t)out->nvol * volume;
     out->n = (size_t)((d->nvol + out->nvol - 1) / out->nvol);
 }
@@ -452,7 +483,7 @@ int derived_head(const struct derived *d, unsigned char *out, struct error *err)
 {
     char *origin;
 
-    if (d->format->operation || d->nvol == 0)
+    if (d->format->operation || d->format->drawn || d->nvol == 0)
         return error_set(err, ENODATA, "%s: its first bytes have to be computed", d->name);
     origin = graph_origin(d->recipe->expr);
     if (!origin)

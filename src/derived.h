@@ -9,6 +9,9 @@
  *     PREFIX COMMAND                                a command's, whose name has an ending of its
  * own ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING     the same with scope = run
  *
+ * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
+ * parameters there is a file too, of no size: opening it tells which ones there are.
+ *
  * Thread rule: a struct derived is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_DERIVED_H
@@ -73,7 +76,8 @@ void derived_parts(const struct derived *d, struct parts *out);
 
 /* The plan to compute one part, with at most `memory_nbytes` where a task has a choice. ENODATA,
  * EACCES or EIO
- * with the bad run's sentence where there is one; EINVAL, ENOTSUP. */
+ * with the bad run's sentence where there is one; EDOM: a parameter or value in the name is wrong;
+ * EINVAL, ENOTSUP. */
 int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
                   struct error *err) NODISCARD;
 

@@ -32,8 +32,14 @@ void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
 
 void engine_failed(struct engine *e, const char *path, const struct error *what)
 {
-    if (errlog_add(e->errors, path, what))
-        engine_log(e, LOG_LEVEL_ERROR, "%s: %s", path, what->text);
+    struct error told = *what;
+    size_t len = strlen(path);
+
+    /* a sentence about the file itself starts with its path, which stands before it anyhow */
+    if (strncmp(told.text, path, len) == 0 && strncmp(told.text + len, ": ", 2) == 0)
+        memmove(told.text, told.text + len + 2, strlen(told.text + len + 2) + 1);
+    if (errlog_add(e->errors, path, &told))
+        engine_log(e, LOG_LEVEL_ERROR, "%s: %s", path, told.text);
 }
 
 char *join_path(const char *dir, const char *name)
@@ -72,20 +78,6 @@ static int copy_config(struct engine *e, const struct engine_config *config, str
     return 0;
 }
 
-static int load_recipes(struct engine *e, struct error *err)
-{
-    int ret = recipe_table_load(e->config.recipes, &e->table, err);
-
-    for (size_t i = 0; ret == 0 && i < e->table->nproblems; i++) {
-        struct error problem = {.code = EINVAL};
-
-        /* of three lines, which error_set() would join */
-        snprintf(problem.text, sizeof problem.text, "%s", e->table->problems[i]);
-        engine_failed(e, ".derivfs/recipes.ini", &problem);
-    }
-    return ret;
-}
-
 static int open_parts(struct engine *e, struct error *err)
 {
     struct cache_config cache = {
@@ -106,9 +98,10 @@ static int open_parts(struct engine *e, struct error *err)
     cache.budget = e->budget;
     ret = cache_open(&cache, &e->cache, err);
     if (ret == 0)
-        ret = load_recipes(e, err);
+        ret = recipes_open(e, err);
     e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
-    if (!e->pool)
+    e->trace = trace_new(TRACE_NEVENTS, NULL);
+    if (!e->pool || !e->trace)
         ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     e->compute =
         (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool, dataset_path(e->dataset)};
@@ -141,6 +134,7 @@ int engine_start(struct engine *e, struct error *err)
         .budget = e->budget,
         .run = compute_task,
         .ctx = &e->compute,
+        .trace = e->trace,
     };
 
     return sched_new(&config, &e->sched, err);
@@ -157,8 +151,9 @@ void engine_close(struct engine *e)
     if (!e)
         return;
     engine_stop(e);
+    trace_free(e->trace);
     cursor_pool_free(e->pool);
-    recipe_table_put(e->table);
+    recipes_close(e);
     if (e->cache)
         cache_close(e->cache);
     budget_free(e->budget);
@@ -180,11 +175,6 @@ const struct engine_config *engine_config(const struct engine *e)
 struct cache *engine_cache(struct engine *e)
 {
     return e->cache;
-}
-
-struct recipe_table *engine_recipes(struct engine *e)
-{
-    return recipe_table_get(e->table);
 }
 
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)

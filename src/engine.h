@@ -18,6 +18,7 @@
 #include "blob.h"
 #include "cache.h"
 #include "derived.h"
+#include "dot.h"
 #include "error.h"
 
 #define DERIVFS_VERSION_TEXT "derivfs " DERIVFS_VERSION
@@ -36,6 +37,7 @@ struct engine_config {
     unsigned nthreads;     /* at least 1 */
     size_t memory_nbytes;  /* ceiling of compute buffers */
     const char *recipes;   /* path of the user's recipes, NULL: built-in ones only */
+    bool recipes_optional; /* the file need not be there; it is read once it is */
     enum engine_layout layout;
     void (*log)(void *ctx, enum log_level level,
                 const char *text); /* from any thread; may be NULL */
@@ -60,7 +62,9 @@ void engine_close(struct engine *e);
 const struct engine_config *
 engine_config(const struct engine *e); /* with the engine's own strings */
 struct cache *engine_cache(struct engine *e);
-struct recipe_table *engine_recipes(struct engine *e); /* a reference */
+/* The recipes in force: a reference. Where the file has changed, it is read again first; a look
+ * more than once a second is not taken. */
+struct recipe_table *engine_recipes(struct engine *e);
 
 /* ---- the tree ----------------------------------------------------------------------------------
  */
@@ -168,11 +172,31 @@ void engine_derived_status(struct engine *e, const struct derived *d, const char
                            struct derived_status *out);
 const char *derived_state_name(enum derived_state state);
 
+/* The state of one task now, as far as this engine knows: it does the work itself, or finds results
+ * in the cache. */
+void engine_task_status(struct engine *e, const struct key *key, struct task_status *out);
+
+/* Who knows more than this engine about the states of tasks. */
+struct dot_view {
+    task_status_fn *status;
+    void *ctx;
+    const char *error; /* why the file failed the last time, or NULL */
+};
+
+/* The task graph of `d` as a text in DOT (see dot.h), computing nothing. `view` may be NULL. Fails
+ * like reading would where a source is absent or broken. *out is malloced. */
+int engine_dot(struct engine *e, const struct derived *d, const char *path,
+               const struct dot_view *view, char **out, struct error *err) NODISCARD;
+/* The same for the drawing `name` of `dir` as it is now; *version is derived->version. */
+int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
+                struct error *err) NODISCARD;
+
 /* Texts of `.derivfs`: malloced, NULL: out of memory. */
 char *engine_status_text(struct engine *e) NODISCARD;
 char *engine_status_json(struct engine *e) NODISCARD;
 char *engine_metrics_text(struct engine *e) NODISCARD;
 char *engine_errors_text(struct engine *e) NODISCARD;
 char *engine_recipes_text(struct engine *e) NODISCARD;
+char *engine_trace_json(struct engine *e) NODISCARD;
 
 #endif

@@ -11,17 +11,19 @@
 #include "errlog.h"
 #include "scheduler.h"
 #include "sizes.h"
+#include "trace.h"
 
 struct engine {
     struct engine_config config; /* strings owned */
     struct dataset *dataset;
     struct budget *budget;
     struct cache *cache;
-    struct recipe_table *table;
+    struct recipes *recipes;
     struct errlog *errors;
     struct cursor_pool *pool;
     struct compute compute;
     struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
+    struct trace *trace;
     struct sched *sched; /* NULL before engine_start() */
     int64_t start_s;     /* CLOCK_REALTIME */
 };
@@ -39,6 +41,12 @@ char *join_path(const char *dir, const char *name) NODISCARD;
 int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
                       struct error *err) NODISCARD;
+
+/* The recipes in force (engine_recipes.c). recipes_close() after a failure too. */
+int recipes_open(struct engine *e, struct error *err) NODISCARD;
+void recipes_close(struct engine *e);
+/* Where the user's recipes are, or NULL: there is no file. */
+const char *recipes_path(const struct engine *e);
 
 /* The plan of one part without what is in the cache already. */
 int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,

@@ -9,7 +9,7 @@
  *   mean std var sum min max median   over time; std and var take ddof=
  *   abs sqrt exp log isfinite nan_to_num where(c, a, b)     elementwise
  *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
- *   NAME                          another recipe, put in at this place
+ *   NAME                          another recipe, put in at this place; or a parameter: its number
  *
  * A number goes with anything; an image (rank 3) with a series (rank 4) means the image at each
  * volume, on purpose: numpy alone would not broadcast (x, y, z) with (x, y, z, t), and zscore needs
@@ -103,6 +103,39 @@ typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
  * else. `err` may be NULL. */
 int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
                struct expr_error *err) NODISCARD;
+
+/* A name that stands for a number. */
+struct expr_param {
+    const char *name; /* as a name in an expression; not "bold" */
+    double value;     /* finite */
+};
+
+struct expr_params {
+    const struct expr_param *list; /* [n] */
+    size_t n;
+};
+
+/* What the names in an expression mean. */
+struct expr_names {
+    expr_lookup_fn *lookup; /* as in expr_parse() */
+    /* The parameters of the recipe that `lookup` has just given; NULL: none has any. */
+    struct expr_params (*params_of)(void *ctx, const char *name, size_t nbytes);
+    void *ctx;
+    struct expr_params params; /* of this text; they come before recipes of the same name */
+};
+
+/* As expr_parse(), with parameters. Wherever a number may stand, so may a parameter, counts and
+ * bounds included; the tree has the number and no trace of the name. A recipe that is put in has
+ * its own parameters, not those of the text that names it. */
+int expr_parse_with(const char *text, const struct expr_names *names, struct expr **out,
+                    struct expr_error *err) NODISCARD;
+
+/* Read a number with a sign, if need be, that is all of text[nbytes]. False: it is none. */
+bool expr_read_number(const char *text, size_t nbytes, double *out);
+
+/* May a parameter be called so? */
+bool expr_is_param_name(const char *name, size_t nbytes);
+
 void expr_free(struct expr *e); /* NULL is allowed */
 
 /* One canonical text for equal trees: parentheses round every operator inside another, numbers in

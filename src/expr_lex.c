@@ -7,6 +7,7 @@
 #include "expr_priv.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,16 @@ bool lexer_before_equals(const struct lexer *lex)
     return s[0] == '=' && s[1] != '=';
 }
 
+bool lexer_is_whole(double number)
+{
+    return number == floor(number) && fabs(number) <= 9007199254740992.0; /* 2**53 */
+}
+
+bool lexer_before_call(const struct lexer *lex)
+{
+    return lex->text[space_end(lex)] == '(';
+}
+
 static size_t digits(const char *s)
 {
     size_t n = 0;
@@ -91,7 +102,7 @@ static int lex_number(struct token *t, struct expr_error *err)
     t->number = strtod(t->text, NULL);
     if (!isfinite(t->number))
         return expr_fail(err, t->column, EINVAL, "this number is too large");
-    t->whole = t->whole && t->number <= 9007199254740992.0; /* 2**53 */
+    t->whole = t->whole && lexer_is_whole(t->number);
     return 0;
 }
 
@@ -148,4 +159,37 @@ int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err)
     }
     lex->pos += out->nbytes;
     return 0;
+}
+
+bool expr_read_number(const char *text, size_t nbytes, double *out)
+{
+    enum { LONGEST = 64 };
+    char copy[LONGEST + 1];
+    bool whole;
+    if (nbytes == 0 || nbytes > LONGEST)
+        return false;
+    memcpy(copy, text, nbytes);
+    copy[nbytes] = '\0';
+    const char *digit = copy + (*copy == '-' || *copy == '+');
+    if (!is_digit(*digit) && !(*digit == '.' && is_digit(digit[1])))
+        return false;
+    if (digit[number_nbytes(digit, &whole)] != '\0')
+        return false;
+    locale_t c_locale = newlocale(LC_ALL_MASK, "C", NULL);
+    if (!c_locale)
+        return false;
+    *out = strtod_l(copy, NULL, c_locale);
+    freelocale(c_locale);
+    *out += 0; /* no negative zero: equal values are to be one task */
+    return isfinite(*out);
+}
+
+bool expr_is_param_name(const char *name, size_t nbytes)
+{
+    if (nbytes == 0 || nbytes > TOKEN_SHOWN_MAX || !is_name_start(*name))
+        return false;
+    for (size_t i = 1; i < nbytes; i++)
+        if (!is_name_char(name[i]))
+            return false;
+    return expr_info_find(FORM_LEAF, name, nbytes) != &expr_table[EXPR_BOLD];
 }

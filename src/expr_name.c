@@ -10,7 +10,16 @@
 
 const char *parser_recipe(const struct parser *p, const char *name, size_t nbytes)
 {
-    return p->lookup ? p->lookup(p->ctx, name, nbytes) : NULL;
+    return p->names->lookup ? p->names->lookup(p->names->ctx, name, nbytes) : NULL;
+}
+
+const struct expr_param *parser_param(const struct parser *p, const char *name, size_t nbytes)
+{
+    for (size_t i = 0; i < p->params.n; i++)
+        if (strlen(p->params.list[i].name) == nbytes &&
+            memcmp(p->params.list[i].name, name, nbytes) == 0)
+            return &p->params.list[i];
+    return NULL;
 }
 
 /* Does the name mean something, as a function or (`call` false) standing alone? */
@@ -18,7 +27,7 @@ static bool is_known(const struct parser *p, const char *name, size_t nbytes, bo
 {
     return call ? expr_info_find(FORM_FUNCTION, name, nbytes) != NULL
                 : expr_info_find(FORM_LEAF, name, nbytes) == &expr_table[EXPR_BOLD] ||
-                      parser_recipe(p, name, nbytes) != NULL;
+                      parser_param(p, name, nbytes) || parser_recipe(p, name, nbytes) != NULL;
 }
 
 static bool try_guess(const struct parser *p, char *guess, size_t nbytes, bool call)

@@ -25,9 +25,20 @@ enum { NEST_MAX = 4 * EXPR_DEPTH_MAX };
 static int parse_binary(struct parser *p, unsigned level, struct expr **out) NODISCARD;
 static int parse_text(struct parser *p, const char *text, struct expr **out) NODISCARD;
 
+/* A parameter becomes its number here, so that it may stand wherever a number may. */
 static int advance(struct parser *p)
 {
-    return lexer_next(&p->lex, &p->token, p->err);
+    int ret = lexer_next(&p->lex, &p->token, p->err);
+    struct token *t = &p->token;
+    if (ret < 0 || t->kind != TOKEN_NAME || p->params.n == 0)
+        return ret;
+    const struct expr_param *param = parser_param(p, t->text, t->nbytes);
+    if (param && !lexer_before_call(&p->lex) && !lexer_before_equals(&p->lex)) {
+        t->kind = TOKEN_NUMBER;
+        t->number = param->value;
+        t->whole = lexer_is_whole(param->value);
+    }
+    return 0;
 }
 
 static int unexpected(struct parser *p, const char *wanted)
@@ -120,14 +131,17 @@ static int parse_number(struct parser *p, struct expr **out)
     int ret = node_new(p, EXPR_NUMBER, &e);
     if (ret < 0)
         return ret;
-    e->number = p->token.number;
-    return node_finish(p, advance(p), e, column, out);
+    bool negative = p->token.number < 0; /* a parameter; the tree has a sign then, as its text */
+    e->number = negative ? -p->token.number : p->token.number;
+    ret = node_finish(p, advance(p), e, column, out);
+    return ret == 0 && negative ? node_of(p, EXPR_NEG, column, *out, NULL, out) : ret;
 }
 
 /* The whole number of `info`, as drop(x, n) has it. */
 static int parse_param(struct parser *p, const struct expr_info *info, double *out)
 {
-    if (p->token.kind != TOKEN_NUMBER || !p->token.whole || p->token.number > info->param_max)
+    if (p->token.kind != TOKEN_NUMBER || !p->token.whole || p->token.number < 0 ||
+        p->token.number > info->param_max)
         return expr_fail(p->err, p->token.column, EINVAL,
                          "%s of %s() must be written as a whole number from 0 to %.0f",
                          info->param_name, info->name, info->param_max);
@@ -233,6 +247,9 @@ static int parse_recipe(struct parser *p, const struct token *name, const char *
     struct inclusion inclusion = {p->inclusion, name->text, name->nbytes};
     struct parser inner = *p;
     inner.inclusion = &inclusion;
+    inner.params = (struct expr_params){NULL, 0};
+    if (p->names->params_of)
+        inner.params = p->names->params_of(p->names->ctx, name->text, name->nbytes);
     ret = parse_text(&inner, text, out);
     if (ret == 0)
         return 0;
@@ -445,12 +462,18 @@ static int parse_text(struct parser *p, const char *text, struct expr **out)
 int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
                struct expr_error *err)
 {
+    return expr_parse_with(text, &(struct expr_names){.lookup = lookup, .ctx = ctx}, out, err);
+}
+
+int expr_parse_with(const char *text, const struct expr_names *names, struct expr **out,
+                    struct expr_error *err)
+{
     struct expr_error ignored;
     size_t nest = 0;
     size_t nnodes = 0;
     struct parser p = {
-        .lookup = lookup,
-        .ctx = ctx,
+        .names = names,
+        .params = names->params,
         .nest = &nest,
         .nnodes = &nnodes,
         .err = err ? err : &ignored,

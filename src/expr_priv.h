@@ -40,7 +40,7 @@ enum mask_rule {
 };
 
 /* The whole number that an operation takes beside its arguments. */
-enum expr_param { PARAM_NONE, PARAM_LAST, PARAM_KEYWORD };
+enum expr_param_kind { PARAM_NONE, PARAM_LAST, PARAM_KEYWORD };
 
 /* Python's precedences, the loosest first. */
 enum { LEVEL_COMPARE = 1, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_SIGN, LEVEL_POWER };
@@ -52,7 +52,7 @@ struct expr_info {
     size_t min_args, max_args;
     enum rank_rule rank;
     enum mask_rule mask;
-    enum expr_param param;
+    enum expr_param_kind param;
     const char *param_name;
     double param_max;
 };
@@ -82,7 +82,8 @@ struct token {
     size_t nbytes;
     size_t column; /* 1-based */
     double number; /* TOKEN_NUMBER */
-    bool whole;    /* TOKEN_NUMBER: written with digits alone, and exact in a double */
+    bool whole;    /* TOKEN_NUMBER: written with digits alone, and exact in a double; of a
+                    * parameter, which may be negative too: of such a value */
 };
 
 struct lexer {
@@ -94,6 +95,9 @@ struct lexer {
 int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err) NODISCARD;
 /* Does "=" come next (and not "==")? */
 bool lexer_before_equals(const struct lexer *lex);
+/* May the number be a count? That is: has it no fraction, and is it exact in a double? */
+bool lexer_is_whole(double number);
+bool lexer_before_call(const struct lexer *lex); /* "("? */
 bool token_is(const struct token *t, const char *symbol);
 bool is_name_start(char c);
 bool is_name_char(char c);
@@ -113,8 +117,8 @@ struct inclusion {
 struct parser {
     struct lexer lex;
     struct token token; /* the next one */
-    expr_lookup_fn *lookup;
-    void *ctx;
+    const struct expr_names *names;
+    struct expr_params params; /* of this text */
     const struct inclusion *inclusion;
     size_t *nest;
     size_t *nnodes;
@@ -123,6 +127,8 @@ struct parser {
 
 /* The text of this recipe, or NULL. */
 const char *parser_recipe(const struct parser *p, const char *name, size_t nbytes);
+/* The parameter of this name, or NULL. */
+const struct expr_param *parser_param(const struct parser *p, const char *name, size_t nbytes);
 /* Say that the name means nothing here (as a function where `call`), and what may have been meant.
  */
 int parser_unknown(struct parser *p, const struct token *t, bool call) NODISCARD;

@@ -46,7 +46,7 @@ uint64_t graph_image_nbytes(const struct nifti *first, int64_t nvol)
     return NIFTI_DERIVED_NBYTES + (uint64_t)nifti_nvox(first) * (uint64_t)nvol * sizeof(float);
 }
 
-static void task_clear(struct task *t)
+void task_clear(struct task *t)
 {
     for (size_t i = 0; i < t->nstreams; i++)
         stream_clear(&t->streams[i]);
@@ -126,8 +126,10 @@ void graph_put(struct graph *g)
         task_clear(&g->tasks[i]);
     for (size_t i = 0; i < g->nruns; i++)
         run_put(g->runs[i]);
-    for (size_t i = 0; i < g->nmade; i++)
+    for (size_t i = 0; i < g->nmade; i++) {
+        g->made[i]->nargs = 0; /* borrowed */
         expr_free(g->made[i]);
+    }
     free(g->tasks);
     free(g->runs);
     free(g->made);

@@ -32,9 +32,9 @@
 
 /* What a task's result is. Planes are float64 [nz][ny][nx], x fastest. */
 enum task_kind {
-    TASK_MOMENTS, /* of one stream: planes mean, M2, min, max */
-    TASK_TREND,   /* of one stream: planes mean and M2 of what its Legendre trend leaves, then the
-                     coefficients of P_1 .. P_order */
+    TASK_MOMENTS, /* of one stream: planes sum, M2, min, max (kernel.h) */
+    TASK_TREND,   /* of one stream: the same of what its Legendre trend leaves, but for min and max
+                     only bounds; then planes of the coefficients of P_1 .. P_order */
     TASK_MEDIAN,  /* over all its streams: one plane */
     TASK_VOLUME,  /* the only volume of its stream: one plane */
     TASK_PLANE,   /* an image expression inside another one: one plane */
@@ -47,6 +47,9 @@ enum task_kind {
 /* How much of a run is inflated before the kernel takes it: large enough that the calls cost
  * nothing beside the inflating, small enough to stay in the second-level cache. */
 enum { TASK_BUFFER_NBYTES = 1 << 20 };
+
+/* Voxels of which an image task holds all reductions at a time. */
+enum { TASK_BLOCK_NVOX = 4096 };
 
 /* Where a reduction of an image expression comes from. */
 struct reduction {
@@ -69,8 +72,11 @@ struct task {
     struct stream
         *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
     size_t nstreams;
-    unsigned order;               /* TREND */
-    const struct expr *e;         /* PLANE, IMAGE: borrowed from the graph's expressions */
+    unsigned order;       /* TREND */
+    size_t room_nvox;     /* MEDIAN: voxels of which all values are held at a time */
+    const struct expr *e; /* PLANE, IMAGE, CHUNK: what it computes; other tasks over streams:
+                             of which series; NULL: OUTPUT. Borrowed from the graph's
+                             expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
     const struct output_format *format; /* OUTPUT */
@@ -86,8 +92,8 @@ struct graph {
     struct recipe_table *table;         /* a reference: keeps `recipe` alive */
     const struct recipe *recipe;        /* what the file is made by */
     const struct output_format *format; /* of the file */
-    struct expr **made;                 /* [nmade] expressions that planning has made */
-    size_t nmade;
+    struct expr **made;                 /* [nmade] nodes that planning has put on top of parts of */
+    size_t nmade;                       /* the recipe's expression, which stay the recipe's */
 };
 
 /* What a file is to be planned for. */
@@ -124,6 +130,9 @@ int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err) N
 /* Cut what is not needed: a task that `is_cached` loses its dependencies, and tasks that nobody
  * needs any more go. Only before the graph is shared. */
 void graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key), void *ctx);
+
+/* Free what it owns; `t` itself stays the caller's. */
+void task_clear(struct task *t);
 
 struct graph *graph_get(struct graph *g);
 void graph_put(struct graph *g); /* NULL is allowed */

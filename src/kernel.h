@@ -2,11 +2,13 @@
  *
  * Kernels: statistics over time of a stream of samples, voxel by voxel.
  *
- * A run's moments are n, mean, M2 (sum of squared deviations from the mean), min and max for each
+ * A run's moments are n, sum, M2 (sum of squared deviations from the mean), min and max for each
  * voxel, all float64. Stored integers of 16 bits and less are summed exactly (64-bit sum and sum of
- * squares, turned into mean and M2 with 128-bit arithmetic), so that the order of addition cannot
- * matter; everything else goes by Welford's update (Welford 1962), whose order is the order of the
- * volumes. Moments of runs merge by the formula of Chan, Golub and LeVeque (1979). NaN and inf come
+ * squares, turned into M2 with 128-bit arithmetic), so that the order of addition cannot matter; of
+ * everything else M2 goes by Welford's update (Welford 1962), whose order is the order of the
+ * volumes, beside a compensated sum. Moments of runs merge by adding sums, and M2 by the formula of
+ * Chan, Golub and LeVeque (1979). The mean is divided out once, at the end, so that that of whole
+ * numbers is exact over joined runs too and `bold > mean(bold)` is right on ties. NaN and inf come
  * out as numpy's mean, std, min and max over float64 have them.
  * Thread rule: no shared state; a struct moments belongs to one thread at a time. No I/O, no locks.
  */
@@ -21,7 +23,7 @@
 #include "nifti.h"
 
 /* The planes of finished moments, in the order in which they are stored. */
-enum moments_plane { MOMENTS_MEAN, MOMENTS_M2, MOMENTS_MIN, MOMENTS_MAX, MOMENTS_NPLANES };
+enum moments_plane { MOMENTS_SUM, MOMENTS_M2, MOMENTS_MIN, MOMENTS_MAX, MOMENTS_NPLANES };
 
 struct moments;
 
@@ -57,6 +59,10 @@ struct moments_view {
     double n; /* volumes */
     double *plane[MOMENTS_NPLANES];
 };
+
+/* out[n] = means of voxels [vox0, vox0 + n). A series whose smallest and largest values are equal
+ * has that mean to the bit. */
+void moments_mean(const struct moments_view *m, size_t vox0, size_t n, double *out);
 
 /* into = into joined in time with `from`. into->n may be 0: then it becomes a copy. */
 void moments_merge(struct moments_view *into, const struct moments_view *from, size_t nvox);

@@ -109,8 +109,8 @@ void exact_plane(const struct moments *m, uint64_t nvol, enum moments_plane plan
     for (size_t i = 0; i < nvox; i++) {
         size_t vox = vox0 + i;
         switch (plane) {
-        case MOMENTS_MEAN:
-            out[i] = (double)m->sum[vox] / (double)nvol;
+        case MOMENTS_SUM:
+            out[i] = (double)m->sum[vox];
             break;
         case MOMENTS_M2:
             out[i] = exact_m2(nvol, m->sum[vox], m->sumsq[vox]);

@@ -25,6 +25,8 @@ struct moments {
     void *high;
 
     /* Every other type; each [nvox]. */
+    double *mean; /* running */
+    double *lost; /* what rounding has taken from the sum */
     double *plane[MOMENTS_NPLANES];
 };
 
@@ -56,9 +58,9 @@ const double *kernel_as_float64(enum sample_type type, const void *samples, size
 void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes);
 size_t kernel_sample_nbytes(enum sample_type type);
 
-/* The mean and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
+/* The sum and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
  * numpy gives. Finite series are left alone. */
-void settle_nonfinite(double low, double high, double *mean, double *m2);
+void settle_nonfinite(double low, double high, double *sum, double *m2);
 
 /* Loops that are compiled for several instruction sets, the right one taken when the program is
  * loaded. Contraction to fused multiply-add is off, for it would make results depend on the

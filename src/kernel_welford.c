@@ -2,12 +2,14 @@
  *
  * Welford's update, for samples of 32 bits and more.
  *
- *     sample ──> float64 ──> mean  M2  smallest  largest     32 bytes a voxel
+ *     sample ──> float64 ──> sum  lost  mean  M2  smallest  largest     48 bytes a voxel
  *
- * A constant series gives its value as mean and exactly 0 as M2, because the first volume sets the
- * mean and every later difference is 0. Integers of 64 bits are rounded to float64 first, as
- * numpy's astype does. inf spoils the running mean: welford_plane() puts right what it left there.
- * Deliberate imprecision: finite samples that differ by more than DBL_MAX count as overflow.
+ * A constant series gives exactly 0 as M2, because the first volume sets the running mean and every
+ * later difference is 0. The sum is kept beside what rounding has taken from it (Knuth's TwoSum),
+ * and so is right to the last bit or nearly, where the running mean has as many rounding errors as
+ * volumes. Integers of 64 bits are rounded to float64 first, as numpy's astype does. inf spoils sum
+ * and running mean: welford_plane() puts right what it left there. Deliberate imprecision: finite
+ * samples that differ by more than DBL_MAX count as overflow.
  */
 #include "kernel_private.h"
 
@@ -19,12 +21,17 @@ enum { CONVERT_TILE = 512 };
 /* `count` is the number of volumes with this one. NaN stays in low and high once it is there: no
  * comparison with it is true. */
 KERNEL_LOOP static void add_float64(size_t n, const double *restrict x, double count,
+                                    double *restrict sum, double *restrict lost,
                                     double *restrict mean, double *restrict m2,
                                     double *restrict low, double *restrict high)
 {
     for (size_t i = 0; i < n; i++) {
         double v = x[i];
+        double next = sum[i] + v;
+        double taken = next - sum[i];
         double delta = v - mean[i];
+        lost[i] += (sum[i] - (next - taken)) + (v - taken);
+        sum[i] = next;
         mean[i] += delta / count;
         m2[i] += delta * (v - mean[i]);
         low[i] = ((v < low[i]) | (v != v)) ? v : low[i];
@@ -40,8 +47,8 @@ void welford_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const v
         size_t some = n - at < CONVERT_TILE ? n - at : CONVERT_TILE;
         const double *x = kernel_as_float64(m->type, samples, at, some, room);
         size_t vox = vox0 + at;
-        add_float64(some, x, (double)(vol + 1), m->plane[MOMENTS_MEAN] + vox,
-                    m->plane[MOMENTS_M2] + vox, m->plane[MOMENTS_MIN] + vox,
+        add_float64(some, x, (double)(vol + 1), m->plane[MOMENTS_SUM] + vox, m->lost + vox,
+                    m->mean + vox, m->plane[MOMENTS_M2] + vox, m->plane[MOMENTS_MIN] + vox,
                     m->plane[MOMENTS_MAX] + vox);
     }
 }
@@ -49,7 +56,9 @@ void welford_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const v
 void welford_reset(struct moments *m)
 {
     for (size_t i = 0; i < m->nvox; i++) {
-        m->plane[MOMENTS_MEAN][i] = 0;
+        m->plane[MOMENTS_SUM][i] = 0;
+        m->lost[i] = 0;
+        m->mean[i] = 0;
         m->plane[MOMENTS_M2][i] = 0;
         m->plane[MOMENTS_MIN][i] = INFINITY;
         m->plane[MOMENTS_MAX][i] = -INFINITY;
@@ -62,12 +71,14 @@ void welford_plane(const struct moments *m, uint64_t nvol, enum moments_plane pl
     (void)nvol;
     for (size_t i = 0; i < nvox; i++) {
         size_t vox = vox0 + i;
-        double mean = m->plane[MOMENTS_MEAN][vox];
+        double sum = m->plane[MOMENTS_SUM][vox];
         double m2 = m->plane[MOMENTS_M2][vox];
 
-        settle_nonfinite(m->plane[MOMENTS_MIN][vox], m->plane[MOMENTS_MAX][vox], &mean, &m2);
-        if (plane == MOMENTS_MEAN)
-            out[i] = mean;
+        if (isfinite(sum)) /* else what was lost is NaN */
+            sum += m->lost[vox];
+        settle_nonfinite(m->plane[MOMENTS_MIN][vox], m->plane[MOMENTS_MAX][vox], &sum, &m2);
+        if (plane == MOMENTS_SUM)
+            out[i] = sum;
         else if (plane == MOMENTS_M2)
             out[i] = m2;
         else

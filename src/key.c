@@ -17,18 +17,41 @@
 
 enum { DIGEST_NBYTES = KEY_HEX / 2 };
 
+/* Fields are short, and libb2 takes as long for a short piece as for a block: they are gathered. */
+enum { GATHERED_NBYTES = 1024 };
+
 struct key_builder {
     blake2b_state state;
+    size_t ngathered;
+    uint8_t gathered[GATHERED_NBYTES];
 };
+
+static void flush(struct key_builder *b)
+{
+    if (b->ngathered > 0)
+        blake2b_update(&b->state, b->gathered, b->ngathered);
+    b->ngathered = 0;
+}
+
+static void gather(struct key_builder *b, const void *bytes, size_t nbytes)
+{
+    if (nbytes > sizeof(b->gathered) - b->ngathered)
+        flush(b);
+    if (nbytes > sizeof(b->gathered)) {
+        blake2b_update(&b->state, bytes, nbytes);
+    } else if (nbytes > 0) {
+        memcpy(b->gathered + b->ngathered, bytes, nbytes);
+        b->ngathered += nbytes;
+    }
+}
 
 static void add_part(struct key_builder *b, const void *bytes, size_t nbytes)
 {
     uint8_t length[8];
     for (size_t i = 0; i < sizeof(length); i++)
         length[i] = (uint8_t)((uint64_t)nbytes >> (8 * i));
-    blake2b_update(&b->state, length, sizeof(length));
-    if (nbytes > 0)
-        blake2b_update(&b->state, bytes, nbytes);
+    gather(b, length, sizeof(length));
+    gather(b, bytes, nbytes);
 }
 
 struct key_builder *key_begin(const char *operation, int version)
@@ -40,6 +63,7 @@ struct key_builder *key_begin(const char *operation, int version)
         free(b);
         return NULL;
     }
+    b->ngathered = 0;
     char digits[16];
     snprintf(digits, sizeof(digits), "%d", version);
     key_add_text(b, "operation", operation);
@@ -67,6 +91,7 @@ void key_end(struct key_builder *b, struct key *out)
 {
     static const char digits[] = "0123456789abcdef";
     uint8_t digest[DIGEST_NBYTES];
+    flush(b);
     blake2b_final(&b->state, digest, sizeof(digest));
     for (size_t i = 0; i < sizeof(digest); i++) {
         out->hex[2 * i] = digits[digest[i] >> 4];

@@ -16,6 +16,8 @@
 
 #include "error.h"
 
+enum { LEGENDRE_ORDER_MAX = 15 }; /* more than recipes may ask for */
+
 struct legendre {
     unsigned order; /* of the fit; less than asked for where there are too few volumes */
     int64_t nvol;
@@ -24,6 +26,7 @@ struct legendre {
     double *r; /* [order + 1][order + 1]: p_k = sum over j <= k of r[j][k] q_j */
 };
 
+/* `nvol` at least 1, `order` at most LEGENDRE_ORDER_MAX. */
 int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err) NODISCARD;
 void legendre_free(struct legendre *l); /* NULL is allowed */
 

@@ -82,12 +82,19 @@ static int gzip_stored_write(const struct blob *image, struct cache_writer *w, s
     return ret;
 }
 
+static uint64_t nothing(uint64_t image_nbytes)
+{
+    (void)image_nbytes;
+    return 0;
+}
+
 const struct output_format *output_formats(void)
 {
     static const struct output_format formats[] = {
-        {".nii", NULL, 0, true, image_as_it_is, NULL},
-        {".nii.gz", "gzip-stored", 1, false, gzip_stored_nbytes, gzip_stored_write},
-        {NULL, NULL, 0, false, NULL, NULL},
+        {".nii", NULL, 0, true, false, image_as_it_is, NULL},
+        {".nii.gz", "gzip-stored", 1, false, false, gzip_stored_nbytes, gzip_stored_write},
+        {".svg", NULL, 0, false, true, nothing, NULL},
+        {NULL, NULL, 0, false, false, NULL, NULL},
     };
 
     return formats;

@@ -22,6 +22,8 @@ struct output_format {
     const char *operation; /* names the task and goes into its key; NULL: the image itself */
     int version;           /* of the operation: goes into the key too */
     bool listed;           /* shown in listings */
+    bool drawn; /* no bytes of the image but a picture of how it is made, drawn when it is opened;
+                   its size is known only then and told as 0 */
     /* Exact size of the file made from an image of `image_nbytes`. */
     uint64_t (*nbytes)(uint64_t image_nbytes);
     /* Write all of it from the finished image. NULL where operation is NULL. */

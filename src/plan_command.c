@@ -30,7 +30,7 @@ static int find_source(struct planner *p, const char *name, struct command_input
 
     if (asprintf(&in->source, "%s%s%s", dir, *dir ? "/" : "", name) < 0) {
         in->source = NULL;
-        return out_of_memory(p);
+        return plan_out_of_memory(p);
     }
     ret = source_identify(p->q->rootfd, in->source, &in->id, &err);
     if (ret < 0) {
@@ -45,7 +45,7 @@ static int find_source(struct planner *p, const char *name, struct command_input
 static int add_input_dep(struct planner *p, struct task *t, struct command_input *in, size_t task)
 {
     in->ndeps++;
-    return add_dep(p, t, task);
+    return plan_add_dep(p, t, task);
 }
 
 /* The parts of a series' .nii. */
@@ -138,7 +138,7 @@ static int make_key(struct planner *p, const struct recipe *r, struct task *t)
     char id[SOURCE_ID_TEXT_MAX];
 
     if (!b)
-        return out_of_memory(p);
+        return plan_out_of_memory(p);
     key_add_text(b, "name", r->name);
     key_add_text(b, "text", r->text);
     key_add_text(b, "shell", r->command->shell ? "yes" : "no");
@@ -172,7 +172,7 @@ static int plan_call(struct planner *p, const struct recipe *r, struct task *t)
     call->recipe = r;
     call->inputs = calloc(r->command->nfiles + 1, sizeof *call->inputs);
     if (ret == 0 && !call->inputs)
-        ret = out_of_memory(p);
+        ret = plan_out_of_memory(p);
     for (size_t i = 0; i < r->command->nfiles && ret == 0; i++) {
         call->ninputs++;
         ret = plan_input(p, &r->command->files[i], t, &call->inputs[i]);
@@ -187,15 +187,20 @@ int plan_command(struct planner *p, const struct recipe *recipe, size_t *task)
     struct task t = {.kind = TASK_COMMAND, .mem_nbytes = TASK_BUFFER_NBYTES};
     int ret;
 
+    /* a table is checked for this, but not where it keeps commands of before beside new ones */
+    if (p->depth == p->q->table->nrecipes)
+        return error_set(p->err, EIO, "making '%s' would wait for itself", recipe->name);
+    p->depth++;
     t.call = calloc(1, sizeof *t.call);
-    ret = t.call ? plan_call(p, recipe, &t) : out_of_memory(p);
+    ret = t.call ? plan_call(p, recipe, &t) : plan_out_of_memory(p);
+    p->depth--;
     if (ret == 0 && asprintf(&t.label, "command %s", recipe->name) < 0) {
         t.label = NULL;
-        ret = out_of_memory(p);
+        ret = plan_out_of_memory(p);
     }
     if (ret < 0) {
         task_clear(&t);
         return ret;
     }
-    return add_task(p, &t, task);
+    return plan_add_task(p, &t, task);
 }

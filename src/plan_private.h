@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the planning of expressions (plan.c) and of commands (plan_command.c) share.
+ * What the parts of planning share: plan.c (image expressions and files) stands on plan_stream.c
+ * (tasks over streams) and plan_lower.c (series to streams), which stand on plan_task.c (tasks as
+ * such). Below a stream there may be image expressions again, so the three call each other.
+ * plan_command.c (commands) stands on all of them.
  */
 #ifndef DERIVFS_PLAN_PRIVATE_H
 #define DERIVFS_PLAN_PRIVATE_H
@@ -10,39 +13,95 @@
 #include "graph.h"
 #include "timeline.h"
 
-struct by_key {
-    struct key key;
-    size_t task;
-    UT_hash_handle hh;
-};
+struct by_key;
+struct known_plan;
 
 struct planner {
     const struct graph_request *q;
     struct graph *g;
     struct joined_runs bold;
-    struct by_key *by_key;
+    struct by_key *by_key;    /* the tasks of the graph */
+    struct known_plan *known; /* what has been planned for which part of the expression */
     size_t nvox;
+    size_t depth; /* commands that are being planned, each for the one before */
     struct error *err;
 };
 
-int out_of_memory(struct planner *p);
+int plan_out_of_memory(struct planner *p);
 
-/* Frees what it owns; `t` itself stays the caller's. */
-void task_clear(struct task *t);
+/* ---- plan_task.c -------------------------------------------------------------------------------
+ */
 
 /* Put a task into the graph, or find the equal one that is there. Takes over what `t` owns. */
-int add_task(struct planner *p, struct task *t, size_t *index) NODISCARD;
-int add_dep(struct planner *p, struct task *t, size_t task) NODISCARD;
+int plan_add_task(struct planner *p, struct task *t, size_t *index) NODISCARD;
+int plan_add_dep(struct planner *p, struct task *t, size_t task) NODISCARD;
+
+/* Key, label, dependencies, work and memory of a task whose streams, of x, are complete; then add
+ * it. Its mem_nbytes are what it needs beside reading a stream. */
+int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr *x,
+                            size_t *index) NODISCARD;
+
+/* A builder with what all keys begin with. */
+struct key_builder *plan_begin_key(enum task_kind kind) NODISCARD;
+void plan_key_add_number(struct key_builder *b, const char *name, int64_t number);
+
+/* Equal parts of an expression are the same node, so what a node has been planned as need not be
+ * planned again; without this, nested series would take exponential time. */
+enum plan_what { PLAN_PLANE, PLAN_MEAN, PLAN_STD, PLAN_TREND, PLAN_SEGMENT_MEAN };
+
+/* The task that part `e`, from volume `vol` on, has been planned as. */
+bool plan_known(const struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+                size_t *task);
+int plan_remember(struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+                  size_t task) NODISCARD;
+
+void planner_clear(struct planner *p); /* but for the graph */
+
+/* ---- plan_lower.c ------------------------------------------------------------------------------
+ */
+
+/* Add the stream of volumes [vol0, vol0 + nvol) of x, which lie in one segment. */
+int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int64_t vol0,
+                    int64_t nvol) NODISCARD;
+/* Add the streams of volumes [from, to) of x, segment by segment. */
+int plan_add_streams(struct planner *p, struct task *t, const struct expr *x, int64_t from,
+                     int64_t to) NODISCARD;
+
+/* ---- plan_stream.c -----------------------------------------------------------------------------
+ */
+
+/* The trend of the segment of detrend's argument that starts at volume vol0. */
+int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int64_t nvol,
+               size_t *task) NODISCARD;
+/* What gives reduction `op` (mean to max) over one segment of x: its moments, or the trend. */
+int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64_t vol0,
+                 int64_t nvol, size_t *task) NODISCARD;
+int plan_median(struct planner *p, const struct expr *x, size_t *task) NODISCARD;
+int plan_volume(struct planner *p, const struct expr *index, size_t *task) NODISCARD;
+int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
+               size_t *task) NODISCARD;
+
+/* ---- plan.c ------------------------------------------------------------------------------------
+ */
 
 int plan_image(struct planner *p, enum task_kind kind, const struct expr *e,
                size_t *task) NODISCARD;
 /* The file in another format, from the image of a TASK_IMAGE. */
 int plan_output(struct planner *p, const struct output_format *format, size_t image,
                 size_t *task) NODISCARD;
-int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
-               size_t *task) NODISCARD;
+/* The plane of an image expression. */
+int plan_plane(struct planner *p, const struct expr *e, size_t *task) NODISCARD;
+/* The plane of mean(x) or std(x), over all volumes. */
+int plan_reduced(struct planner *p, enum plan_what what, const struct expr *x,
+                 size_t *task) NODISCARD;
+/* The plane of the mean of x over one segment. */
+int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
+                      size_t *task) NODISCARD;
 
-/* plan_command.c: the recipe's program and all that it needs. */
+/* ---- plan_command.c ----------------------------------------------------------------------------
+ */
+
+/* The recipe's program and all that it needs. */
 int plan_command(struct planner *p, const struct recipe *recipe, size_t *task) NODISCARD;
 
 #endif

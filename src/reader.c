@@ -7,6 +7,7 @@
  *     reader_wait ---- one part after the other, each one job of the scheduler
  *        |---- done: the parts stay with the wait until its owner has read them
  *        |---- a source changed meanwhile (ESTALE): planned once more from what is there now
+ *        |---- a result went from the cache meanwhile (EAGAIN): planned again without the cache
  *        \---- failed: noted in the error log, told to the owner, forgotten after a second
  *
  * An image is one part; a series has many (derived_parts()), of which a reader keeps the two
@@ -28,6 +29,9 @@
 
 /* Parts that a reader keeps, and that one request may span. */
 enum { KEPT = 2, SPAN_MAX = 4 };
+
+/* How often a request is planned again because of evictions. */
+enum { EVICTED_MAX = 100 };
 
 struct part {
     size_t number;
@@ -60,7 +64,8 @@ struct reader_wait {
     /* only touched by the job's callbacks, which come one after the other, and then by the owner */
     struct blob *blobs[SPAN_MAX]; /* [ndone] references */
     size_t ndone;
-    bool retried;
+    bool retried;      /* after a change of a source */
+    unsigned nevicted; /* times that a result had gone from the cache before it was used */
     pthread_mutex_t lock;
     uint64_t job_id; /* guarded by lock: 0 before the start */
     bool cancelled;  /* guarded by lock */
@@ -180,6 +185,9 @@ static int reader_resolve(struct reader *r, struct error *err)
     derived_parts(r->derived, &r->parts);
     if (!r->sized)
         r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
+    if (r->derived->format->drawn)
+        return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
+                         r->name);
     ret = find_in_cache(r, 0, err);
     if (ret < 0) {
         engine_failed(r->engine, r->path, err);
@@ -427,6 +435,11 @@ static int resolve_again(struct reader *r, struct error *err)
         return error_set(err, EIO, "a source changed while it was read");
     }
     pthread_mutex_lock(&r->lock);
+    if (strcmp(d->recipe->canonical, r->derived->recipe->canonical) != 0) {
+        pthread_mutex_unlock(&r->lock);
+        derived_put(d);
+        return error_set(err, EIO, "source and recipe changed while it was read");
+    }
     derived_put(r->derived);
     r->derived = d;
     pthread_mutex_unlock(&r->lock);
@@ -442,6 +455,12 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
 
     if (result) {
         take_part(w, result);
+        return;
+    }
+    /* more than once only where a task of somebody else's plan was joined */
+    if (err->code == EAGAIN && w->nevicted++ < EVICTED_MAX) {
+        if (submit(w, &again) < 0)
+            fail(w, &again);
         return;
     }
     if (err->code != ESTALE) {
@@ -472,7 +491,10 @@ static int submit(struct reader_wait *w, struct error *err)
     pthread_mutex_lock(&r->lock);
     d = derived_get(r->derived);
     pthread_mutex_unlock(&r->lock);
-    ret = engine_plan(r->engine, d, w->first + w->ndone, &g, err);
+    /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
+    ret = w->nevicted > 0
+              ? derived_graph(d, w->first + w->ndone, r->engine->config.memory_nbytes, &g, err)
+              : engine_plan(r->engine, d, w->first + w->ndone, &g, err);
     derived_put(d);
     if (ret < 0)
         return ret;

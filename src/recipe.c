@@ -8,7 +8,8 @@
  *                                 +------------+---> problems
  *
  * A recipe's tree has those of the recipes that it names put in, so nothing is looked up later. A
- * section with a mistake gives no recipe; one that names it is reported too, at the name.
+ * section with a mistake gives no recipe; one that names it is reported too, at the name. When a
+ * file is read again, a recipe of before takes the place of one that is wrong now.
  */
 #include "recipe.h"
 
@@ -66,6 +67,15 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
     return NULL;
 }
 
+static struct expr_params params_of(void *ctx, const char *name, size_t nbytes)
+{
+    struct names *names = ctx;
+    const struct recipe_section *section =
+        recipe_is_builtin(name, nbytes) ? NULL : recipe_file_find(names->file, name, nbytes);
+    return section ? (struct expr_params){section->numbers, section->nparams}
+                   : (struct expr_params){NULL, 0};
+}
+
 static const char *value_text(const struct recipe_value *value)
 {
     return value->text ? value->text : "";
@@ -83,6 +93,28 @@ int recipe_value_bool(const struct recipe_value *value, bool *out)
             return 0;
         }
     return -EINVAL;
+}
+
+static int read_params(struct recipe_file *file, struct recipe_section *section)
+{
+    if (section->nparams == 0)
+        return 0;
+    section->numbers = calloc(section->nparams, sizeof(*section->numbers));
+    if (!section->numbers)
+        return -ENOMEM;
+    for (size_t i = 0; i < section->nparams; i++) {
+        const struct recipe_param *param = &section->params[i];
+        struct expr_param *number = &section->numbers[i];
+        size_t line, column;
+        number->name = param->name;
+        if (expr_read_number(param->value.text, strlen(param->value.text), &number->value))
+            continue;
+        section->broken = true;
+        recipe_value_place(&param->value, 1, &line, &column);
+        return recipe_file_problem(file, line, column, "a parameter is a number, unlike '%s'",
+                                   param->value.text);
+    }
+    return 0;
 }
 
 /* What only the whole section tells. Marks it broken. */
@@ -103,19 +135,71 @@ static int check_section(struct recipe_file *file, struct recipe_section *sectio
         return recipe_file_problem(file, line, column, "list is yes or no, not '%s'",
                                    section->list.text);
     }
-    return 0;
+    return read_params(file, section);
 }
 
-/* Append to the table; takes `expr` over, also when it fails. The array has room. */
-static int table_add(struct recipe_table *table, const char *name, const char *text,
-                     const char *description, struct expr *expr)
+static int copy_params(struct recipe *recipe, const struct expr_params *params)
 {
-    struct recipe *recipe = &table->recipes[table->nrecipes++];
+    if (params->n == 0)
+        return 0;
+    recipe->params = calloc(params->n, sizeof(*recipe->params));
+    for (size_t i = 0; recipe->params && i < params->n; i++) {
+        recipe->params[i] =
+            (struct expr_param){strdup(params->list[i].name), params->list[i].value};
+        recipe->nparams++;
+        if (!recipe->params[i].name)
+            return -ENOMEM;
+    }
+    return recipe->params ? 0 : -ENOMEM;
+}
+
+int recipe_fill(struct recipe *recipe, const char *name, const char *text, const char *description,
+                struct expr *expr, const struct expr_params *params)
+{
     recipe->expr = expr;
     recipe->name = strdup(name);
     recipe->text = strdup(text);
     recipe->description = strdup(description);
-    return recipe->name && recipe->text && recipe->description ? 0 : -ENOMEM;
+    recipe->canonical = expr_print(expr);
+    if (!recipe->name || !recipe->text || !recipe->description || !recipe->canonical)
+        return -ENOMEM;
+    return copy_params(recipe, params);
+}
+
+int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from)
+{
+    struct expr *expr = NULL;
+    if (from->command)
+        return recipe_copy_command(recipe, name, from);
+    /* the canonical text names nothing, so it means the same for ever */
+    int ret = expr_parse(from->canonical, NULL, NULL, &expr, NULL);
+    if (ret < 0)
+        return -ENOMEM;
+    recipe->list = from->list;
+    recipe->mtime_ns = from->mtime_ns;
+    return recipe_fill(recipe, name, from->text, from->description, expr,
+                       &(struct expr_params){from->params, from->nparams});
+}
+
+void recipe_clear(struct recipe *recipe)
+{
+    for (size_t i = 0; i < recipe->nparams; i++)
+        free((char *)recipe->params[i].name);
+    free(recipe->params);
+    free(recipe->name);
+    free(recipe->text);
+    free(recipe->description);
+    free(recipe->canonical);
+    free(recipe->wrong);
+    expr_free(recipe->expr);
+    command_free(recipe->command);
+}
+
+/* Append to the table; takes `expr` over, also when it fails. The array has room. */
+static int table_add(struct recipe_table *table, const char *name, const char *text,
+                     const char *description, struct expr *expr, const struct expr_params *params)
+{
+    return recipe_fill(&table->recipes[table->nrecipes++], name, text, description, expr, params);
 }
 
 static int add_builtins(struct recipe_table *table, const struct recipe_file *file,
@@ -129,7 +213,8 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
         if (ret < 0)
             return error_set(err, -ret, "built-in recipe %s: %s", builtins[i].name,
                              expr_err.error.text);
-        ret = table_add(table, builtins[i].name, builtins[i].text, builtins[i].description, expr);
+        ret = table_add(table, builtins[i].name, builtins[i].text, builtins[i].description, expr,
+                        &(struct expr_params){NULL, 0});
         if (ret < 0)
             return error_set(err, -ret, "cannot set recipes up: out of memory");
         table->recipes[table->nrecipes - 1].list = builtins[i].list;
@@ -142,9 +227,12 @@ static int add_section(struct recipe_table *table, struct recipe_file *file,
                        const struct recipe_section *section)
 {
     struct names names = {.file = file};
+    struct expr_params params = {section->numbers, section->nparams};
     struct expr_error expr_err;
     struct expr *expr = NULL;
-    int ret = expr_parse(section->expr.text, look_up, &names, &expr, &expr_err);
+    int ret =
+        expr_parse_with(section->expr.text,
+                        &(struct expr_names){look_up, params_of, &names, params}, &expr, &expr_err);
     if (ret == -ENOMEM)
         return ret;
     if (ret < 0) {
@@ -156,7 +244,7 @@ static int add_section(struct recipe_table *table, struct recipe_file *file,
         return recipe_file_problem(file, line, column, "%s", expr_err.error.text);
     }
     ret = table_add(table, section->name, section->expr.text, value_text(&section->description),
-                    expr);
+                    expr, &params);
     if (ret < 0)
         return ret;
     struct recipe *recipe = &table->recipes[table->nrecipes - 1];
@@ -164,7 +252,28 @@ static int add_section(struct recipe_table *table, struct recipe_file *file,
     return recipe_value_bool(&section->list, &recipe->list);
 }
 
-static int add_sections(struct recipe_table *table, struct recipe_file *file)
+/* Recipes of `before` that the file still has, but wrong, stay as they were. A recipe that is not
+ * in the file any more goes, unless a heading that cannot be read may have been its own. */
+static int keep_good(struct recipe_table *table, struct recipe_file *file,
+                     const struct recipe_table *before)
+{
+    int ret = 0;
+    for (size_t i = NBUILTINS; before && ret == 0 && i < before->nrecipes; i++) {
+        const struct recipe *old = &before->recipes[i];
+        const struct recipe_section *section = recipe_file_find(file, old->name, strlen(old->name));
+        if (recipe_find(table, old->name, strlen(old->name)) || (!section && !file->stray))
+            continue;
+        ret = recipe_copy(&table->recipes[table->nrecipes++], old->name, old);
+        if (ret == 0)
+            ret = recipe_file_problem(
+                file, section ? section->line : 1, section ? section->column : 1,
+                "recipe '%s' stays as it was when it was last right", old->name);
+    }
+    return ret;
+}
+
+static int add_sections(struct recipe_table *table, struct recipe_file *file,
+                        const struct recipe_table *before)
 {
     int ret = 0;
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
@@ -176,6 +285,8 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file)
         ret = recipe_commands_check(file);
     if (ret == 0)
         ret = recipe_commands_add(file, table);
+    if (ret == 0)
+        ret = keep_good(table, file, before);
     /* The table takes the problems over. */
     table->problems = file->problems;
     table->nproblems = file->nproblems;
@@ -184,17 +295,19 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file)
     return ret;
 }
 
-static int build(struct recipe_file *file, struct recipe_table **out, struct error *err)
+static int build(struct recipe_file *file, const struct recipe_table *before,
+                 struct recipe_table **out, struct error *err)
 {
+    size_t most = NBUILTINS + file->nsections + (before ? before->nrecipes : 0);
     struct recipe_table *table = calloc(1, sizeof(*table));
     if (!table)
         return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
     atomic_init(&table->refs, 1);
-    table->recipes = calloc(NBUILTINS + file->nsections, sizeof(*table->recipes));
+    table->recipes = calloc(most, sizeof(*table->recipes));
     int ret = table->recipes ? add_builtins(table, file, err)
                              : error_set(err, ENOMEM, "cannot set recipes up: out of memory");
     if (ret == 0) {
-        ret = add_sections(table, file);
+        ret = add_sections(table, file, before);
         if (ret < 0)
             error_set(err, -ret, "%s: cannot read recipes: out of memory", file->path);
     }
@@ -208,10 +321,16 @@ static int build(struct recipe_file *file, struct recipe_table **out, struct err
 
 int recipe_table_load(const char *path, struct recipe_table **out, struct error *err)
 {
+    return recipe_table_reload(path, NULL, out, err);
+}
+
+int recipe_table_reload(const char *path, const struct recipe_table *before,
+                        struct recipe_table **out, struct error *err)
+{
     struct recipe_file file = {0};
     int ret = path ? recipe_file_read(path, &file, err) : 0;
     if (ret == 0)
-        ret = build(&file, out, err);
+        ret = build(&file, before, out, err);
     recipe_file_clear(&file);
     return ret;
 }
@@ -226,13 +345,8 @@ void recipe_table_put(struct recipe_table *t)
 {
     if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (size_t i = 0; i < t->nrecipes; i++) {
-        free(t->recipes[i].name);
-        free(t->recipes[i].text);
-        free(t->recipes[i].description);
-        expr_free(t->recipes[i].expr);
-        command_free(t->recipes[i].command);
-    }
+    for (size_t i = 0; i < t->nrecipes; i++)
+        recipe_clear(&t->recipes[i]);
     for (size_t i = 0; i < t->nproblems; i++)
         free(t->problems[i]);
     free(t->recipes);

@@ -207,6 +207,31 @@ static char *copy_value(const struct recipe_value *value)
     return strdup(value->text ? value->text : "");
 }
 
+int recipe_copy_command(struct recipe *recipe, const char *name, const struct recipe *from)
+{
+    const struct command *old = from->command;
+    struct error err;
+    size_t column;
+
+    if (command_parse(from->text, old->shell, &recipe->command, &column, &err) < 0)
+        return -ENOMEM;
+    recipe->command->per_run = old->per_run;
+    recipe->command->timeout_s = old->timeout_s;
+    recipe->command->memory_nbytes = old->memory_nbytes;
+    for (size_t i = 0; i < old->nfiles; i++) {
+        recipe->command->files[i].place = strdup(old->files[i].place);
+        if (!recipe->command->files[i].place)
+            return -ENOMEM;
+    }
+    recipe->list = from->list;
+    recipe->mtime_ns = from->mtime_ns;
+    recipe->name = strdup(name);
+    recipe->text = strdup(from->text);
+    recipe->canonical = strdup(from->canonical);
+    recipe->description = strdup(from->description);
+    return recipe->name && recipe->text && recipe->canonical && recipe->description ? 0 : -ENOMEM;
+}
+
 int recipe_commands_add(struct recipe_file *file, struct recipe_table *table)
 {
     for (size_t i = 0; i < file->nsections; i++) {
@@ -220,9 +245,11 @@ int recipe_commands_add(struct recipe_file *file, struct recipe_table *table)
         s->parsed = NULL;
         r->name = strdup(s->name);
         r->text = copy_value(&s->text);
+        r->canonical = copy_value(&s->text);
         r->description = copy_value(&s->description);
         r->mtime_ns = file->mtime_ns;
-        if (!r->name || !r->text || !r->description || recipe_value_bool(&s->list, &r->list) < 0)
+        if (!r->name || !r->text || !r->canonical || !r->description ||
+            recipe_value_bool(&s->list, &r->list) < 0)
             return -ENOMEM;
     }
     return 0;

@@ -133,6 +133,8 @@ static void complain(struct reader *r, size_t column, const char *reason, const 
         r->ret = ret;
     if (r->into)
         r->into->broken = true;
+    else
+        r->file->stray = true;
 }
 
 static bool is_recipe_name(const char *name)
@@ -285,6 +287,45 @@ static bool is_command_key(const char *key)
     return false;
 }
 
+static const char param_key[] = "param ";
+
+static bool is_param_key(const char *key)
+{
+    return strncmp(key, param_key, strlen(param_key)) == 0;
+}
+
+/* "param NAME" begins: there is one more parameter. */
+static void begin_param(struct reader *r, const char *key, size_t column)
+{
+    struct recipe_section *section = r->into;
+    const char *name = key + strlen(param_key);
+    name += strspn(name, " \t");
+    if (!expr_is_param_name(name, strlen(name))) {
+        complain(
+            r, column,
+            "a parameter's name has letters, digits and \"_\", starts with no digit and is not "
+            "bold, unlike",
+            name);
+        return;
+    }
+    for (size_t i = 0; i < section->nparams; i++)
+        if (strcmp(section->params[i].name, name) == 0) {
+            complain(r, column, "this key is there already:", key);
+            return;
+        }
+    struct recipe_param *params =
+        reallocarray(section->params, section->nparams + 1, sizeof(*params));
+    if (params)
+        section->params = params;
+    char *copy = params ? strdup(name) : NULL;
+    if (!copy) {
+        r->ret = -ENOMEM;
+        return;
+    }
+    params[section->nparams] = (struct recipe_param){.name = copy};
+    r->value = &params[section->nparams++].value;
+}
+
 /* A key begins: find where its value goes. */
 static void begin_key(struct reader *r, const char *key, size_t column)
 {
@@ -301,10 +342,10 @@ static void begin_key(struct reader *r, const char *key, size_t column)
         r->value = value;
     else if (is_command_key(key))
         complain(r, column, "only a section named like a file, as [x.txt], has the key", key);
-    else if (r->into->command && strcmp(key, "expr") == 0)
+    else if (r->into->command && (strcmp(key, "expr") == 0 || is_param_key(key)))
         complain(r, column, "a section named like a file has no", key);
-    else if (strncmp(key, "param ", strlen("param ")) == 0)
-        complain(r, column, "parameters are not supported by this version", NULL);
+    else if (is_param_key(key))
+        begin_param(r, key, column);
     else
         complain(r, column, "unknown key", key);
 }
@@ -393,6 +434,21 @@ static int check_owner(const struct stat *st, const char *path, struct error *er
     return 0;
 }
 
+/* Who may write the file may run programs as whoever mounts. The group's bit also bounds what an
+ * access list gives. */
+static int check_commands(const struct recipe_file *file, struct error *err)
+{
+    if (!file->of_group)
+        return 0;
+    for (size_t i = 0; i < file->nsections; i++)
+        if (file->sections[i].command)
+            return error_set(err, EPERM,
+                             "%s: recipes refused: the file's group may write it, and it has "
+                             "commands ([%s]): chmod g-w",
+                             file->path, file->sections[i].name);
+    return 0;
+}
+
 static int read_text(int fd, struct recipe_file *file, struct error *err)
 {
     struct stat st;
@@ -401,6 +457,7 @@ static int read_text(int fd, struct recipe_file *file, struct error *err)
     int ret = check_owner(&st, file->path, err);
     if (ret < 0)
         return ret;
+    file->of_group = (st.st_mode & S_IWGRP) != 0;
     file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     size_t room = (size_t)st.st_size;
     file->text = malloc(room + 1);
@@ -442,7 +499,7 @@ int recipe_file_read(const char *path, struct recipe_file *file, struct error *e
     int parsed = ini_parse_stream(read_line, &reader, take_key, &reader);
     if (reader.ret < 0 || parsed == -2)
         return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", path);
-    return 0;
+    return check_commands(file, err);
 }
 
 static void value_clear(struct recipe_value *value)
@@ -464,6 +521,12 @@ void recipe_file_clear(struct recipe_file *file)
         value_clear(&file->sections[i].timeout);
         value_clear(&file->sections[i].memory);
         command_free(file->sections[i].parsed);
+        for (size_t k = 0; k < file->sections[i].nparams; k++) {
+            free(file->sections[i].params[k].name);
+            value_clear(&file->sections[i].params[k].value);
+        }
+        free(file->sections[i].params);
+        free(file->sections[i].numbers);
     }
     for (size_t i = 0; i < file->nproblems; i++)
         free(file->problems[i]);

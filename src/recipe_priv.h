@@ -28,6 +28,12 @@ struct recipe_value {
     size_t npieces;
 };
 
+/* param NAME = NUMBER */
+struct recipe_param {
+    char *name;
+    struct recipe_value value;
+};
+
 struct recipe_section {
     char *name;
     size_t line, column; /* of the name */
@@ -39,7 +45,11 @@ struct recipe_section {
     struct recipe_value list;
     /* of a command */
     struct recipe_value text, scope, shell, timeout, memory;
-    struct command *parsed; /* owned until it is in the table; NULL: not (yet) */
+    struct command *parsed;      /* owned until it is in the table; NULL: not (yet) */
+    struct recipe_param *params; /* [nparams] */
+    struct expr_param *numbers;  /* [nparams] of them, set by whoever checks the section; names
+                                    borrowed */
+    size_t nparams;
 };
 
 struct recipe_file {
@@ -47,8 +57,10 @@ struct recipe_file {
     char *text;       /* [nbytes + 1] */
     size_t nbytes;
     int64_t mtime_ns;
+    bool of_group;                   /* which may write it */
     struct recipe_section *sections; /* in the order of the file */
     size_t nsections;
+    bool stray;      /* some problems belong to no section: a broken heading, say */
     char **problems; /* as in struct recipe_table */
     size_t nproblems;
 };
@@ -77,6 +89,17 @@ int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
  * sound to the table, which has room. -ENOMEM or 0. */
 int recipe_commands_check(struct recipe_file *file) NODISCARD;
 int recipe_commands_add(struct recipe_file *file, struct recipe_table *table) NODISCARD;
+/* recipe_copy() of a command. */
+int recipe_copy_command(struct recipe *recipe, const char *name,
+                        const struct recipe *from) NODISCARD;
+
+/* Fill a zeroed recipe; takes `expr` over, also when it fails. Its params are copied. -ENOMEM or 0.
+ */
+int recipe_fill(struct recipe *recipe, const char *name, const char *text, const char *description,
+                struct expr *expr, const struct expr_params *params) NODISCARD;
+/* The same from another recipe, as it is with its defaults. */
+int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from) NODISCARD;
+void recipe_clear(struct recipe *recipe);
 
 /* Is `name` the name of a built-in recipe? */
 bool recipe_is_builtin(const char *name, size_t nbytes);

@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,37 @@ static int run_flight(struct sched *s, struct flight *f, struct outcome *out)
     return ret;
 }
 
+/* Without the lock. */
+static void note_run(struct sched *s, const struct flight *f, unsigned thread, int64_t start_ns,
+                     int ret)
+{
+    struct trace_event e = {
+        .key = f->task->key,
+        .thread = thread,
+        .start_ns = start_ns,
+        .stop_ns = trace_now(s->config.trace),
+        .read_nbytes = f->task->work_nbytes,
+        .nbytes = f->task->result_nbytes,
+        .outcome = ret == 0            ? TRACE_DONE
+                   : ret == -ECANCELED ? TRACE_CANCELLED
+                                       : TRACE_FAILED,
+    };
+
+    snprintf(e.name, sizeof e.name, "%s", f->task->label);
+    trace_add(s->config.trace, &e);
+}
+
+/* Without the lock. */
+static int run_traced(struct sched *s, struct flight *f, unsigned thread, struct outcome *out)
+{
+    int64_t start_ns = s->config.trace ? trace_now(s->config.trace) : 0;
+    int ret = run_flight(s, f, out);
+
+    if (s->config.trace)
+        note_run(s, f, thread, start_ns, ret);
+    return ret;
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -101,7 +133,7 @@ static void *worker_main(void *arg)
         }
         pthread_mutex_unlock(&s->lock);
         struct outcome out = {0};
-        int ret = run_flight(s, f, &out);
+        int ret = run_traced(s, f, w->index, &out);
         pthread_mutex_lock(&s->lock);
         s->stats.running--;
         if (ret == 0)

@@ -20,6 +20,7 @@
 #include "budget.h"
 #include "error.h"
 #include "graph.h"
+#include "trace.h"
 
 /* A running task's line to the scheduler. */
 struct task_control;
@@ -38,6 +39,7 @@ struct sched_config {
     struct budget *budget; /* outlives the scheduler */
     task_run_fn *run;
     void *ctx;
+    struct trace *trace; /* told of every task that has run; outlives the scheduler; may be NULL */
 };
 
 struct sched;
@@ -84,6 +86,10 @@ struct sched_stats {
 void sched_stats(struct sched *s, struct sched_stats *out);
 /* What is queued and running now; *out is malloced, NULL for none. Returns the number. */
 size_t sched_snapshot(struct sched *s, struct sched_task_info **out);
+
+/* The line of the task of `key`, but for its waiters; false where it is neither queued nor running.
+ */
+bool sched_find(struct sched *s, const struct key *key, struct sched_task_info *out);
 
 /* Work done so far on the way to the task of `key`, and all there is (its dependencies, finished or
  * not, included): false where it is neither queued nor running. Both in bytes. */

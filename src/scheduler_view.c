@@ -98,6 +98,18 @@ size_t sched_snapshot(struct sched *s, struct sched_task_info **out)
     return i;
 }
 
+bool sched_find(struct sched *s, const struct key *key, struct sched_task_info *out)
+{
+    struct flight *f;
+
+    pthread_mutex_lock(&s->lock);
+    HASH_FIND(hh, s->table, key->hex, KEY_HEX, f);
+    if (f)
+        describe(f, out);
+    pthread_mutex_unlock(&s->lock);
+    return f != NULL;
+}
+
 bool sched_progress(struct sched *s, const struct key *key, uint64_t *done_nbytes,
                     uint64_t *work_nbytes)
 {

@@ -2,6 +2,7 @@
  *
  * Looking in: the state of one derived file, and the texts of `.derivfs`.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -123,7 +124,7 @@ char *engine_status_json(struct engine *e)
     root = json_pack(
         "{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
         "version", DERIVFS_VERSION, "dataset", dataset_path(e->dataset), "layout",
-        layout_name(e->config.layout), "recipes", e->config.recipes, "threads",
+        layout_name(e->config.layout), "recipes", recipes_path(e), "threads",
         (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
         "memory_used_bytes", (json_int_t)budget_used(e->budget), "tasks_running", (int)s.running,
         "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
@@ -250,6 +251,7 @@ char *engine_errors_text(struct engine *e)
 
     if (!f)
         return NULL;
+    recipe_table_put(engine_recipes(e)); /* a mistake that was just made is to be in it */
     errlog_visit(e->errors, print_error, f);
     if (fclose(f) != 0) {
         free(text);
@@ -289,29 +291,57 @@ static void print_command(FILE *f, const struct recipe *r)
         fprintf(f, "memory = %" PRIu64 "\n", c->memory_nbytes);
 }
 
+static int print_recipe(FILE *f, const struct recipe *r)
+{
+    fprintf(f, "[%s]\n", r->name);
+    if (r->command)
+        print_command(f, r);
+    else
+        print_value(f, "expr", r->text);
+    for (size_t i = 0; i < r->nparams; i++) {
+        const struct expr_param *p = &r->params[i];
+        char *number = expr_print(&(struct expr){.op = EXPR_NUMBER, .number = p->value});
+
+        if (!number)
+            return -ENOMEM;
+        fprintf(f, "param %s = %s\n", p->name, number);
+        free(number);
+    }
+    if (*r->description)
+        print_value(f, "description", r->description);
+    print_value(f, "list", r->list ? "yes" : "no");
+    return 0;
+}
+
 char *engine_recipes_text(struct engine *e)
 {
+    struct recipe_table *table;
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
+    int ret = 0;
 
     if (!f)
         return NULL;
-    for (size_t i = 0; i < e->table->nrecipes; i++) {
-        const struct recipe *r = &e->table->recipes[i];
-
-        fprintf(f, "%s[%s]\n", i > 0 ? "\n" : "", r->name);
-        if (r->command)
-            print_command(f, r);
-        else
-            print_value(f, "expr", r->text);
-        if (*r->description)
-            print_value(f, "description", r->description);
-        print_value(f, "list", r->list ? "yes" : "no");
+    table = engine_recipes(e);
+    for (size_t i = 0; i < table->nrecipes && ret == 0; i++) {
+        fputs(i > 0 ? "\n" : "", f);
+        ret = print_recipe(f, &table->recipes[i]);
     }
-    if (fclose(f) != 0) {
+    recipe_table_put(table);
+    if (fclose(f) != 0 || ret < 0) {
         free(text);
         return NULL;
     }
+    return text;
+}
+
+char *engine_trace_json(struct engine *e)
+{
+    char *process = NULL, *text = NULL;
+
+    if (asprintf(&process, "derivfs %s", dataset_path(e->dataset)) >= 0)
+        text = trace_json(e->trace, process, e->config.nthreads);
+    free(process);
     return text;
 }

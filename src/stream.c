@@ -18,7 +18,7 @@ void stream_clear(struct stream *s)
 static bool same_leaf(const struct stream_leaf *a, const struct stream_leaf *b)
 {
     return a->kind == b->kind && a->run == b->run && a->vol0 == b->vol0 && a->task == b->task &&
-           a->plane == b->plane && a->order == b->order && a->fit_nvol == b->fit_nvol;
+           a->order == b->order && a->fit_nvol == b->fit_nvol;
 }
 
 size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf)

@@ -31,7 +31,6 @@ struct stream_leaf {
     int64_t vol0;     /* SAMPLE: the run's volume that the stream's first one is;
                          TREND: the same within the fitted segment */
     size_t task;      /* PLANE, TREND: index in the graph of the task that makes it */
-    size_t plane;     /* PLANE: which plane of that task's result */
     unsigned order;   /* TREND */
     int64_t fit_nvol; /* TREND: volumes of the fitted segment */
 };

@@ -64,11 +64,11 @@ static int open_leaf(struct stream_reader *r, const struct task *t, const struct
         return cursor_open(r->pool, leaf->run, leaf->vol0, &out->cursor, err);
     }
     if (leaf->kind == LEAF_PLANE)
-        return load_planes(r, input_of(t, leaf->task, inputs), leaf->plane, 1, out, err);
+        return load_planes(r, input_of(t, leaf->task, inputs), 0, 1, out, err);
     ret = legendre_new(leaf->fit_nvol, leaf->order, &out->legendre, err);
     if (ret < 0)
         return ret;
-    return load_planes(r, input_of(t, leaf->task, inputs), 2, leaf->order, out, err);
+    return load_planes(r, input_of(t, leaf->task, inputs), MOMENTS_NPLANES, leaf->order, out, err);
 }
 
 int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const struct task *t,

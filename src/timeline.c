@@ -16,14 +16,15 @@ static int out_of_memory(struct error *err)
 
 static int append(struct timeline *t, int64_t nvol, struct error *err)
 {
-    int64_t *grown;
-
     if (nvol <= 0)
         return 0;
-    grown = realloc(t->nvol, (t->n + 1) * sizeof *grown);
-    if (!grown)
-        return out_of_memory(err);
-    t->nvol = grown;
+    if ((t->n & (t->n - 1)) == 0) { /* room grows by doubling, at each power of two */
+        int64_t *grown = realloc(t->nvol, (t->n ? 2 * t->n : 1) * sizeof *grown);
+
+        if (!grown)
+            return out_of_memory(err);
+        t->nvol = grown;
+    }
     t->nvol[t->n++] = nvol;
     return 0;
 }

@@ -142,18 +142,22 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out, struct error *err)
 {
     struct place place = find_place(e, dir);
+    struct recipe_table *table;
     struct dir_scan *scan;
     int ret;
 
+    table = engine_recipes(e);
     /* most names that do not exist are no derived files either: no directory is read for those */
-    if (!place.shows_derived || !derived_may_be(e->table, name))
-        return error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
-    ret = dataset_scan(e->dataset, place.dir, freshness, &scan, err);
-    if (ret < 0)
-        return ret;
-    note_broken(e, scan);
-    ret = derived_lookup(scan, e->table, name, out, err);
-    dir_scan_put(scan);
+    if (!place.shows_derived || !derived_may_be(table, name))
+        ret = error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
+    else
+        ret = dataset_scan(e->dataset, place.dir, freshness, &scan, err);
+    if (ret == 0) {
+        note_broken(e, scan);
+        ret = derived_lookup(scan, table, name, out, err);
+        dir_scan_put(scan);
+    }
+    recipe_table_put(table);
     return ret;
 }
 
@@ -232,6 +236,16 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
     return ret;
 }
 
+/* Some file systems do not tell the type with the name. */
+static bool is_dir(int dirfd, const struct dirent *de)
+{
+    struct stat st;
+
+    if (de->d_type != DT_UNKNOWN)
+        return de->d_type == DT_DIR;
+    return fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
 /* List the dataset's directory: all of it, or only the directories that the mount has too. */
 static int list_sources(struct engine *e, const struct place *place, engine_list_fn *add, void *ctx,
                         struct error *err)
@@ -251,7 +265,7 @@ static int list_sources(struct engine *e, const struct place *place, engine_list
     while (ret == 0 && (errno = 0, de = readdir(d))) {
         if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
             continue;
-        if (place->shows_dirs && !(de->d_type == DT_DIR && is_mirrored_dir(place->dir, de->d_name)))
+        if (place->shows_dirs && !(is_dir(fd, de) && is_mirrored_dir(place->dir, de->d_name)))
             continue;
         if (place->extra && strcmp(place->extra, de->d_name) == 0)
             continue;
@@ -314,6 +328,7 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
                         struct error *err)
 {
     struct place place = find_place(e, dir);
+    struct recipe_table *table;
     struct dir_scan *scan;
     int ret;
 
@@ -326,7 +341,9 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
     if (ret < 0)
         return ret;
     note_broken(e, scan);
-    ret = derived_list(scan, e->table, out, n, err);
+    table = engine_recipes(e);
+    ret = derived_list(scan, table, out, n, err);
+    recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
 }

@@ -99,8 +99,7 @@ nothing_leaks() {
     local before
     before=$(descriptors)
     for _ in {1..20}; do
-        run cat "$MNT/sick/mean.nii"
-        assert_failure
+        cat "$MNT/sick/mean.nii" >/dev/null 2>&1 && return 1
     done
     wait_until eval "[ \$(descriptors) -le $before ]"
     assert_equal "$(metric requests_waiting)" 0

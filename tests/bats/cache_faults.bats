@@ -32,7 +32,7 @@ verify_is_clean() {
 # --- damage ---------------------------------------------------------------------------------------
 
 flip() { # one bit in the middle
-    python3 - "$1" <<'END'
+    /usr/bin/python3 - "$1" <<'END'
 import sys
 with open(sys.argv[1], "r+b") as f:
     content = bytearray(f.read())

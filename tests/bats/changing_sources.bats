@@ -70,7 +70,7 @@ verify_is_clean() {
     reader_fails
     assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
     run -0 cat "$MNT/.derivfs/errors"
-    assert_output --partial 'changed its shape while it was read'
+    assert_output --partial 'tsnr.nii: a source changed while it was read'
     wait_until reference tsnr "$MNT/tsnr.nii" "$DS/run.nii"
 }
 

@@ -20,7 +20,7 @@ ctl() {
 
 # state_of PATH: as `list` tells it.
 state_of() {
-    ctl list --json "$1" | jq -r '.[0].state'
+    ctl list --json "$1" | json 'd[0]["state"]'
 }
 
 # --- list and explain -----------------------------------------------------------------------------
@@ -51,17 +51,16 @@ state_of() {
     derivctl list --json "$MNT/func" >with.json # finds the mount's cache by itself
     cmp without.json with.json
     cat "$MNT/func/tsnr.nii" >/dev/null
-    assert_equal "$(derivctl list --json "$MNT/func/tsnr.nii" | jq -r '.[0].state')" cached
+    assert_equal "$(derivctl list --json "$MNT/func/tsnr.nii" | json 'd[0]["state"]')" cached
     assert_equal "$(state_of "$DS/func/tsnr.nii")" cached
 }
 
 @test "list --json: path, state, shape, bytes and the sources in order" {
     dataset
     run -0 ctl list --json "$DS/func"
-    assert_equal "$(jq -c '.[] | select(.path == "func/tsnr.nii")' <<<"$output")" \
+    assert_equal "$(json '[f for f in d if f["path"] == "func/tsnr.nii"][0]' <<<"$output")" \
         '{"path":"func/tsnr.nii","state":"virtual","shape":[5,6,4],"bytes":1504,"sources":["func/sub-01_task-a_bold.nii.gz","func/sub-01_task-b_bold.nii"]}'
-    assert_equal "$(jq length <<<"$output")" 5
-    python3 -m json.tool <<<"$output" >/dev/null
+    assert_equal "$(json 'len(d)' <<<"$output")" 5
     run -0 ctl list --json "$DS"
     assert_output '[]'
 }
@@ -84,7 +83,7 @@ state_of() {
     run ! cat "$file"
     assert_equal "$(state_of "$file")" failed
     run -0 ctl explain --json "$file"
-    assert_regex "$(jq -r .error <<<"$output")" 'sub-01_task-c_bold.nii'
+    assert_regex "$(json 'd["error"]' <<<"$output")" 'sub-01_task-c_bold.nii'
 }
 
 states_are() {
@@ -120,14 +119,14 @@ source_is_short() {
 @test "explain --json: the key is that of the cache entry" {
     dataset
     run -0 ctl explain --json "$DS/func/tsnr.nii"
-    assert_equal "$(jq -c '[.recipe, .expression, .cached, (.tasks | length), .tasks[2].needs]' <<<"$output")" \
-        '["tsnr","mean(bold) / std(bold)",false,3,[0,1]]'
+    assert_equal "$(json '[d["recipe"], d["expression"], d["cached"], [t["needs"] for t in d["tasks"]]]' <<<"$output")" \
+        '["tsnr","mean(bold) / std(bold)",false,[[],[],[0,1]]]'
     local key
-    key=$(jq -r .key <<<"$output")
+    key=$(json 'd["key"]' <<<"$output")
     ctl compute "$DS/func/tsnr.nii"
     assert_exists "$CACHE/v1/objects/${key:0:2}/$key"
     run -0 ctl explain --json "$DS/func/tsnr.nii"
-    assert_equal "$(jq -c '[.cached, .tasks[].cached]' <<<"$output")" '[true,true,true,true]'
+    assert_equal "$(json '[d["cached"]] + [t["cached"] for t in d["tasks"]]' <<<"$output")" '[true,true,true,true]'
 }
 
 # --- compute --------------------------------------------------------------------------------------
@@ -173,7 +172,7 @@ source_is_short() {
 @test "compute of a directory computes what a listing of it shows" {
     dataset
     run -0 ctl compute "$DS/func"
-    assert_equal "$(ctl list --json "$DS/func" | jq -r '.[].state' | uniq)" cached
+    assert_equal "$(ctl list --json "$DS/func" | json '{f["state"] for f in d} == {"cached"}')" true
     run -1 ctl compute "$DS"
     assert_output --regexp "^derivctl: $DS: .*nothing to compute"
     run -2 ctl compute -o out "$DS/func"

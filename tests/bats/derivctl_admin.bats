@@ -25,8 +25,8 @@ ctl() {
     assert_line --partial "cache: $CACHE, 0 entries"
     cat "$MNT/tsnr.nii" >/dev/null
     run -0 derivctl status --json "$MNT"
-    python3 -m json.tool <<<"$output" >/dev/null
-    assert_equal "$(jq -c '[.mountpoint, .dataset, .threads, .memory_bytes, .tasks_running, .cache.entries, .cache.dir]' <<<"$output")" \
+    assert_equal "$(json '[d[name] for name in "mountpoint dataset threads memory_bytes tasks_running".split()]
+        + [d["cache"][name] for name in "entries dir".split()]' <<<"$output")" \
         "[\"$MNT\",\"$DS\",3,67108864,0,3,\"$CACHE\"]"
 }
 
@@ -41,8 +41,8 @@ ctl() {
     assert_line --partial "$MNT: $DS"
     assert_line --partial "$other: $DS"
     run --separate-stderr derivctl status --json
-    assert_equal "$(jq -c --arg a "$MNT" --arg b "$other" \
-        '[.[].mountpoint | select(. == $a or . == $b)] | sort' <<<"$output")" "[\"$MNT\",\"$other\"]"
+    assert_equal "$(json 'sorted(m["mountpoint"] for m in d if "'"$BATS_TEST_TMPDIR"'" in m["mountpoint"])' \
+        <<<"$output")" "[\"$MNT\",\"$other\"]"
 }
 
 @test "status shows what is being computed" {
@@ -54,7 +54,7 @@ ctl() {
     cat "$MNT/tsnr.nii" >/dev/null &
     wait_until shows 'thread [01]: moments run.nii, [1-9][0-9]* %'
     run -0 derivctl status --json "$MNT"
-    assert_equal "$(jq -r '.tasks[] | select(.state == "running").task' <<<"$output")" 'moments run.nii'
+    assert_equal "$(json '[t["task"] for t in d["tasks"] if t["state"] == "running"]' <<<"$output")" '["moments run.nii"]'
     wait $!
 }
 
@@ -96,7 +96,7 @@ redrawn() {
     assert_line --index 0 "$CACHE"
     assert_line --index 1 '3 entries, 9.0 KiB of 1.0 MiB'
     run -0 ctl --cache_size=1M cache info --json
-    assert_equal "$(jq -c . <<<"$output")" \
+    assert_equal "$(json d <<<"$output")" \
         "{\"dir\":\"$CACHE\",\"entries\":3,\"bytes\":9184,\"max_bytes\":1048576}"
 }
 
@@ -108,8 +108,8 @@ redrawn() {
     run -0 ctl cache prune --cache_size=5K
     assert_output --regexp 'KiB freed$'
     run -0 ctl cache info --json
-    assert [ "$(jq .bytes <<<"$output")" -le 5120 ]
-    assert [ "$(jq .entries <<<"$output")" -ge 1 ]
+    assert [ "$(json 'd["bytes"]' <<<"$output")" -le 5120 ]
+    assert [ "$(json 'd["entries"]' <<<"$output")" -ge 1 ]
 }
 
 @test "cache clear empties it; verify counts" {
@@ -120,7 +120,7 @@ redrawn() {
     run -0 ctl cache clear
     assert_output '9.0 KiB freed'
     run -0 ctl cache info --json
-    assert_equal "$(jq -c '[.entries, .bytes]' <<<"$output")" '[0,0]'
+    assert_equal "$(json '[d["entries"], d["bytes"]]' <<<"$output")" '[0,0]'
     assert_equal "$(find "$CACHE/v1/objects" -type f)" ''
 }
 
@@ -163,7 +163,7 @@ redrawn() {
     for wrong in --threads=0 --threads=x --memory=lots --cache_size=-1 --layout=sideways \
         --recipes=nowhere.ini; do
         run -2 ctl list "$wrong" "$DS"
-        assert_output --partial "${wrong#--}" || assert_output --partial nowhere.ini
+        assert_line --regexp "^derivctl: $DS: $(cut -d = -f 1 <<<"${wrong#--}")="
         run -2 ctl cache info "$wrong"
     done
 }
@@ -189,6 +189,15 @@ redrawn() {
     run -0 ctl compute "$MNT/derivatives/derivfs/tsnr.nii"
     cat "$MNT/derivatives/derivfs/tsnr.nii" >/dev/null
     assert_equal "$(metric tasks_done_total)" 0
+}
+
+@test "a dataset hidden beneath its own mount: said so, since it cannot be looked into" {
+    dataset
+    derivfs --cache_dir="$CACHE" "$DS" "$DS" 3>&- 4>&-
+    run -1 ctl compute "$DS/tsnr.nii"
+    assert_output --partial "derivctl: $DS/tsnr.nii: open: the dataset is hidden beneath its own mount"
+    assert_equal "$(stat -c %s "$DS/tsnr.nii")" 1504
+    run -0 derivctl status "$DS"
 }
 
 @test "output to a full disk is an error" {

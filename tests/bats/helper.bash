@@ -43,6 +43,7 @@ common_setup() {
     export XDG_CONFIG_HOME=$BATS_TEST_TMPDIR/xdg-config
     local report=log_path=$BATS_TEST_TMPDIR/sanitizer
     export ASAN_OPTIONS=$report:detect_stack_use_after_return=1:${ASAN_OPTIONS-}
+    export LSAN_OPTIONS=suppressions=$ROOT/tests/lsan.supp:print_suppressions=0:${LSAN_OPTIONS-}
     export UBSAN_OPTIONS=$report:print_stacktrace=1:halt_on_error=1:${UBSAN_OPTIONS-}
     export TSAN_OPTIONS=$report:second_deadlock_stack=1:${TSAN_OPTIONS-}
     cd "$BATS_TEST_TMPDIR" || return
@@ -162,6 +163,14 @@ metric() {
     sed -n "s/^derivfs_$1 //p" "$MNT/.derivfs/metrics"
 }
 
+# json EXPRESSION: what a Python expression makes of d, the JSON on stdin; fails where that is none.
+json() {
+    /usr/bin/python3 -c 'import json, sys
+d = json.load(sys.stdin)
+value = eval("(" + sys.argv[1] + ")")
+print(value if isinstance(value, str) else json.dumps(value, separators=(",", ":")))' "$1"
+}
+
 # --- taking down ----------------------------------------------------------------------------------
 
 # The daemons and controls of this test that are running: their arguments name its directory.
@@ -180,6 +189,7 @@ daemons() {
 unmount_all() {
     local dir status=0
     while read -r dir; do
+        dir=$(printf %b "$dir") # blanks are in octal
         if [ -z "${DAEMON_MAY_DIE-}" ] &&
             LC_ALL=C stat "$dir/." 2>&1 | grep -q 'endpoint is not connected'; then
             echo "the daemon of $dir has died" >&2

@@ -309,7 +309,7 @@ $DS/b.nii.gz --dtype i2 --slope 0.5 --inter 1 --volumes 21
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     assert [ ! -s "$MNT/.derivfs/errors" ]
-    "$NUMPY/expressions.py" check recipes.ini "$MNT" "$DS"/*
+    "$NUMPY/expressions.py" check recipes.ini "$MNT/{}.nii" "$DS"/*
 }
 
 @test "150 random recipes give what numpy makes of the same text" {
@@ -321,5 +321,5 @@ $DS/c.nii.gz --volumes 16 --shape 5,4,3 --seed 3 --level 3 --spread 40
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     assert [ ! -s "$MNT/.derivfs/errors" ]
-    "$NUMPY/expressions.py" check recipes.ini "$MNT" "$DS"/*
+    "$NUMPY/expressions.py" check recipes.ini "$MNT/{}.nii" "$DS"/*
 }

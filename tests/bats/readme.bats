@@ -25,6 +25,7 @@ no_daemon_left() {
 
 @test "the commands of README.md work" {
     make_sample sample
+    ln -s "$ROOT/contrib" contrib
     blocks sh >script
     blocks ini >recipes.ini
     assert [ "$(grep -c '^derivfs ' script)" -ge 2 ]

@@ -208,8 +208,18 @@ static void test_key_mistakes(void **state)
     check_problem("[x]\nexpr = bold\nscope = run\n",
                   "3:1: only a section named like a file, as [x.txt], has the key 'scope'\n"
                   "scope = run\n^");
-    check_problem("[x]\nexpr = bold\nparam drop = 0\n",
-                  "3:1: parameters are not supported by this version\nparam drop = 0\n^");
+    check_problem(
+        "[x]\nexpr = bold\nparam drop = four\n",
+        "3:14: a parameter is a number, unlike 'four'\nparam drop = four\n             ^");
+    check_problem(
+        "[x]\nexpr = bold\nparam bold = 4\n",
+        "3:1: a parameter's name has letters, digits and \"_\", starts with no digit and is "
+        "not bold, unlike 'bold'\nparam bold = 4\n^");
+    check_problem(
+        "[x]\nexpr = bold\nparam a = 1\n  param a = 2\n",
+        "3:11: a parameter is a number, unlike '1 param a = 2'\nparam a = 1\n          ^");
+    check_problem("[x]\nexpr = bold\nparam a = 1\nlist = no\nparam a = 2\n",
+                  "5:1: this key is there already: 'param a'\nparam a = 2\n^");
 }
 
 static void test_command_mistakes(void **state)

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * derivctl graph: the task graph as a text or a picture. Computes nothing.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl.h"
+#include "render.h"
+
+static void status_of(void *ctx, const struct key *key, struct task_status *out)
+{
+    target_task_status(ctx, key, out);
+}
+
+/* What the name of the file asks for; NULL: nothing that is known. */
+static const char *format_of(const char *out)
+{
+    static const char *const formats[] = {"dot", "svg", "png"};
+    const char *dot = out ? strrchr(out, '.') : ".dot";
+
+    for (size_t i = 0; dot && i < sizeof formats / sizeof *formats; i++)
+        if (strcmp(dot + 1, formats[i]) == 0)
+            return formats[i];
+    return NULL;
+}
+
+static int write_out(const char *out, const char *bytes, size_t nbytes)
+{
+    FILE *f = out ? fopen(out, "we") : stdout;
+    struct error err;
+    bool written = f && fwrite(bytes, 1, nbytes, f) == nbytes;
+
+    if (f && out && fclose(f) != 0)
+        written = false;
+    if (written)
+        return CTL_OK;
+    error_set(&err, errno, "write: %s", strerror(errno));
+    return ctl_complain(out ? out : "standard output", &err);
+}
+
+static int draw(const struct ctl *ctl, const struct target *t, const struct found *f)
+{
+    const char *format = format_of(ctl->out);
+    struct derived_status status;
+    struct dot_view view = {.status = status_of, .ctx = (void *)t};
+    struct error err;
+    char *text = NULL, *picture = NULL;
+    size_t nbytes;
+    int ret;
+
+    target_status(t, f->derived, f->path, &status);
+    view.error = status.state == STATE_FAILED ? status.error.text : NULL;
+    ret = engine_dot(t->engine, f->derived, f->path, &view, &text, &err);
+    if (ret == 0 && strcmp(format, "dot") != 0)
+        ret = render(text, format, &picture, &nbytes, &err);
+    if (ret < 0) {
+        error_wrap(&err, ret, "graph");
+        ret = ctl_complain(t->asked, &err);
+    } else if (picture) {
+        ret = write_out(ctl->out, picture, nbytes);
+    } else {
+        ret = write_out(ctl->out, text, strlen(text));
+    }
+    free(picture);
+    free(text);
+    return ret;
+}
+
+int ctl_graph(const struct ctl *ctl)
+{
+    struct error err;
+    struct target t;
+    struct found *list;
+    size_t n;
+    int ret;
+
+    if (ctl->npaths != 1)
+        return CTL_USAGE;
+    if (!format_of(ctl->out)) {
+        error_set(&err, EINVAL, "graph: the name has to end in .dot, .svg or .png");
+        ctl_complain(ctl->out, &err);
+        return CTL_USAGE;
+    }
+    ret = target_open(ctl, ctl->paths[0], &t);
+    if (ret != CTL_OK)
+        return ret;
+    ret = target_find(&t, &list, &n);
+    if (ret == CTL_OK && !(n == 1 && strcmp(list[0].path, t.path) == 0)) {
+        error_set(&err, EISDIR, "graph: a directory; the graph of which file?");
+        ret = ctl_complain(ctl->paths[0], &err);
+    } else if (ret == CTL_OK) {
+        ret = draw(ctl, &t, &list[0]);
+    }
+    found_free(list, n);
+    target_close(&t);
+    return ret;
+}

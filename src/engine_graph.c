@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The task graph of a derived file with the states of its tasks: before, during and after
+ * computing. Plans, and looks at keys; reads no voxel.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "engine_private.h"
+#include "notional.h"
+
+/* Parts of a 4-D file that are planned for a drawing: more would neither be seen nor be quick. */
+enum { PARTS_MAX = 64 };
+
+void engine_task_status(struct engine *e, const struct key *key, struct task_status *out)
+{
+    struct sched_task_info info;
+    struct trace_event last;
+    bool has_run = trace_find(e->trace, key, &last, &out->took_ns);
+
+    out->state = TASK_TO_DO;
+    out->percent = -1;
+    if (cache_has(e->cache, key)) {
+        out->state = TASK_CACHED;
+        return;
+    }
+    out->took_ns = 0;
+    if (e->sched && sched_find(e->sched, key, &info)) {
+        out->state = info.running ? TASK_RUNNING : TASK_QUEUED;
+        if (info.running && info.work_nbytes > 0)
+            out->percent = 100.0 * (double)info.done_nbytes / (double)info.work_nbytes;
+    } else if (has_run && last.outcome == TRACE_FAILED) {
+        out->state = TASK_FAILED;
+    }
+}
+
+static void own_status(void *ctx, const struct key *key, struct task_status *out)
+{
+    engine_task_status(ctx, key, out);
+}
+
+/* "float32 (64, 64, 30)": of the image, also where the file is one of its other formats. */
+static char *array_of(const struct derived *d)
+{
+    const int64_t *dim = d->first->nifti.dim;
+    struct notional n = {.dtype = "float32", .shape = {dim[0], dim[1], dim[2], d->nvol}};
+
+    if (d->recipe->command)
+        return strdup("what the program writes");
+    n.ndim = d->recipe->expr->rank == EXPR_SERIES ? 4 : 3;
+    return notional_text(&n, false);
+}
+
+/* A failure is noted under the name that was read; a drawing shows that of its image. malloced. */
+static char *image_path(const struct derived *d, const char *path)
+{
+    size_t stem = strlen(path) - strlen(d->format->extension);
+    char *out = NULL;
+
+    if (!d->format->drawn)
+        return strdup(path);
+    return asprintf(&out, "%.*s.nii", (int)stem, path) < 0 ? NULL : out;
+}
+
+static int plan_parts(struct engine *e, const struct derived *d, struct graph **graphs, size_t n,
+                      struct error *err)
+{
+    int ret = 0;
+
+    for (size_t i = 0; i < n && ret == 0; i++)
+        ret = derived_graph(d, i, e->config.memory_nbytes, &graphs[i], err);
+    return ret;
+}
+
+int engine_dot(struct engine *e, const struct derived *d, const char *path,
+               const struct dot_view *view, char **out, struct error *err)
+{
+    struct graph *graphs[PARTS_MAX] = {NULL};
+    struct parts parts;
+    struct error last;
+    struct dot_request q = {
+        .nbytes = engine_derived_nbytes(e, d), .graphs = graphs, .ctx = e, .status = own_status};
+    char *image = image_path(d, path), *array = NULL;
+    int ret;
+
+    *out = NULL;
+    derived_parts(d, &parts);
+    q.ngraphs = parts.n < PARTS_MAX ? parts.n : PARTS_MAX;
+    q.nparts = parts.n;
+    q.part_nvol = d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES ? parts.nvol : 0;
+    ret = plan_parts(e, d, graphs, q.ngraphs, err);
+    if (ret == 0)
+        array = array_of(d);
+    if (ret == 0 && image && array) {
+        q.path = image;
+        q.array = array;
+        if (view) {
+            q.status = view->status;
+            q.ctx = view->ctx;
+            q.error = view->error;
+        } else if (errlog_find(e->errors, image, &last)) {
+            q.error = last.text;
+        }
+        *out = dot_text(&q);
+    }
+    if (ret == 0 && (!image || !array || !*out))
+        ret = error_set(err, ENOMEM, "%s: out of memory", path);
+    for (size_t i = 0; i < q.ngraphs; i++)
+        graph_put(graphs[i]);
+    free(image);
+    free(array);
+    return ret;
+}
+
+int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
+                struct error *err)
+{
+    struct derived *d;
+    char *path = join_path(dir, name);
+    int ret = path ? tree_find_derived(e, dir, name, SCAN_NOW, &d, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", name);
+
+    if (ret == 0) {
+        *version = d->version;
+        ret = engine_dot(e, d, path, NULL, out, err);
+        derived_put(d);
+        if (ret < 0)
+            engine_failed(e, path, err);
+        else
+            errlog_clear(e->errors, path);
+    }
+    free(path);
+    return ret;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The recipes in force: those of the file as it was last right.
+ *
+ *     stat(2), at most once a second ---- as before ----------------> the same table
+ *                                   \--- changed ---- read again ---> a new table
+ *                                                 \-- unreadable ---> the same table
+ *
+ * A table is never changed: whoever has a file open keeps the table that it was found in. Results
+ * have keys that say what they are made of, so new recipes find or make their own and those of old
+ * ones stay. Problems are told once, when the file is read. The lock is held only to look at the
+ * clock and to swap the table; who finds that a second has passed looks at the file, and the others
+ * go on meanwhile with what is there.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "engine.h"
+#include "engine_private.h"
+
+static const int64_t LOOK_AGAIN_NS = 1000000000;
+static const char shown_as[] = ".derivfs/recipes.ini"; /* in the error log */
+
+/* A file's version. All zero: there is none. */
+struct stamp {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtime, ctime;
+};
+
+struct recipes {
+    const char *path; /* borrowed; NULL: built-in ones only */
+    bool optional;    /* it need not be there (yet) */
+    pthread_mutex_t lock;
+    struct recipe_table *table; /* guarded by lock */
+    int64_t looked_ns;          /* guarded by lock: CLOCK_MONOTONIC of the last look */
+    bool looking;               /* guarded by lock: somebody is */
+    struct stamp stamp;         /* belongs to who is looking */
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static struct stamp stamp_of(const char *path)
+{
+    struct stat st;
+
+    if (!path || stat(path, &st) < 0)
+        return (struct stamp){.ino = 0};
+    return (struct stamp){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool same_stamp(const struct stamp *a, const struct stamp *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
+}
+
+static void tell_problems(struct engine *e, const struct recipe_table *table)
+{
+    errlog_clear(e->errors, shown_as);
+    for (size_t i = 0; i < table->nproblems; i++) {
+        struct error problem = {.code = EINVAL};
+
+        /* of three lines, which error_set() would join */
+        snprintf(problem.text, sizeof problem.text, "%s", table->problems[i]);
+        engine_failed(e, shown_as, &problem);
+    }
+}
+
+/* Read the file; where there is none, and there need not be one, only the built-in ones. */
+static int load(struct engine *e, const struct recipe_table *before, struct recipe_table **out,
+                struct error *err)
+{
+    const struct recipes *r = e->recipes;
+    int ret = recipe_table_reload(r->path, before, out, err);
+
+    if (ret == -ENOENT && r->optional && !before)
+        ret = recipe_table_load(NULL, out, err);
+    if (ret == 0)
+        tell_problems(e, *out);
+    return ret;
+}
+
+int recipes_open(struct engine *e, struct error *err)
+{
+    struct recipes *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+    pthread_mutex_init(&r->lock, NULL);
+    r->path = e->config.recipes;
+    r->optional = e->config.recipes_optional;
+    r->looked_ns = now_ns();
+    r->stamp = stamp_of(r->path);
+    e->recipes = r;
+    return load(e, NULL, &r->table, err);
+}
+
+void recipes_close(struct engine *e)
+{
+    if (!e->recipes)
+        return;
+    recipe_table_put(e->recipes->table);
+    pthread_mutex_destroy(&e->recipes->lock);
+    free(e->recipes);
+}
+
+/* Is it time to look at the file, and nobody else's turn? */
+static bool begin_look(struct recipes *r)
+{
+    int64_t now = now_ns();
+    bool mine;
+
+    pthread_mutex_lock(&r->lock);
+    mine = !r->looking && now - r->looked_ns >= LOOK_AGAIN_NS;
+    if (mine) {
+        r->looking = true;
+        r->looked_ns = now;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return mine;
+}
+
+/* `table` NULL: nothing new. */
+static void end_look(struct recipes *r, struct recipe_table *table)
+{
+    struct recipe_table *old = NULL;
+
+    pthread_mutex_lock(&r->lock);
+    if (table) {
+        old = r->table;
+        r->table = table;
+    }
+    r->looking = false;
+    pthread_mutex_unlock(&r->lock);
+    recipe_table_put(old);
+}
+
+/* The file is not what it was. NULL where it cannot be read: the recipes of before stay. */
+static struct recipe_table *read_again(struct engine *e)
+{
+    struct recipe_table *table;
+    struct error err, kept;
+
+    if (load(e, e->recipes->table, &table, &err) == 0) {
+        engine_log(e, LOG_LEVEL_INFO, "%s: read again: %zu recipes with the built-in ones",
+                   e->recipes->path, table->nrecipes);
+        return table;
+    }
+    errlog_clear(e->errors, shown_as);
+    error_set(&kept, err.code, "%s; the recipes of before stay in force", err.text);
+    engine_failed(e, shown_as, &kept);
+    return NULL;
+}
+
+struct recipe_table *engine_recipes(struct engine *e)
+{
+    struct recipes *r = e->recipes;
+    struct recipe_table *table;
+
+    if (r->path && begin_look(r)) {
+        struct stamp stamp = stamp_of(r->path);
+
+        /* r->table is changed by nobody else while we are looking */
+        table = same_stamp(&stamp, &r->stamp) ? NULL : read_again(e);
+        r->stamp = stamp;
+        end_look(r, table);
+    }
+    pthread_mutex_lock(&r->lock);
+    table = recipe_table_get(r->table);
+    pthread_mutex_unlock(&r->lock);
+    return table;
+}
+
+const char *recipes_path(const struct engine *e)
+{
+    struct stamp none = {.ino = 0}, stamp = stamp_of(e->recipes->path);
+
+    return same_stamp(&stamp, &none) ? NULL : e->recipes->path;
+}

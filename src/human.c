@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Two or three digits, in the unit that leaves them before the point.
+ */
+#include "human.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct human human_nbytes(uint64_t nbytes)
+{
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    struct human out;
+    double value = (double)nbytes;
+    size_t unit = 0;
+
+    while (value >= 1023.95 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(out.text, sizeof out.text, "%.*f %s", unit > 0, value, units[unit]);
+    return out;
+}
+
+struct human human_span(int64_t span_ns)
+{
+    struct human out;
+    int64_t s = (span_ns + 500000000) / 1000000000;
+
+    if (span_ns < 999500)
+        snprintf(out.text, sizeof out.text, "%" PRId64 " µs", (span_ns + 500) / 1000);
+    else if (span_ns < 999500000)
+        snprintf(out.text, sizeof out.text, "%" PRId64 " ms", (span_ns + 500000) / 1000000);
+    else if (s < 60)
+        snprintf(out.text, sizeof out.text, "%.1f s", (double)span_ns / 1e9);
+    else
+        snprintf(out.text, sizeof out.text, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
+    return out;
+}

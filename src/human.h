@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Numbers for people. Thread rule: pure functions.
+ */
+#ifndef DERIVFS_HUMAN_H
+#define DERIVFS_HUMAN_H
+
+#include <stdint.h>
+
+struct human {
+    char text[32];
+};
+
+struct human human_nbytes(uint64_t nbytes); /* "9.2 KiB" */
+struct human human_span(int64_t span_ns);   /* "45 ms", "1.2 s", "3 min 20 s" */
+
+#endif

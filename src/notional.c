@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A task's result is one chunk: it is computed as a whole and is one entry of the cache. Runs are
+ * read volume by volume.
+ */
+#include "notional.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const dtypes[] = {
+    [SAMPLE_UINT8] = "uint8",     [SAMPLE_INT8] = "int8",     [SAMPLE_UINT16] = "uint16",
+    [SAMPLE_INT16] = "int16",     [SAMPLE_UINT32] = "uint32", [SAMPLE_INT32] = "int32",
+    [SAMPLE_UINT64] = "uint64",   [SAMPLE_INT64] = "int64",   [SAMPLE_FLOAT32] = "float32",
+    [SAMPLE_FLOAT64] = "float64",
+};
+
+/* On the grid of `h`, with `last` as the last axis; 0: without. */
+static struct notional on_grid(const struct nifti *h, const char *dtype, int64_t last)
+{
+    struct notional n = {.dtype = dtype, .ndim = last > 0 ? 4 : 3};
+
+    for (int i = 0; i < 3; i++)
+        n.shape[i] = h->dim[i];
+    n.shape[3] = last;
+    for (int i = 0; i < 4; i++)
+        n.chunks[i] = n.shape[i];
+    return n;
+}
+
+struct notional notional_of_run(const struct run *run)
+{
+    struct notional n = on_grid(&run->nifti, dtypes[run->nifti.sample], run->nifti.nvol);
+
+    n.chunks[3] = 1;
+    return n;
+}
+
+/* How many images of `sample_nbytes` a voxel make up the result. */
+static int64_t images_in(const struct task *t, const struct nifti *h, size_t sample_nbytes)
+{
+    return (int64_t)(t->result_nbytes / ((uint64_t)nifti_nvox(h) * sample_nbytes));
+}
+
+struct notional notional_of_task(const struct graph *g, const struct task *t)
+{
+    const struct nifti *h = &g->runs[0]->nifti;
+
+    switch (t->kind) {
+    case TASK_MOMENTS:
+    case TASK_TREND:
+        return on_grid(h, "float64", images_in(t, h, sizeof(double)));
+    case TASK_MEDIAN:
+    case TASK_VOLUME:
+    case TASK_PLANE:
+        return on_grid(h, "float64", 0);
+    case TASK_IMAGE:
+        return on_grid(h, "float32", 0);
+    case TASK_CHUNK:
+        return on_grid(h, "float32", images_in(t, h, sizeof(float)));
+    case TASK_COMMAND: /* nobody knows before */
+        return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {-1}, .chunks = {-1}};
+    case TASK_OUTPUT:
+        break;
+    }
+    return (struct notional){.dtype = "uint8",
+                             .ndim = 1,
+                             .shape = {(int64_t)t->result_nbytes},
+                             .chunks = {(int64_t)t->result_nbytes}};
+}
+
+/* "(64, 64, 30)", "(1504,)" */
+static void print_tuple(FILE *f, const int64_t *numbers, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (numbers[i] < 0)
+            fprintf(f, "%s?", i > 0 ? ", " : "(");
+        else
+            fprintf(f, "%s%" PRId64, i > 0 ? ", " : "(", numbers[i]);
+    fprintf(f, n == 1 ? ",)" : ")");
+}
+
+char *notional_text(const struct notional *n, bool chunks)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    fprintf(f, "%s ", n->dtype);
+    print_tuple(f, n->shape, n->ndim);
+    if (chunks) {
+        fprintf(f, " chunks ");
+        print_tuple(f, n->chunks, n->ndim);
+    }
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

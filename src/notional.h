@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Notional arrays: what the data of a run or the result of a task is, as numpy would have it: known
+ * from headers, before there is any. Axes are (nx, ny, nz[, nvol or planes]).
+ * Thread rule: pure functions.
+ */
+#ifndef DERIVFS_NOTIONAL_H
+#define DERIVFS_NOTIONAL_H
+
+#include "graph.h"
+
+struct notional {
+    const char *dtype; /* numpy's name */
+    int ndim;
+    int64_t shape[4], chunks[4]; /* [ndim]; chunks: what is read or computed at a time; -1: only
+                                  * the result tells */
+};
+
+struct notional notional_of_run(const struct run *run); /* which is RUN_OK */
+struct notional notional_of_task(const struct graph *g, const struct task *t);
+
+/* "float32 (64, 64, 30)", with `chunks` followed by " chunks (64, 64, 30)". malloced; NULL: out of
+ * memory. */
+char *notional_text(const struct notional *n, bool chunks) NODISCARD;
+
+#endif

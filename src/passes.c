@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Readers are (task, run, range of volumes). The volume that is read most often is the first one of
+ * some reader, so it is enough to look at those: the square of the number of readers of one run.
+ */
+#include "passes.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reading {
+    const struct task *task;
+    const struct run *run;
+    int64_t vol0, nvol;
+    unsigned times;
+};
+
+unsigned passes_of_task(const struct graph *g, const struct task *t)
+{
+    size_t nvox = (size_t)nifti_nvox(&g->runs[0]->nifti), nvol = 0, room;
+
+    if (t->kind != TASK_MEDIAN)
+        return 1;
+    for (size_t i = 0; i < t->nstreams; i++)
+        nvol += (size_t)t->streams[i].nvol;
+    room = t->mem_nbytes / (nvol * sizeof(double));
+    room = room < 1 ? 1 : room;
+    return (unsigned)((nvox + room - 1) / room);
+}
+
+char *task_words(const struct task *t)
+{
+    static const char *const verbs[] = {
+        [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",    [TASK_MEDIAN] = "median of",
+        [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",    [TASK_IMAGE] = "",
+        [TASK_CHUNK] = "chunk of",     [TASK_OUTPUT] = NULL, [TASK_COMMAND] = NULL,
+    };
+    char *text, *words = NULL;
+
+    if (t->kind == TASK_OUTPUT)
+        return strdup(t->format->operation);
+    if (t->kind == TASK_COMMAND)
+        return strdup(t->label);
+    text = expr_print(t->e);
+    if (text && t->kind == TASK_TREND) {
+        if (asprintf(&words, "trend of order %u of %s", t->order, text) < 0)
+            words = NULL;
+    } else if (!text ||
+               asprintf(&words, "%s%s%s", verbs[t->kind], *verbs[t->kind] ? " " : "", text) < 0) {
+        words = NULL;
+    }
+    free(text);
+    return words;
+}
+
+static size_t find_readings(const struct graph *g, struct reading *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->ntasks; i++)
+        for (size_t s = 0; s < g->tasks[i].nstreams; s++) {
+            const struct stream *stream = &g->tasks[i].streams[s];
+
+            for (size_t k = 0; k < stream->nleaves; k++) {
+                const struct stream_leaf *leaf = &stream->leaves[k];
+
+                if (leaf->kind != LEAF_SAMPLE)
+                    continue;
+                if (out)
+                    out[n] = (struct reading){&g->tasks[i], leaf->run, leaf->vol0, stream->nvol,
+                                              passes_of_task(g, &g->tasks[i])};
+                n++;
+            }
+        }
+    return n;
+}
+
+static bool covers(const struct reading *r, const struct reading *at)
+{
+    return r->run == at->run && r->vol0 <= at->vol0 && at->vol0 < r->vol0 + r->nvol;
+}
+
+/* What dependency number `d` does, or NULL where an earlier one does the same to another run. */
+static char *words_of_dep(const struct graph *g, const struct task *t, size_t d)
+{
+    char *words = task_words(&g->tasks[t->deps[d]]);
+
+    for (size_t i = 0; i < d && words; i++) {
+        char *earlier = task_words(&g->tasks[t->deps[i]]);
+
+        if (earlier && strcmp(earlier, words) == 0) {
+            free(words);
+            words = NULL;
+        }
+        free(earlier);
+    }
+    return words;
+}
+
+/* What has to be there before the task can begin to read. */
+static void print_needs(FILE *f, const struct graph *g, const struct task *t)
+{
+    const char *between = ", after ";
+
+    for (size_t d = 0; d < t->ndeps; d++) {
+        char *words = words_of_dep(g, t, d);
+
+        if (!words)
+            continue;
+        fprintf(f, "%s%s", between, words);
+        between = ", ";
+        free(words);
+    }
+}
+
+static char *describe(const struct graph *g, const struct reading *r)
+{
+    char *words = task_words(r->task), *text = NULL;
+    size_t nbytes;
+    FILE *f = words ? open_memstream(&text, &nbytes) : NULL;
+
+    if (f) {
+        fprintf(f, "%s", words);
+        if (r->times > 1)
+            fprintf(f, ", %u times for want of memory", r->times);
+        print_needs(f, g, r->task);
+        if (fclose(f) != 0) {
+            free(text);
+            text = NULL;
+        }
+    }
+    free(words);
+    return text;
+}
+
+static int describe_all(const struct graph *g, const struct reading *list, size_t n,
+                        const struct reading *most, struct passes *out)
+{
+    out->tasks = calloc(n, sizeof *out->tasks);
+    if (!out->tasks)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        if (!covers(&list[i], most))
+            continue;
+        out->tasks[out->ntasks] = describe(g, &list[i]);
+        if (!out->tasks[out->ntasks])
+            return -ENOMEM;
+        out->ntasks++;
+    }
+    return 0;
+}
+
+int passes_of(const struct graph *g, struct passes *out, struct error *err)
+{
+    size_t n = find_readings(g, NULL), most = 0;
+    struct reading *list = calloc(n + 1, sizeof *list);
+    int ret = 0;
+
+    *out = (struct passes){.n = 0};
+    if (!list)
+        return error_set(err, ENOMEM, "out of memory");
+    find_readings(g, list);
+    for (size_t i = 0; i < n; i++) {
+        unsigned times = 0;
+
+        for (size_t k = 0; k < n; k++)
+            if (covers(&list[k], &list[i]))
+                times += list[k].times;
+        if (times > out->n) {
+            out->n = times;
+            most = i;
+        }
+    }
+    for (size_t i = 0; i < g->ntasks; i++)
+        out->read_nbytes += g->tasks[i].work_nbytes * passes_of_task(g, &g->tasks[i]);
+    if (n > 0)
+        ret = describe_all(g, list, n, &list[most], out);
+    free(list);
+    if (ret < 0) {
+        passes_free(out);
+        return error_set(err, ENOMEM, "out of memory");
+    }
+    return 0;
+}
+
+void passes_free(struct passes *p)
+{
+    for (size_t i = 0; i < p->ntasks; i++)
+        free(p->tasks[i]);
+    free(p->tasks);
+    *p = (struct passes){.n = 0};
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tasks as such: each is in the graph once, found by its key, and a key says all that the result
+ * depends on.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plan_private.h"
+
+/* Version of all operations over streams and images: raise it when results change. */
+enum { VERSION_OF_ALL = 2 };
+
+struct by_key {
+    struct key key;
+    size_t task;
+    UT_hash_handle hh;
+};
+
+struct known_plan {
+    struct {
+        const struct expr *e;
+        int64_t vol;
+        int64_t what; /* as wide as the others: no padding, which would be hashed too */
+    } part;
+    size_t task;
+    UT_hash_handle hh;
+};
+
+int plan_out_of_memory(struct planner *p)
+{
+    return error_set(p->err, ENOMEM, "out of memory");
+}
+
+/* Put a task into the graph, or find the equal one that is there. Takes over what `t` owns. */
+int plan_add_task(struct planner *p, struct task *t, size_t *index)
+{
+    struct graph *g = p->g;
+    struct by_key *known;
+    struct task *grown;
+
+    HASH_FIND(hh, p->by_key, t->key.hex, KEY_HEX, known);
+    if (known) {
+        task_clear(t);
+        *index = known->task;
+        return 0;
+    }
+    grown = realloc(g->tasks, (g->ntasks + 1) * sizeof *grown);
+    if (grown)
+        g->tasks = grown;
+    known = grown ? calloc(1, sizeof *known) : NULL;
+    if (!known) {
+        task_clear(t);
+        return plan_out_of_memory(p);
+    }
+    known->key = t->key;
+    known->task = g->ntasks;
+    HASH_ADD(hh, p->by_key, key.hex[0], KEY_HEX, known);
+    *index = g->ntasks;
+    g->tasks[g->ntasks++] = *t;
+    return 0;
+}
+
+int plan_add_dep(struct planner *p, struct task *t, size_t task)
+{
+    size_t *grown = realloc(t->deps, (t->ndeps + 1) * sizeof *grown);
+
+    if (!grown)
+        return plan_out_of_memory(p);
+    t->deps = grown;
+    t->deps[t->ndeps++] = task;
+    return 0;
+}
+
+bool plan_known(const struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+                size_t *task)
+{
+    struct known_plan sought = {.part = {e, vol, what}}, *found;
+
+    HASH_FIND(hh, p->known, &sought.part, sizeof sought.part, found);
+    if (found)
+        *task = found->task;
+    return found != NULL;
+}
+
+int plan_remember(struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+                  size_t task)
+{
+    struct known_plan *k = calloc(1, sizeof *k);
+
+    if (!k)
+        return plan_out_of_memory(p);
+    k->part.e = e;
+    k->part.vol = vol;
+    k->part.what = what;
+    k->task = task;
+    HASH_ADD(hh, p->known, part, sizeof k->part, k);
+    return 0;
+}
+
+void planner_clear(struct planner *p)
+{
+    struct by_key *b, *next_b;
+    struct known_plan *k, *next_k;
+
+    HASH_ITER(hh, p->by_key, b, next_b)
+    {
+        HASH_DEL(p->by_key, b);
+        free(b);
+    }
+    HASH_ITER(hh, p->known, k, next_k)
+    {
+        HASH_DEL(p->known, k);
+        free(k);
+    }
+}
+
+/* ---- keys and labels ---------------------------------------------------------------------------
+ */
+
+static const char *const operation_names[] = {
+    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",   [TASK_MEDIAN] = "median",
+    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",   [TASK_IMAGE] = "image",
+    [TASK_CHUNK] = "chunk",     [TASK_OUTPUT] = "output", [TASK_COMMAND] = "command",
+};
+
+/* Planes are stored in this machine's byte order. */
+struct key_builder *plan_begin_key(enum task_kind kind)
+{
+    struct key_builder *b = key_begin(operation_names[kind], VERSION_OF_ALL);
+
+    if (b)
+        key_add_text(b, "byte order", BYTE_ORDER == LITTLE_ENDIAN ? "little" : "big");
+    return b;
+}
+
+void plan_key_add_number(struct key_builder *b, const char *name, int64_t number)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "%" PRId64, number);
+    key_add_text(b, name, text);
+}
+
+/* Which leaf stands where, in the order of the text (which says "bold" for every leaf). */
+static void key_add_leaf_numbers(struct key_builder *b, const struct expr *e)
+{
+    if (e->op == EXPR_BOLD)
+        plan_key_add_number(b, "leaf", e->start);
+    for (size_t i = 0; i < e->nargs; i++)
+        key_add_leaf_numbers(b, e->args[i]);
+}
+
+static int key_add_stream(struct planner *p, struct key_builder *b, const struct stream *s)
+{
+    char *text = expr_print(s->e);
+
+    if (!text)
+        return plan_out_of_memory(p);
+    key_add_text(b, "stream", text);
+    free(text);
+    key_add_leaf_numbers(b, s->e);
+    plan_key_add_number(b, "volumes", s->nvol);
+    for (size_t i = 0; i < s->nleaves; i++) {
+        const struct stream_leaf *leaf = &s->leaves[i];
+        char id[SOURCE_ID_TEXT_MAX];
+
+        plan_key_add_number(b, "kind", leaf->kind);
+        plan_key_add_number(b, "from", leaf->vol0);
+        if (leaf->kind == LEAF_SAMPLE) {
+            source_id_text(&leaf->run->id, id);
+            key_add_text(b, "source", id);
+            continue;
+        }
+        key_add_key(b, "task", &p->g->tasks[leaf->task].key);
+        plan_key_add_number(b, "order", leaf->order);
+        plan_key_add_number(b, "fitted", leaf->fit_nvol);
+    }
+    return 0;
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* The run that a stream reads first, for its label. */
+static const struct stream_leaf *first_sample(const struct stream *s)
+{
+    for (size_t i = 0; i < s->nleaves; i++)
+        if (s->leaves[i].kind == LEAF_SAMPLE)
+            return &s->leaves[i];
+    return NULL;
+}
+
+/* "moments sub-01_bold.nii.gz", "moments sub-01_bold.nii.gz[4:173] of sqrt(bold)". */
+static char *label_stream(enum task_kind kind, const struct stream *s, const struct expr *x)
+{
+    const struct stream_leaf *leaf = first_sample(s);
+    char *text = expr_print(x), *label = NULL, range[64] = "";
+    int n = -1;
+
+    if (leaf && (leaf->vol0 != 0 || s->nvol != leaf->run->nifti.nvol))
+        snprintf(range, sizeof range, "[%" PRId64 ":%" PRId64 "]", leaf->vol0,
+                 leaf->vol0 + s->nvol);
+    if (text)
+        n = asprintf(&label, "%s %s%s%s%s", operation_names[kind],
+                     leaf ? base_name(leaf->run->path) : "", range, stream_is_raw(s) ? "" : " of ",
+                     stream_is_raw(s) ? "" : text);
+    free(text);
+    return n < 0 ? NULL : label;
+}
+
+/* A task depends on what makes the planes and trends of its streams, once each. */
+static int depend_on_leaves(struct planner *p, struct task *t)
+{
+    int ret = 0;
+
+    for (size_t i = 0; i < t->nstreams; i++)
+        for (size_t k = 0; k < t->streams[i].nleaves && ret == 0; k++) {
+            const struct stream_leaf *leaf = &t->streams[i].leaves[k];
+            bool known = leaf->kind == LEAF_SAMPLE;
+
+            for (size_t d = 0; d < t->ndeps; d++)
+                known = known || t->deps[d] == leaf->task;
+            if (!known)
+                ret = plan_add_dep(p, t, leaf->task);
+        }
+    return ret;
+}
+
+/* Bytes of buffers for reading a stream volume by volume. */
+static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
+{
+    size_t sum = p->nvox * sizeof(double);
+
+    for (size_t i = 0; i < s->nleaves; i++) {
+        const struct stream_leaf *leaf = &s->leaves[i];
+
+        if (leaf->kind == LEAF_SAMPLE)
+            sum += p->nvox * leaf->run->nifti.sample_nbytes + TASK_BUFFER_NBYTES;
+        else if (leaf->kind == LEAF_PLANE)
+            sum += p->nvox * sizeof(double);
+        else
+            sum += p->nvox * leaf->order * sizeof(double);
+    }
+    return sum;
+}
+
+int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr *x, size_t *index)
+{
+    struct key_builder *b = plan_begin_key(t->kind);
+    size_t reading = 0;
+    int ret = b ? depend_on_leaves(p, t) : plan_out_of_memory(p);
+
+    t->e = x;
+    t->label = label_stream(t->kind, &t->streams[0], x);
+    if (!t->label)
+        ret = plan_out_of_memory(p);
+    for (size_t i = 0; i < t->nstreams; i++) {
+        size_t one = stream_mem_nbytes(p, &t->streams[i]);
+
+        if (b && ret == 0)
+            ret = key_add_stream(p, b, &t->streams[i]);
+        t->work_nbytes += stream_work_nbytes(&t->streams[i]);
+        reading = one > reading ? one : reading;
+    }
+    /* the moments of a run as it is stored need no buffers of whole volumes */
+    if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0]))
+        reading = TASK_BUFFER_NBYTES;
+    t->mem_nbytes += reading;
+    if (b) {
+        plan_key_add_number(b, "order", t->order);
+        key_end(b, &t->key);
+    }
+    if (ret < 0) {
+        task_clear(t);
+        return ret;
+    }
+    return plan_add_task(p, t, index);
+}

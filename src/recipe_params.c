@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Recipes with values in their names: NAME@PARAMETER=NUMBER,...
+ *
+ * Such a recipe is parsed again from its text with these numbers put in. It is put into a table of
+ * its own: whoever keeps a recipe alive through its table keeps this one alive in the same way. The
+ * tree has no trace of the names, and so equal values, in whatever order or spelling, and equal
+ * expressions of other recipes are the same tasks. Costs one parse for each lookup of such a name.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "recipe.h"
+#include "recipe_priv.h"
+
+char *recipe_params_text(const struct recipe *r)
+{
+    char *text = NULL;
+    size_t nbytes = 0;
+    FILE *out = open_memstream(&text, &nbytes);
+    bool failed = false;
+
+    if (!out)
+        return NULL;
+    for (size_t i = 0; i < r->nparams; i++) {
+        char *number = expr_print(&(struct expr){.op = EXPR_NUMBER, .number = r->params[i].value});
+        failed = failed || !number;
+        if (number)
+            fprintf(out, "%s%s=%s", i > 0 ? "," : "", r->params[i].name, number);
+        free(number);
+    }
+    failed = failed || ferror(out) != 0;
+    if (fclose(out) == 0 && !failed)
+        return text;
+    free(text);
+    return NULL;
+}
+
+/* Say what is wrong, and which parameters there are. -ENOMEM or 0. */
+static int PRINTF_LIKE(3, 4)
+    complain(struct recipe *r, const struct recipe *of, const char *fmt, ...)
+{
+    char *params = recipe_params_text(of), *reason = NULL;
+    va_list args;
+    va_start(args, fmt);
+    if (vasprintf(&reason, fmt, args) < 0)
+        reason = NULL;
+    va_end(args);
+    int n = -1;
+    if (params && reason)
+        n = of->nparams > 0
+                ? asprintf(&r->wrong, "%s (the parameters of recipe '%s' are %s)", reason, of->name,
+                           params)
+                : asprintf(&r->wrong, "%s: recipe '%s' has no parameters", reason, of->name);
+    free(params);
+    free(reason);
+    if (n >= 0)
+        return 0;
+    r->wrong = NULL;
+    return -ENOMEM;
+}
+
+/* Take "NAME=NUMBER", text[nbytes], into r->params; `given` marks those that have been. */
+static int take_value(struct recipe *r, const struct recipe *of, const char *text, size_t nbytes,
+                      bool *given)
+{
+    const char *equals = memchr(text, '=', nbytes);
+    int shown = (int)nbytes;
+    if (!equals)
+        return complain(r, of, "'%.*s' is not NAME=NUMBER", shown, text);
+    size_t name_nbytes = (size_t)(equals - text);
+    size_t i = 0;
+    while (i < of->nparams && (strlen(of->params[i].name) != name_nbytes ||
+                               memcmp(of->params[i].name, text, name_nbytes) != 0))
+        i++;
+    if (i == of->nparams)
+        return complain(r, of, "there is no parameter '%.*s'", (int)name_nbytes, text);
+    if (given[i])
+        return complain(r, of, "'%s' is given twice", of->params[i].name);
+    given[i] = true;
+    if (!expr_read_number(equals + 1, nbytes - name_nbytes - 1, &r->params[i].value))
+        return complain(r, of, "'%.*s' is not a number", shown - (int)name_nbytes - 1, equals + 1);
+    return 0;
+}
+
+static int take_values(struct recipe *r, const struct recipe *of, const char *text, size_t nbytes)
+{
+    bool *given = calloc(of->nparams + 1, sizeof(*given));
+    int ret = given ? 0 : -ENOMEM;
+    for (size_t at = 0; ret == 0 && !r->wrong && at <= nbytes;) {
+        const char *comma = memchr(text + at, ',', nbytes - at);
+        size_t end = comma ? (size_t)(comma - text) : nbytes;
+        ret = take_value(r, of, text + at, end - at, given);
+        at = end + 1;
+    }
+    free(given);
+    return ret;
+}
+
+static const char *text_in_table(void *ctx, const char *name, size_t nbytes)
+{
+    const struct recipe *recipe = recipe_find(ctx, name, nbytes);
+    return recipe ? recipe->text : NULL;
+}
+
+static struct expr_params params_in_table(void *ctx, const char *name, size_t nbytes)
+{
+    const struct recipe *recipe = recipe_find(ctx, name, nbytes);
+    return recipe ? (struct expr_params){recipe->params, recipe->nparams}
+                  : (struct expr_params){NULL, 0};
+}
+
+/* Replace the tree by that of the values. */
+static int put_values_in(struct recipe *r, const struct recipe *of, struct recipe_table *t)
+{
+    struct expr_error err;
+    struct expr *expr = NULL;
+    int ret = expr_parse_with(of->text,
+                              &(struct expr_names){.lookup = text_in_table,
+                                                   .params_of = params_in_table,
+                                                   .ctx = t,
+                                                   .params = {r->params, r->nparams}},
+                              &expr, &err);
+    if (ret == -ENOMEM)
+        return ret;
+    if (ret < 0)
+        return complain(r, of, "%s", err.error.text);
+    expr_free(r->expr);
+    free(r->canonical);
+    free(r->text);
+    r->expr = expr;
+    r->canonical = expr_print(expr);
+    r->text = r->canonical ? strdup(r->canonical) : NULL;
+    return r->text ? 0 : -ENOMEM;
+}
+
+/* A table of the recipe alone. `name` is NAME@VALUES. */
+static int instance(struct recipe_table *t, const struct recipe *of, const char *name,
+                    struct recipe_table **out)
+{
+    struct recipe_table *own = calloc(1, sizeof(*own));
+    if (!own)
+        return -ENOMEM;
+    atomic_init(&own->refs, 1);
+    own->recipes = calloc(1, sizeof(*own->recipes));
+    int ret = own->recipes ? 0 : -ENOMEM;
+    if (ret == 0) {
+        const char *values = strchr(name, '@') + 1;
+        struct recipe *r = &own->recipes[own->nrecipes++];
+        ret = recipe_copy(r, name, of);
+        if (ret == 0)
+            ret = take_values(r, of, values, strlen(values));
+        if (ret == 0 && !r->wrong)
+            ret = put_values_in(r, of, t);
+        r->list = false;
+    }
+    if (ret < 0)
+        recipe_table_put(own);
+    else
+        *out = own;
+    return ret;
+}
+
+int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,
+                   struct recipe_table **owner, const struct recipe **out, struct error *err)
+{
+    const char *at = memchr(name, '@', nbytes);
+    const struct recipe *recipe = recipe_find(t, name, at ? (size_t)(at - name) : nbytes);
+    if (!recipe || (at && recipe->command)) /* which has no parameters, not even in a name */
+        return error_set(err, ENOENT, "there is no recipe '%.*s'", (int)nbytes, name);
+    if (!at) {
+        *owner = recipe_table_get(t);
+        *out = recipe;
+        return 0;
+    }
+    char *copy = strndup(name, nbytes);
+    int ret = copy ? instance(t, recipe, copy, owner) : -ENOMEM;
+    free(copy);
+    if (ret < 0)
+        return error_set(err, -ret, "%.*s: out of memory", (int)nbytes, name);
+    *out = &(*owner)->recipes[0];
+    return 0;
+}

@@ -1,0 +1,311 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# The whole language through a mount: images and series, over everything a series may be, against
+# numpy; and 4-D files, which are computed in parts as they are read.
+
+load helper
+
+# make_joined DIR: three runs of different length, type and scaling, whole numbers all, so that
+# comparisons meet ties.
+make_joined() {
+    make_run - <<END
+$1/a.nii.gz --volumes 12 --shape 6,4,3
+$1/b.nii --volumes 9 --shape 6,4,3 --seed 2 --dtype f4 --whole --slope 2 --inter=-90
+$1/c.nii.gz --volumes 16 --shape 6,4,3 --seed 3 --big --level 3 --spread 40
+END
+}
+
+# check_all RECIPES DIR...: every recipe over the group in each directory, and over each of its runs.
+check_all() {
+    local recipes=$1 dir run
+    shift
+    assert [ ! -s "$MNT/.derivfs/errors" ]
+    for dir in "$@"; do
+        "$NUMPY/expressions.py" check "$recipes" "$MNT/$dir/{}.nii" "$DS/$dir"/*
+        for run in "$DS/$dir"/*; do
+            "$NUMPY/expressions.py" check "$recipes" \
+                "$MNT/$dir/$(basename "${run%%.nii*}")_stat-{}_boldmap.nii" "$run"
+        done
+    done
+}
+
+@test "every operation on series gives what numpy makes of it" {
+    make_joined "$DS/joined"
+    make_run "$DS/special/a.nii" --dtype f4 --special --volumes 10
+    make_run "$DS/special/b.nii.gz" --seed 5 --volumes 14 --slope 0.3 --inter 7
+    cat >recipes.ini <<'END'
+[slice]
+expr = bold[..., 4:]
+[slice_end]
+expr = bold[..., -9:-2]
+[index]
+expr = bold[..., -1] - bold[..., 5]
+[dropped]
+expr = drop(bold, 3)
+[detrended]
+expr = detrend(bold, 2)
+[detrended_not]
+expr = detrend(bold, 0)
+[detrended_twice]
+expr = detrend(detrend(drop(bold, 1), 1), 3)
+[detrended_reduced]
+expr = mean(detrend(bold, 2)) + std(detrend(bold, 3)) + sum(detrend(bold, 1)) - min(detrend(bold, 1))
+[detrended_constant]
+expr = std(detrend(bold, 3)) == 0
+[detrended_beside_infinite]
+expr = mean(detrend(bold, 1)) + mean(1 / bold)
+[detrended_more_than_there_is]
+expr = mean(detrend(drop(bold, 7), 5))
+[part_of_detrended]
+expr = detrend(bold, 1)[..., 2:9]
+[demeaned]
+expr = demean(bold)
+[demeaned_power]
+expr = mean(demean(detrend(bold, 1)) ** 2)
+[scored]
+expr = zscore(bold)
+[scored_twice]
+expr = zscore(zscore(drop(bold, 2)))
+[joined]
+expr = concat(bold[..., 6:], detrend(bold, 1), bold[..., :2])
+[middle]
+expr = median(bold)
+[middle_even]
+expr = median(bold[..., :8])
+[middle_of_scored]
+expr = median(abs(zscore(bold)))
+[differences]
+expr = std(bold[..., 1:] - bold[..., :-1], ddof=1)
+[ties]
+expr = bold > mean(bold)
+[ties_equal]
+expr = mean((bold == mean(bold)) * 1)
+[ties_median]
+expr = sum((bold >= median(bold)) * 1)
+[masked]
+expr = where(mean(bold) > 50, bold, 0) / max(bold)
+[powers]
+expr = bold ** 0.5 + (1 / bold) ** 0.5 + (-bold) ** -1
+[masks]
+expr = where(isfinite(bold), bold > 7, bold < 0)
+[of_masks]
+expr = mean(bold > 80) + max(bold > 80) + std(isfinite(bold)) + median(bold > 85)
+[clean]
+expr = nan_to_num(bold) * (abs(bold) < 1e6)
+END
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    check_all recipes.ini joined special
+}
+
+@test "400 random expressions of the whole language give what numpy makes of them" {
+    make_joined "$DS/joined"
+    make_run "$DS/special/a.nii" --dtype f4 --special --volumes 11 --shape 5,4,3
+    make_run "$DS/special/b.nii.gz" --seed 5 --volumes 8 --slope 0.3 --inter 7 --shape 5,4,3
+    make_run "$DS/single/a.nii.gz" --volumes 20 --shape 7,5,2 --dtype u1
+    "$NUMPY/expressions.py" make 400 20240608 whole >recipes.ini
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    check_all recipes.ini joined special single
+}
+
+# --- 4-D files ------------------------------------------------------------------------------------
+
+# make_long [RUNS]: runs of 40 volumes of 400 kB in $DS/long, so that a 4-D file of one has several
+# parts; and recipes.ini.
+make_long() {
+    local number
+    for ((number = 1; number <= ${1:-2}; number++)); do
+        echo "$DS/long/$number.nii.gz --volumes 40 --shape 64,50,32 --dtype u1 --seed $number"
+    done | make_run -
+    cat >recipes.ini <<'END'
+[trendless]
+expr = detrend(bold, 2)
+[later]
+expr = bold[..., 3:]
+[scored]
+expr = zscore(bold)
+END
+}
+
+# whole_file NAME: a copy of $MNT/long/NAME, read from front to back and right, as ./NAME.
+whole_file() {
+    cat "$MNT/long/$1.nii" >"$1.nii"
+    sed -n "/^\[$1\]/,/^expr/p" recipes.ini >one.ini
+    "$NUMPY/expressions.py" check one.ini "$PWD/{}.nii" "$DS/long"/*
+}
+
+# forget: mount again with nothing in the cache.
+forget() {
+    unmount_derivfs
+    rm -r "$CACHE"
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini" "$@"
+}
+
+# compare_reads FILE COPY READERS: each reader, a thread with an open file of its own, reads at
+# places of its own and finds what the copy has.
+compare_reads() {
+    /usr/bin/python3 - "$@" <<'END'
+import concurrent.futures, os, random, sys
+
+file, copy, readers = sys.argv[1:]
+with open(copy, "rb") as f:
+    expected = f.read()
+
+def read(seed):
+    rng = random.Random(seed)
+    fd = os.open(file, os.O_RDONLY)
+    for _ in range(6):
+        off = rng.randrange(len(expected))
+        nbytes = rng.choice([1, 4096, 70000, 1 << 20, 5 << 20])
+        got = b""
+        while piece := os.pread(fd, nbytes - len(got), off + len(got)):
+            got += piece
+        assert got == expected[off : off + nbytes], (seed, off, nbytes)
+    assert os.pread(fd, 100, len(expected)) == b""
+    os.close(fd)
+
+with concurrent.futures.ThreadPoolExecutor(int(readers)) as pool:
+    list(pool.map(read, range(int(readers))))
+END
+}
+
+@test "the size of a 4-D file is exact before anything is computed" {
+    make_long
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    assert_equal "$(stat -c %s "$MNT/long/trendless.nii")" $((1024 + 4 * 64 * 50 * 32 * 80))
+    assert_equal "$(stat -c %s "$MNT/long/later.nii")" $((1024 + 4 * 64 * 50 * 32 * 77))
+    head -c 1024 "$MNT/long/later.nii" >head
+    assert_equal "$(od -An -tu2 -j40 -N10 head | xargs)" '4 64 50 32 77'
+    assert_equal "$(metric tasks_done_total)" 0
+}
+
+@test "a 4-D file is the same from the middle, at random places, through mmap and front to back" {
+    make_long
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    local name
+    for name in trendless later scored; do
+        whole_file $name
+    done
+    forget
+    dd if="$MNT/long/later.nii" bs=1M skip=17 count=3 iflag=fullblock status=none |
+        cmp - <(tail -c +$(((17 << 20) + 1)) later.nii | head -c 3M)
+    forget
+    for name in trendless later scored; do
+        compare_reads "$MNT/long/$name.nii" $name.nii 1
+    done
+    forget
+    /usr/bin/python3 - "$MNT/long/trendless.nii" trendless.nii <<'END'
+import mmap, sys
+with open(sys.argv[1], "rb") as f, open(sys.argv[2], "rb") as copy:
+    with mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ) as m:
+        expected = copy.read()
+        assert m[20_000_000:20_100_000] == expected[20_000_000:20_100_000]
+        assert m[:] == expected
+END
+}
+
+@test "64 readers at random places of a 4-D file each get their bytes" {
+    make_long
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    whole_file trendless
+    forget
+    compare_reads "$MNT/long/trendless.nii" trendless.nii 64
+}
+
+@test "reading a 4-D file from front to back inflates each run once" {
+    make_run "$DS/long/1.nii.gz" --volumes 120 --shape 64,50,32
+    printf '[later]\nexpr = bold[..., 3:]\n' >recipes.ini
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    local before stored result
+    stored=$(stat -c %s "$DS/long/1.nii.gz")
+    result=$(stat -c %s "$MNT/long/later.nii")
+    before=$(sed -n 's/^rchar: //p' "/proc/$(daemon_pid)/io")
+    cat "$MNT/long/later.nii" >/dev/null
+    # what was computed is read again from the cache, once
+    assert [ $(($(sed -n 's/^rchar: //p' "/proc/$(daemon_pid)/io") - before)) \
+        -lt $((result + stored * 3 / 2)) ]
+}
+
+@test "a 4-D file larger than the cache is right, and the cache stays small" {
+    make_long
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini" --cache_size=1M
+    local name
+    for name in trendless scored; do
+        whole_file $name
+    done
+    compare_reads "$MNT/long/trendless.nii" trendless.nii 3
+    assert [ "$(du -sb "$CACHE" | cut -f 1)" -lt 1200000 ]
+    forget --cache_size=6M # some fit, and go again
+    compare_reads "$MNT/long/scored.nii" scored.nii 8
+    assert [ "$(du -sb "$CACHE" | cut -f 1)" -lt 12000000 ]
+    assert [ ! -s "$MNT/.derivfs/errors" ]
+}
+
+@test "a 4-D file of 300 MB is read in little memory" {
+    [ -z "${DERIVFS_TEST_PATIENCE_S-}" ] || skip 'a sanitizer needs memory of its own'
+    make_run "$DS/long/1.nii" --volumes 2 --shape 64,64,30 --set dim=4,64,64,30,640,1,1,1
+    truncate -s $((352 + 2 * 64 * 64 * 30 * 640)) "$DS/long/1.nii"
+    printf '[trendless]\nexpr = detrend(bold, 2)\n' >recipes.ini
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini" --threads=2
+    assert_equal "$(wc -c <"$MNT/long/trendless.nii")" $((1024 + 4 * 64 * 64 * 30 * 640))
+    assert [ "$(sed -n 's/^VmHWM:\s*\([0-9]*\) kB/\1/p' "/proc/$(daemon_pid)/status")" -lt 100000 ]
+}
+
+@test "a source that changes between two parts gives EIO, never a mixture" {
+    make_long 1
+    cp -r "$DS/long" "$DS/plain"
+    gunzip "$DS/plain"/*.gz
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    /usr/bin/python3 - "$MNT" "$DS" <<'END'
+import errno, os, shutil, sys
+
+mnt, dataset = sys.argv[1:]
+for directory, run in [("long", "1.nii.gz"), ("plain", "1.nii")]:
+    source = f"{dataset}/{directory}/{run}"
+    for name in ["later", "trendless"]:
+        for change in ["touch", "replace"]:
+            fd = os.open(f"{mnt}/{directory}/{name}.nii", os.O_RDONLY)
+            assert len(os.pread(fd, 1000, 2000)) == 1000
+            if change == "touch":
+                os.utime(source)
+            else:
+                shutil.copyfile(source, source + ".new")
+                os.rename(source + ".new", source)
+            try:
+                os.pread(fd, 1000, 14_000_000)
+                raise AssertionError(f"{source}: {change} was not noticed")
+            except OSError as error:
+                assert error.errno == errno.EIO, error
+            os.close(fd)
+            # and who opens it now reads what is there now (of another part: what is in the cache
+            # from before a change is no mixture)
+            fd = os.open(f"{mnt}/{directory}/{name}.nii", os.O_RDONLY)
+            assert len(os.pread(fd, 1000, 9_000_000)) == 1000
+            os.close(fd)
+END
+}
+
+@test "what a run is too short for is said, and fails alone" {
+    make_run "$DS/long/a.nii" --volumes 12
+    make_run "$DS/long/b.nii" --volumes 5 --seed 2
+    cat >recipes.ini <<'END'
+[tenth]
+expr = bold[..., 10]
+[after]
+expr = bold[..., 7:]
+[mismatch]
+expr = bold[..., 1:] + bold
+END
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    cat "$MNT/long/tenth.nii" "$MNT/long/after.nii" "$MNT/long/a_stat-tenth_boldmap.nii" >all
+    run cat "$MNT/long/b_stat-tenth_boldmap.nii"
+    assert_failure
+    run cat "$MNT/long/b_stat-after_boldmap.nii"
+    assert_failure
+    run cat "$MNT/long/mismatch.nii"
+    assert_failure
+    run cat "$MNT/.derivfs/errors"
+    assert_output --partial 'there is no volume 10: the series has 5'
+    assert_output --partial 'bold[..., 7:] has no volumes here'
+    assert_output --partial 'series of 16 and 17 volumes cannot be combined'
+}

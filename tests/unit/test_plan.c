@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Plans: which tasks an expression falls into, what they share, and what their keys depend on.
+ * Runs are made up: planning reads no file.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "graph.h"
+#include "kernel.h"
+#include "runs.h"
+
+enum { NVOX = 4 * 3 * 2, NVOL_1 = 10, NVOL_2 = 7 };
+
+static struct run *runs[2];
+
+/* A plan and what it was made from. */
+struct planned {
+    struct recipe_table table;
+    struct recipe recipe;
+    struct graph *g;
+    struct error err; /* where g is NULL */
+};
+
+static int setup(void **state)
+{
+    (void)state;
+    runs[0] = runs_make(1, NVOL_1);
+    runs[1] = runs_make(2, NVOL_2);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    run_put(runs[0]);
+    run_put(runs[1]);
+    return 0;
+}
+
+/* Plan `text` over runs [first, first + n); of a series, all volumes. */
+static struct planned *plan_with(const char *text, size_t first, size_t n, size_t memory_nbytes)
+{
+    struct planned *p = calloc(1, sizeof *p);
+    size_t stem;
+    int64_t nvol;
+    int ret;
+
+    assert_non_null(p);
+    atomic_init(&p->table.refs, 1);
+    p->recipe = (struct recipe){.name = (char *)"test", .expr = runs_parse(text)};
+    struct graph_request q = {.table = &p->table,
+                              .recipe = &p->recipe,
+                              .format = output_find("test.nii", &stem),
+                              .runs = runs + first,
+                              .nruns = n,
+                              .memory_nbytes = memory_nbytes};
+    ret = graph_nvol(&q, &nvol, &p->err);
+    if (ret == 0)
+        ret = p->recipe.expr->rank == EXPR_SERIES ? graph_build_chunk(&q, 0, nvol, &p->g, &p->err)
+                                                  : graph_build(&q, &p->g, &p->err);
+    assert_int_equal(ret, p->g ? 0 : -p->err.code);
+    for (size_t i = 0; p->g && i < p->g->ntasks; i++)
+        for (size_t d = 0; d < p->g->tasks[i].ndeps; d++)
+            assert_true(p->g->tasks[i].deps[d] < i);
+    return p;
+}
+
+static struct planned *plan(const char *text)
+{
+    return plan_with(text, 0, 2, 1 << 30);
+}
+
+static void planned_free(struct planned *p)
+{
+    graph_put(p->g);
+    assert_int_equal(atomic_load(&p->table.refs), 1);
+    expr_free(p->recipe.expr);
+    free(p);
+}
+
+static size_t count(const struct planned *p, enum task_kind kind)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->g->ntasks; i++)
+        n += p->g->tasks[i].kind == kind;
+    return n;
+}
+
+static bool has_key(const struct planned *p, const struct key *key)
+{
+    for (size_t i = 0; i < p->g->ntasks; i++)
+        if (key_equal(&p->g->tasks[i].key, key))
+            return true;
+    return false;
+}
+
+static const struct key *root_key(const struct planned *p)
+{
+    return &graph_root(p->g)->key;
+}
+
+/* "moments 2 trend 0 ..." is easier to read than numbers in a table. */
+struct kinds {
+    size_t moments, trends, medians, volumes, planes, images, chunks;
+};
+
+static void assert_kinds(const char *text, struct kinds want)
+{
+    struct planned *p = plan(text);
+
+    if (!p->g)
+        fail_msg("%s: %s", text, p->err.text);
+    const size_t got[] = {count(p, TASK_MOMENTS), count(p, TASK_TREND), count(p, TASK_MEDIAN),
+                          count(p, TASK_VOLUME),  count(p, TASK_PLANE), count(p, TASK_IMAGE),
+                          count(p, TASK_CHUNK)};
+    const size_t expected[] = {want.moments, want.trends, want.medians, want.volumes,
+                               want.planes,  want.images, want.chunks};
+
+    for (size_t i = 0; i < sizeof got / sizeof *got; i++)
+        if (got[i] != expected[i])
+            fail_msg("%s: %zu tasks of kind %zu, not %zu", text, got[i], i, expected[i]);
+    planned_free(p);
+}
+
+static void test_tasks(void **state)
+{
+    (void)state;
+    assert_kinds("mean(bold)", (struct kinds){.moments = 2, .images = 1});
+    assert_kinds("mean(bold) / std(bold, ddof=1) + max(bold)",
+                 (struct kinds){.moments = 2, .images = 1});
+    assert_kinds("median(bold) + median(bold)", (struct kinds){.medians = 1, .images = 1});
+    assert_kinds("bold[..., 3] - bold[..., -14]", (struct kinds){.volumes = 1, .images = 1});
+    assert_kinds("mean(bold[..., 3:])", (struct kinds){.moments = 2, .images = 1});
+    assert_kinds("mean(bold[..., 10:])", (struct kinds){.moments = 1, .images = 1});
+    assert_kinds("bold[..., 3:]", (struct kinds){.chunks = 1});
+    assert_kinds("zscore(bold)", (struct kinds){.moments = 2, .planes = 2, .chunks = 1});
+    assert_kinds("demean(bold)", (struct kinds){.moments = 2, .planes = 2, .chunks = 1});
+    assert_kinds("detrend(bold, 2)", (struct kinds){.trends = 2, .chunks = 1});
+    assert_kinds("detrend(bold, 0)", (struct kinds){.chunks = 1});
+    assert_kinds("mean(bold - mean(bold))", (struct kinds){.moments = 4, .planes = 1, .images = 1});
+    /* one pass */
+    assert_kinds("mean(detrend(bold, 2)) / std(detrend(bold, 2))",
+                 (struct kinds){.trends = 2, .images = 1});
+    assert_kinds("mean(detrend(bold, 0))", (struct kinds){.moments = 2, .images = 1});
+    /* the smallest value that a trend leaves needs the trend first */
+    assert_kinds("sum(detrend(bold, 1)) + min(detrend(bold, 1))",
+                 (struct kinds){.trends = 2, .moments = 2, .images = 1});
+}
+
+static void test_moments_are_shared(void **state)
+{
+    struct planned *mean = plan("mean(bold)"), *std = plan("std(bold)");
+    struct planned *tsnr = plan("mean(bold) / std(bold)"),
+                   *second = plan_with("var(bold)", 1, 1, 0);
+    struct planned *scored = plan("zscore(bold)");
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(mean->g->tasks[i].kind, TASK_MOMENTS);
+        assert_true(has_key(std, &mean->g->tasks[i].key));
+        assert_true(has_key(tsnr, &mean->g->tasks[i].key));
+        assert_true(has_key(scored, &mean->g->tasks[i].key));
+    }
+    assert_true(has_key(second, &mean->g->tasks[1].key));
+    assert_false(key_equal(root_key(mean), root_key(std)));
+    planned_free(mean);
+    planned_free(std);
+    planned_free(tsnr);
+    planned_free(second);
+    planned_free(scored);
+}
+
+/* All of these differ in their results, if only for some data, and so must their keys. */
+static void test_every_difference_is_in_the_key(void **state)
+{
+    static const char *const texts[] = {
+        "mean(bold)",
+        "sum(bold)",
+        "std(bold)",
+        "std(bold, ddof=1)",
+        "mean(bold[..., 1:])",
+        "mean(bold[..., :-1])",
+        "mean(drop(bold, 1))",
+        "mean(drop(bold, 2))",
+        "mean(bold * 2)",
+        "mean(bold * 3)",
+        "mean(bold[..., 1:] - bold[..., :-1])",
+        "mean(bold[..., :-1] - bold[..., 1:])",
+        "mean(concat(bold, bold[..., 2:]))",
+        "mean(concat(bold[..., 2:], bold))",
+        "mean(detrend(bold, 1))",
+        "mean(detrend(bold, 2))",
+        "std(detrend(bold, 1))",
+        "mean(detrend(bold, 1) ** 2)",
+        "mean(detrend(bold, 2) ** 2)",
+        "mean(demean(bold) ** 2)",
+        "mean((bold - mean(bold)) ** 2)",
+        "mean((bold - median(bold)) ** 2)",
+        "median(bold)",
+        "median(drop(bold, 1))",
+        "bold[..., 1]",
+        "bold[..., 11]",
+        "zscore(bold)",
+        "demean(bold)",
+        "detrend(bold, 1)",
+        "detrend(bold, 2)",
+        "bold[..., 0:]",
+        "bold > 1",
+        "bold > 2",
+    };
+    enum { N = sizeof texts / sizeof *texts };
+    struct planned *p[N];
+
+    (void)state;
+    for (size_t i = 0; i < N; i++) {
+        p[i] = plan(texts[i]);
+        assert_non_null(p[i]->g);
+        for (size_t k = 0; k < i; k++)
+            if (key_equal(root_key(p[i]), root_key(p[k])))
+                fail_msg("%s and %s have one key", texts[i], texts[k]);
+    }
+    for (size_t i = 0; i < N; i++)
+        planned_free(p[i]);
+}
+
+static void test_a_changed_source_changes_the_key(void **state)
+{
+    static const char *const texts[] = {"mean(bold)", "median(bold)", "zscore(bold)",
+                                        "std(detrend(bold, 1))", "bold[..., 12]"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct planned *before = plan(texts[i]), *again = plan(texts[i]), *after;
+
+        runs[1]->id.mtime_ns++;
+        after = plan(texts[i]);
+        runs[1]->id.mtime_ns--;
+        assert_true(key_equal(root_key(before), root_key(again)));
+        assert_false(key_equal(root_key(before), root_key(after)));
+        planned_free(before);
+        planned_free(again);
+        planned_free(after);
+    }
+}
+
+/* The header comes from the first run, even if no voxel does. */
+static void test_header_is_in_the_key(void **state)
+{
+    struct planned *both = plan("mean(bold[..., -3:])");
+    struct planned *second = plan_with("mean(bold[..., -3:])", 1, 1, 1 << 30);
+
+    (void)state;
+    assert_true(key_equal(&both->g->tasks[0].key, &second->g->tasks[0].key));
+    assert_false(key_equal(root_key(both), root_key(second)));
+    planned_free(both);
+    planned_free(second);
+}
+
+static void assert_reason(const char *text, const char *reason)
+{
+    struct planned *p = plan(text);
+
+    assert_null(p->g);
+    assert_int_equal(p->err.code, EINVAL);
+    if (!strstr(p->err.text, reason))
+        fail_msg("%s: \"%s\"", text, p->err.text);
+    planned_free(p);
+}
+
+static void test_what_cannot_be_planned(void **state)
+{
+    (void)state;
+    assert_reason("bold[..., 17]", "there is no volume 17: the series has 17");
+    assert_reason("bold[..., -18]", "there is no volume -18");
+    assert_reason("mean(bold[..., 20:])", "bold[..., 20:] has no volumes here");
+    assert_reason("bold - drop(bold, 1)", "series of 17 and 15 volumes");
+    assert_reason("mean(bold) + median(bold[..., 1:] + bold)", "series of 16 and 17 volumes");
+    assert_reason("zscore(bold[..., 1:] + bold)", "series of 16 and 17 volumes");
+    assert_reason("median(bold) + bold[..., 40]", "there is no volume 40");
+}
+
+static void test_sizes(void **state)
+{
+    struct planned *p = plan("detrend(zscore(bold), 3)");
+
+    (void)state;
+    for (size_t i = 0; i < p->g->ntasks; i++) {
+        const struct task *t = &p->g->tasks[i];
+        size_t plane = NVOX * sizeof(double);
+
+        if (t->kind == TASK_MOMENTS)
+            assert_int_equal(t->result_nbytes, MOMENTS_NPLANES * plane);
+        else if (t->kind == TASK_TREND)
+            assert_int_equal(t->result_nbytes, (MOMENTS_NPLANES + 3) * plane);
+        else if (t->kind == TASK_PLANE)
+            assert_int_equal(t->result_nbytes, plane);
+        else
+            assert_int_equal(t->result_nbytes, NVOX * (NVOL_1 + NVOL_2) * sizeof(float));
+        assert_true(t->mem_nbytes > 0);
+        assert_non_null(t->label);
+    }
+    planned_free(p);
+}
+
+/* A median takes as much room as there is, and at least one voxel's values. */
+static void test_memory_of_median(void **state)
+{
+    enum { COLUMN = (NVOL_1 + NVOL_2 + 1) * sizeof(double) };
+    static const struct {
+        size_t memory, room;
+    } cases[] = {{1 << 30, NVOX}, {2 * COLUMN * NVOX, NVOX}, {2 * COLUMN * 5, 5}, {0, 1}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct planned *p = plan_with("median(bold)", 0, 2, cases[i].memory);
+
+        assert_int_equal(p->g->tasks[0].kind, TASK_MEDIAN);
+        assert_int_equal(p->g->tasks[0].room_nvox, cases[i].room);
+        assert_true(p->g->tasks[0].mem_nbytes >= cases[i].room * COLUMN + TASK_BUFFER_NBYTES);
+        planned_free(p);
+    }
+}
+
+static bool is_moments(void *ctx, const struct key *key)
+{
+    const struct planned *p = ctx;
+
+    for (size_t i = 0; i < p->g->ntasks; i++)
+        if (key_equal(&p->g->tasks[i].key, key))
+            return p->g->tasks[i].kind == TASK_MOMENTS;
+    return false;
+}
+
+static bool is_anything_but_root(void *ctx, const struct key *key)
+{
+    return !key_equal(key, ctx);
+}
+
+static bool always(void *ctx, const struct key *key)
+{
+    (void)ctx, (void)key;
+    return true;
+}
+
+/* After a cut every leaf of what is left leads to a dependency, and the root is the same. */
+static void test_cut(void **state)
+{
+    static const char *const texts[] = {"zscore(detrend(bold, 1))", "median(zscore(bold))",
+                                        "demean(bold) / std(bold)"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct planned *whole = plan(texts[i]), *cut = plan(texts[i]);
+        struct key root = *root_key(whole);
+
+        graph_cut(cut->g, is_moments, whole);
+        assert_true(key_equal(root_key(cut), &root));
+        for (size_t k = 0; k < cut->g->ntasks; k++) {
+            const struct task *t = &cut->g->tasks[k];
+
+            assert_true(has_key(whole, &t->key));
+            for (size_t s = 0; t->ndeps > 0 && s < t->nstreams; s++)
+                for (size_t f = 0; f < t->streams[s].nleaves; f++) {
+                    const struct stream_leaf *leaf = &t->streams[s].leaves[f];
+                    bool found = leaf->kind == LEAF_SAMPLE;
+
+                    for (size_t d = 0; d < t->ndeps; d++)
+                        found = found || t->deps[d] == leaf->task;
+                    assert_true(found);
+                }
+        }
+        graph_cut(cut->g, is_anything_but_root, &root);
+        assert_int_equal(cut->g->ntasks, 1 + graph_root(cut->g)->ndeps);
+        graph_cut(cut->g, always, NULL);
+        assert_int_equal(cut->g->ntasks, 1);
+        assert_int_equal(graph_root(cut->g)->ndeps, 0);
+        planned_free(whole);
+        planned_free(cut);
+    }
+}
+
+/* Nesting adds tasks, it does not multiply them. */
+static void test_deep_nesting(void **state)
+{
+    enum { DEPTH = 40 };
+    char text[1024] = "bold";
+    struct planned *p;
+
+    (void)state;
+    for (int i = 0; i < DEPTH; i++) {
+        static const char *const ends[] = {"zscore(%s)", "detrend(%s, 1)", "demean(%s)"};
+        char inner[sizeof text];
+
+        strcpy(inner, text);
+        assert_true(snprintf(text, sizeof text, ends[i % 3], inner) < (int)sizeof text);
+    }
+    p = plan(text);
+    assert_non_null(p->g);
+    assert_true(p->g->ntasks <= 4 * DEPTH + 1);
+    planned_free(p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tasks),
+        cmocka_unit_test(test_moments_are_shared),
+        cmocka_unit_test(test_every_difference_is_in_the_key),
+        cmocka_unit_test(test_a_changed_source_changes_the_key),
+        cmocka_unit_test(test_header_is_in_the_key),
+        cmocka_unit_test(test_what_cannot_be_planned),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_memory_of_median),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_deep_nesting),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * UTF-8: what is well-formed stays, every other byte becomes one question mark.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "utf8.h"
+
+static void check(const char *text, const char *expected)
+{
+    char copy[64];
+
+    snprintf(copy, sizeof copy, "%s", text);
+    utf8_clean(copy);
+    assert_string_equal(copy, expected);
+}
+
+static void test_well_formed_text_stays(void **state)
+{
+    (void)state;
+    check("", "");
+    check("sub-01_bold.nii.gz", "sub-01_bold.nii.gz");
+    check("\x7e \xc2\x80 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf",
+          "\x7e \xc2\x80 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf");
+}
+
+static void test_other_bytes_become_question_marks(void **state)
+{
+    (void)state;
+    check("a\xff"
+          "b",
+          "a?b");
+    check("\x80", "?");
+    check("\xc3", "?");                /* cut off */
+    check("\xe2\x82", "??");           /* cut off */
+    check("\xc0\xaf", "??");           /* overlong */
+    check("\xe0\x9f\xbf", "???");      /* overlong */
+    check("\xed\xa0\x80", "???");      /* a surrogate */
+    check("\xf4\x90\x80\x80", "????"); /* behind the end */
+    check("\xf8\x88\x80\x80", "????");
+    check("a\nb\tc\x7f", "a?b?c?");
+}
+
+static void test_length_of_a_character(void **state)
+{
+    (void)state;
+    assert_int_equal(utf8_char_nbytes("a"), 1);
+    assert_int_equal(utf8_char_nbytes("\xc3\xa4x"), 2);
+    assert_int_equal(utf8_char_nbytes("\xe2\x82\xac"), 3);
+    assert_int_equal(utf8_char_nbytes("\xf0\x9f\xa7\xa0"), 4);
+    assert_int_equal(utf8_char_nbytes("\xa4"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_well_formed_text_stays),
+        cmocka_unit_test(test_other_bytes_become_question_marks),
+        cmocka_unit_test(test_length_of_a_character),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
