@@ -173,7 +173,8 @@ static void write_status(FILE *f, const struct dot_node *n)
     fprintf(f, "<br/>" SMALL "%s", task_state_name(n->status.state));
     if (n->status.state == TASK_RUNNING && n->status.percent >= 0)
         fprintf(f, " %.0f %%", n->status.percent);
-    fprintf(f, " · %s", human_nbytes(n->task->result_nbytes).text);
+    if (n->task->kind != TASK_COMMAND) /* which tells only when it has ended */
+        fprintf(f, " · %s", human_nbytes(n->task->result_nbytes).text);
     if (n->status.took_ns > 0)
         fprintf(f, " · %s", human_span(n->status.took_ns).text);
     fputs("</font>", f);

@@ -185,8 +185,11 @@ static int plan_call(struct planner *p, const struct recipe *r, struct task *t)
 int plan_command(struct planner *p, const struct recipe *recipe, size_t *task)
 {
     struct task t = {.kind = TASK_COMMAND, .mem_nbytes = TASK_BUFFER_NBYTES};
+    const void *part = recipe; /* nothing of it is an expression, but its address names it */
     int ret;
 
+    if (plan_known(p, PLAN_COMMAND, part, 0, task))
+        return 0;
     /* a table is checked for this, but not where it keeps commands of before beside new ones */
     if (p->depth == p->q->table->nrecipes)
         return error_set(p->err, EIO, "making '%s' would wait for itself", recipe->name);
@@ -202,5 +205,6 @@ int plan_command(struct planner *p, const struct recipe *recipe, size_t *task)
         task_clear(&t);
         return ret;
     }
-    return plan_add_task(p, &t, task);
+    ret = plan_add_task(p, &t, task);
+    return ret < 0 ? ret : plan_remember(p, PLAN_COMMAND, part, 0, *task);
 }

@@ -47,7 +47,7 @@ void plan_key_add_number(struct key_builder *b, const char *name, int64_t number
 
 /* Equal parts of an expression are the same node, so what a node has been planned as need not be
  * planned again; without this, nested series would take exponential time. */
-enum plan_what { PLAN_PLANE, PLAN_MEAN, PLAN_STD, PLAN_TREND, PLAN_SEGMENT_MEAN };
+enum plan_what { PLAN_PLANE, PLAN_MEAN, PLAN_STD, PLAN_TREND, PLAN_SEGMENT_MEAN, PLAN_COMMAND };
 
 /* The task that part `e`, from volume `vol` on, has been planned as. */
 bool plan_known(const struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,

@@ -443,8 +443,8 @@ static int check_commands(const struct recipe_file *file, struct error *err)
     for (size_t i = 0; i < file->nsections; i++)
         if (file->sections[i].command)
             return error_set(err, EPERM,
-                             "%s: recipes refused: the file's group may write it, and it has "
-                             "commands ([%s]): chmod g-w",
+                             "%s: recipes refused: its group may write the file, which has "
+                             "commands ([%s])",
                              file->path, file->sections[i].name);
     return 0;
 }

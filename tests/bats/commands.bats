@@ -373,6 +373,55 @@ END
     assert_line 'state: cached'
 }
 
+@test "derivctl graph draws commands: runs, tasks, file" {
+    cat >recipes.ini <<'END'
+[report.txt]
+command = wc -c {tsnr.nii} {runs}
+END
+    run -0 derivctl graph --cache_dir="$CACHE" --recipes=recipes.ini "$DS/report.txt"
+    assert_output --partial 'report.txt = wc -c {tsnr.nii} {runs}'
+    assert_output --partial '=<command report.txt<br/>'
+    assert_output --partial 'uint8 (?,)'
+    # 2 runs to 2 moments and to the command; these to the image, that to the command, that to the file
+    assert_equal "$(grep -c -e '->' <<<"$output")" 8
+    run -0 derivctl explain --json --cache_dir="$CACHE" --recipes=recipes.ini "$DS/report.txt"
+    assert_equal "$(json 'd["command"], d["shape"], d["tasks"][-1]["array"]' <<<"$output")" \
+        '["wc -c {tsnr.nii} {runs}",null,"uint8 (?,) chunks (?,)"]'
+}
+
+@test "commands change with the recipes file; one of before cannot make a new one wait for ever" {
+    mount_recipes <<'END'
+[a.txt]
+command = cat {b.txt}
+[b.txt]
+command = echo one
+END
+    assert_equal "$(cat "$MNT/a.txt")" one
+    cat >recipes.ini <<'END'
+[a.txt]
+command = cat {b.txt}
+[b.txt]
+command = echo two
+END
+    wait_until eval '[ "$(cat "$MNT/a.txt")" = two ]'
+    cat >recipes.ini <<'END'
+[a.txt
+command = no section any more
+[b.txt]
+command = cat {a.txt}
+END
+    wait_until eval '! cat "$MNT/b.txt" 2>/dev/null'
+    fails_with "would wait for itself" b.txt
+}
+
+@test "commands of a file that its group may write are refused" {
+    printf '[a.txt]\ncommand = ls\n' >recipes.ini
+    chmod g+w recipes.ini
+    run derivfs --recipes=recipes.ini "$DS" "$MNT"
+    assert_failure
+    assert_output --partial 'recipes refused: its group may write the file, which has commands ([a.txt])'
+}
+
 @test "the daemon's end ends the program" {
     cat >recipes.ini <<END
 [slow.txt]

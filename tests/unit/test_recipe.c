@@ -228,6 +228,8 @@ static void test_command_mistakes(void **state)
     check_problem("[a.txt]\nscope = run", "1:2: 'a.txt' has no command = ...\n[a.txt]\n ^");
     check_problem("[a.txt]\ncommand = ls\nexpr = bold",
                   "3:1: a section named like a file has no 'expr'\nexpr = bold\n^");
+    check_problem("[a.txt]\ncommand = ls\nparam n = 1",
+                  "3:1: a section named like a file has no 'param n'\nparam n = 1\n^");
     check_problem("[a.txt]\ncommand = ls\nscope = all",
                   "3:9: scope is group or run, not 'all'\nscope = all\n        ^");
     check_problem("[a.txt]\ncommand = ls\nshell = sure",
@@ -415,6 +417,13 @@ static void test_refused(void **state)
     assert_int_equal(recipe_table_load(path, &t, &err), -EPERM);
     assert_non_null(strstr(err.text, "everybody may write"));
     assert_int_equal(chmod(path, 0664), 0);
+    assert_int_equal(recipe_table_load(path, &t, &err), 0);
+    recipe_table_put(t);
+    write_bytes("[a]\nexpr = bold\n[a.txt]\ncommand = ls\n", 37);
+    assert_int_equal(chmod(path, 0664), 0);
+    assert_int_equal(recipe_table_load(path, &t, &err), -EPERM);
+    assert_non_null(strstr(err.text, "its group may write the file, which has commands ([a.txt])"));
+    assert_int_equal(chmod(path, 0644), 0);
     assert_int_equal(recipe_table_load(path, &t, &err), 0);
     recipe_table_put(t);
     assert_int_equal(truncate(path, (256 << 10) + 1), 0);
