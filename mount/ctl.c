@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,7 @@ int main(int argc, char **argv)
     struct ctl ctl = {.json = false};
     int ret = parse(&ctl, argc, argv);
 
+    signal(SIGCHLD, SIG_DFL); /* else nobody would learn how a command ended */
     if (ret < 0 && optind == argc)
         ret = usage();
     for (int i = 0; ret < 0 && i < NCOMMANDS; i++)

@@ -193,6 +193,10 @@ static void order_advance(struct order *o)
     while (!o->finished) {
         size_t got;
 
+        if (!reader_is_sized(o->reader)) { /* a command's file is there as a whole or not at all */
+            order_ask(o);
+            return;
+        }
         if (reader_read(o->reader, o->off, all->buf, STEP_NBYTES, &got, &err) < 0 ||
             sink_write(&all->sink, all->buf, got, &err) < 0) {
             order_finish(o, &err);

@@ -47,7 +47,10 @@ static void print_task(const struct graph *g, size_t i, const struct task_status
         printf(", reads %s", ctl_size(task->work_nbytes).text);
     for (size_t d = 0; d < task->ndeps; d++)
         printf("%s%zu", d == 0 ? ", needs " : " ", task->deps[d]);
-    printf(", gives %s, %s", array ? array : "?", ctl_size(task->result_nbytes).text);
+    if (task->kind == TASK_COMMAND)
+        printf(", gives what it writes");
+    else
+        printf(", gives %s, %s", array ? array : "?", ctl_size(task->result_nbytes).text);
     if (status->took_ns > 0)
         printf(", took %s", human_span(status->took_ns).text);
     printf("\n");
@@ -62,13 +65,15 @@ static void print_tasks(const struct target *t, const struct graph *g)
 
     for (size_t i = 0; i < g->ntasks; i++) {
         struct task_status status;
+        uint64_t nbytes = 0;
 
         target_task_status(t, &g->tasks[i].key, &status);
         print_task(g, i, &status);
         if (status.state != TASK_CACHED)
             continue;
         nsaved++;
-        saved_nbytes += g->tasks[i].result_nbytes;
+        if (cache_size_of(engine_cache(t->engine), &g->tasks[i].key, &nbytes))
+            saved_nbytes += nbytes;
     }
     printf("saved: %zu of %zu tasks, %s\n", nsaved, g->ntasks, ctl_size(saved_nbytes).text);
 }
@@ -132,7 +137,8 @@ static void print_explanation(const struct target *t, const struct found *f)
 
     target_status(t, d, f->path, &status);
     printf("%s\n", f->path);
-    printf("recipe: %s\nexpression: %s\n", d->recipe->name, d->recipe->text);
+    printf("recipe: %s\n%s: %s\n", d->recipe->name, d->recipe->command ? "command" : "expression",
+           d->recipe->text);
     if (d->recipe->nparams > 0) {
         char *params = recipe_params_text(d->recipe);
 
@@ -141,7 +147,12 @@ static void print_explanation(const struct target *t, const struct found *f)
     }
     if (*d->recipe->description)
         printf("description: %s\n", d->recipe->description);
-    printf("array: %s\nsize: %" PRIu64 " bytes\n", array ? array : "unknown", d->nbytes);
+    if (!d->recipe->command)
+        printf("array: %s\n", array ? array : "unknown");
+    if (d->recipe->command && status.state != STATE_CACHED)
+        printf("size: known when it is computed\n");
+    else
+        printf("size: %" PRIu64 " bytes\n", engine_derived_nbytes(t->engine, d));
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < d->nruns; i++)
         print_source(d->runs[i]);
@@ -203,7 +214,8 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
 
     target_status(t, d, f->path, &status);
     json_object_set_new(o, "recipe", json_string(d->recipe->name));
-    json_object_set_new(o, "expression", json_string(d->recipe->text));
+    json_object_set_new(o, d->recipe->command ? "command" : "expression",
+                        json_string(d->recipe->text));
     for (size_t i = 0; i < d->recipe->nparams; i++)
         json_object_set_new(params, d->recipe->params[i].name,
                             json_real(d->recipe->params[i].value));

@@ -13,7 +13,7 @@ static json_t *shape_json(const struct derived *d)
 {
     const int64_t *dim;
 
-    if (!d->first)
+    if (!d->first || d->recipe->command)
         return json_null();
     dim = d->first->nifti.dim;
     if (d->recipe->expr->rank == EXPR_SERIES)
@@ -39,7 +39,8 @@ json_t *ctl_summary_json(const struct target *t, const struct found *f)
     target_status(t, f->derived, f->path, &status);
     o = json_pack("{s:s, s:s, s:o, s:I, s:o}", "path", f->path, "state",
                   derived_state_name(status.state), "shape", shape_json(f->derived), "bytes",
-                  (json_int_t)f->derived->nbytes, "sources", sources_json(f->derived));
+                  (json_int_t)engine_derived_nbytes(t->engine, f->derived), "sources",
+                  sources_json(f->derived));
     if (status.state == STATE_FAILED)
         json_object_set_new(o, "error", json_string(status.error.text));
     return o;
@@ -51,7 +52,9 @@ static void print_summary(const struct target *t, const struct found *f)
     char shape[128] = "?";
 
     target_status(t, f->derived, f->path, &status);
-    if (f->derived->first) {
+    if (f->derived->recipe->command) {
+        snprintf(shape, sizeof shape, "-");
+    } else if (f->derived->first) {
         const int64_t *dim = f->derived->first->nifti.dim;
 
         int n = snprintf(shape, sizeof shape, "%" PRId64 "x%" PRId64 "x%" PRId64, dim[0], dim[1],

@@ -219,6 +219,7 @@ static void prepare_signals(void)
 
     sigaction(SIGUSR2, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* else nobody would learn how a command ended */
     ending_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
@@ -335,8 +336,10 @@ static int run(struct daemon *d, struct fuse_args *args)
         ret = mount_and_serve(d, &err);
     if (ret < 0)
         ret = complain(&err);
-    /* the open files' readers, then the workers whose last act is to answer requests, then the
-     * session that the answers go to */
+    /* the workers, whose last act is to answer requests (and to close files whose opening waited),
+     * then the open files' readers, then the session that the answers go to */
+    if (d->engine)
+        engine_stop(d->engine);
     if (d->mount)
         mount_close_files(d->mount);
     engine_close(d->engine);

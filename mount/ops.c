@@ -113,10 +113,13 @@ static void set_drawn_size(const struct node *node, struct stat *st)
     st->st_blocks = (st->st_size + 511) / 512;
 }
 
-/* A size that changes with the next opening is not kept by the kernel. */
-static double attr_timeout(const struct node *node)
+/* A size that changes with the next opening is not kept by the kernel; nor is that of a command's
+ * file that is not computed yet, which whoever opens it may ask next. */
+static double attr_timeout(const struct node *node, const struct stat *st)
 {
-    return is_drawn(node) ? 0 : TIMEOUT_S;
+    bool unknown = node_kind(node) == NODE_DERIVED && st->st_size == 0;
+
+    return unknown || is_drawn(node) ? 0 : TIMEOUT_S;
 }
 
 static int find_control(const char *name, struct node_identity *id)
@@ -178,7 +181,7 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
     *e = (struct fuse_entry_param){
         .ino = node_id(m->inodes, node),
         .attr = *st,
-        .attr_timeout = attr_timeout(node),
+        .attr_timeout = attr_timeout(node, st),
         .entry_timeout = TIMEOUT_S,
     };
     /* A file whose size no run tells yet is looked up anew each time: a program that sees it empty
@@ -258,7 +261,7 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
         path = node_path(m->inodes, node);
         if (!path)
             return error_set(err, ENOMEM, "out of memory");
-        engine_stat_derived(node_derived(node), path, st);
+        engine_stat_derived(m->engine, node_derived(node), path, st);
         free(path);
         if (is_drawn(node))
             set_drawn_size(node, st);
@@ -283,7 +286,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     else if (node_stat(m, node, &st, &err) < 0)
         fuse_reply_err(req, reply_code(&err));
     else
-        fuse_reply_attr(req, &st, attr_timeout(node));
+        fuse_reply_attr(req, &st, attr_timeout(node, &st));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

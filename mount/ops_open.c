@@ -5,6 +5,11 @@
  *     bytes in one file (a source, a cached result)     passthrough: the kernel reads them itself
  *     the same, where the kernel cannot                 page cache, filled by op_read
  *     not computed yet, control files, drawings         direct_io (ops_read.c says why)
+ *     a command's file                                  direct_io: its size may be news to the
+ *                                                       kernel
+ *
+ * The open of a command's file that is not computed yet is parked until it is, like a read
+ * (ops_read.c): only then its size is known, and a failure is told by open(2) already.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -55,6 +60,11 @@ static int open_source(struct mount *m, struct node *node, struct fuse_file_info
     return 0;
 }
 
+static bool is_command(const struct node *node)
+{
+    return node_derived(node)->recipe->command;
+}
+
 static int open_derived(struct mount *m, struct node *node, struct fuse_file_info *fi,
                         struct error *err)
 {
@@ -74,13 +84,13 @@ static int open_derived(struct mount *m, struct node *node, struct fuse_file_inf
         return ret;
     }
     blob = reader_whole(f->reader);
-    enter_node(m, node, f, blob ? blob_fd(blob) : -1);
+    enter_node(m, node, f, blob && !is_command(node) ? blob_fd(blob) : -1);
     blob_put(blob);
     /* A node is one version: what is cached of it stays right. Without the flag this open would
      * throw the cache away, for which it would wait for a page that a mapping waits for,
      * unkillably. */
     fi->keep_cache = 1;
-    fi->direct_io = !blob && kernel_maps_direct_io();
+    fi->direct_io = is_command(node) || (!blob && kernel_maps_direct_io());
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }
@@ -141,6 +151,54 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_i
         close_file(m, f); /* the opener was interrupted: there is no release */
 }
 
+/* An open that waits for the file's result. */
+struct parked_open {
+    fuse_req_t req;
+    struct mount *m;
+    struct fuse_file_info fi;
+};
+
+static void opened(void *arg, struct reader_wait *w, const struct error *err)
+{
+    struct parked_open *p = arg;
+
+    (void)w;
+    /* as in finished() of ops_read.c */
+    if (!err || err->code != ECANCELED)
+        fuse_req_interrupt_func(p->req, NULL, NULL);
+    if (err) {
+        close_file(p->m, file_of(&p->fi));
+        fuse_reply_err(p->req, reply_code(err));
+    } else {
+        reply_open(p->req, p->m, &p->fi);
+    }
+    free(p);
+}
+
+static void open_interrupted(fuse_req_t req, void *arg)
+{
+    (void)req;
+    reader_wait_cancel(arg);
+}
+
+static void park_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
+{
+    struct parked_open *p = malloc(sizeof *p);
+    struct reader_wait *w = p ? reader_wait_new(file_of(fi)->reader, 0, 1, opened, p) : NULL;
+
+    if (!w) {
+        free(p);
+        close_file(m, file_of(fi));
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    *p = (struct parked_open){req, m, *fi};
+    /* before the start: afterwards the request may be answered and gone at any time */
+    fuse_req_interrupt_func(req, open_interrupted, w);
+    reader_wait_start(w);
+    reader_wait_put(w);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = fuse_req_userdata(req);
@@ -169,6 +227,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     if (ret < 0)
         fuse_reply_err(req, reply_code(&err));
+    else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader))
+        park_open(req, m, fi);
     else
         reply_open(req, m, fi);
 }

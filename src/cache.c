@@ -226,6 +226,17 @@ bool cache_has(const struct cache *c, const struct key *key)
     return c->max_nbytes > 0 && disk_open(&c->disk, key, &meta, NULL, &st) == 0;
 }
 
+bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbytes)
+{
+    struct disk_meta meta;
+    struct stat st;
+
+    if (c->max_nbytes == 0 || disk_open(&c->disk, key, &meta, NULL, &st) < 0)
+        return false;
+    *nbytes = (uint64_t)st.st_size;
+    return true;
+}
+
 /* ---- evict ---- */
 
 struct collection {

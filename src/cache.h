@@ -47,6 +47,8 @@ int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
 
 /* Is there an entry of the right length? Cheap: no open of the payload, no checksum, no touch. */
 bool cache_has(const struct cache *c, const struct key *key);
+/* The same, and how long it is. */
+bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbytes);
 
 /* Writing one entry of exactly `nbytes`, from front to back. `label` is one line for people, kept
  * beside the entry ("moments sub-01_task-rest_bold.nii.gz"). Space is set aside first: when the

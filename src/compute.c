@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "compute_private.h"
+#include "graph_call.h"
 
 int work_go_on(const struct work *k, struct error *err)
 {
@@ -35,10 +36,11 @@ static int run(const struct work *k, struct error *err)
         return compute_image(k, err);
     case TASK_CHUNK:
         return compute_chunk(k, err);
+    case TASK_COMMAND: /* compute_command() */
     case TASK_OUTPUT:
         break;
     }
-    return k->g->format->write(k->inputs[0], k->w, err);
+    return k->t->format->write(k->inputs[0], k->w, err);
 }
 
 /* Does the task need results that a cut graph (graph_cut) no longer has? */
@@ -46,6 +48,8 @@ static bool lacks_inputs(const struct task *t)
 {
     bool needs = t->nreductions > 0 || t->kind == TASK_OUTPUT;
 
+    for (size_t i = 0; t->call && i < t->call->ninputs; i++)
+        needs = needs || t->call->inputs[i].ndeps > 0;
     for (size_t i = 0; i < t->nstreams; i++)
         for (size_t k = 0; k < t->streams[i].nleaves; k++)
             needs = needs || t->streams[i].leaves[k].kind != LEAF_SAMPLE;
@@ -63,6 +67,8 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
         return 0;
     if (lacks_inputs(t))
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
+    if (t->kind == TASK_COMMAND)
+        return compute_command(&k, out, err);
     ret = cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k.w, err);
     if (ret < 0)
         return ret;

@@ -15,7 +15,8 @@
 struct compute {
     int rootfd; /* the dataset */
     struct cache *cache;
-    struct cursor_pool *pool; /* all borrowed */
+    struct cursor_pool *pool;
+    const char *dataset; /* the dataset's path, for programs; all borrowed */
 };
 
 /* A task_run_fn (scheduler.h); ctx is a const struct compute. ESTALE: a source is no longer the one

@@ -34,4 +34,7 @@ int compute_chunk(const struct work *k, struct error *err) NODISCARD;
 int compute_plane(const struct work *k, struct error *err) NODISCARD;
 int compute_image(const struct work *k, struct error *err) NODISCARD;
 
+/* compute_command.c: begins and commits its entry by itself, whose length it learns. */
+int compute_command(const struct work *k, struct blob **out, struct error *err) NODISCARD;
+
 #endif

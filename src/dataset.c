@@ -212,6 +212,7 @@ static int check_dir(struct check *check, int64_t now_ns, struct dir_scan **out,
     if (!scan)
         return out_of_memory(err, check->dir);
     atomic_init(&scan->refs, 1);
+    scan->rootfd = check->rootfd;
     int ret = find_files(check, now_ns, scan, err);
     if (!ret && check->old && same_files(scan, check->old)) {
         dir_scan_put(scan);

@@ -45,6 +45,7 @@ struct dir_run {
 
 struct dir_scan {
     atomic_int refs;
+    int rootfd;           /* of the dataset, which outlives its scans */
     char *dir;            /* relative to the dataset's root, "" for the root itself */
     struct dir_run *runs; /* [nruns] in the order of their names */
     size_t nruns;

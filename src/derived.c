@@ -8,6 +8,8 @@
  */
 #include "derived.h"
 
+#include "graph_call.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +64,28 @@ static struct graph_request request_of(const struct derived *d, size_t memory_nb
         .runs = d->runs,
         .nruns = d->nruns,
         .memory_nbytes = memory_nbytes,
+        .rootfd = d->scan->rootfd,
+        .dir = d->scan->dir,
     };
+}
+
+/* A command's file is as the program writes it. */
+static uint64_t unknown_nbytes(uint64_t image_nbytes)
+{
+    (void)image_nbytes;
+    return 0;
+}
+
+static const struct output_format as_written = {
+    .extension = "",
+    .operation = "command",
+    .listed = true,
+    .nbytes = unknown_nbytes,
+};
+
+static bool is_series(const struct recipe *recipe)
+{
+    return recipe->expr && recipe->expr->rank == EXPR_SERIES;
 }
 
 /* Volumes and size, which only sound runs can tell. */
@@ -85,6 +108,42 @@ static void measure(struct derived *d)
         d->nbytes = d->format->nbytes(graph_image_nbytes(&d->first->nifti, d->nvol));
 }
 
+/* Whose file a command names counts like a run, and so do those of the commands before it. */
+static void add_sources(struct derived *d, const struct graph *g)
+{
+    for (size_t i = 0; i < g->ntasks; i++)
+        for (size_t k = 0; g->tasks[i].call && k < g->tasks[i].call->ninputs; k++) {
+            const struct command_input *in = &g->tasks[i].call->inputs[k];
+
+            if (!in->source)
+                continue;
+            add_rights(d, &in->id, false);
+            if (in->id.mtime_ns > d->mtime_ns)
+                d->mtime_ns = in->id.mtime_ns;
+        }
+}
+
+/* The key has all that the file depends on. */
+static void plan_command_file(struct derived *d, XXH3_state_t *version)
+{
+    struct graph_request q = request_of(d, 0);
+    struct error err;
+    struct graph *g;
+
+    if (d->bad) {
+        error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
+        return;
+    }
+    if (graph_build_command(&q, &g, &err) < 0) {
+        error_set(&d->error, code_of_source(err.code), "%s", err.text);
+        return;
+    }
+    d->key = graph_root(g)->key;
+    add_sources(d, g);
+    graph_put(g);
+    XXH3_64bits_update(version, d->key.hex, KEY_HEX);
+}
+
 static void describe(struct derived *d)
 {
     XXH3_state_t state;
@@ -104,8 +163,11 @@ static void describe(struct derived *d)
         if (run->id.mtime_ns > d->mtime_ns)
             d->mtime_ns = run->id.mtime_ns;
     }
+    if (d->recipe->command)
+        plan_command_file(d, &state);
+    else
+        measure(d);
     d->version = XXH3_64bits_digest(&state);
-    measure(d);
 }
 
 static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,
@@ -154,8 +216,11 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
     char *name = NULL;
     struct derived *d;
 
-    if (asprintf(&name, "%s_stat-%s_%s%s", member->entities, recipe->name, member->map_suffix,
-                 format->extension) < 0)
+    /* a command's name has its ending in it */
+    size_t stem = recipe->command ? strcspn(recipe->name, ".") : strlen(recipe->name);
+
+    if (asprintf(&name, "%s_stat-%.*s_%s%s%s", member->entities, (int)stem, recipe->name,
+                 member->map_suffix, recipe->name + stem, format->extension) < 0)
         return NULL;
     d = derived_new(scan, table, recipe, format, name);
     if (!d)
@@ -173,7 +238,7 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
 /* A series is read in parts, which only its .nii has. */
 static bool has_format(const struct recipe *recipe, const struct output_format *format)
 {
-    return recipe->expr->rank == EXPR_IMAGE || !format->operation;
+    return recipe->expr && (recipe->expr->rank == EXPR_IMAGE || !format->operation);
 }
 
 static bool starts_with(const char *text, size_t len, const char *start)
@@ -211,6 +276,65 @@ static int recipe_of_run(const struct dir_run *member, struct recipe_table *tabl
     return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
 }
 
+/* Does the name end as one of the command's files does? */
+static bool may_be_command(const struct recipe *recipe, const char *name)
+{
+    const char *ending =
+        recipe->command->per_run ? recipe->name + strcspn(recipe->name, ".") : recipe->name;
+    size_t len = strlen(name), n = strlen(ending);
+
+    return len >= n && strcmp(name + len - n, ending) == 0;
+}
+
+bool derived_may_be(const struct recipe_table *table, const char *name)
+{
+    size_t stem;
+
+    for (size_t i = 0; i < table->nrecipes; i++)
+        if (table->recipes[i].command && may_be_command(&table->recipes[i], name))
+            return true;
+    return output_find(name, &stem);
+}
+
+static bool is_run_command(const struct dir_run *member, const struct recipe *recipe,
+                           const char *name)
+{
+    size_t stem = strcspn(recipe->name, "."), entities = strlen(member->entities);
+    size_t map = strlen(member->map_suffix), len = strlen(name);
+    size_t ending = strlen(recipe->name) - stem, mid = strlen("_stat-");
+
+    return len == entities + mid + stem + 1 + map + ending &&
+           starts_with(name, len, member->entities) &&
+           memcmp(name + entities, "_stat-", mid) == 0 &&
+           memcmp(name + entities + mid, recipe->name, stem) == 0 &&
+           name[entities + mid + stem] == '_' &&
+           memcmp(name + entities + mid + stem + 1, member->map_suffix, map) == 0 &&
+           strcmp(name + len - ending, recipe->name + stem) == 0;
+}
+
+/* The command's file called `name`. -ENOENT: it has none. */
+static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
+                          const struct recipe *recipe, const char *name, struct derived **out)
+{
+    if (!may_be_command(recipe, name))
+        return -ENOENT;
+    for (size_t i = 0; !recipe->command->per_run && i < scan->ngroups; i++) {
+        const char *prefix = scan->groups[i].prefix;
+
+        if (starts_with(name, strlen(name), prefix) &&
+            strcmp(name + strlen(prefix), recipe->name) == 0) {
+            *out = of_group(scan, table, &scan->groups[i], recipe, &as_written);
+            return *out ? 0 : -ENOMEM;
+        }
+    }
+    for (size_t i = 0; recipe->command->per_run && i < scan->nruns; i++)
+        if (is_run_command(&scan->runs[i], recipe, name)) {
+            *out = of_run(scan, table, &scan->runs[i], recipe, &as_written);
+            return *out ? 0 : -ENOMEM;
+        }
+    return -ENOENT;
+}
+
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
                    struct derived **out, struct error *err)
 {
@@ -239,6 +363,13 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
         if (ret == 0)
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
     }
+    for (size_t i = 0; i < table->nrecipes; i++) {
+        ret = table->recipes[i].command ? lookup_command(scan, table, &table->recipes[i], name, out)
+                                        : -ENOENT;
+
+        if (ret != -ENOENT)
+            return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
+    }
     return error_set(err, ENOENT, "%s: no such file", name);
 }
 
@@ -248,9 +379,11 @@ static bool is_shown(const struct run *first, const struct run *bad)
     return first && !(bad && bad->state == RUN_ABSENT);
 }
 
-/* The recipe of which every run has a listed map of its own. */
+/* The recipe of which every run has a listed map of its own, or a command that is asked to. */
 static bool listed_per_run(const struct recipe *recipe)
 {
+    if (recipe->command)
+        return recipe->command->per_run && recipe->list;
     return strcmp(recipe->name, "tsnr") == 0;
 }
 
@@ -258,7 +391,9 @@ static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
                        const struct recipe *recipe, const struct output_format *format,
                        struct derived **list, size_t *n)
 {
-    for (size_t i = 0; recipe->list && has_format(recipe, format) && i < scan->ngroups; i++)
+    bool per_run = recipe->command && recipe->command->per_run;
+
+    for (size_t i = 0; recipe->list && !per_run && i < scan->ngroups; i++)
         if (is_shown(scan->groups[i].first, scan->groups[i].bad)) {
             list[*n] = of_group(scan, table, &scan->groups[i], recipe, format);
             if (!list[*n])
@@ -281,6 +416,7 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
     size_t most = 0;
     int ret = 0;
 
+    most = table->nrecipes * (scan->ngroups + scan->nruns);
     for (const struct output_format *f = output_formats(); f->extension; f++)
         most += table->nrecipes * (scan->ngroups + scan->nruns);
     *n = 0;
@@ -289,7 +425,11 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
         return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
     for (const struct output_format *f = output_formats(); f->extension; f++)
         for (size_t r = 0; f->listed && r < table->nrecipes && ret == 0; r++)
-            ret = list_recipe(scan, table, &table->recipes[r], f, *out, n);
+            if (has_format(&table->recipes[r], f))
+                ret = list_recipe(scan, table, &table->recipes[r], f, *out, n);
+    for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
+        if (table->recipes[r].command)
+            ret = list_recipe(scan, table, &table->recipes[r], &as_written, *out, n);
     if (ret < 0) {
         derived_list_free(*out, *n);
         return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
@@ -304,19 +444,16 @@ void derived_list_free(struct derived **list, size_t n)
     free(list);
 }
 
-/* Parts of a series are of about this size: a few reads long, and small beside the memory. */
-enum { PART_NBYTES = 4 << 20 };
-
 void derived_parts(const struct derived *d, struct parts *out)
 {
     uint64_t volume;
 
     *out = (struct parts){.first_off = 0, .nbytes = d->nbytes, .nvol = 1, .n = 1};
-    if (d->recipe->expr->rank != EXPR_SERIES || d->nvol == 0)
+    if (!is_series(d->recipe) || d->nvol == 0)
         return;
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
     out->first_off = NIFTI_DERIVED_NBYTES;
-    out->nvol = volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
+    out->nvol = graph_part_nvol(&d->first->nifti);
     if (out->nvol > d->nvol)
         out->nvol = d->nvol;
     out->nbytes = (uint64_t)out->nvol * volume;
@@ -332,7 +469,9 @@ int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, st
 
     if (d->error.code != 0)
         return error_set(err, d->error.code, "%s", d->error.text);
-    if (d->recipe->expr->rank != EXPR_SERIES)
+    if (d->recipe->command)
+        return graph_build_command(&q, out, err);
+    if (!is_series(d->recipe))
         return graph_build(&q, out, err);
     derived_parts(d, &parts);
     vol0 = (int64_t)part * parts.nvol;

@@ -6,6 +6,8 @@
  *     PREFIX RECIPE EXTENSION                       one per group: echo-1_tsnr.nii
  *     ENTITIES _stat-RECIPE_ MAP EXTENSION          one per run:
  * sub-01_task-rest_stat-tsnr_boldmap.nii
+ *     PREFIX COMMAND                                a command's, whose name has an ending of its
+ * own ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING     the same with scope = run
  *
  * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
  * parameters there is a file too, of no size: opening it tells which ones there are.
@@ -38,7 +40,8 @@ struct derived {
     const struct recipe *recipe;
     const struct output_format *format;
     int64_t nvol;       /* volumes: 1 for an image; 0 where no run or the expression tells */
-    uint64_t nbytes;    /* exact size; 0 where nvol is 0 */
+    uint64_t nbytes;    /* exact size; 0 where nvol is 0, and for a command's file */
+    struct key key;     /* of a command's file: names the result, whose length it tells; else "" */
     struct error error; /* why the file cannot be planned; code 0 if it can */
     int64_t mtime_ns;   /* the newest of the sources and the recipe */
     mode_t mode;        /* 0444 less what the sources deny; no type bits */
@@ -46,6 +49,9 @@ struct derived {
     gid_t gid;
     uint64_t version; /* changes with the sources and the recipe: same version, same bytes */
 };
+
+/* May `name` be that of a derived file? Most names are none, which costs no look at a directory. */
+bool derived_may_be(const struct recipe_table *table, const char *name);
 
 /* The derived file called `name` among those of `scan`; ENOENT where there is none. */
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,

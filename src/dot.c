@@ -4,6 +4,7 @@
  * found again by its key. Costs the number of nodes times the number of kinds of them.
  */
 #include "dot_private.h"
+#include "graph_call.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static bool do_the_same(const struct dot_node *a, const struct dot_node *b)
     if (a->run || b->run)
         return a->run && b->run;
     if (s->kind != t->kind || s->order != t->order || s->kind == TASK_OUTPUT ||
-        s->kind == TASK_IMAGE || s->kind == TASK_PLANE)
+        s->kind == TASK_IMAGE || s->kind == TASK_PLANE || s->kind == TASK_COMMAND)
         return false;
     return expr_equal(s->e, t->e);
 }
@@ -110,8 +111,15 @@ static bool is_full(const struct drawing *d, const struct dot_fold *fold)
     return fold->n > most + 1 && fold->ndrawn == most;
 }
 
+static bool is_told_runs(const struct task *t)
+{
+    return t->call && t->call->recipe->command->uses_runs;
+}
+
 static bool reads(const struct dot_node *n, const struct run *run)
 {
+    if (n->task && is_told_runs(n->task))
+        return true;
     for (size_t s = 0; n->task && s < n->task->nstreams; s++)
         for (size_t k = 0; k < n->task->streams[s].nleaves; k++)
             if (n->task->streams[s].leaves[k].run == run)
@@ -219,6 +227,8 @@ static int add_edges_to(struct drawing *d, const struct dot_node *n)
             if (leaf->kind == LEAF_SAMPLE)
                 ret = add_edge(d, id_of(d, node_of_run(d, leaf->run)), id_of(d, n));
         }
+    for (size_t i = 0; is_told_runs(n->task) && i < n->g->nruns && ret == 0; i++)
+        ret = add_edge(d, id_of(d, node_of_run(d, n->g->runs[i])), id_of(d, n));
     if (ret == 0 && n->is_root)
         ret = add_edge(d, id_of(d, n), file_id(d));
     return ret;

@@ -173,7 +173,8 @@ static void write_status(FILE *f, const struct dot_node *n)
     fprintf(f, "<br/>" SMALL "%s", task_state_name(n->status.state));
     if (n->status.state == TASK_RUNNING && n->status.percent >= 0)
         fprintf(f, " %.0f %%", n->status.percent);
-    fprintf(f, " · %s", human_nbytes(n->task->result_nbytes).text);
+    if (n->task->kind != TASK_COMMAND) /* which tells only when it has ended */
+        fprintf(f, " · %s", human_nbytes(n->task->result_nbytes).text);
     if (n->status.took_ns > 0)
         fprintf(f, " · %s", human_span(n->status.took_ns).text);
     fputs("</font>", f);
@@ -199,7 +200,7 @@ static void write_range(FILE *f, const struct task *t)
 void dot_write_task(FILE *f, size_t id, const struct dot_node *n, const struct dot_request *q)
 {
     struct notional array = notional_of_task(n->g, n->task);
-    char *words = task_words(n->g, n->task);
+    char *words = task_words(n->task);
 
     write_looks(f, id, n->status.state);
     fprintf(f, ", tooltip=\"%s ", n->task->key.hex);
@@ -230,7 +231,7 @@ static enum task_state state_of_many(const struct dot_fold *fold)
 void dot_write_fold(FILE *f, size_t id, const struct dot_fold *fold, const struct dot_node *like)
 {
     size_t n = fold->n - fold->ndrawn;
-    char *words = like->run ? NULL : task_words(like->g, like->task);
+    char *words = like->run ? NULL : task_words(like->task);
 
     if (like->run) {
         fprintf(f,

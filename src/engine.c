@@ -92,7 +92,8 @@ static int open_parts(struct engine *e, struct error *err)
         return ret;
     e->errors = errlog_new();
     e->budget = budget_new(e->config.memory_nbytes);
-    if (!e->errors || !e->budget)
+    e->sizes = sizes_new();
+    if (!e->errors || !e->budget || !e->sizes)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     cache.budget = e->budget;
     ret = cache_open(&cache, &e->cache, err);
@@ -102,7 +103,8 @@ static int open_parts(struct engine *e, struct error *err)
     e->trace = trace_new(TRACE_NEVENTS, NULL);
     if (!e->pool || !e->trace)
         ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
-    e->compute = (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool};
+    e->compute =
+        (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool, dataset_path(e->dataset)};
     return ret;
 }
 
@@ -138,12 +140,17 @@ int engine_start(struct engine *e, struct error *err)
     return sched_new(&config, &e->sched, err);
 }
 
+void engine_stop(struct engine *e)
+{
+    sched_free(e->sched);
+    e->sched = NULL;
+}
+
 void engine_close(struct engine *e)
 {
     if (!e)
         return;
-    if (e->sched)
-        sched_free(e->sched);
+    engine_stop(e);
     trace_free(e->trace);
     cursor_pool_free(e->pool);
     recipes_close(e);
@@ -151,6 +158,7 @@ void engine_close(struct engine *e)
         cache_close(e->cache);
     budget_free(e->budget);
     errlog_free(e->errors);
+    sizes_free(e->sizes);
     if (e->dataset)
         dataset_close(e->dataset);
     free((char *)e->config.dataset);
@@ -167,6 +175,17 @@ const struct engine_config *engine_config(const struct engine *e)
 struct cache *engine_cache(struct engine *e)
 {
     return e->cache;
+}
+
+uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)
+{
+    uint64_t nbytes;
+
+    if (!d->recipe->command || !d->key.hex[0])
+        return d->nbytes;
+    if (sizes_find(e->sizes, &d->key, &nbytes) || cache_size_of(e->cache, &d->key, &nbytes))
+        return nbytes;
+    return 0;
 }
 
 static bool is_cached(void *ctx, const struct key *key)

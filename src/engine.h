@@ -52,7 +52,10 @@ int engine_open(const struct engine_config *config, struct engine **out,
                 struct error *err) NODISCARD;
 /* Start the workers. */
 int engine_start(struct engine *e, struct error *err) NODISCARD;
-/* Cancel what is running, wait for the workers, free. All readers must be closed. NULL is allowed.
+/* Cancel what is running and wait for the workers: nothing is called back any more. For owners of
+ * readers that they close when they are called back. */
+void engine_stop(struct engine *e);
+/* engine_stop(), and free. All readers must be closed. NULL is allowed.
  */
 void engine_close(struct engine *e);
 
@@ -86,7 +89,10 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
                        struct error *err) NODISCARD;
 
 /* stat(2) of a derived file that lies at `path`. */
-void engine_stat_derived(const struct derived *d, const char *path, struct stat *st);
+void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
+                         struct stat *st);
+/* Its size: that of a command's file is 0 until it is computed. */
+uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d);
 
 /* Called for each name; non-zero ends the listing and is returned. `type` is a d_type. */
 typedef int engine_list_fn(void *ctx, const char *name, uint64_t ino, unsigned char type);
@@ -116,6 +122,9 @@ int reader_open(struct engine *e, const char *dir, const char *name, struct read
 /* Waits that are still under way are cancelled by their owners, not here. NULL is allowed. */
 void reader_close(struct reader *r);
 
+/* A command's file has no size before it is computed: then false, nothing can be read yet, and a
+ * wait is for all of it. */
+bool reader_is_sized(const struct reader *r);
 uint64_t reader_nbytes(const struct reader *r);
 uint64_t reader_version(const struct reader *r); /* derived->version at the time of opening */
 

@@ -46,10 +46,11 @@ static void own_status(void *ctx, const struct key *key, struct task_status *out
 static char *array_of(const struct derived *d)
 {
     const int64_t *dim = d->first->nifti.dim;
-    struct notional n = {.dtype = "float32",
-                         .ndim = d->recipe->expr->rank == EXPR_SERIES ? 4 : 3,
-                         .shape = {dim[0], dim[1], dim[2], d->nvol}};
+    struct notional n = {.dtype = "float32", .shape = {dim[0], dim[1], dim[2], d->nvol}};
 
+    if (d->recipe->command)
+        return strdup("what the program writes");
+    n.ndim = d->recipe->expr->rank == EXPR_SERIES ? 4 : 3;
     return notional_text(&n, false);
 }
 
@@ -80,7 +81,8 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     struct graph *graphs[PARTS_MAX] = {NULL};
     struct parts parts;
     struct error last;
-    struct dot_request q = {.nbytes = d->nbytes, .graphs = graphs, .ctx = e, .status = own_status};
+    struct dot_request q = {
+        .nbytes = engine_derived_nbytes(e, d), .graphs = graphs, .ctx = e, .status = own_status};
     char *image = image_path(d, path), *array = NULL;
     int ret;
 
@@ -88,7 +90,7 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     derived_parts(d, &parts);
     q.ngraphs = parts.n < PARTS_MAX ? parts.n : PARTS_MAX;
     q.nparts = parts.n;
-    q.part_nvol = d->recipe->expr->rank == EXPR_SERIES ? parts.nvol : 0;
+    q.part_nvol = d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES ? parts.nvol : 0;
     ret = plan_parts(e, d, graphs, q.ngraphs, err);
     if (ret == 0)
         array = array_of(d);

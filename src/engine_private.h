@@ -10,6 +10,7 @@
 #include "engine.h"
 #include "errlog.h"
 #include "scheduler.h"
+#include "sizes.h"
 #include "trace.h"
 
 struct engine {
@@ -21,6 +22,7 @@ struct engine {
     struct errlog *errors;
     struct cursor_pool *pool;
     struct compute compute;
+    struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
     struct trace *trace;
     struct sched *sched; /* NULL before engine_start() */
     int64_t start_s;     /* CLOCK_REALTIME */

@@ -8,6 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "graph_call.h"
+
+/* Parts of a series are of about this size: a few reads long, and small beside the memory. */
+enum { PART_NBYTES = 4 << 20 };
+
+int64_t graph_part_nvol(const struct nifti *first)
+{
+    uint64_t volume = (uint64_t)nifti_nvox(first) * sizeof(float);
+
+    return volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
+}
+
+void command_call_free(struct command_call *call)
+{
+    if (!call)
+        return;
+    for (size_t i = 0; i < call->ninputs; i++)
+        free(call->inputs[i].source);
+    free(call->inputs);
+    program_clear(&call->program);
+    free(call);
+}
+
 char *graph_origin(const struct expr *e)
 {
     char *text = expr_print(e), *origin = NULL;
@@ -31,6 +54,7 @@ void task_clear(struct task *t)
     free(t->reductions);
     free(t->label);
     free(t->deps);
+    command_call_free(t->call);
 }
 
 /* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies,

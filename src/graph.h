@@ -41,6 +41,7 @@ enum task_kind {
     TASK_IMAGE,   /* a 3-D file: header and float32 [nz][ny][nx] */
     TASK_CHUNK,   /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
     TASK_OUTPUT,  /* a file in another format, from the bytes of the .nii */
+    TASK_COMMAND, /* what a program writes; its length is known only then */
 };
 
 /* How much of a run is inflated before the kernel takes it: large enough that the calls cost
@@ -57,6 +58,8 @@ struct reduction {
     size_t ndeps;     /* order of time */
 };
 
+struct command_call;
+
 struct task {
     enum task_kind kind;
     struct key key; /* names the task, wherever it occurs, and its cache entry */
@@ -65,7 +68,7 @@ struct task {
     size_t *deps;         /* [ndeps] indices into graph->tasks, each smaller than the task's own */
     uint64_t work_nbytes; /* how much there is to do: stored bytes to read */
     size_t mem_nbytes;    /* buffers the task needs while it runs */
-    uint64_t result_nbytes; /* exact size of the result */
+    uint64_t result_nbytes; /* exact size of the result; 0 for a COMMAND */
     struct stream
         *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
     size_t nstreams;
@@ -76,6 +79,8 @@ struct task {
                              expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
+    const struct output_format *format; /* OUTPUT */
+    struct command_call *call;          /* COMMAND (graph_call.h) */
 };
 
 struct graph {
@@ -99,6 +104,8 @@ struct graph_request {
     struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
     size_t nruns;
     size_t memory_nbytes; /* what one task may use at the most, where it has a choice */
+    int rootfd;           /* of a command: the dataset, and the directory in it that holds the */
+    const char *dir;      /* files which it names */
 };
 
 /* Plan the 3-D file of an image expression. EINVAL, ENOTSUP with a sentence. */
@@ -108,6 +115,14 @@ int graph_build(const struct graph_request *q, struct graph **out, struct error 
  * TASK_CHUNK. */
 int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol, struct graph **out,
                       struct error *err) NODISCARD;
+
+/* Plan the file of a command: the root is a TASK_COMMAND. Looks at the program and at the files of
+ * the dataset that it names. EIO: one of them is not there. */
+int graph_build_command(const struct graph_request *q, struct graph **out,
+                        struct error *err) NODISCARD;
+
+/* Volumes of each part in which a 4-D file is computed. */
+int64_t graph_part_nvol(const struct nifti *first);
 
 /* Volumes of a file: 1 for an image expression. */
 int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err) NODISCARD;

@@ -59,6 +59,8 @@ struct notional notional_of_task(const struct graph *g, const struct task *t)
         return on_grid(h, "float32", 0);
     case TASK_CHUNK:
         return on_grid(h, "float32", images_in(t, h, sizeof(float)));
+    case TASK_COMMAND: /* nobody knows before */
+        return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {-1}, .chunks = {-1}};
     case TASK_OUTPUT:
         break;
     }
@@ -72,7 +74,10 @@ struct notional notional_of_task(const struct graph *g, const struct task *t)
 static void print_tuple(FILE *f, const int64_t *numbers, int n)
 {
     for (int i = 0; i < n; i++)
-        fprintf(f, "%s%" PRId64, i > 0 ? ", " : "(", numbers[i]);
+        if (numbers[i] < 0)
+            fprintf(f, "%s?", i > 0 ? ", " : "(");
+        else
+            fprintf(f, "%s%" PRId64, i > 0 ? ", " : "(", numbers[i]);
     fprintf(f, n == 1 ? ",)" : ")");
 }
 

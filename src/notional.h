@@ -12,7 +12,8 @@
 struct notional {
     const char *dtype; /* numpy's name */
     int ndim;
-    int64_t shape[4], chunks[4]; /* [ndim]; chunks: what is read or computed at a time */
+    int64_t shape[4], chunks[4]; /* [ndim]; chunks: what is read or computed at a time; -1: only
+                                  * the result tells */
 };
 
 struct notional notional_of_run(const struct run *run); /* which is RUN_OK */

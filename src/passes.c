@@ -30,17 +30,19 @@ unsigned passes_of_task(const struct graph *g, const struct task *t)
     return (unsigned)((nvox + room - 1) / room);
 }
 
-char *task_words(const struct graph *g, const struct task *t)
+char *task_words(const struct task *t)
 {
     static const char *const verbs[] = {
         [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",    [TASK_MEDIAN] = "median of",
         [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",    [TASK_IMAGE] = "",
-        [TASK_CHUNK] = "chunk of",     [TASK_OUTPUT] = NULL,
+        [TASK_CHUNK] = "chunk of",     [TASK_OUTPUT] = NULL, [TASK_COMMAND] = NULL,
     };
     char *text, *words = NULL;
 
     if (t->kind == TASK_OUTPUT)
-        return strdup(g->format->operation);
+        return strdup(t->format->operation);
+    if (t->kind == TASK_COMMAND)
+        return strdup(t->label);
     text = expr_print(t->e);
     if (text && t->kind == TASK_TREND) {
         if (asprintf(&words, "trend of order %u of %s", t->order, text) < 0)
@@ -83,10 +85,10 @@ static bool covers(const struct reading *r, const struct reading *at)
 /* What dependency number `d` does, or NULL where an earlier one does the same to another run. */
 static char *words_of_dep(const struct graph *g, const struct task *t, size_t d)
 {
-    char *words = task_words(g, &g->tasks[t->deps[d]]);
+    char *words = task_words(&g->tasks[t->deps[d]]);
 
     for (size_t i = 0; i < d && words; i++) {
-        char *earlier = task_words(g, &g->tasks[t->deps[i]]);
+        char *earlier = task_words(&g->tasks[t->deps[i]]);
 
         if (earlier && strcmp(earlier, words) == 0) {
             free(words);
@@ -115,7 +117,7 @@ static void print_needs(FILE *f, const struct graph *g, const struct task *t)
 
 static char *describe(const struct graph *g, const struct reading *r)
 {
-    char *words = task_words(g, r->task), *text = NULL;
+    char *words = task_words(r->task), *text = NULL;
     size_t nbytes;
     FILE *f = words ? open_memstream(&text, &nbytes) : NULL;
 

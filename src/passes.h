@@ -26,6 +26,6 @@ void passes_free(struct passes *p);
 unsigned passes_of_task(const struct graph *g, const struct task *t);
 
 /* "moments of bold", "gzip-stored": what a task does, in words. malloced; NULL: out of memory. */
-char *task_words(const struct graph *g, const struct task *t) NODISCARD;
+char *task_words(const struct task *t) NODISCARD;
 
 #endif

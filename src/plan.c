@@ -144,7 +144,7 @@ static int finish_image(struct planner *p, struct task *t, size_t *task)
     return plan_add_task(p, t, task);
 }
 
-static int plan_image(struct planner *p, enum task_kind kind, const struct expr *e, size_t *task)
+int plan_image(struct planner *p, enum task_kind kind, const struct expr *e, size_t *task)
 {
     struct task t = {.kind = kind, .e = e};
     int ret = plan_reductions(p, e, &t);
@@ -206,11 +206,10 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
 /* ---- files -------------------------------------------------------------------------------------
  */
 
-static int plan_output(struct planner *p, size_t image, size_t *task)
+int plan_output(struct planner *p, const struct output_format *format, size_t image, size_t *task)
 {
-    const struct output_format *format = p->q->format;
     struct key_builder *b = key_begin(format->operation, format->version);
-    struct task t = {.kind = TASK_OUTPUT, .mem_nbytes = TASK_BUFFER_NBYTES};
+    struct task t = {.kind = TASK_OUTPUT, .format = format, .mem_nbytes = TASK_BUFFER_NBYTES};
     int ret = b ? plan_add_dep(p, &t, image) : plan_out_of_memory(p);
 
     if (b) {
@@ -270,7 +269,18 @@ int graph_build(const struct graph_request *q, struct graph **out, struct error 
     if (ret == 0)
         ret = plan_image(&p, TASK_IMAGE, q->recipe->expr, &task);
     if (ret == 0 && q->format->operation)
-        ret = plan_output(&p, task, &task);
+        ret = plan_output(&p, q->format, task, &task);
+    return end(&p, ret, out);
+}
+
+int graph_build_command(const struct graph_request *q, struct graph **out, struct error *err)
+{
+    struct planner p;
+    size_t task;
+    int ret = begin(q, &p, err);
+
+    if (ret == 0)
+        ret = plan_command(&p, q->recipe, &task);
     return end(&p, ret, out);
 }
 

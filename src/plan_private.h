@@ -3,6 +3,7 @@
  * What the parts of planning share: plan.c (image expressions and files) stands on plan_stream.c
  * (tasks over streams) and plan_lower.c (series to streams), which stand on plan_task.c (tasks as
  * such). Below a stream there may be image expressions again, so the three call each other.
+ * plan_command.c (commands) stands on all of them.
  */
 #ifndef DERIVFS_PLAN_PRIVATE_H
 #define DERIVFS_PLAN_PRIVATE_H
@@ -22,6 +23,7 @@ struct planner {
     struct by_key *by_key;    /* the tasks of the graph */
     struct known_plan *known; /* what has been planned for which part of the expression */
     size_t nvox;
+    size_t depth; /* commands that are being planned, each for the one before */
     struct error *err;
 };
 
@@ -45,7 +47,15 @@ void plan_key_add_number(struct key_builder *b, const char *name, int64_t number
 
 /* Equal parts of an expression are the same node, so what a node has been planned as need not be
  * planned again; without this, nested series would take exponential time. */
-enum plan_what { PLAN_PLANE, PLAN_MEAN, PLAN_STD, PLAN_TREND, PLAN_MOMENTS, PLAN_SEGMENT_MEAN };
+enum plan_what {
+    PLAN_PLANE,
+    PLAN_MEAN,
+    PLAN_STD,
+    PLAN_TREND,
+    PLAN_MOMENTS,
+    PLAN_SEGMENT_MEAN,
+    PLAN_COMMAND,
+};
 
 /* The task that part `e`, from volume `vol` on, has been planned as. */
 bool plan_known(const struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
@@ -82,6 +92,11 @@ int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nv
 /* ---- plan.c ------------------------------------------------------------------------------------
  */
 
+int plan_image(struct planner *p, enum task_kind kind, const struct expr *e,
+               size_t *task) NODISCARD;
+/* The file in another format, from the image of a TASK_IMAGE. */
+int plan_output(struct planner *p, const struct output_format *format, size_t image,
+                size_t *task) NODISCARD;
 /* The plane of an image expression. */
 int plan_plane(struct planner *p, const struct expr *e, size_t *task) NODISCARD;
 /* The plane of mean(x) or std(x), over all volumes. */
@@ -90,5 +105,11 @@ int plan_reduced(struct planner *p, enum plan_what what, const struct expr *x,
 /* The plane of the mean of x over one segment. */
 int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                       size_t *task) NODISCARD;
+
+/* ---- plan_command.c ----------------------------------------------------------------------------
+ */
+
+/* The recipe's program and all that it needs. */
+int plan_command(struct planner *p, const struct recipe *recipe, size_t *task) NODISCARD;
 
 #endif

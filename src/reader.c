@@ -42,7 +42,9 @@ struct reader {
     atomic_int refs; /* the owner's and one per wait */
     struct engine *engine;
     char *dir, *name, *path;
-    uint64_t nbytes, version;
+    uint64_t version;
+    _Atomic uint64_t nbytes;
+    atomic_bool sized; /* nbytes is known: of a command's file once it is computed */
     struct parts parts;
     size_t head_nbytes;
     unsigned char head[NIFTI_DERIVED_NBYTES];
@@ -143,6 +145,15 @@ static void keep_part(struct reader *r, size_t number, struct blob *blob)
     blob_put(dropped);
 }
 
+/* A command's result tells how long the file is. */
+static void take_size(struct reader *r, const struct blob *blob)
+{
+    if (!r->sized) {
+        r->nbytes = blob_nbytes(blob);
+        r->sized = true;
+    }
+}
+
 /* Look whether the result of a part's plan is in the cache. */
 static int find_in_cache(struct reader *r, size_t number, struct error *err)
 {
@@ -154,6 +165,7 @@ static int find_in_cache(struct reader *r, size_t number, struct error *err)
         return ret;
     if (cache_lookup(r->engine->cache, &graph_root(g)->key, &blob) == 0) {
         keep_part(r, number, blob);
+        take_size(r, blob);
         blob_put(blob);
     }
     graph_put(g);
@@ -167,6 +179,12 @@ static int reader_resolve(struct reader *r, struct error *err)
 
     if (ret < 0)
         return ret;
+    r->version = r->derived->version;
+    r->nbytes = r->derived->nbytes;
+    r->sized = !r->derived->recipe->command;
+    derived_parts(r->derived, &r->parts);
+    if (!r->sized)
+        r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
     if (r->derived->format->drawn)
         return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
                          r->name);
@@ -175,9 +193,6 @@ static int reader_resolve(struct reader *r, struct error *err)
         engine_failed(r->engine, r->path, err);
         return ret;
     }
-    r->nbytes = r->derived->nbytes;
-    r->version = r->derived->version;
-    derived_parts(r->derived, &r->parts);
     ret = derived_head(r->derived, r->head, err);
     if (ret == 0)
         r->head_nbytes = sizeof r->head;
@@ -205,6 +220,11 @@ void reader_close(struct reader *r)
 {
     if (r)
         reader_put(r);
+}
+
+bool reader_is_sized(const struct reader *r)
+{
+    return r->sized;
 }
 
 uint64_t reader_nbytes(const struct reader *r)
@@ -292,6 +312,9 @@ struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbyte
     w->reader = r;
     w->done = done;
     w->arg = arg;
+    w->nparts = 1;
+    if (!r->sized)
+        return w;
     w->first = (size_t)(begin / r->parts.nbytes);
     w->nparts = (size_t)((end - r->parts.first_off - 1) / r->parts.nbytes) + 1 - w->first;
     if (w->nparts > SPAN_MAX) /* a request of the kernel is at most 1 MiB, a part at least 2 */
@@ -360,12 +383,25 @@ static uint64_t promised_nbytes(const struct reader *r, size_t number)
 
 static void go_on(struct reader_wait *w);
 
+/* What the program wrote just now; stat(2) tells it from now on, whether the cache keeps it or not.
+ */
+static void note_size(struct reader *r, const struct blob *blob)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->derived->key.hex[0])
+        sizes_note(r->engine->sizes, &r->derived->key, blob_nbytes(blob));
+    pthread_mutex_unlock(&r->lock);
+    take_size(r, blob);
+}
+
 static void take_part(struct reader_wait *w, struct blob *blob)
 {
     struct reader *r = w->reader;
     size_t number = w->first + w->ndone;
-    uint64_t promised = promised_nbytes(r, number);
+    uint64_t promised = r->sized ? promised_nbytes(r, number) : blob_nbytes(blob);
 
+    if (!r->sized)
+        note_size(r, blob);
     if (blob_nbytes(blob) != promised) {
         struct error err;
 

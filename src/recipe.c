@@ -59,7 +59,7 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
     if (text)
         return text;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
-    if (section && !section->broken)
+    if (section && !section->broken && !section->command)
         return section->expr.text;
     if (!names->failed) /* later ones are guesses at what was meant */
         names->broken = section;
@@ -81,14 +81,14 @@ static const char *value_text(const struct recipe_value *value)
     return value->text ? value->text : "";
 }
 
-static int parse_list(const struct recipe_section *section, bool *out)
+int recipe_value_bool(const struct recipe_value *value, bool *out)
 {
     static const char *const words[2][3] = {{"no", "false", "0"}, {"yes", "true", "1"}};
     *out = false;
-    if (!section->list.text)
+    if (!value->text)
         return 0;
     for (size_t i = 0; i < 6; i++)
-        if (strcasecmp(section->list.text, words[i / 3][i % 3]) == 0) {
+        if (strcasecmp(value->text, words[i / 3][i % 3]) == 0) {
             *out = i / 3 == 1;
             return 0;
         }
@@ -124,12 +124,12 @@ static int check_section(struct recipe_file *file, struct recipe_section *sectio
     size_t line, column;
     if (section->broken)
         return 0;
-    if (!section->expr.text) {
+    if (!section->command && !section->expr.text) {
         section->broken = true;
         return recipe_file_problem(file, section->line, section->column, "'%s' has no expr = ...",
                                    section->name);
     }
-    if (parse_list(section, &list) < 0) {
+    if (recipe_value_bool(&section->list, &list) < 0) {
         section->broken = true;
         recipe_value_place(&section->list, 1, &line, &column);
         return recipe_file_problem(file, line, column, "list is yes or no, not '%s'",
@@ -169,6 +169,8 @@ int recipe_fill(struct recipe *recipe, const char *name, const char *text, const
 int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from)
 {
     struct expr *expr = NULL;
+    if (from->command)
+        return recipe_copy_command(recipe, name, from);
     /* the canonical text names nothing, so it means the same for ever */
     int ret = expr_parse(from->canonical, NULL, NULL, &expr, NULL);
     if (ret < 0)
@@ -190,6 +192,7 @@ void recipe_clear(struct recipe *recipe)
     free(recipe->canonical);
     free(recipe->wrong);
     expr_free(recipe->expr);
+    command_free(recipe->command);
 }
 
 /* Append to the table; takes `expr` over, also when it fails. The array has room. */
@@ -246,7 +249,7 @@ static int add_section(struct recipe_table *table, struct recipe_file *file,
         return ret;
     struct recipe *recipe = &table->recipes[table->nrecipes - 1];
     recipe->mtime_ns = file->mtime_ns;
-    return parse_list(section, &recipe->list);
+    return recipe_value_bool(&section->list, &recipe->list);
 }
 
 /* Recipes of `before` that the file still has, but wrong, stay as they were. A recipe that is not
@@ -276,8 +279,12 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file,
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
         ret = check_section(file, &file->sections[i]);
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
-        if (!file->sections[i].broken)
+        if (!file->sections[i].broken && !file->sections[i].command)
             ret = add_section(table, file, &file->sections[i]);
+    if (ret == 0)
+        ret = recipe_commands_check(file);
+    if (ret == 0)
+        ret = recipe_commands_add(file, table);
     if (ret == 0)
         ret = keep_good(table, file, before);
     /* The table takes the problems over. */

@@ -16,17 +16,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "error.h"
 #include "expr.h"
 
 struct recipe {
     char *name; /* letters, digits, "_" and "-" (with a "-", no expression can name it); starts with
                  * a letter; at most 64 bytes */
-    char *text; /* the expression as written, lines joined with a space; with values of its own
-                 * for parameters: as `canonical` */
-    char *description; /* "" where there is none */
-    struct expr *expr;
-    char *canonical;           /* expr_print() of it: other recipes and parameters put in */
+    char *text; /* the expression or command as written, lines joined with a space; with values of
+                 * its own for parameters: as `canonical` */
+    char *description;         /* "" where there is none */
+    struct expr *expr;         /* NULL for a command */
+    struct command *command;   /* NULL for an expression; then `name` is that of the file, and may
+                                * have digits in front and dots */
+    char *canonical;           /* expr_print() of it: other recipes and parameters put in; of a
+                                * command: the text */
     struct expr_param *params; /* [nparams] in the order of the file; names owned */
     size_t nparams;
     char *wrong;      /* what is wrong with the values asked for; else NULL */
@@ -44,8 +48,8 @@ struct recipe_table {
 
 /* The built-in recipes and those of `path` (NULL: none). Fails (ENOENT, EACCES, ..., ENOMEM) only
  * where the file cannot be read at all. A file that another user than this process's or root owns,
- * or that everybody may write, is refused with EPERM; EISDIR, EINVAL: not a regular text file;
- * EFBIG: over 256 KiB. */
+ * or that everybody may write, or that has commands and its group may write, is refused with EPERM;
+ * EISDIR, EINVAL: not a regular text file; EFBIG: over 256 KiB. */
 int recipe_table_load(const char *path, struct recipe_table **out, struct error *err) NODISCARD;
 /* The same for a file that has changed since `before` was made of it (NULL: never read). A recipe
  * that was good and is wrong now stays as it was, and a problem says so. */
@@ -54,7 +58,7 @@ int recipe_table_reload(const char *path, const struct recipe_table *before,
 struct recipe_table *recipe_table_get(struct recipe_table *t);
 void recipe_table_put(struct recipe_table *t); /* NULL is allowed */
 
-/* NULL where there is none. */
+/* The recipe of an expression, or of a command; NULL where there is none. */
 const struct recipe *recipe_find(const struct recipe_table *t, const char *name, size_t nbytes);
 
 /* The same for what a file's name says: NAME, or NAME@PARAMETER=NUMBER,... with some of the

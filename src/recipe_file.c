@@ -48,8 +48,6 @@ struct reader {
     int ret;                     /* the first failure */
 };
 
-static const char not_supported[] = "commands are not supported by this version";
-
 static size_t blank_nbytes(const char *s, size_t nbytes)
 {
     size_t n = 0;
@@ -149,14 +147,29 @@ static bool is_recipe_name(const char *name)
            memchr(allowed, *name, NLETTERS) != NULL;
 }
 
+static bool is_command_name(const char *name)
+{
+    size_t nbytes = strlen(name);
+
+    return nbytes <= NAME_MAX_NBYTES && *name != '.' && name[nbytes - 1] != '.' && *name != '-' &&
+           *name != '_' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") ==
+               nbytes;
+}
+
 static void check_heading(struct reader *r, const struct recipe_section *first)
 {
     const char *name = r->into->name;
     size_t column = r->into->column;
     if (first)
         complain(r, column, "there is already a section called", name);
+    else if (r->into->command && !is_command_name(name))
+        complain(r, column,
+                 "a file's name has letters, digits, \".\", \"_\" and \"-\", starts with a letter "
+                 "or digit and is at most 64 long, unlike",
+                 name);
     else if (r->into->command)
-        complain(r, column, not_supported, NULL);
+        return;
     else if (!is_recipe_name(name))
         complain(r, column,
                  "a recipe's name has letters, digits, \"_\" and \"-\", starts with a letter and "
@@ -242,18 +255,36 @@ static char *read_line(char *buf, int room, void *stream)
 
 static struct recipe_value *value_of(struct recipe_section *section, const char *key)
 {
-    if (strcmp(key, "expr") == 0)
-        return &section->expr;
-    if (strcmp(key, "description") == 0)
-        return &section->description;
-    if (strcmp(key, "list") == 0)
-        return &section->list;
+    const struct {
+        const char *key;
+        bool expression, command; /* which sections have it */
+        struct recipe_value *value;
+    } keys[] = {
+        {"expr", true, false, &section->expr},
+        {"description", true, true, &section->description},
+        {"list", true, true, &section->list},
+        {"command", false, true, &section->text},
+        {"scope", false, true, &section->scope},
+        {"shell", false, true, &section->shell},
+        {"timeout", false, true, &section->timeout},
+        {"memory", false, true, &section->memory},
+    };
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i].key) == 0 &&
+            (section->command ? keys[i].command : keys[i].expression))
+            return keys[i].value;
     return NULL;
 }
 
 static bool is_command_key(const char *key)
 {
-    return strcmp(key, "command") == 0 || strcmp(key, "scope") == 0 || strcmp(key, "shell") == 0;
+    static const char *const keys[] = {"command", "scope", "shell", "timeout", "memory"};
+
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
 }
 
 static const char param_key[] = "param ";
@@ -304,15 +335,15 @@ static void begin_key(struct reader *r, const char *key, size_t column)
             complain(r, column, "this stands before the first [name]", NULL);
         return;
     }
-    if (r->into->command)
-        return;
     struct recipe_value *value = value_of(r->into, key);
     if (value && value->text)
         complain(r, column, "this key is there already:", key);
     else if (value)
         r->value = value;
     else if (is_command_key(key))
-        complain(r, column, not_supported, NULL);
+        complain(r, column, "only a section named like a file, as [x.txt], has the key", key);
+    else if (r->into->command && (strcmp(key, "expr") == 0 || is_param_key(key)))
+        complain(r, column, "a section named like a file has no", key);
     else if (is_param_key(key))
         begin_param(r, key, column);
     else
@@ -403,6 +434,21 @@ static int check_owner(const struct stat *st, const char *path, struct error *er
     return 0;
 }
 
+/* Who may write the file may run programs as whoever mounts. The group's bit also bounds what an
+ * access list gives. */
+static int check_commands(const struct recipe_file *file, struct error *err)
+{
+    if (!file->of_group)
+        return 0;
+    for (size_t i = 0; i < file->nsections; i++)
+        if (file->sections[i].command)
+            return error_set(err, EPERM,
+                             "%s: recipes refused: its group may write the file, which has "
+                             "commands ([%s])",
+                             file->path, file->sections[i].name);
+    return 0;
+}
+
 static int read_text(int fd, struct recipe_file *file, struct error *err)
 {
     struct stat st;
@@ -411,6 +457,7 @@ static int read_text(int fd, struct recipe_file *file, struct error *err)
     int ret = check_owner(&st, file->path, err);
     if (ret < 0)
         return ret;
+    file->of_group = (st.st_mode & S_IWGRP) != 0;
     file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     size_t room = (size_t)st.st_size;
     file->text = malloc(room + 1);
@@ -452,7 +499,7 @@ int recipe_file_read(const char *path, struct recipe_file *file, struct error *e
     int parsed = ini_parse_stream(read_line, &reader, take_key, &reader);
     if (reader.ret < 0 || parsed == -2)
         return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", path);
-    return 0;
+    return check_commands(file, err);
 }
 
 static void value_clear(struct recipe_value *value)
@@ -468,6 +515,12 @@ void recipe_file_clear(struct recipe_file *file)
         value_clear(&file->sections[i].expr);
         value_clear(&file->sections[i].description);
         value_clear(&file->sections[i].list);
+        value_clear(&file->sections[i].text);
+        value_clear(&file->sections[i].scope);
+        value_clear(&file->sections[i].shell);
+        value_clear(&file->sections[i].timeout);
+        value_clear(&file->sections[i].memory);
+        command_free(file->sections[i].parsed);
         for (size_t k = 0; k < file->sections[i].nparams; k++) {
             free(file->sections[i].params[k].name);
             value_clear(&file->sections[i].params[k].value);

@@ -169,7 +169,7 @@ int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,
 {
     const char *at = memchr(name, '@', nbytes);
     const struct recipe *recipe = recipe_find(t, name, at ? (size_t)(at - name) : nbytes);
-    if (!recipe)
+    if (!recipe || (at && recipe->command)) /* which has no parameters, not even in a name */
         return error_set(err, ENOENT, "there is no recipe '%.*s'", (int)nbytes, name);
     if (!at) {
         *owner = recipe_table_get(t);

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "command.h"
 #include "error.h"
 #include "recipe.h"
 
@@ -38,9 +39,13 @@ struct recipe_section {
     size_t line, column; /* of the name */
     bool command;        /* named like a file */
     bool broken;         /* a problem is recorded: it gives no recipe */
+    bool seen;           /* scratch of recipe_command.c */
     struct recipe_value expr;
     struct recipe_value description;
     struct recipe_value list;
+    /* of a command */
+    struct recipe_value text, scope, shell, timeout, memory;
+    struct command *parsed;      /* owned until it is in the table; NULL: not (yet) */
     struct recipe_param *params; /* [nparams] */
     struct expr_param *numbers;  /* [nparams] of them, set by whoever checks the section; names
                                     borrowed */
@@ -52,6 +57,7 @@ struct recipe_file {
     char *text;       /* [nbytes + 1] */
     size_t nbytes;
     int64_t mtime_ns;
+    bool of_group;                   /* which may write it */
     struct recipe_section *sections; /* in the order of the file */
     size_t nsections;
     bool stray;      /* some problems belong to no section: a broken heading, say */
@@ -75,6 +81,17 @@ struct recipe_section *recipe_file_find(const struct recipe_file *file, const ch
 /* The place in the file of the value's byte `column`, 1-based. */
 void recipe_value_place(const struct recipe_value *value, size_t column, size_t *line_out,
                         size_t *column_out);
+
+/* "yes" or "no"; no where the key is not there. -EINVAL. */
+int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
+
+/* recipe_command.c: parse the file's commands and check what they refer to; then add those that are
+ * sound to the table, which has room. -ENOMEM or 0. */
+int recipe_commands_check(struct recipe_file *file) NODISCARD;
+int recipe_commands_add(struct recipe_file *file, struct recipe_table *table) NODISCARD;
+/* recipe_copy() of a command. */
+int recipe_copy_command(struct recipe *recipe, const char *name,
+                        const struct recipe *from) NODISCARD;
 
 /* Fill a zeroed recipe; takes `expr` over, also when it fails. Its params are copied. -ENOMEM or 0.
  */

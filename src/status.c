@@ -280,10 +280,24 @@ static void print_value(FILE *f, const char *key, const char *value)
     fputc('\n', f);
 }
 
+static void print_command(FILE *f, const struct recipe *r)
+{
+    const struct command *c = r->command;
+
+    print_value(f, "command", r->text);
+    fprintf(f, "scope = %s\nshell = %s\ntimeout = %u\n", c->per_run ? "run" : "group",
+            c->shell ? "yes" : "no", c->timeout_s);
+    if (c->memory_nbytes > 0)
+        fprintf(f, "memory = %" PRIu64 "\n", c->memory_nbytes);
+}
+
 static int print_recipe(FILE *f, const struct recipe *r)
 {
     fprintf(f, "[%s]\n", r->name);
-    print_value(f, "expr", r->text);
+    if (r->command)
+        print_command(f, r);
+    else
+        print_value(f, "expr", r->text);
     for (size_t i = 0; i < r->nparams; i++) {
         const struct expr_param *p = &r->params[i];
         char *number = expr_print(&(struct expr){.op = EXPR_NUMBER, .number = p->value});

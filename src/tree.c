@@ -89,19 +89,22 @@ static uint64_t blocks_of(uint64_t nbytes)
     return (nbytes + 511) / 512;
 }
 
-void engine_stat_derived(const struct derived *d, const char *path, struct stat *st)
+void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
+                         struct stat *st)
 {
+    uint64_t nbytes = engine_derived_nbytes(e, d);
+
     *st = (struct stat){
         .st_ino = path_ino(path),
         .st_mode = S_IFREG | d->mode,
         .st_nlink = 1,
         .st_uid = d->uid,
         .st_gid = d->gid,
-        .st_size = (off_t)d->nbytes,
+        .st_size = (off_t)nbytes,
         /* stdio's and Python's buffers have this size: reading a header asks for no voxel */
         .st_blksize = NIFTI_DERIVED_NBYTES,
         /* as if fully written: 0 would make tar and cp take the file for a hole */
-        .st_blocks = (blkcnt_t)blocks_of(d->nbytes),
+        .st_blocks = (blkcnt_t)blocks_of(nbytes),
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
     };
     st->st_ctim = st->st_atim = st->st_mtim;
@@ -135,19 +138,17 @@ static void note_broken(struct engine *e, struct dir_scan *scan)
             errlog_clear(e->errors, scan->files[i]->path);
 }
 
-static int find_in_scan(struct engine *e, const struct place *place, const char *name,
-                        enum scan_freshness freshness, struct derived **out, struct error *err)
+static int find_in_scan(struct engine *e, const struct place *place, struct recipe_table *table,
+                        const char *name, enum scan_freshness freshness, struct derived **out,
+                        struct error *err)
 {
-    struct recipe_table *table;
     struct dir_scan *scan;
     int ret = dataset_scan(e->dataset, place->dir, freshness, &scan, err);
 
     if (ret < 0)
         return ret;
     note_broken(e, scan);
-    table = engine_recipes(e);
     ret = derived_lookup(scan, table, name, out, err);
-    recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
 }
@@ -156,19 +157,21 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out, struct error *err)
 {
     struct place place = find_place(e, dir);
-    size_t stem;
+    struct recipe_table *table = engine_recipes(e);
     int ret;
 
     /* most names that do not exist are no derived files either: no directory is read for those */
-    if (!place.shows_derived || !output_find(name, &stem))
-        return error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
-    ret = find_in_scan(e, &place, name, freshness, out, err);
+    if (!place.shows_derived || !derived_may_be(table, name))
+        ret = error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
+    else
+        ret = find_in_scan(e, &place, table, name, freshness, out, err);
     /* What was absent or broken a moment ago may have come or been repaired: so that nobody is told
      * of an empty file then, look again. */
     if (ret == 0 && (*out)->bad && freshness == SCAN_RECENT) {
         derived_put(*out);
-        ret = find_in_scan(e, &place, name, SCAN_NOW, out, err);
+        ret = find_in_scan(e, &place, table, name, SCAN_NOW, out, err);
     }
+    recipe_table_put(table);
     return ret;
 }
 
@@ -205,7 +208,7 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
     ret = tree_find_derived(e, dir, name, SCAN_RECENT, &out->derived, err);
     if (ret == 0) {
         out->kind = ENTRY_DERIVED;
-        engine_stat_derived(out->derived, path, &out->st);
+        engine_stat_derived(e, out->derived, path, &out->st);
         return 0;
     }
     if (ret != -ENOENT)

@@ -206,7 +206,8 @@ static void test_key_mistakes(void **state)
     check_problem("expr = bold", "1:1: this stands before the first [name]\nexpr = bold\n^");
     check_problem("  nonsense", "1:3: this is neither [name] nor key = value\n  nonsense\n  ^");
     check_problem("[x]\nexpr = bold\nscope = run\n",
-                  "3:1: commands are not supported by this version\nscope = run\n^");
+                  "3:1: only a section named like a file, as [x.txt], has the key 'scope'\n"
+                  "scope = run\n^");
     check_problem(
         "[x]\nexpr = bold\nparam drop = four\n",
         "3:14: a parameter is a number, unlike 'four'\nparam drop = four\n             ^");
@@ -221,6 +222,64 @@ static void test_key_mistakes(void **state)
                   "5:1: this key is there already: 'param a'\nparam a = 2\n^");
 }
 
+static void test_command_mistakes(void **state)
+{
+    (void)state;
+    check_problem("[a.txt]\nscope = run", "1:2: 'a.txt' has no command = ...\n[a.txt]\n ^");
+    check_problem("[a.txt]\ncommand = ls\nexpr = bold",
+                  "3:1: a section named like a file has no 'expr'\nexpr = bold\n^");
+    check_problem("[a.txt]\ncommand = ls\nparam n = 1",
+                  "3:1: a section named like a file has no 'param n'\nparam n = 1\n^");
+    check_problem("[a.txt]\ncommand = ls\nscope = all",
+                  "3:9: scope is group or run, not 'all'\nscope = all\n        ^");
+    check_problem("[a.txt]\ncommand = ls\nshell = sure",
+                  "3:9: shell is yes or no, not 'sure'\nshell = sure\n        ^");
+    check_problem("[a.txt]\ncommand = ls\ntimeout = 0",
+                  "3:11: timeout is a number of seconds, not '0'\ntimeout = 0\n          ^");
+    check_problem("[a.txt]\ncommand = ls\nmemory = lots",
+                  "3:10: memory is a size like 4G, not 'lots'\nmemory = lots\n         ^");
+    check_problem("[a.txt]\ncommand = ls\n  | wc",
+                  "3:3: '|' needs shell = yes, or single quotes if it is meant as it is\n  | wc\n"
+                  "  ^");
+    check_problem("[tsnr.nii]\ncommand = ls",
+                  "1:2: 'tsnr.nii' is the name of another recipe's file\n[tsnr.nii]\n ^");
+    check_problem("[good.nii.gz]\ncommand = ls",
+                  "1:2: 'good.nii.gz' is the name of another recipe's file\n[good.nii.gz]\n ^");
+    check_problem("[a.txt]\ncommand = cat {a.txt}",
+                  "2:15: making this file would wait for itself, through 'a.txt'\n"
+                  "command = cat {a.txt}\n              ^");
+}
+
+static void test_commands_refer_to_each_other(void **state)
+{
+    struct recipe_table *table;
+    const struct recipe *r;
+
+    (void)state;
+    table = load("[a.txt]\ncommand = cat {b.txt}\n[b.txt]\ncommand = cat {c.txt}\n"
+                 "[c.txt]\ncommand = cat {a.txt}\n[each.txt]\ncommand = cat {ok.txt}\n"
+                 "scope = run\n[ok.txt]\ncommand = wc '{x}' {runs} {tsnr.nii}\n    {2nd.tsv}\n"
+                 "timeout = 5\nmemory = 2g\nlist = yes\n[2nd.tsv]\ncommand = ls -l\n");
+    assert_int_equal(table->nproblems, 4);
+    assert_non_null(strstr(table->problems[0], ".ini:2:15: making this file would wait"));
+    assert_non_null(strstr(table->problems[2], ".ini:8:15: this one is made for each run"));
+    assert_null(recipe_find(table, "a.txt", 5));
+    assert_null(recipe_find(table, "b.txt", 5));
+    assert_null(recipe_find(table, "c.txt", 5));
+    assert_null(recipe_find(table, "each.txt", 8));
+    r = recipe_find(table, "ok.txt", 6);
+    assert_non_null(r);
+    assert_null(r->expr);
+    assert_true(r->list);
+    assert_string_equal(r->text, "wc '{x}' {runs} {tsnr.nii} {2nd.tsv}");
+    assert_int_equal(r->command->timeout_s, 5);
+    assert_int_equal(r->command->memory_nbytes, INT64_C(2) << 30);
+    assert_int_equal(r->command->nfiles, 2);
+    assert_non_null(strstr(r->command->files[1].place, ".ini:12:5"));
+    assert_non_null(recipe_find(table, "2nd.tsv", 7));
+    recipe_table_put(table);
+}
+
 static void test_heading_mistakes(void **state)
 {
     (void)state;
@@ -232,8 +291,6 @@ static void test_heading_mistakes(void **state)
                   "1:2: there is a built-in recipe called 'tsnr'\n[tsnr]\n ^");
     check_problem("[bold]\nexpr = bold",
                   "1:2: a recipe cannot be called like the data, 'bold'\n[bold]\n ^");
-    check_problem("[report.txt]\ncommand = fslstats {tsnr.nii} -r ; any\nscope = group\n",
-                  "1:2: commands are not supported by this version\n[report.txt]\n ^");
     check_problem("[x\nexpr = bold", "1:1: this heading has no ']'\n[x\n^");
 
     static const char *const names[] = {"", "1x", "a b", "-x", "_x", "x/y", "\xc3\xa9", "a@b"};
@@ -362,6 +419,13 @@ static void test_refused(void **state)
     assert_int_equal(chmod(path, 0664), 0);
     assert_int_equal(recipe_table_load(path, &t, &err), 0);
     recipe_table_put(t);
+    write_bytes("[a]\nexpr = bold\n[a.txt]\ncommand = ls\n", 37);
+    assert_int_equal(chmod(path, 0664), 0);
+    assert_int_equal(recipe_table_load(path, &t, &err), -EPERM);
+    assert_non_null(strstr(err.text, "its group may write the file, which has commands ([a.txt])"));
+    assert_int_equal(chmod(path, 0644), 0);
+    assert_int_equal(recipe_table_load(path, &t, &err), 0);
+    recipe_table_put(t);
     assert_int_equal(truncate(path, (256 << 10) + 1), 0);
     assert_int_equal(recipe_table_load(path, &t, &err), -EFBIG);
 }
@@ -414,12 +478,20 @@ static void test_random_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_builtin),       cmocka_unit_test(test_file),
-        cmocka_unit_test(test_odd_files),     cmocka_unit_test(test_expression_mistakes),
-        cmocka_unit_test(test_key_mistakes),  cmocka_unit_test(test_heading_mistakes),
-        cmocka_unit_test(test_long),          cmocka_unit_test(test_dependents),
-        cmocka_unit_test(test_many_mistakes), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_owner),         cmocka_unit_test(test_random_files),
+        cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_odd_files),
+        cmocka_unit_test(test_expression_mistakes),
+        cmocka_unit_test(test_command_mistakes),
+        cmocka_unit_test(test_commands_refer_to_each_other),
+        cmocka_unit_test(test_key_mistakes),
+        cmocka_unit_test(test_heading_mistakes),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_dependents),
+        cmocka_unit_test(test_many_mistakes),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_random_files),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

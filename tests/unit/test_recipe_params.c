@@ -267,13 +267,45 @@ static void test_reload_unreadable(void **state)
     recipe_table_put(a);
 }
 
+/* A command that is wrong now stays with all that it had; one that is gone goes. */
+static void test_changed_commands(void **state)
+{
+    (void)state;
+    struct recipe_table *a =
+        reload(NULL, "[each.tsv]\ncommand = \"cat\" {b.tsv}\nscope = run\ntimeout = 7\n"
+                     "memory = 2K\nlist = yes\n[b.tsv]\ncommand = ls\nscope = run\n"
+                     "[gone.txt]\ncommand = ls\n");
+    struct recipe_table *b = reload(a, "[each.tsv]\ncommand = cat |\n[b.tsv]\ncommand = ls -l\n"
+                                       "scope = run\n");
+    recipe_table_put(a);
+    const struct recipe *r = recipe_find(b, "each.tsv", strlen("each.tsv"));
+    assert_non_null(r);
+    assert_string_equal(r->text, "\"cat\" {b.tsv}");
+    assert_true(r->list);
+    assert_null(r->expr);
+    assert_true(r->command->per_run);
+    assert_int_equal(r->command->timeout_s, 7);
+    assert_int_equal(r->command->memory_nbytes, 2048);
+    assert_int_equal(r->command->nfiles, 1);
+    assert_non_null(strstr(r->command->files[0].place, ":2:17"));
+    assert_string_equal(recipe_find(b, "b.tsv", strlen("b.tsv"))->text, "ls -l");
+    check_none(b, "gone.txt");
+    check_none(b, "b.tsv@n=1");
+    recipe_table_put(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everywhere),   cmocka_unit_test(test_values),
-        cmocka_unit_test(test_wrong_values), cmocka_unit_test(test_scope),
-        cmocka_unit_test(test_owner),        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_reload_stray), cmocka_unit_test(test_reload_unreadable),
+        cmocka_unit_test(test_everywhere),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_wrong_values),
+        cmocka_unit_test(test_scope),
+        cmocka_unit_test(test_owner),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_reload_stray),
+        cmocka_unit_test(test_reload_unreadable),
+        cmocka_unit_test(test_changed_commands),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Planning of commands: from the names in braces to tasks.
+ *
+ *     NAME -- a file of the dataset -------------- its path and identity
+ *        \--- another command's file ------------- that command's task
+ *         \-- RECIPE.nii, RECIPE.nii.gz ---------- the tasks of that file
+ *
+ * All of it is one graph, so that what is independent runs at the same time and what is equal once.
+ * The key says the text, the identity of the program and the keys or identities of all inputs; time
+ * and memory limits do not change a result and are not part of it.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "graph_call.h"
+#include "plan_private.h"
+
+enum { COMMAND_VERSION = 1 };
+
+/* A dataset's file of that name? -ENOENT: no. */
+static int find_source(struct planner *p, const char *name, struct command_input *in)
+{
+    const char *dir = p->q->dir;
+    struct error err;
+    int ret;
+
+    if (asprintf(&in->source, "%s%s%s", dir, *dir ? "/" : "", name) < 0) {
+        in->source = NULL;
+        return plan_out_of_memory(p);
+    }
+    ret = source_identify(p->q->rootfd, in->source, &in->id, &err);
+    if (ret < 0) {
+        if (ret != -ENOENT)
+            error_set(p->err, err.code, "%s", err.text);
+        free(in->source);
+        in->source = NULL;
+    }
+    return ret;
+}
+
+static int add_input_dep(struct planner *p, struct task *t, struct command_input *in, size_t task)
+{
+    in->ndeps++;
+    return plan_add_dep(p, t, task);
+}
+
+/* The parts of a series' .nii. */
+static int plan_series(struct planner *p, const struct expr *x, struct task *t,
+                       struct command_input *in)
+{
+    int64_t part = graph_part_nvol(&p->q->runs[0]->nifti);
+    struct timeline all;
+    size_t task;
+    int ret = timeline_of(x, &p->bold, &all, p->err);
+
+    if (ret < 0)
+        return ret;
+    in->e = x;
+    in->nvol = timeline_nvol(&all);
+    timeline_free(&all);
+    for (int64_t vol = 0; vol < in->nvol && ret == 0; vol += part) {
+        ret = plan_chunk(p, x, vol, in->nvol - vol < part ? in->nvol - vol : part, &task);
+        if (ret == 0)
+            ret = add_input_dep(p, t, in, task);
+    }
+    return ret;
+}
+
+/* The file of another recipe; -ENOENT where no recipe has it. */
+static int plan_derived(struct planner *p, const char *name, struct task *t,
+                        struct command_input *in)
+{
+    const struct recipe *r = recipe_find(p->q->table, name, strlen(name));
+    const struct output_format *format;
+    size_t stem, task;
+    int ret;
+
+    in->first_dep = t->ndeps;
+    if (r && r->command) {
+        ret = plan_command(p, r, &task);
+        return ret == 0 ? add_input_dep(p, t, in, task) : ret;
+    }
+    format = output_find(name, &stem);
+    r = format ? recipe_find(p->q->table, name, stem) : NULL;
+    if (!r || r->command || (r->expr->rank == EXPR_SERIES && format->operation))
+        return -ENOENT;
+    if (r->expr->rank == EXPR_SERIES)
+        return plan_series(p, r->expr, t, in);
+    ret = plan_image(p, TASK_IMAGE, r->expr, &task);
+    if (ret == 0 && format->operation)
+        ret = plan_output(p, format, task, &task);
+    return ret == 0 ? add_input_dep(p, t, in, task) : ret;
+}
+
+/* As in the mount, the dataset's own file goes before a derived one of its name. */
+static int plan_input(struct planner *p, const struct command_file *f, struct task *t,
+                      struct command_input *in)
+{
+    int ret = find_source(p, f->name, in);
+
+    if (ret != -ENOENT)
+        return ret;
+    ret = plan_derived(p, f->name, t, in);
+    if (ret == -ENOENT)
+        return error_set(p->err, EIO, "%s: there is no file '%s' beside the runs", f->place,
+                         f->name);
+    return ret;
+}
+
+static void key_add_input(struct planner *p, struct key_builder *b, const struct task *t,
+                          const struct command_input *in, const char *name)
+{
+    char text[SOURCE_ID_TEXT_MAX];
+
+    key_add_text(b, "file", name);
+    if (in->source) {
+        source_id_text(&in->id, text);
+        key_add_text(b, "source", text);
+        key_add_text(b, "path", in->source);
+    }
+    if (in->e) { /* what its head depends on */
+        snprintf(text, sizeof text, "%" PRId64, in->nvol);
+        key_add_text(b, "volumes", text);
+        source_id_text(&p->g->runs[0]->id, text);
+        key_add_text(b, "header", text);
+    }
+    for (size_t i = 0; i < in->ndeps; i++)
+        key_add_key(b, "task", &p->g->tasks[t->deps[in->first_dep + i]].key);
+}
+
+static int make_key(struct planner *p, const struct recipe *r, struct task *t)
+{
+    struct key_builder *b = key_begin("command", COMMAND_VERSION);
+    char id[SOURCE_ID_TEXT_MAX];
+
+    if (!b)
+        return plan_out_of_memory(p);
+    key_add_text(b, "name", r->name);
+    key_add_text(b, "text", r->text);
+    key_add_text(b, "shell", r->command->shell ? "yes" : "no");
+    key_add_text(b, "program", t->call->program.path);
+    key_add_text(b, "identity", t->call->program.id);
+    for (size_t i = 0; i < t->call->ninputs; i++)
+        key_add_input(p, b, t, &t->call->inputs[i], r->command->files[i].name);
+    for (size_t i = 0; r->command->uses_runs && i < p->g->nruns; i++) {
+        source_id_text(&p->g->runs[i]->id, id);
+        key_add_text(b, "run", id);
+        key_add_text(b, "path", p->g->runs[i]->path);
+    }
+    key_end(b, &t->key);
+    return 0;
+}
+
+static int find_program(struct planner *p, const struct recipe *r, struct command_call *call)
+{
+    const struct command *c = r->command;
+    const char *name = c->shell ? "/bin/sh" : c->words[0].pieces[0].text;
+    int ret = program_find(name, p->q->rootfd, &call->program, p->err);
+
+    return ret == 0 || ret == -ENOMEM ? ret : error_set(p->err, EIO, "%s", p->err->text);
+}
+
+static int plan_call(struct planner *p, const struct recipe *r, struct task *t)
+{
+    struct command_call *call = t->call;
+    int ret = find_program(p, r, call);
+
+    call->recipe = r;
+    call->inputs = calloc(r->command->nfiles + 1, sizeof *call->inputs);
+    if (ret == 0 && !call->inputs)
+        ret = plan_out_of_memory(p);
+    for (size_t i = 0; i < r->command->nfiles && ret == 0; i++) {
+        call->ninputs++;
+        ret = plan_input(p, &r->command->files[i], t, &call->inputs[i]);
+    }
+    for (size_t i = 0; r->command->uses_runs && i < p->g->nruns; i++)
+        t->work_nbytes += p->g->runs[i]->id.size;
+    return ret == 0 ? make_key(p, r, t) : ret;
+}
+
+int plan_command(struct planner *p, const struct recipe *recipe, size_t *task)
+{
+    struct task t = {.kind = TASK_COMMAND, .mem_nbytes = TASK_BUFFER_NBYTES};
+    const void *part = recipe; /* nothing of it is an expression, but its address names it */
+    int ret;
+
+    if (plan_known(p, PLAN_COMMAND, part, 0, task))
+        return 0;
+    /* a table is checked for this, but not where it keeps commands of before beside new ones */
+    if (p->depth == p->q->table->nrecipes)
+        return error_set(p->err, EIO, "making '%s' would wait for itself", recipe->name);
+    p->depth++;
+    t.call = calloc(1, sizeof *t.call);
+    ret = t.call ? plan_call(p, recipe, &t) : plan_out_of_memory(p);
+    p->depth--;
+    if (ret == 0 && asprintf(&t.label, "command %s", recipe->name) < 0) {
+        t.label = NULL;
+        ret = plan_out_of_memory(p);
+    }
+    if (ret < 0) {
+        task_clear(&t);
+        return ret;
+    }
+    ret = plan_add_task(p, &t, task);
+    return ret < 0 ? ret : plan_remember(p, PLAN_COMMAND, part, 0, *task);
+}

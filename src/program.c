@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Finding programs, and the directories they run in. program_run.c runs them.
+ *
+ * A program is identified by the file that its name leads to when the command is planned; it is
+ * looked at again after the run, so that a result never gets the key of another version.
+ */
+#include "program.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void describe_file(const struct stat *st, char *id)
+{
+    snprintf(id, PROGRAM_ID_MAX, "%" PRIu64 ":%" PRIu64 " %" PRIu64 " %" PRId64 ".%09ld",
+             (uint64_t)st->st_dev, (uint64_t)st->st_ino, (uint64_t)st->st_size,
+             (int64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+}
+
+/* 0 where `path` is a program that may be run. */
+static int look_at(const char *path, struct stat *st)
+{
+    if (stat(path, st) < 0)
+        return -errno;
+    if (!S_ISREG(st->st_mode))
+        return -EACCES;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+/* The path of `name` in the directory dir[nbytes] of PATH, or NULL. Directories that are not
+ * absolute would mean another one in each place, and are passed over. */
+static char *path_in(const char *dir, size_t nbytes, const char *name)
+{
+    char *path;
+
+    if (nbytes == 0 || dir[0] != '/')
+        return NULL;
+    return asprintf(&path, "%.*s/%s", (int)nbytes, dir, name) < 0 ? NULL : path;
+}
+
+static char *search(const char *name, struct stat *st, int *code)
+{
+    const char *dir = getenv("PATH");
+
+    *code = ENOENT;
+    if (!dir)
+        dir = "/usr/local/bin:/usr/bin:/bin";
+    for (;;) {
+        size_t nbytes = strcspn(dir, ":");
+        char *path = path_in(dir, nbytes, name);
+        int ret = path ? look_at(path, st) : -ENOENT;
+
+        if (ret == 0)
+            return path;
+        if (ret == -EACCES)
+            *code = EACCES;
+        free(path);
+        if (!dir[nbytes])
+            return NULL;
+        dir += nbytes + 1;
+    }
+}
+
+/* Does the file lie beneath the directory? Told by the inodes of all directories above it, so that
+ * no link and no other name of the directory hides it. */
+static bool lies_beneath(const char *path, int dirfd)
+{
+    char *real = realpath(path, NULL);
+    struct stat top, st;
+    bool beneath = !real || fstat(dirfd, &top) < 0;
+
+    for (char *slash; !beneath && (slash = strrchr(real, '/'));) {
+        slash[slash == real] = '\0'; /* the root keeps its slash */
+        beneath = stat(real, &st) < 0 || (st.st_dev == top.st_dev && st.st_ino == top.st_ino);
+        if (slash == real)
+            break;
+    }
+    free(real);
+    return beneath;
+}
+
+int program_find(const char *name, int forbidden, struct program *out, struct error *err)
+{
+    struct stat st;
+    int code = 0;
+
+    *out = (struct program){.path = NULL};
+    if (name[0] == '/') {
+        code = -look_at(name, &st);
+        out->path = code == 0 ? strdup(name) : NULL;
+        if (code == 0 && !out->path)
+            code = ENOMEM;
+    } else {
+        out->path = search(name, &st, &code);
+    }
+    if (!out->path)
+        return error_set(err, code, "program %s: %s", name,
+                         code == ENOENT ? "not found" : strerrordesc_np(code));
+    if (forbidden >= 0 && lies_beneath(out->path, forbidden)) {
+        program_clear(out);
+        return error_set(err, EPERM, "program %s: a file of the dataset is never run", name);
+    }
+    describe_file(&st, out->id);
+    return 0;
+}
+
+bool program_is_still(const struct program *program)
+{
+    char id[PROGRAM_ID_MAX];
+    struct stat st;
+
+    if (stat(program->path, &st) < 0)
+        return false;
+    describe_file(&st, id);
+    return strcmp(id, program->id) == 0;
+}
+
+void program_clear(struct program *program)
+{
+    free(program->path);
+    program->path = NULL;
+}
+
+char *program_dir_make(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir;
+
+    if (asprintf(&dir, "%s/derivfs-XXXXXX", tmp && tmp[0] == '/' ? tmp : "/tmp") < 0) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    if (!mkdtemp(dir)) {
+        int code = errno;
+
+        free(dir);
+        errno = code;
+        return NULL;
+    }
+    return dir;
+}
+
+/* Remove what is in the directory; a program may have taken its own rights away. */
+static void empty_dir(int parent, const char *name)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct dirent *de;
+    DIR *d;
+
+    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
+        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)fchmod(fd, 0700);
+    d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return;
+    }
+    while ((de = readdir(d))) {
+        if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, de->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM)) {
+            empty_dir(fd, de->d_name);
+            (void)unlinkat(fd, de->d_name, AT_REMOVEDIR);
+        }
+    }
+    closedir(d);
+}
+
+void program_dir_remove(char *dir)
+{
+    if (!dir)
+        return;
+    empty_dir(AT_FDCWD, dir);
+    (void)rmdir(dir);
+    free(dir);
+}

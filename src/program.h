@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Programs: which file a name in a command stands for, and running it apart from everything else.
+ *
+ * A program runs in a session and a directory of its own, without terminal and standard input, with
+ * limits on time and memory. Whatever happens, its process group is dead and its directory gone
+ * when the run ends; it dies with the thread that has started it.
+ * Thread rule: all functions are reentrant; any number of programs at once.
+ */
+#ifndef DERIVFS_PROGRAM_H
+#define DERIVFS_PROGRAM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "error.h"
+
+enum { PROGRAM_ID_MAX = 128 };
+
+struct program {
+    char *path;              /* absolute */
+    char id[PROGRAM_ID_MAX]; /* device, inode, size and mtime */
+};
+
+/* Look `name` up in PATH, or take it as it is where it is absolute. A program that lies beneath the
+ * directory `forbidden` (-1: none) is refused with EPERM; ENOENT, EACCES, ENOMEM. */
+int program_find(const char *name, int forbidden, struct program *out, struct error *err) NODISCARD;
+/* Is the file still the one that was found? */
+bool program_is_still(const struct program *program);
+void program_clear(struct program *program);
+
+/* A private directory under TMPDIR, mode 0700. Returns its path (malloced), or NULL with errno. */
+char *program_dir_make(void) NODISCARD;
+/* Remove it with all that is in it, and free the path. Follows no link. NULL is allowed. */
+void program_dir_remove(char *dir);
+
+struct program_run {
+    const char *path;       /* of the program */
+    char *const *argv;      /* ended by NULL, like the next */
+    char *const *env;       /* put into the environment, which is else the caller's with LC_ALL=C
+                               and TMPDIR the directory */
+    const char *dir;        /* where it runs */
+    int out_fd;             /* takes its standard output; -1: that goes where stderr does */
+    unsigned timeout_s;     /* at least 1 */
+    uint64_t memory_nbytes; /* 0: no limit */
+    bool (*cancelled)(const void *ctx); /* asked often */
+    const void *ctx;
+};
+
+/* Run to the end. EIO with a sentence: it could not be started, did not end with status 0 or took
+ * too long; the last lines of its standard error are part of it. ECANCELED. */
+int program_run(const struct program_run *run, struct error *err) NODISCARD;
+
+#endif
