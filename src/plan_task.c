@@ -40,6 +40,7 @@ int plan_out_of_memory(struct planner *p)
 int plan_add_task(struct planner *p, struct task *t, size_t *index)
 {
     struct graph *g = p->g;
+    bool full = (g->ntasks & (g->ntasks - 1)) == 0; /* room doubles at each power of two */
     struct by_key *known;
     struct task *grown;
 
@@ -49,7 +50,7 @@ int plan_add_task(struct planner *p, struct task *t, size_t *index)
         *index = known->task;
         return 0;
     }
-    grown = realloc(g->tasks, (g->ntasks + 1) * sizeof *grown);
+    grown = full ? realloc(g->tasks, (g->ntasks ? 2 * g->ntasks : 1) * sizeof *grown) : g->tasks;
     if (grown)
         g->tasks = grown;
     known = grown ? calloc(1, sizeof *known) : NULL;
