@@ -7,7 +7,7 @@
 # $DS/slow is on a disk so slow that what is computed from it lasts longer than its test; it ends
 # when its readers are killed. $DS/fast and $DS/done are on a disk like any other.
 
-# bats file_tags=concurrent
+# bats file_tags=concurrent,release
 
 load helper
 

@@ -4,6 +4,8 @@
 # The whole language through a mount: images and series, over everything a series may be, against
 # numpy; and 4-D files, which are computed in parts as they are read.
 
+# bats file_tags=release
+
 load helper
 
 # make_joined DIR: three runs of different length, type and scaling, whole numbers all, so that

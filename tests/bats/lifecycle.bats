@@ -5,6 +5,8 @@
 #
 # $DS/slow is on a slow disk, so that a computation there lasts for seconds.
 
+# bats file_tags=release
+
 load helper
 
 setup() {

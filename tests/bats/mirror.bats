@@ -3,6 +3,8 @@
 #
 # The dataset itself as the mount shows it: the same to the byte, read-only, and up to date.
 
+# bats file_tags=release
+
 load helper
 
 # describe_tree DIR: a line for each entry with all that stat tells, but for the time of access.

@@ -3,6 +3,8 @@
 #
 # Are the numbers right? Derived images of every kind of run against numpy in float64.
 
+# bats file_tags=release
+
 load helper
 
 FUNC=sub-01/ses-test/func

@@ -5,6 +5,8 @@
 # other as one script, in a directory that has the sample session at ./sample; the block that opens
 # with "```ini test" is ./recipes.ini there.
 
+# bats file_tags=release
+
 load helper
 
 # blocks LANGUAGE: the blocks of README.md with that tag.

@@ -4,6 +4,8 @@
 # The recipes that are shipped in contrib/recipes give what their definitions say, and what the
 # programs that they are named after give where those can be had.
 
+# bats file_tags=release
+
 load helper
 
 FUNC=sub-01/ses-test/func
