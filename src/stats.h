@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Order statistics of voxels: gather those that count, sort them once, ask as often as you like.
+ *
+ * Thread rule: all functions are reentrant.
+ */
+#ifndef DERIVFS_STATS_H
+#define DERIVFS_STATS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Copy the finite values of image[nvox] whose mask[i] is not 0 (mask NULL: all) to out[nvox], in
+ * their order; returns how many. */
+size_t stats_gather(const float *image, const uint8_t *mask, size_t nvox, double *out);
+
+/* Sort ascending; none of values[n] may be NaN. */
+void stats_sort(double *values, size_t n);
+
+/* The q-th percentile (0 to 100) of sorted[n], between two values by linear interpolation, as
+ * numpy.percentile does by default. NaN where n is 0. */
+double stats_percentile(const double *sorted, size_t n, double q);
+
+/* Arithmetic mean of values[n]; NaN where n is 0. */
+double stats_mean(const double *values, size_t n);
+
+#endif
