@@ -16,7 +16,7 @@
 #include "gunzip.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include <isa-l/igzip_lib.h>
@@ -25,14 +25,15 @@ enum {
     FEED_FIRST = 16 * 1024,
     FEED_MAX = 256 * 1024,
     OUT_MAX = 1 << 30, /* ISA-L counts in 32 bits */
+    DROP_NBYTES = 128 * 1024,
 };
 
 struct gunzip {
-    gunzip_feed *feed;
-    void *ctx;
-    size_t feed_nbytes; /* to ask for next time */
-    bool fed_all;       /* the feed has told its end */
-    bool in_header;     /* of a member: isal_read_gzip_header() is not done with it */
+    struct gunzip_options o;
+    _Atomic uint64_t fed; /* stored bytes; gunzip_consumed() reads it */
+    size_t feed_nbytes;   /* to ask for next time */
+    bool fed_all;         /* pread has told its end */
+    bool in_header;       /* of a member: isal_read_gzip_header() is not done with it */
     bool in_member;
     bool any_member;    /* at least one member has begun */
     uint64_t out_total; /* inflated so far */
@@ -41,25 +42,36 @@ struct gunzip {
     unsigned char in[FEED_MAX];
 };
 
-struct gunzip *gunzip_new(gunzip_feed *feed, void *ctx)
+static void rewind_all(struct gunzip *z)
 {
-    struct gunzip *z = malloc(sizeof(*z));
-
-    if (!z)
-        return NULL;
-    z->feed = feed;
-    z->ctx = ctx;
+    atomic_store_explicit(&z->fed, 0, memory_order_relaxed);
     z->feed_nbytes = FEED_FIRST;
     z->fed_all = z->in_header = z->in_member = z->any_member = false;
     z->out_total = 0;
     isal_inflate_init(&z->state);
     z->state.next_in = z->in;
     z->state.avail_in = 0;
+}
+
+struct gunzip *gunzip_new(const struct gunzip_options *options)
+{
+    struct gunzip *z = malloc(sizeof(*z));
+
+    if (!z)
+        return NULL;
+    z->o = *options;
+    if (z->o.known)
+        checkpoints_get(z->o.known);
+    atomic_init(&z->fed, 0);
+    rewind_all(z);
     return z;
 }
 
 void gunzip_free(struct gunzip *z)
 {
+    if (!z)
+        return;
+    checkpoints_put(z->o.known);
     free(z);
 }
 
@@ -69,9 +81,11 @@ static int refill(struct gunzip *z, struct error *err)
 
     if (z->state.avail_in > 0 || z->fed_all)
         return 0;
-    int ret = z->feed(z->ctx, z->in, z->feed_nbytes, &got, err);
+    uint64_t off = gunzip_consumed(z);
+    int ret = z->o.pread(z->o.ctx, off, z->in, z->feed_nbytes, &got, err);
     if (ret < 0)
         return ret;
+    atomic_store_explicit(&z->fed, off + got, memory_order_relaxed);
     z->feed_nbytes = FEED_MAX;
     z->fed_all = got == 0;
     z->state.next_in = z->in;
@@ -179,4 +193,39 @@ int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct 
     }
     *got = done;
     return 0;
+}
+
+int gunzip_seek(struct gunzip *z, uint64_t out_off, struct error *err)
+{
+    unsigned char *dropped = malloc(DROP_NBYTES);
+    size_t want, got;
+    int ret = 0;
+
+    if (!dropped)
+        return error_set(err, ENOMEM, "out of memory");
+    if (out_off < z->out_total)
+        rewind_all(z);
+    do {
+        uint64_t left = out_off - z->out_total;
+        want = left < DROP_NBYTES ? (size_t)left : DROP_NBYTES;
+        ret = gunzip_read(z, dropped, want, &got, err);
+    } while (ret == 0 && got == want && z->out_total < out_off);
+    free(dropped);
+    return ret;
+}
+
+uint64_t gunzip_tell(const struct gunzip *z)
+{
+    return z->out_total;
+}
+
+struct checkpoints *gunzip_learned(struct gunzip *z)
+{
+    (void)z;
+    return NULL;
+}
+
+uint64_t gunzip_consumed(const struct gunzip *z)
+{
+    return atomic_load_explicit(&z->fed, memory_order_relaxed);
 }

@@ -34,24 +34,24 @@ struct source {
     struct source_id at_open; /* what fstat told then: for comparing the open file with itself */
     struct gunzip *gunzip;    /* NULL: plain */
     uint64_t pos;             /* inflated bytes handed out or skipped */
-    _Atomic uint64_t stored;  /* offset of the next stored byte; source_consumed() reads it */
-    bool advised;
+    _Atomic uint64_t stored;  /* plain: of them, or skipped; source_consumed() reads it */
+    atomic_bool advised;
 };
 
 /* Only a file that is read for more than its header gains from a larger read-ahead. */
 static void advise_once(struct source *s, uint64_t off)
 {
-    if (s->advised || off < HEADER_READ_MAX / 4)
+    if (off < HEADER_READ_MAX / 4 || atomic_exchange(&s->advised, true))
         return;
-    s->advised = true;
     (void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL); /* a hint: failing costs nothing */
 }
 
-/* The next stored bytes, at most `cap`; 0 at the end of the file only. */
-static int read_stored(void *ctx, unsigned char *buf, size_t cap, size_t *got, struct error *err)
+/* At most `cap` stored bytes from `off` on; 0 at the end of the file only. Called from any thread.
+ */
+static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
+                       struct error *err)
 {
     struct source *s = ctx;
-    uint64_t off = atomic_load_explicit(&s->stored, memory_order_relaxed);
     ssize_t n;
 
     advise_once(s, off);
@@ -63,7 +63,6 @@ static int read_stored(void *ctx, unsigned char *buf, size_t cap, size_t *got, s
         return error_set(err, code, "read fails at byte %llu: %s", (unsigned long long)off,
                          strerrordesc_np(code));
     }
-    atomic_store_explicit(&s->stored, off + (uint64_t)n, memory_order_relaxed);
     *got = (size_t)n;
     return 0;
 }
@@ -71,14 +70,16 @@ static int read_stored(void *ctx, unsigned char *buf, size_t cap, size_t *got, s
 static int read_plain(struct source *s, unsigned char *buf, size_t nbytes, size_t *got,
                       struct error *err)
 {
+    uint64_t off = atomic_load_explicit(&s->stored, memory_order_relaxed);
     size_t done = 0, n = 1;
 
     while (done < nbytes && n > 0) {
-        int ret = read_stored(s, buf + done, nbytes - done, &n, err);
+        int ret = read_stored(s, off + done, buf + done, nbytes - done, &n, err);
         if (ret < 0)
             return ret;
         done += n;
     }
+    atomic_store_explicit(&s->stored, off + done, memory_order_relaxed);
     *got = done;
     return 0;
 }
@@ -132,7 +133,8 @@ static int detect_gzip(struct source *s, struct error *err)
         return error_wrap(err, ret, "%s: read", s->path);
     if (got < sizeof(magic) || magic[0] != 0x1f || magic[1] != 0x8b)
         return 0;
-    s->gunzip = gunzip_new(read_stored, s);
+    struct gunzip_options options = {.pread = read_stored, .ctx = s, .stored_nbytes = s->id.size};
+    s->gunzip = gunzip_new(&options);
     if (!s->gunzip)
         return error_set(err, ENOMEM, "%s: out of memory", s->path);
     return 0;
@@ -260,7 +262,8 @@ int source_check(const struct source *s, struct error *err)
 
 uint64_t source_consumed(const struct source *s)
 {
-    return atomic_load_explicit(&s->stored, memory_order_relaxed);
+    return s->gunzip ? gunzip_consumed(s->gunzip)
+                     : atomic_load_explicit(&s->stored, memory_order_relaxed);
 }
 
 void source_close(struct source *s)

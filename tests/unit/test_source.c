@@ -343,23 +343,23 @@ static void truncated_while_reading(void **state)
     }
 }
 
-/* A feed of `piece` bytes at a time from memory. */
+/* Stored bytes in memory, `piece` of them at a time. */
 struct trickle {
     const unsigned char *bytes;
     size_t nbytes, piece;
 };
 
-static int trickle_feed(void *ctx, unsigned char *buf, size_t cap, size_t *got, struct error *err)
+static int trickle_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
+                         struct error *err)
 {
-    struct trickle *t = ctx;
+    const struct trickle *t = ctx;
     size_t n = t->piece < cap ? t->piece : cap;
 
     (void)err;
-    if (n > t->nbytes)
-        n = t->nbytes;
-    memcpy(buf, t->bytes, n);
-    t->bytes += n;
-    t->nbytes -= n;
+    assert_true(off <= t->nbytes);
+    if (n > t->nbytes - off)
+        n = t->nbytes - (size_t)off;
+    memcpy(buf, t->bytes + off, n);
     *got = n;
     return 0;
 }
@@ -369,7 +369,8 @@ static int trickle_all(size_t nstored, size_t in_piece, size_t out_piece, size_t
                        struct error *err)
 {
     struct trickle t = {stored, nstored, in_piece};
-    struct gunzip *z = gunzip_new(trickle_feed, &t);
+    struct gunzip_options options = {.pread = trickle_pread, .ctx = &t, .stored_nbytes = nstored};
+    struct gunzip *z = gunzip_new(&options);
     size_t got = 0;
     int ret;
 
@@ -407,15 +408,17 @@ static void members_across_any_buffer_boundary(void **state)
     }
 }
 
-static int failing_feed(void *ctx, unsigned char *buf, size_t cap, size_t *got, struct error *err)
+static int failing_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
+                         struct error *err)
 {
-    (void)ctx, (void)buf, (void)cap, (void)got;
+    (void)ctx, (void)off, (void)buf, (void)cap, (void)got;
     return error_set(err, ENETDOWN, "the disk went away");
 }
 
-static void feed_failures_pass_through(void **state)
+static void read_failures_pass_through(void **state)
 {
-    struct gunzip *z = gunzip_new(failing_feed, NULL);
+    struct gunzip_options options = {.pread = failing_pread, .stored_nbytes = 100};
+    struct gunzip *z = gunzip_new(&options);
     struct error err = {0};
     size_t got;
 
@@ -474,7 +477,7 @@ int main(void)
         cmocka_unit_test(changes_while_reading),
         cmocka_unit_test(truncated_while_reading),
         cmocka_unit_test(members_across_any_buffer_boundary),
-        cmocka_unit_test(feed_failures_pass_through),
+        cmocka_unit_test(read_failures_pass_through),
         cmocka_unit_test(mutated_gzip),
     };
 
