@@ -19,6 +19,18 @@ int work_go_on(const struct work *k, struct error *err)
     return 0;
 }
 
+static int compute_output(const struct work *k, struct error *err)
+{
+    struct output_source source = {
+        .grid = &k->g->runs[0]->nifti,
+        .image = k->inputs[0],
+        .mean = k->t->format->portrayed ? k->inputs[1] : NULL,
+        .caption = k->t->caption,
+    };
+
+    return k->t->format->write(&source, k->w, err);
+}
+
 static int run(const struct work *k, struct error *err)
 {
     switch (k->t->kind) {
@@ -40,7 +52,7 @@ static int run(const struct work *k, struct error *err)
     case TASK_OUTPUT:
         break;
     }
-    return k->t->format->write(k->inputs[0], k->w, err);
+    return compute_output(k, err);
 }
 
 /* Does the task need results that a cut graph (graph_cut) no longer has? */

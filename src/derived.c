@@ -70,8 +70,9 @@ static struct graph_request request_of(const struct derived *d, size_t memory_nb
 }
 
 /* A command's file is as the program writes it. */
-static uint64_t unknown_nbytes(uint64_t image_nbytes)
+static uint64_t unknown_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
+    (void)grid;
     (void)image_nbytes;
     return 0;
 }
@@ -105,7 +106,8 @@ static void measure(struct derived *d)
     if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
         d->nvol = 1;
     if (d->nvol > 0)
-        d->nbytes = d->format->nbytes(graph_image_nbytes(&d->first->nifti, d->nvol));
+        d->nbytes =
+            d->format->nbytes(&d->first->nifti, graph_image_nbytes(&d->first->nifti, d->nvol));
 }
 
 /* Whose file a command names counts like a run, and so do those of the commands before it. */

@@ -55,6 +55,7 @@ void task_clear(struct task *t)
     free(t->label);
     free(t->deps);
     command_call_free(t->call);
+    caption_free(t->caption);
 }
 
 /* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies,

@@ -79,7 +79,9 @@ struct task {
                              expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
-    const struct output_format *format; /* OUTPUT */
+    const struct output_format *format; /* OUTPUT; deps: the image, and of a `portrayed` format the
+                                           plane of the mean over time */
+    struct caption *caption;            /* OUTPUT of a `portrayed` format */
     struct command_call *call;          /* COMMAND (graph_call.h) */
 };
 

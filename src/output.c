@@ -22,15 +22,17 @@ enum {
     STORED_MAX = 65535, /* payload of one stored block at the most */
 };
 
-static uint64_t image_as_it_is(uint64_t image_nbytes)
+static uint64_t image_as_it_is(const struct nifti *grid, uint64_t image_nbytes)
 {
+    (void)grid;
     return image_nbytes;
 }
 
-static uint64_t gzip_stored_nbytes(uint64_t image_nbytes)
+static uint64_t gzip_stored_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
     uint64_t nblocks = (image_nbytes + STORED_MAX - 1) / STORED_MAX;
 
+    (void)grid;
     if (nblocks == 0)
         nblocks = 1; /* a deflate stream has at least a final block */
     return GZIP_HEADER_NBYTES + nblocks * STORED_HEADER_NBYTES + image_nbytes + GZIP_TRAILER_NBYTES;
@@ -54,10 +56,12 @@ static int write_stored_block(const struct blob *image, uint64_t off, uint16_t n
     return cache_write(w, buf, (size_t)STORED_HEADER_NBYTES + nbytes, err);
 }
 
-static int gzip_stored_write(const struct blob *image, struct cache_writer *w, struct error *err)
+static int gzip_stored_write(const struct output_source *source, struct cache_writer *w,
+                             struct error *err)
 {
     /* no name and no time: equal images give equal files; OS 255 is "unknown" */
     static const unsigned char header[GZIP_HEADER_NBYTES] = {0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255};
+    const struct blob *image = source->image;
     uint64_t total = blob_nbytes(image), off = 0;
     uint32_t crc = (uint32_t)crc32(0, NULL, 0);
     unsigned char *buf = malloc(STORED_HEADER_NBYTES + STORED_MAX);
@@ -82,8 +86,9 @@ static int gzip_stored_write(const struct blob *image, struct cache_writer *w, s
     return ret;
 }
 
-static uint64_t nothing(uint64_t image_nbytes)
+static uint64_t nothing(const struct nifti *grid, uint64_t image_nbytes)
 {
+    (void)grid;
     (void)image_nbytes;
     return 0;
 }
@@ -91,10 +96,14 @@ static uint64_t nothing(uint64_t image_nbytes)
 const struct output_format *output_formats(void)
 {
     static const struct output_format formats[] = {
-        {".nii", NULL, 0, true, false, image_as_it_is, NULL},
-        {".nii.gz", "gzip-stored", 1, false, false, gzip_stored_nbytes, gzip_stored_write},
-        {".svg", NULL, 0, false, true, nothing, NULL},
-        {NULL, NULL, 0, false, false, NULL, NULL},
+        {.extension = ".nii", .listed = true, .nbytes = image_as_it_is},
+        {.extension = ".nii.gz",
+         .operation = "gzip-stored",
+         .version = 1,
+         .nbytes = gzip_stored_nbytes,
+         .write = gzip_stored_write},
+        {.extension = ".svg", .drawn = true, .nbytes = nothing},
+        {.extension = NULL},
     };
 
     return formats;

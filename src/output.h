@@ -15,7 +15,18 @@
 
 #include "blob.h"
 #include "cache.h"
+#include "caption.h"
 #include "error.h"
+#include "nifti.h"
+
+/* What a file is made from; all borrowed. */
+struct output_source {
+    const struct nifti *grid;      /* of the image */
+    const struct blob *image;      /* the bytes of the .nii */
+    const struct blob *mean;       /* of a `portrayed` format: mean over time of the runs, float64
+                                      [nz][ny][nx]; else NULL */
+    const struct caption *caption; /* of a `portrayed` format; else NULL */
+};
 
 struct output_format {
     const char *extension; /* ".nii.gz", with its dot */
@@ -24,10 +35,13 @@ struct output_format {
     bool listed;           /* shown in listings */
     bool drawn; /* no bytes of the image but a picture of how it is made, drawn when it is opened;
                    its size is known only then and told as 0 */
+    bool portrayed; /* made from more than the image: from the mean over time, and in words */
     /* Exact size of the file made from an image of `image_nbytes`. */
-    uint64_t (*nbytes)(uint64_t image_nbytes);
+    uint64_t (*nbytes)(const struct nifti *grid, uint64_t image_nbytes);
+    /* Buffers that `write` needs; NULL: at most TASK_BUFFER_NBYTES. */
+    size_t (*mem_nbytes)(const struct nifti *grid);
     /* Write all of it from the finished image. NULL where operation is NULL. */
-    int (*write)(const struct blob *image, struct cache_writer *w, struct error *err);
+    int (*write)(const struct output_source *source, struct cache_writer *w, struct error *err);
 };
 
 /* The table's rows, ended by one whose extension is NULL. */

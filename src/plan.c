@@ -16,8 +16,9 @@
 #include "kernel.h"
 #include "plan_private.h"
 
-/* op(x) as an image expression that the graph keeps, with x borrowed. */
-static struct expr *make_reduction(struct planner *p, enum expr_op op, const struct expr *x)
+/* op(x) as an expression that the graph keeps, with x borrowed; NULL: without argument. */
+static struct expr *make_expr(struct planner *p, enum expr_op op, enum expr_rank rank,
+                              const struct expr *x)
 {
     struct graph *g = p->g;
     struct expr **grown = realloc(g->made, (g->nmade + 1) * sizeof *grown);
@@ -32,11 +33,16 @@ static struct expr *make_reduction(struct planner *p, enum expr_op op, const str
         return NULL;
     }
     e->op = op;
-    e->rank = EXPR_IMAGE;
-    e->nargs = 1;
+    e->rank = rank;
+    e->nargs = x ? 1 : 0;
     e->args[0] = (struct expr *)x;
     g->made[g->nmade++] = e;
     return e;
+}
+
+static struct expr *make_reduction(struct planner *p, enum expr_op op, const struct expr *x)
+{
+    return make_expr(p, op, EXPR_IMAGE, x);
 }
 
 /* ---- image expressions -------------------------------------------------------------------------
@@ -206,16 +212,44 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
 /* ---- files -------------------------------------------------------------------------------------
  */
 
-int plan_output(struct planner *p, const struct output_format *format, size_t image, size_t *task)
+/* The plane of mean(bold), and the words. */
+static int plan_portrait(struct planner *p, const struct recipe *recipe, struct task *t)
 {
-    struct key_builder *b = key_begin(format->operation, format->version);
-    struct task t = {.kind = TASK_OUTPUT, .format = format, .mem_nbytes = TASK_BUFFER_NBYTES};
-    int ret = b ? plan_add_dep(p, &t, image) : plan_out_of_memory(p);
+    const struct expr *bold = make_expr(p, EXPR_BOLD, EXPR_SERIES, NULL);
+    size_t mean;
+    int ret = bold ? plan_reduced(p, PLAN_MEAN, bold, &mean) : plan_out_of_memory(p);
 
-    if (b) {
-        key_add_key(b, "image", &p->g->tasks[image].key);
-        key_end(b, &t.key);
+    if (ret == 0)
+        ret = plan_add_dep(p, t, mean);
+    return ret == 0 ? caption_new(recipe, p->g->runs, p->g->nruns, &t->caption, p->err) : ret;
+}
+
+static int key_of_output(struct planner *p, struct task *t)
+{
+    struct key_builder *b = key_begin(t->format->operation, t->format->version);
+
+    if (!b)
+        return plan_out_of_memory(p);
+    key_add_key(b, "image", &p->g->tasks[t->deps[0]].key);
+    if (t->format->portrayed) {
+        key_add_key(b, "mean", &p->g->tasks[t->deps[1]].key);
+        caption_add_to_key(t->caption, b);
     }
+    key_end(b, &t->key);
+    return 0;
+}
+
+int plan_output(struct planner *p, const struct recipe *recipe, const struct output_format *format,
+                size_t image, size_t *task)
+{
+    const struct nifti *grid = &p->g->runs[0]->nifti;
+    struct task t = {.kind = TASK_OUTPUT, .format = format};
+    int ret = plan_add_dep(p, &t, image);
+
+    if (ret == 0 && format->portrayed)
+        ret = plan_portrait(p, recipe, &t);
+    if (ret == 0)
+        ret = key_of_output(p, &t);
     if (ret == 0 && asprintf(&t.label, "%s %s", format->operation, p->g->tasks[image].label) < 0) {
         t.label = NULL;
         ret = plan_out_of_memory(p);
@@ -224,7 +258,8 @@ int plan_output(struct planner *p, const struct output_format *format, size_t im
         task_clear(&t);
         return ret;
     }
-    t.result_nbytes = format->nbytes(p->g->tasks[image].result_nbytes);
+    t.mem_nbytes = format->mem_nbytes ? format->mem_nbytes(grid) : TASK_BUFFER_NBYTES;
+    t.result_nbytes = format->nbytes(grid, p->g->tasks[image].result_nbytes);
     return plan_add_task(p, &t, task);
 }
 
@@ -269,7 +304,7 @@ int graph_build(const struct graph_request *q, struct graph **out, struct error 
     if (ret == 0)
         ret = plan_image(&p, TASK_IMAGE, q->recipe->expr, &task);
     if (ret == 0 && q->format->operation)
-        ret = plan_output(&p, q->format, task, &task);
+        ret = plan_output(&p, q->recipe, q->format, task, &task);
     return end(&p, ret, out);
 }
 

@@ -92,7 +92,7 @@ static int plan_derived(struct planner *p, const char *name, struct task *t,
         return plan_series(p, r->expr, t, in);
     ret = plan_image(p, TASK_IMAGE, r->expr, &task);
     if (ret == 0 && format->operation)
-        ret = plan_output(p, format, task, &task);
+        ret = plan_output(p, r, format, task, &task);
     return ret == 0 ? add_input_dep(p, t, in, task) : ret;
 }
 

@@ -94,9 +94,9 @@ int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nv
 
 int plan_image(struct planner *p, enum task_kind kind, const struct expr *e,
                size_t *task) NODISCARD;
-/* The file in another format, from the image of a TASK_IMAGE. */
-int plan_output(struct planner *p, const struct output_format *format, size_t image,
-                size_t *task) NODISCARD;
+/* The recipe's file in another format than .nii, from the image of a TASK_IMAGE. */
+int plan_output(struct planner *p, const struct recipe *recipe, const struct output_format *format,
+                size_t image, size_t *task) NODISCARD;
 /* The plane of an image expression. */
 int plan_plane(struct planner *p, const struct expr *e, size_t *task) NODISCARD;
 /* The plane of mean(x) or std(x), over all volumes. */

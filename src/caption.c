@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Words for people, from file names.
+ *
+ * Runs are joined because their names say so, so their names also say what they have in common. An
+ * entity in which they differ (task, run) is told with its different values, in the order of the
+ * runs: run-1+2. More than a few of them would be a list to read and no title.
+ */
+#include "caption.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bids.h"
+#include "utf8.h"
+
+enum { VALUES_MAX = 4 }; /* different values of one entity that a title tells */
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+/* Is `value` among those that runs [0, end) have for `key`? */
+static bool is_known(struct run *const *runs, size_t end, const char *key, const char *value)
+{
+    struct bids_name name;
+
+    for (size_t i = 0; i < end; i++) {
+        const char *other =
+            bids_parse(base_name(runs[i]->path), &name) ? bids_value(&name, key) : NULL;
+
+        if (other && strcmp(other, value) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "run-1+2" */
+static void print_entity(FILE *f, const char *key, struct run *const *runs, size_t nruns)
+{
+    struct bids_name name;
+    int nvalues = 0;
+
+    for (size_t i = 0; i < nruns && nvalues <= VALUES_MAX; i++) {
+        const char *value =
+            bids_parse(base_name(runs[i]->path), &name) ? bids_value(&name, key) : NULL;
+
+        if (!value || is_known(runs, i, key, value))
+            continue;
+        if (nvalues == 0)
+            fprintf(f, "%s-%s", key, value);
+        else
+            fprintf(f, "+%s", nvalues < VALUES_MAX ? value : "...");
+        nvalues++;
+    }
+}
+
+static void print_title(FILE *f, struct run *const *runs, size_t nruns)
+{
+    struct bids_name name;
+    const char *path = runs[0]->path, *base = base_name(path), *end, *start;
+
+    if (bids_parse(base, &name)) {
+        for (size_t i = 0; i < name.nentities; i++) {
+            fputs(i > 0 ? " " : "", f);
+            print_entity(f, name.entity[i].key, runs, nruns);
+        }
+    } else if (nruns == 1 || base == path) {
+        fprintf(f, "%s", name.stem);
+    } else {
+        start = end = base - 1; /* the slash */
+        while (start > path && start[-1] != '/')
+            start--;
+        fprintf(f, "%.*s", (int)(end - start), start);
+    }
+}
+
+static void print_extent(FILE *f, struct run *const *runs, size_t nruns)
+{
+    int64_t nvol = 0;
+
+    for (size_t i = 0; i < nruns; i++)
+        nvol += runs[i]->nifti.nvol;
+    fprintf(f, "%zu run%s, %" PRId64 " volumes", nruns, nruns == 1 ? "" : "s", nvol);
+}
+
+/* What `print` prints, malloced and clean; NULL: out of memory. */
+static char *printed(void (*print)(FILE *f, struct run *const *runs, size_t nruns),
+                     struct run *const *runs, size_t nruns)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    print(f, runs, nruns);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    utf8_clean(text);
+    return text;
+}
+
+static char *clean_copy(const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy)
+        utf8_clean(copy);
+    return copy;
+}
+
+int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nruns,
+                struct caption **out, struct error *err)
+{
+    struct caption *c = calloc(1, sizeof *c);
+
+    if (c) {
+        c->title = printed(print_title, runs, nruns);
+        c->extent = printed(print_extent, runs, nruns);
+        c->recipe = clean_copy(recipe->name);
+        c->description = clean_copy(recipe->description);
+        c->expression = clean_copy(recipe->canonical);
+    }
+    if (!c || !c->title || !c->extent || !c->recipe || !c->description || !c->expression) {
+        caption_free(c);
+        return error_set(err, ENOMEM, "%s: out of memory", recipe->name);
+    }
+    *out = c;
+    return 0;
+}
+
+void caption_free(struct caption *c)
+{
+    if (!c)
+        return;
+    free(c->title);
+    free(c->recipe);
+    free(c->description);
+    free(c->expression);
+    free(c->extent);
+    free(c);
+}
+
+void caption_add_to_key(const struct caption *c, struct key_builder *b)
+{
+    key_add_text(b, "title", c->title);
+    key_add_text(b, "recipe", c->recipe);
+    key_add_text(b, "description", c->description);
+    key_add_text(b, "definition", c->expression);
+    key_add_text(b, "extent", c->extent);
+}

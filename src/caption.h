@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A derived image in words: which runs it is of, and what of them it shows. For pictures, tables
+ * and the like, whose bytes depend on these words: they go into the key of what is made with them.
+ *
+ * Thread rule: a caption is immutable once made.
+ */
+#ifndef DERIVFS_CAPTION_H
+#define DERIVFS_CAPTION_H
+
+#include <stddef.h>
+
+#include "error.h"
+#include "key.h"
+#include "recipe.h"
+#include "run.h"
+
+/* All are well-formed UTF-8 without control characters, and owned. */
+struct caption {
+    char *title;  /* "sub-01 ses-1 task-rest run-1+2": what the runs' names have, each entity once;
+                     without BIDS names the stem, or the directory's name where there are several */
+    char *recipe; /* "tsnr" */
+    char *description; /* "" where there is none */
+    char *expression;  /* "mean(bold) / std(bold)": other recipes put in */
+    char *extent;      /* "2 runs, 480 volumes" */
+};
+
+/* `runs` is [nruns], at least one, all RUN_OK; `recipe` has an expression. ENOMEM. */
+int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nruns,
+                struct caption **out, struct error *err) NODISCARD;
+void caption_free(struct caption *c); /* NULL is allowed */
+
+void caption_add_to_key(const struct caption *c, struct key_builder *b);
+
+#endif
