@@ -21,7 +21,8 @@ static const struct {
     {"list", "[PATH]", "derived files there: name, state, shape, sources", ctl_list},
     {"explain", "PATH", "expression, array, sources, tasks, key, cached or not", ctl_explain},
     {"graph", "PATH [-o FILE]", "the task graph: DOT, or .dot, .svg, .png by FILE", ctl_graph},
-    {"compute", "PATH... [-o OUT]", "compute without a mount; fills the same cache", ctl_compute},
+    {"compute", "PATH... [-o OUT] | -r DIR [NAME...]",
+     "compute without a mount; fills the same cache", ctl_compute},
     {"status", "[MOUNTPOINT] [--watch]", "what is computing now, queue, cache use", ctl_status},
     {"cache", "info|verify|prune|clear", "look after the cache directory", ctl_cache},
 };
@@ -32,12 +33,13 @@ static void print_help(FILE *f)
 {
     fprintf(f, "usage: derivctl COMMAND [options] ...\n\n");
     for (int i = 0; i < NCOMMANDS; i++)
-        fprintf(f, "    %-7s %-24s %s\n", commands[i].name, commands[i].operands, commands[i].help);
+        fprintf(f, "    %-7s %-35s %s\n", commands[i].name, commands[i].operands, commands[i].help);
     fprintf(f, "\nPATH is a path in a mount, or the same path under the dataset when nothing is\n"
                "mounted.\n\n"
                "    --json                 machine-readable output (list, explain, status, cache)\n"
                "    --watch                redraw every second (status)\n"
                "    -o FILE                write the result there (compute, graph)\n"
+               "    -r                     all below a directory (compute)\n"
                "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
                "    --layout=LAYOUT        as for derivfs; by default those of the mount\n"
                "    -h, --help             this text\n"
@@ -62,7 +64,7 @@ static char **text_of(struct options *o, int option)
         return &o->threads;
     case 'm':
         return &o->memory;
-    case 'r':
+    case 'R':
         return &o->recipes;
     case 'l':
         return &o->layout;
@@ -83,13 +85,13 @@ static int parse(struct ctl *ctl, int argc, char **argv)
         {"cache_size", required_argument, NULL, 's'},
         {"threads", required_argument, NULL, 't'},
         {"memory", required_argument, NULL, 'm'},
-        {"recipes", required_argument, NULL, 'r'},
+        {"recipes", required_argument, NULL, 'R'},
         {"layout", required_argument, NULL, 'l'},
         {NULL, 0, NULL, 0},
     };
     int option;
 
-    while ((option = getopt_long(argc, argv, "ho:V", longs, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "ho:rV", longs, NULL)) != -1) {
         char **text = text_of(&ctl->options, option);
 
         if (text) {
@@ -101,6 +103,8 @@ static int parse(struct ctl *ctl, int argc, char **argv)
             ctl->watch = true;
         } else if (option == 'o') {
             ctl->out = optarg;
+        } else if (option == 'r') {
+            ctl->recursive = true;
         } else if (option == 'h') {
             print_help(stdout);
             return CTL_OK;

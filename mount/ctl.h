@@ -14,7 +14,7 @@ enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
 struct ctl {
     struct options options; /* what the command line says; texts only until resolved */
-    bool json, watch;
+    bool json, watch, recursive;
     const char *out; /* -o */
     int npaths;
     char **paths; /* [npaths] operands after the command */
@@ -68,6 +68,9 @@ void found_free(struct found *list, size_t n);
 
 /* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
+
+/* Compute these files, with a progress bar; to `out` where that is not NULL. */
+int ctl_compute_list(const struct target *t, const struct found *list, size_t n, const char *out);
 
 /* What `list --json` says of one file. */
 json_t *ctl_summary_json(const struct target *t, const struct found *f);

@@ -63,6 +63,11 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
                  size_t *n, struct error *err) NODISCARD;
 void derived_list_free(struct derived **list, size_t n);
 
+/* The derived files that the plain name "RECIPE.EXTENSION" stands for: of every group and of every
+ * run, listed or not, those that cannot be read too. *out as derived_list()'s. */
+int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
+                  struct derived ***out, size_t *n, struct error *err) NODISCARD;
+
 /* A file is computed in parts, each the root of a graph: an image is one part, head included; a
  * series is its head (derived_head) and then parts of a few volumes each. */
 struct parts {

@@ -116,6 +116,7 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
     if (!e)
         return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
     e->start_s = time(NULL);
+    pthread_mutex_init(&e->requests.lock, NULL);
     ret = copy_config(e, config, err);
     if (ret == 0)
         ret = open_parts(e, err);
@@ -161,6 +162,7 @@ void engine_close(struct engine *e)
     sizes_free(e->sizes);
     if (e->dataset)
         dataset_close(e->dataset);
+    pthread_mutex_destroy(&e->requests.lock);
     free((char *)e->config.dataset);
     free((char *)e->config.cache_dir);
     free((char *)e->config.recipes);

@@ -103,6 +103,9 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
 /* The derived files that a listing of `dir` shows, as derived_list(). */
 int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
                         struct error *err) NODISCARD;
+/* Those of `dir` that the plain name stands for, as derived_named(). */
+int engine_find_named(struct engine *e, const char *dir, const char *plain, struct derived ***out,
+                      size_t *n, struct error *err) NODISCARD;
 
 /* Open a file of the dataset for reading; the caller closes *fd. */
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;
@@ -152,6 +155,8 @@ void reader_wait_cancel(struct reader_wait *w);
 /* The bytes that were waited for, or some of them. */
 int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbytes,
                      struct error *err) NODISCARD;
+/* How much of the work for what is waited for is done, from 0 to 1. */
+double reader_wait_progress(struct reader_wait *w);
 /* Give up the reference of reader_wait_new(). */
 void reader_wait_put(struct reader_wait *w);
 
@@ -171,6 +176,21 @@ struct derived_status {
 void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
                            struct derived_status *out);
 const char *derived_state_name(enum derived_state state);
+
+/* What readers wait for now, in the order in which they began. */
+struct engine_request {
+    char *path;                        /* owned: the derived file */
+    struct key key;                    /* of the task whose result is waited for */
+    unsigned waiting;                  /* requests for it */
+    uint64_t done_nbytes, work_nbytes; /* of the work for it; 0 where it ends just now */
+    uint64_t found_nbytes;             /* done by others when the first of them came */
+    double seconds;                    /* since then */
+    double rate;                       /* bytes a second since then */
+};
+
+/* *out is malloced, NULL for none. Returns the number. */
+size_t engine_requests(struct engine *e, struct engine_request **out);
+void engine_requests_free(struct engine_request *list, size_t n);
 
 /* The state of one task now, as far as this engine knows: it does the work itself, or finds results
  * in the cache. */

@@ -5,6 +5,8 @@
 #ifndef DERIVFS_ENGINE_PRIVATE_H
 #define DERIVFS_ENGINE_PRIVATE_H
 
+#include <pthread.h>
+
 #include "compute.h"
 #include "dataset.h"
 #include "engine.h"
@@ -12,6 +14,20 @@
 #include "scheduler.h"
 #include "sizes.h"
 #include "trace.h"
+
+/* A reader that waits (engine_requests.c); its owner keeps it in place from begin to end. */
+struct request {
+    const char *path;            /* outlives the request */
+    int64_t began_ns;            /* CLOCK_MONOTONIC */
+    struct key key;              /* guarded by requests.lock: the task, "" before there is one */
+    uint64_t found_nbytes;       /* guarded by requests.lock: done before it came */
+    struct request *prev, *next; /* guarded by requests.lock */
+};
+
+struct requests {
+    pthread_mutex_t lock;
+    struct request *list; /* guarded by lock: in the order of beginning */
+};
 
 struct engine {
     struct engine_config config; /* strings owned */
@@ -24,6 +40,7 @@ struct engine {
     struct compute compute;
     struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
     struct trace *trace;
+    struct requests requests;
     struct sched *sched; /* NULL before engine_start() */
     int64_t start_s;     /* CLOCK_REALTIME */
 };
@@ -33,6 +50,12 @@ void engine_log(struct engine *e, enum log_level level, const char *fmt, ...) PR
 
 /* Note a failure of `path` in the error log; tell the log callback if it is news. */
 void engine_failed(struct engine *e, const char *path, const struct error *what);
+
+void request_begin(struct engine *e, struct request *r, const char *path);
+/* Waits for the root of `g`, which is about to be submitted. */
+void request_at(struct engine *e, struct request *r, const struct graph *g);
+void request_end(struct engine *e, struct request *r);
+double request_progress(struct engine *e, struct request *r); /* from 0 to 1 */
 
 /* "DIR/NAME", or NAME in the root. malloced; NULL: out of memory. */
 char *join_path(const char *dir, const char *name) NODISCARD;

@@ -34,7 +34,9 @@ struct human human_span(int64_t span_ns)
         snprintf(out.text, sizeof out.text, "%" PRId64 " ms", (span_ns + 500000) / 1000000);
     else if (s < 60)
         snprintf(out.text, sizeof out.text, "%.1f s", (double)span_ns / 1e9);
-    else
+    else if (s < 3600)
         snprintf(out.text, sizeof out.text, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
+    else
+        snprintf(out.text, sizeof out.text, "%" PRId64 " h %" PRId64 " min", s / 3600, s / 60 % 60);
     return out;
 }

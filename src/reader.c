@@ -60,7 +60,8 @@ struct reader_wait {
     struct reader *reader;
     reader_done_fn *done;
     void *arg;
-    size_t first, nparts; /* what the request spans */
+    struct request request; /* from the start to the end: how others see it */
+    size_t first, nparts;   /* what the request spans */
     /* only touched by the job's callbacks, which come one after the other, and then by the owner */
     struct blob *blobs[SPAN_MAX]; /* [ndone] references */
     size_t ndone;
@@ -355,6 +356,7 @@ int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbyt
 /* Tell the owner, once, and give up the job's reference. */
 static void finish(struct reader_wait *w, const struct error *err)
 {
+    request_end(w->reader->engine, &w->request);
     w->done(w->arg, w, err);
     reader_wait_put(w);
 }
@@ -498,6 +500,7 @@ static int submit(struct reader_wait *w, struct error *err)
     derived_put(d);
     if (ret < 0)
         return ret;
+    request_at(r->engine, &w->request, g);
     atomic_fetch_add(&w->refs, 1); /* job_done() may come and go before sched_submit() returns */
     ret = sched_submit(r->engine->sched, g, job_done, w, &job_id, err);
     graph_put(g);
@@ -537,6 +540,7 @@ void reader_wait_start(struct reader_wait *w)
     struct error err = {.code = 0};
 
     atomic_fetch_add(&w->refs, 1); /* the job's, given up by finish() */
+    request_begin(r->engine, &w->request, r->path);
     pthread_mutex_lock(&r->lock);
     if (r->failure.code != 0 && now_ns() - r->failed_ns < FAILURE_HOLDS_NS)
         err = r->failure;
@@ -545,6 +549,11 @@ void reader_wait_start(struct reader_wait *w)
         finish(w, &err);
     else
         go_on(w);
+}
+
+double reader_wait_progress(struct reader_wait *w)
+{
+    return request_progress(w->reader->engine, &w->request);
 }
 
 void reader_wait_cancel(struct reader_wait *w)

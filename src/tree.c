@@ -338,28 +338,41 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
     return ret;
 }
 
-int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
-                        struct error *err)
+/* Those that the plain name stands for, or with NULL those that a listing shows. */
+static int find_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
+                        size_t *n, struct error *err)
 {
     struct place place = find_place(e, dir);
     struct recipe_table *table;
     struct dir_scan *scan;
     int ret;
 
-    if (!place.shows_derived) {
-        *n = 0;
-        *out = NULL;
+    *n = 0;
+    *out = NULL;
+    if (!place.shows_derived)
         return 0;
-    }
     ret = dataset_scan(e->dataset, place.dir, SCAN_RECENT, &scan, err);
     if (ret < 0)
         return ret;
     note_broken(e, scan);
     table = engine_recipes(e);
-    ret = derived_list(scan, table, out, n, err);
+    ret = plain ? derived_named(scan, table, plain, out, n, err)
+                : derived_list(scan, table, out, n, err);
     recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
+}
+
+int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
+                        struct error *err)
+{
+    return find_derived(e, dir, NULL, out, n, err);
+}
+
+int engine_find_named(struct engine *e, const char *dir, const char *plain, struct derived ***out,
+                      size_t *n, struct error *err)
+{
+    return find_derived(e, dir, plain, out, n, err);
 }
 
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)

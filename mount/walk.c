@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * First a depth-first walk that keeps a line for each directory with derived files, then one of
+ * these directories after the other. What a file weighs is what there is to read, the bytes of its
+ * directory's runs, divided by the number of files that share them.
+ */
+#include "walk.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A directory with derived files. */
+struct place {
+    char *dir;
+    uint64_t nbytes; /* of its runs, as stored */
+    size_t nfiles;
+};
+
+struct names {
+    char **list; /* [n] */
+    size_t n;
+};
+
+struct walk {
+    const struct target *t;
+    char *const *names; /* [nnames] */
+    size_t nnames;
+    struct place *places; /* [nplaces] */
+    size_t nplaces, nfiles, nfailed;
+    double weight;
+    size_t at; /* the place after the one that `list` is from */
+    struct found *list;
+    size_t i, n; /* of the list: next, number */
+    double share;
+};
+
+static int out_of_memory(struct error *err)
+{
+    return error_set(err, ENOMEM, "out of memory");
+}
+
+/* ---- the files of one directory ----------------------------------------------------------------
+ */
+
+static int add_files(struct derived **files, size_t nfiles, const char *dir, struct found **list,
+                     size_t *n, struct error *err)
+{
+    struct found *grown = realloc(*list, (*n + nfiles + 1) * sizeof *grown);
+
+    if (!grown)
+        return out_of_memory(err);
+    *list = grown;
+    for (size_t i = 0; i < nfiles; i++) {
+        char *path;
+
+        if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", files[i]->name) < 0)
+            return out_of_memory(err);
+        grown[(*n)++] = (struct found){derived_get(files[i]), path};
+    }
+    return 0;
+}
+
+/* The files of `dir` that the walk is for: *list [*n], for found_free(). */
+static int find_files(const struct walk *w, const char *dir, struct found **list, size_t *n,
+                      struct error *err)
+{
+    size_t rounds = w->nnames > 0 ? w->nnames : 1;
+    int ret = 0;
+
+    *list = NULL;
+    *n = 0;
+    for (size_t i = 0; ret == 0 && i < rounds; i++) {
+        struct derived **files;
+        size_t nfiles;
+
+        ret = w->nnames > 0
+                  ? engine_find_named(w->t->engine, dir, w->names[i], &files, &nfiles, err)
+                  : engine_list_derived(w->t->engine, dir, &files, &nfiles, err);
+        if (ret < 0)
+            break;
+        ret = add_files(files, nfiles, dir, list, n, err);
+        derived_list_free(files, nfiles);
+    }
+    if (ret < 0)
+        found_free(*list, *n);
+    return ret;
+}
+
+/* ---- counting ----------------------------------------------------------------------------------
+ */
+
+/* Bytes of the runs in the directory that the file belongs to. */
+static uint64_t runs_nbytes(const struct derived *d)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < d->scan->nruns; i++)
+        sum += d->scan->runs[i].run->id.size;
+    return sum;
+}
+
+static int add_place(struct walk *w, const char *dir, struct error *err)
+{
+    struct place *grown;
+    struct found *list;
+    size_t n;
+    int ret = find_files(w, dir, &list, &n, err);
+
+    if (ret < 0 || n == 0) {
+        if (ret == 0)
+            found_free(list, n);
+        return ret;
+    }
+    grown = realloc(w->places, (w->nplaces + 1) * sizeof *grown);
+    if (grown) {
+        w->places = grown;
+        grown[w->nplaces] = (struct place){strdup(dir), runs_nbytes(list[0].derived), n};
+        w->nfiles += n;
+        w->weight += (double)grown[w->nplaces].nbytes;
+        if (grown[w->nplaces++].dir)
+            ret = 0;
+        else
+            ret = out_of_memory(err);
+    } else {
+        ret = out_of_memory(err);
+    }
+    found_free(list, n);
+    return ret;
+}
+
+static int collect_name(void *ctx, const char *name, uint64_t ino, unsigned char type)
+{
+    struct names *names = ctx;
+    char **grown;
+
+    (void)ino;
+    if (name[0] == '.' || (type != DT_DIR && type != DT_UNKNOWN))
+        return 0;
+    grown = realloc(names->list, (names->n + 1) * sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    names->list = grown;
+    grown[names->n] = strdup(name);
+    return grown[names->n] ? (names->n++, 0) : -ENOMEM;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Some file systems do not tell the type with the name. */
+static bool is_directory(const struct walk *w, const char *path)
+{
+    struct entry entry;
+    struct error err;
+
+    if (engine_lookup_path(w->t->engine, path, &entry, &err) < 0)
+        return false;
+    derived_put(entry.derived);
+    return S_ISDIR(entry.st.st_mode);
+}
+
+static void show_counting(const struct walk *w)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\rlooking: %zu files in %zu directories", w->nfiles, w->nplaces);
+}
+
+/* A directory that cannot be read is passed over; want of memory is not. */
+static int pass_over(struct walk *w, const char *dir, struct error *err)
+{
+    if (err->code == ENOMEM)
+        return -ENOMEM;
+    w->nfailed++;
+    error_wrap(err, -err->code, "look into it");
+    ctl_complain(*dir ? dir : w->t->asked, err);
+    return 0;
+}
+
+static int count_below(struct walk *w, const char *dir, struct error *err)
+{
+    struct names names = {NULL, 0};
+    int ret = engine_list(w->t->engine, dir, collect_name, &names, err);
+
+    if (ret == -ENOMEM)
+        out_of_memory(err);
+    if (ret == 0)
+        ret = add_place(w, dir, err);
+    if (ret < 0)
+        ret = pass_over(w, dir, err);
+    show_counting(w);
+    qsort(names.list, names.n, sizeof *names.list, by_name);
+    for (size_t i = 0; i < names.n; i++) {
+        char *path = NULL;
+
+        if (ret == 0 && asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", names.list[i]) < 0)
+            ret = out_of_memory(err);
+        else if (ret == 0 && is_directory(w, path))
+            ret = count_below(w, path, err);
+        free(path);
+        free(names.list[i]);
+    }
+    free(names.list);
+    return ret;
+}
+
+int walk_new(const struct target *t, char *const *names, size_t nnames, struct walk **out,
+             struct error *err)
+{
+    struct walk *w = calloc(1, sizeof *w);
+    int ret;
+
+    if (!w)
+        return out_of_memory(err);
+    *w = (struct walk){.t = t, .names = names, .nnames = nnames};
+    if (!is_directory(w, t->path)) {
+        walk_free(w);
+        return error_set(err, ENOTDIR, "not a directory, as -r needs");
+    }
+    ret = count_below(w, t->path, err);
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%*s\r", 70, "");
+    if (ret < 0) {
+        walk_free(w);
+        return ret;
+    }
+    *out = w;
+    return 0;
+}
+
+void walk_free(struct walk *w)
+{
+    for (size_t i = 0; i < w->nplaces; i++)
+        free(w->places[i].dir);
+    for (size_t i = w->i; i < w->n; i++) {
+        derived_put(w->list[i].derived);
+        free(w->list[i].path);
+    }
+    free(w->list);
+    free(w->places);
+    free(w);
+}
+
+size_t walk_nfiles(const struct walk *w)
+{
+    return w->nfiles;
+}
+
+size_t walk_nfailed(const struct walk *w)
+{
+    return w->nfailed;
+}
+
+double walk_weight(const struct walk *w)
+{
+    return w->weight;
+}
+
+/* ---- one after the other -----------------------------------------------------------------------
+ */
+
+/* The files of the next place; false behind the last. */
+static bool next_place(struct walk *w)
+{
+    struct error err;
+
+    free(w->list); /* its files have been handed out */
+    w->list = NULL;
+    w->i = w->n = 0;
+    if (w->at == w->nplaces)
+        return false;
+    if (find_files(w, w->places[w->at].dir, &w->list, &w->n, &err) < 0) {
+        w->list = NULL;
+        w->n = 0;
+        w->nfailed++;
+        error_wrap(&err, -err.code, "look into it");
+        ctl_complain(w->places[w->at].dir, &err);
+    }
+    w->share = w->n > 0 ? (double)w->places[w->at].nbytes / (double)w->n : 0;
+    w->at++;
+    return true;
+}
+
+bool walk_next(void *walk, struct found *out, double *weight)
+{
+    struct walk *w = walk;
+
+    while (w->i == w->n)
+        if (!next_place(w))
+            return false;
+    *out = w->list[w->i++];
+    *weight = w->share;
+    return true;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The requests that wait for results: which files, how far, how fast.
+ *
+ *     request_begin ---- the reader waits
+ *     request_at ------- what it waits for now: a task's key, each time that one is submitted
+ *     request_end ------ it has its bytes, or a reason
+ *
+ * Each request is a link of a list, made by its owner; beginning and ending cost a lock. Looking in
+ * costs a walk of the scheduler's tasks per request, and is done without the list's lock, so that
+ * what a snapshot tells of two requests may be some microseconds apart.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "engine_private.h"
+
+#include <utlist.h>
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void request_begin(struct engine *e, struct request *r, const char *path)
+{
+    r->path = path;
+    r->began_ns = now_ns();
+    pthread_mutex_lock(&e->requests.lock);
+    DL_APPEND(e->requests.list, r);
+    pthread_mutex_unlock(&e->requests.lock);
+}
+
+/* What others have begun is no sign of how fast the rest will go. */
+static uint64_t found_nbytes(struct engine *e, const struct graph *g)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < g->ntasks; i++) {
+        struct sched_task_info info;
+
+        if (sched_find(e->sched, &g->tasks[i].key, &info))
+            sum += info.done_nbytes;
+    }
+    return sum;
+}
+
+void request_at(struct engine *e, struct request *r, const struct graph *g)
+{
+    uint64_t found = found_nbytes(e, g);
+
+    pthread_mutex_lock(&e->requests.lock);
+    r->key = graph_root(g)->key;
+    r->found_nbytes = found;
+    pthread_mutex_unlock(&e->requests.lock);
+}
+
+void request_end(struct engine *e, struct request *r)
+{
+    pthread_mutex_lock(&e->requests.lock);
+    DL_DELETE(e->requests.list, r);
+    pthread_mutex_unlock(&e->requests.lock);
+}
+
+double request_progress(struct engine *e, struct request *r)
+{
+    uint64_t done_nbytes, work_nbytes;
+    struct key key;
+
+    pthread_mutex_lock(&e->requests.lock);
+    key = r->key;
+    pthread_mutex_unlock(&e->requests.lock);
+    if (!sched_progress(e->sched, &key, &done_nbytes, &work_nbytes) || work_nbytes == 0)
+        return 0;
+    return (double)done_nbytes / (double)work_nbytes;
+}
+
+/* A copy of the list in *out [returned]; malloced, NULL for none. Requests for one task of one file
+ * are one line. */
+static size_t copy_requests(struct requests *all, struct engine_request **out)
+{
+    struct request *r;
+    size_t n, count = 0;
+    int64_t now = now_ns();
+
+    pthread_mutex_lock(&all->lock);
+    DL_COUNT(all->list, r, n);
+    *out = n > 0 ? calloc(n, sizeof **out) : NULL;
+    DL_FOREACH(all->list, r)
+    {
+        struct engine_request *line = NULL;
+
+        for (size_t i = 0; *out && i < count && !line; i++)
+            if (strcmp((*out)[i].path, r->path) == 0 && strcmp((*out)[i].key.hex, r->key.hex) == 0)
+                line = &(*out)[i];
+        if (line) {
+            line->waiting++;
+        } else if (*out && ((*out)[count].path = strdup(r->path))) {
+            (*out)[count].key = r->key;
+            (*out)[count].waiting = 1;
+            (*out)[count].found_nbytes = r->found_nbytes;
+            (*out)[count++].seconds = (double)(now - r->began_ns) / 1e9;
+        }
+    }
+    pthread_mutex_unlock(&all->lock);
+    return count;
+}
+
+size_t engine_requests(struct engine *e, struct engine_request **out)
+{
+    size_t n = copy_requests(&e->requests, out);
+
+    for (size_t i = 0; i < n; i++) {
+        struct engine_request *r = &(*out)[i];
+        double done;
+
+        if (!e->sched || !sched_progress(e->sched, &r->key, &r->done_nbytes, &r->work_nbytes))
+            continue;
+        done = r->done_nbytes > r->found_nbytes ? (double)(r->done_nbytes - r->found_nbytes) : 0;
+        r->rate = r->seconds > 0 ? done / r->seconds : 0;
+    }
+    return n;
+}
+
+void engine_requests_free(struct engine_request *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(list[i].path);
+    free(list);
+}

@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# derivctl compute -r: a whole dataset, again, with failures, interrupted.
+
+load helper
+
+dataset() {
+    local sub
+    for sub in 1 2 3; do
+        make_run "$DS/sub-0$sub/func/sub-0${sub}_task-a_bold.nii" --seed $sub
+    done
+    make_run "$DS/sub-03/func/sub-03_task-b_bold.nii" --seed 4
+    echo '{"Name": "test", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
+    mkdir -p "$DS/.git/func" "$DS/empty"
+    cp "$DS"/sub-01/func/*.nii "$DS/.git/func"
+    ln -s sub-01 "$DS/link"
+}
+
+ctl() {
+    derivctl --cache_dir="$CACHE" "$@"
+}
+
+# counts: the four numbers of a summary on stdin.
+counts() {
+    sed -nE 's/.*: ([0-9]+) files: ([0-9]+) computed, ([0-9]+) were there, ([0-9]+) failed.*/\1 \2 \3 \4/p'
+}
+
+# listed DIR: how many derived files listings show below.
+listed() {
+    local dir n=0
+    while read -r dir; do
+        n=$((n + $(ctl list --json "$dir" | json 'len(d)')))
+    done < <(find "$1" -type d -not -path '*/.*')
+    echo $n
+}
+
+@test "compute -r computes what listings show in all directories, and a second time nothing" {
+    dataset
+    local n
+    n=$(listed "$DS")
+    assert [ "$n" -ge 12 ]
+    run -0 --separate-stderr ctl compute -r "$DS"
+    assert_output "$DS: $n files: $n computed, 0 were there, 0 failed"
+    assert_equal "$stderr" '' # no bar where there is no terminal
+    run -0 ctl compute -r "$DS"
+    assert_output "$DS: $n files: 0 computed, $n were there, 0 failed"
+    run -0 ctl compute -r "$DS/sub-03"
+    assert_equal "$(counts <<<"$output")" "$(listed "$DS/sub-03") 0 $(listed "$DS/sub-03") 0"
+    # The mount has nothing left to do.
+    mount_derivfs "$DS"
+    reference tsnr "$MNT/sub-03/func/tsnr.nii" "$DS"/sub-03/func/*_bold.nii
+    cat "$MNT"/sub-*/func/*tsnr*.nii >/dev/null
+    assert_equal "$(metric tasks_done_total)" 0
+    # In the mount it is the same dataset and the same cache.
+    run -0 derivctl compute -r "$MNT"
+    assert_equal "$(counts <<<"$output")" "$n 0 $n 0"
+}
+
+@test "compute -r DIR NAME...: these of every group and every run, listed or not" {
+    dataset
+    make_run "$DS/sub-02/func/sub-02_task-a_echo-1_bold.nii"
+    run -0 ctl compute -r "$DS" tsnr.nii.gz mean.nii
+    assert_equal "$(counts <<<"$output")" '18 18 0 0' # 4 groups and 5 runs, twice
+    run -0 ctl list --json "$DS/sub-02/func/echo-1_tsnr.nii.gz"
+    assert_equal "$(json 'd[0]["state"]' <<<"$output")" cached
+    run -0 ctl list --json "$DS/sub-03/func/sub-03_task-b_stat-mean_boldmap.nii"
+    assert_equal "$(json 'd[0]["state"]' <<<"$output")" cached
+    run -0 ctl list --json "$DS/sub-03/func/std.nii"
+    assert_equal "$(json 'd[0]["state"]' <<<"$output")" virtual
+    run -1 ctl compute -r "$DS" nonsense.nii
+    assert_output "derivctl: $DS: there is nothing to compute in it: no runs, or no recipes of these names"
+}
+
+@test "compute -r goes on after failures, tells them at the end, and exits with 1" {
+    dataset
+    truncate -s -100 "$DS/sub-02/func/sub-02_task-a_bold.nii"
+    run -1 --separate-stderr ctl compute -r "$DS" tsnr.nii std.nii
+    assert_equal "$(counts <<<"$output")" '14 10 0 4'
+    assert_equal "${#stderr_lines[@]}" 4
+    assert_regex "$stderr" "derivctl: sub-02/func/tsnr.nii: compute: .*sub-02_task-a_bold.nii"
+    # Repaired, only what failed is computed.
+    make_run "$DS/sub-02/func/sub-02_task-a_bold.nii" --seed 2
+    run -0 ctl compute -r "$DS" tsnr.nii std.nii
+    assert_equal "$(counts <<<"$output")" '14 4 10 0'
+}
+
+@test "compute -r: one bar over all on a terminal, with the failures" {
+    dataset
+    truncate -s -100 "$DS/sub-02/func/sub-02_task-a_bold.nii"
+    run -1 script -qec "derivctl --cache_dir='$CACHE' compute -r '$DS' std.nii" /dev/null
+    assert_output --partial '[########################################] 100 %  7 of 7  2 failed'
+}
+
+@test "compute -r: what is wrong with the path or the usage" {
+    dataset
+    run -1 ctl compute -r "$DS/dataset_description.json"
+    assert_output "derivctl: $DS/dataset_description.json: compute: not a directory, as -r needs"
+    run -1 ctl compute -r "$DS/empty"
+    assert_output "derivctl: $DS/empty: there is nothing to compute in it: no runs"
+    run -2 ctl compute -r "$DS" -o out
+    run -2 ctl compute -r
+}
+
+@test "compute -r interrupted tells what is left, and goes on with it" {
+    make_run "$DS/sub-01/func/sub-01_task-a_bold.nii"
+    make_run "$DS/sub-02/func/sub-02_task-a_bold.nii" --shape 40,40,20 --volumes 40
+    local slow=$BATS_TEST_TMPDIR/slow status=0
+    mkdir "$slow"
+    mount_throttled "$DS" 500k "$slow"
+    derivctl --cache_dir="$CACHE" compute -r "$slow" tsnr.nii >summary 2>&1 3>&- &
+    wait_until is_cached "$slow/sub-01/func/tsnr.nii"
+    kill -TERM $!
+    wait $! || status=$?
+    assert_equal "$status" $((128 + 15))
+    run cat summary
+    assert_output "$slow: 4 files: 2 computed, 0 were there, 0 failed, 2 left: the same command goes on"
+    fusermount3 -uz "$slow"
+    run -0 ctl compute -r "$DS" tsnr.nii
+    assert_equal "$(counts <<<"$output" | cut -d ' ' -f 1,4)" '4 0'
+}
+
+is_cached() {
+    [ "$(ctl list --json "$1" | json 'd[0]["state"]')" = cached ]
+}
