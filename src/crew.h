@@ -16,7 +16,9 @@
 struct crew_job {
     void (*run)(struct crew_job *job); /* called without locks; the crew does not touch the job
                                           from this call on, so that it may be freed meanwhile */
-    struct crew_job *prev, *next;      /* the crew's, while the job is offered */
+    struct crew_job *prev, *next;      /* the crew's, while the job is offered; prev is NULL where
+                                          it is not */
+    const char *helped;                /* the crew's: what the offering thread is at, for people */
 };
 
 struct crew {
@@ -24,7 +26,7 @@ struct crew {
     void (*offer)(struct crew *crew, struct crew_job *job);
     /* True: it has not been started, and never will be. */
     bool (*take_back)(struct crew *crew, struct crew_job *job);
-    /* Threads that have nothing to do now, those that jobs are offered to included. */
+    /* Threads that have nothing to do now, those that help somebody already included. */
     unsigned (*idle)(struct crew *crew);
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The scheduler: jobs in, worker threads, results out. scheduler_flight.c has the moves in between.
+ * The scheduler: jobs in, worker threads, results out. scheduler_flight.c has the moves in between,
+ * scheduler_crew.c the pieces of running tasks that other workers take.
  *
  *     submit ──> flights ──> queue ──> worker: run the task ──> dependants, jobs
  *
@@ -20,12 +21,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct worker {
-    struct sched *sched;
-    unsigned index;
-    pthread_t thread;
-};
-
 bool task_cancelled(const struct task_control *ctl)
 {
     return atomic_load_explicit(&ctl->flight->cancelled, memory_order_relaxed);
@@ -44,7 +39,7 @@ static bool over_limit(const struct sched *s, const struct flight *f)
 /* Called with the lock held, as all of the following that take `s` and no outcome. */
 static void wake_worker(struct sched *s)
 {
-    if (s->queue)
+    if (s->queue || s->offers)
         pthread_cond_signal(&s->wake);
 }
 
@@ -119,6 +114,37 @@ static int run_traced(struct sched *s, struct flight *f, unsigned thread, struct
     return ret;
 }
 
+/* With the lock held, which is released meanwhile. */
+static void fly(struct sched *s, struct worker *w, struct flight *f)
+{
+    struct outcome out = {0};
+
+    w->flight = f;
+    pthread_mutex_unlock(&s->lock);
+    int ret = run_traced(s, f, w->index, &out);
+    pthread_mutex_lock(&s->lock);
+    w->flight = NULL;
+    s->stats.running--;
+    if (ret == 0)
+        flight_succeed(s, f, &out);
+    else
+        flight_fail(s, f, &out);
+    wake_worker(s);
+    pthread_mutex_unlock(&s->lock);
+    outcome_deliver(&out);
+    pthread_mutex_lock(&s->lock);
+}
+
+/* With the lock held, which is released meanwhile. */
+static void help(struct sched *s, struct worker *w, struct crew_job *piece)
+{
+    wake_worker(s);
+    pthread_mutex_unlock(&s->lock);
+    crew_run(s, w, piece);
+    pthread_mutex_lock(&s->lock);
+    crew_done(s, w);
+}
+
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -127,23 +153,14 @@ static void *worker_main(void *arg)
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
         struct flight *f = take_next(s, w->index);
-        if (!f) {
-            pthread_cond_wait(&s->wake, &s->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&s->lock);
-        struct outcome out = {0};
-        int ret = run_traced(s, f, w->index, &out);
-        pthread_mutex_lock(&s->lock);
-        s->stats.running--;
-        if (ret == 0)
-            flight_succeed(s, f, &out);
+        struct crew_job *piece = f ? NULL : crew_take(s, w);
+
+        if (f)
+            fly(s, w, f);
+        else if (piece)
+            help(s, w, piece);
         else
-            flight_fail(s, f, &out);
-        wake_worker(s);
-        pthread_mutex_unlock(&s->lock);
-        outcome_deliver(&out);
-        pthread_mutex_lock(&s->lock);
+            pthread_cond_wait(&s->wake, &s->lock);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -185,6 +202,7 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
     s->workers = workers;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
+    crew_start(s);
     int ret = start_workers(s, err);
     if (ret < 0) {
         sched_free(s);

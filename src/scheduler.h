@@ -7,8 +7,9 @@
  * is already queued or running is joined, not run again. A task that nobody waits for any more is
  * taken from the queue or told to stop. A task starts only when its memory fits the budget (a lone
  * task starts in any case, unless it alone is over the limit: ENOMEM). A failure travels to every
- * waiting job with its sentence and is forgotten afterwards.
- * Thread rule: all functions from any thread; none waits for a task but sched_free().
+ * waiting job with its sentence and is forgotten afterwards. Workers that find no task to start
+ * help those that run: they take the pieces that these offer (crew.h). Thread rule: all functions
+ * from any thread; none waits for a task but sched_free().
  */
 #ifndef DERIVFS_SCHEDULER_H
 #define DERIVFS_SCHEDULER_H
@@ -18,6 +19,7 @@
 
 #include "blob.h"
 #include "budget.h"
+#include "crew.h"
 #include "error.h"
 #include "graph.h"
 #include "trace.h"
@@ -48,6 +50,10 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
 /* Cancels what is left (jobs get ECANCELED), joins the threads. */
 void sched_free(struct sched *s);
 
+/* The workers, as extra hands for what runs on them. Nothing may be on offer any more when
+ * sched_free() returns. */
+struct crew *sched_crew(struct sched *s);
+
 /* Called once per job, on a worker thread (or on the thread that cancels) without locks: the root's
  * result (the callee takes a reference if it keeps it) or NULL and the reason; `err` is never NULL,
  * its code is 0 beside a result. It may submit and cancel other jobs. The job is gone when it
@@ -66,11 +72,12 @@ int sched_submit(struct sched *s, struct graph *g, sched_done_fn *done, void *ar
  */
 void sched_cancel(struct sched *s, uint64_t job_id);
 
-/* One line of sched_snapshot(): a task that is queued or running. */
+/* One line of sched_snapshot(): a task that is queued or running, or a piece of one. */
 struct sched_task_info {
-    struct key key;
+    struct key key; /* empty for a piece */
     char label[256];
     bool running;
+    bool helping;    /* a piece of a task, on a thread that has none itself */
     unsigned thread; /* worker index where running */
     uint64_t done_nbytes, work_nbytes;
     unsigned waiters; /* jobs that need it */
@@ -78,13 +85,16 @@ struct sched_task_info {
 
 struct sched_stats {
     unsigned nthreads, running, queued, jobs;
+    unsigned helping; /* workers that run pieces of tasks that others have */
     /* Since the start. Each task counts as done, as failed (by itself or with a dependency) or as
      * cancelled, queued or running; besides as joined for each further job that found it. */
     uint64_t tasks_done, tasks_failed, tasks_cancelled, tasks_joined;
+    uint64_t pieces_done; /* by helping */
 };
 
 void sched_stats(struct sched *s, struct sched_stats *out);
-/* What is queued and running now; *out is malloced, NULL for none. Returns the number. */
+/* What is queued and running now, the pieces last; *out is malloced, NULL for none. Returns the
+ * number. */
 size_t sched_snapshot(struct sched *s, struct sched_task_info **out);
 
 /* The line of the task of `key`, but for its waiters; false where it is neither queued nor running.

@@ -86,18 +86,28 @@ struct flight {
     struct flight *pending_prev, *pending_next; /* in a list of flights to be retired */
 };
 
-struct worker;
+struct worker {
+    struct sched *sched;
+    unsigned index;
+    pthread_t thread;
+    const struct flight *flight;  /* that it runs, or NULL; guarded by sched->lock */
+    char helping[TRACE_NAME_MAX]; /* the piece it runs, or ""; changed by the worker alone, with
+                                     sched->lock held */
+};
 
 struct sched {
     struct sched_config config;
     struct worker *workers; /* [config.nthreads] */
     pthread_mutex_t lock;
-    pthread_cond_t wake;      /* the head of the queue may be able to start */
+    pthread_cond_t wake;      /* the head of the queue may be able to start, or a piece */
     struct flight *table;     /* those that can be joined, by key; guarded by lock */
     struct flight *flights;   /* all, dependencies before dependants; guarded by lock */
     struct flight *queue;     /* FLIGHT_READY in the order of starting; guarded by lock */
     struct job *jobs;         /* by id; guarded by lock */
-    struct sched_stats stats; /* running, and the counts since the start; guarded by lock */
+    struct crew crew;         /* what sched_crew() gives out; fixed */
+    struct crew_job *offers;  /* pieces that nobody has taken; guarded by lock */
+    struct sched_stats stats; /* running, helping, and the counts since the start; guarded by lock
+                               */
     uint64_t last_job;        /* guarded by lock */
     uint64_t last_seen;       /* guarded by lock */
     bool stopping;            /* guarded by lock */
@@ -131,5 +141,15 @@ void flight_fail(struct sched *s, struct flight *f, struct outcome *out);
 
 /* Take `job` off its root; what nobody needs then is dropped or told to stop. */
 void job_leave(struct sched *s, struct job *job, struct outcome *out);
+
+/* ---- scheduler_crew.c --------------------------------------------------------------------------
+ */
+
+void crew_start(struct sched *s);
+/* Take the first piece on offer for worker `w`, or NULL. */
+struct crew_job *crew_take(struct sched *s, struct worker *w);
+/* Without the lock: run it. */
+void crew_run(struct sched *s, struct worker *w, struct crew_job *job);
+void crew_done(struct sched *s, struct worker *w);
 
 #endif

@@ -81,6 +81,14 @@ static void describe(const struct flight *f, struct sched_task_info *out)
     out->waiters = f->waiters;
 }
 
+static void describe_piece(const struct worker *w, struct sched_task_info *out)
+{
+    snprintf(out->label, sizeof out->label, "%s", w->helping);
+    out->running = out->helping = true;
+    out->thread = w->index;
+    out->waiters = 1;
+}
+
 size_t sched_snapshot(struct sched *s, struct sched_task_info **out)
 {
     struct flight *f;
@@ -88,11 +96,15 @@ size_t sched_snapshot(struct sched *s, struct sched_task_info **out)
 
     pthread_mutex_lock(&s->lock);
     DL_COUNT(s->flights, f, n);
+    n += s->stats.helping;
     *out = n > 0 ? calloc(n, sizeof **out) : NULL;
     if (*out) {
         count_waiters(s);
         DL_FOREACH(s->flights, f)
         describe(f, &(*out)[i++]);
+        for (unsigned w = 0; w < s->config.nthreads; w++)
+            if (s->workers[w].helping[0])
+                describe_piece(&s->workers[w], &(*out)[i++]);
     }
     pthread_mutex_unlock(&s->lock);
     return i;

@@ -73,6 +73,11 @@ static const char *layout_name(enum engine_layout layout)
     return layout == LAYOUT_BESIDE ? "beside" : "derivatives";
 }
 
+static const char *state_of(const struct sched_task_info *t)
+{
+    return t->helping ? "helping" : t->running ? "running" : "queued";
+}
+
 static json_t *tasks_json(struct engine *e)
 {
     json_t *list = json_array();
@@ -83,8 +88,8 @@ static json_t *tasks_json(struct engine *e)
         const struct sched_task_info *t = &tasks[i];
 
         json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:I, s:I, s:i}", "task", t->label, "key",
-                                        t->key.hex, "state", t->running ? "running" : "queued",
+                              json_pack("{s:s, s:s*, s:s, s:I, s:I, s:i}", "task", t->label, "key",
+                                        t->helping ? NULL : t->key.hex, "state", state_of(t),
                                         "done_bytes", (json_int_t)t->done_nbytes, "work_bytes",
                                         (json_int_t)t->work_nbytes, "waiters", (int)t->waiters));
     }
@@ -173,7 +178,7 @@ char *engine_status_text(struct engine *e)
     sched_stats(e->sched, &s);
     fprintf(f, "%s, layout %s\n", dataset_path(e->dataset), layout_name(e->config.layout));
     fprintf(f, "threads: %u, %u busy; tasks: %u queued; requests waiting: %u\n", s.nthreads,
-            s.running, s.queued, s.jobs);
+            s.running + s.helping, s.queued, s.jobs);
     fprintf(f, "compute buffers: %.1f of %.1f MiB\n", (double)budget_used(e->budget) / 0x1p20,
             (double)budget_limit(e->budget) / 0x1p20);
     if (cache_stats(e->cache, &cache, NULL) == 0)
@@ -205,6 +210,8 @@ char *engine_metrics_text(struct engine *e)
         return NULL;
     sched_stats(e->sched, &s);
     metric(f, "tasks_running", "gauge", "Tasks on a worker thread now.", s.running);
+    metric(f, "threads_helping", "gauge", "Worker threads that run pieces of others' tasks now.",
+           s.helping);
     metric(f, "tasks_queued", "gauge", "Tasks that wait for a thread, for inputs or for memory.",
            s.queued);
     metric(f, "requests_waiting", "gauge", "Reads that wait for a result.", s.jobs);
@@ -214,6 +221,8 @@ char *engine_metrics_text(struct engine *e)
            s.tasks_cancelled);
     metric(f, "tasks_joined_total", "counter", "Tasks asked for while in flight already.",
            s.tasks_joined);
+    metric(f, "pieces_done_total", "counter",
+           "Pieces of tasks that threads without a task have taken over.", s.pieces_done);
     metric(f, "memory_used_bytes", "gauge", "Compute buffers in use.", budget_used(e->budget));
     if (cache_stats(e->cache, &cache, NULL) == 0) {
         metric(f, "cache_bytes", "gauge", "Size of the cache on disk.", cache.nbytes);

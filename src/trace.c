@@ -130,10 +130,11 @@ static json_t *event_json(const struct trace *t, struct trace_event *e)
     int64_t stop_us = (e->stop_ns - t->begin_ns) / 1000;
 
     utf8_clean(e->name);
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:{s:s, s:I, s:I, s:s}}", "name", e->name,
-                     "cat", "task", "ph", "X", "pid", (int)getpid(), "tid", (int)e->thread + 1,
-                     "ts", (json_int_t)start_us, "dur", (json_int_t)(stop_us - start_us), "args",
-                     "key", e->key.hex, "bytes", (json_int_t)e->nbytes, "read_bytes",
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:{s:s*, s:I, s:I, s:s}}", "name",
+                     e->name, "cat", e->helping ? "piece" : "task", "ph", "X", "pid", (int)getpid(),
+                     "tid", (int)e->thread + 1, "ts", (json_int_t)start_us, "dur",
+                     (json_int_t)(stop_us - start_us), "args", "key",
+                     e->helping ? NULL : e->key.hex, "bytes", (json_int_t)e->nbytes, "read_bytes",
                      (json_int_t)e->read_nbytes, "outcome", outcomes[e->outcome]);
 }
 

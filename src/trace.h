@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The trace: which worker ran which task when, the latest TRACE_NEVENTS of them.
+ * The trace: which worker ran which task, or piece of one, when; the latest TRACE_NEVENTS of them.
  *
  * Its JSON is the Trace Event Format of Chrome, which https://ui.perfetto.dev opens: one complete
  * event a task, one line a worker. Thread rule: any thread; one lock inside.
@@ -19,8 +19,9 @@ enum { TRACE_NEVENTS = 4096, TRACE_NAME_MAX = 160 };
 enum trace_outcome { TRACE_DONE, TRACE_FAILED, TRACE_CANCELLED };
 
 struct trace_event {
-    char name[TRACE_NAME_MAX]; /* of the task; cut if longer */
-    struct key key;
+    char name[TRACE_NAME_MAX];    /* of the task; cut if longer */
+    struct key key;               /* empty for a piece */
+    bool helping;                 /* a piece of a task that another worker ran */
     unsigned thread;              /* worker index */
     int64_t start_ns, stop_ns;    /* by trace_now() */
     uint64_t read_nbytes, nbytes; /* stored bytes to read; size of the result */

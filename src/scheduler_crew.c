@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Extra hands: a worker without a task runs pieces that running tasks have offered.
+ *
+ *     task on worker 0:   offer ──> s->offers ──> worker 1, which has found nothing startable
+ *                         take_back <──┘          (first come, first served)
+ *
+ * Guarantee: a piece never keeps a task from starting for longer than that one piece takes, for a
+ * worker looks into the queue of tasks before each. An offer is run once or taken back, and whoever
+ * offered can always take it back and do the work himself: so nothing waits for a free worker, and
+ * a scheduler that is being taken down runs no more pieces but waits for those that run.
+ * Nobody counts as free while a task waits in the queue: it is about to take a worker, or waits for
+ * memory, of which pieces would take more.
+ */
+#include "scheduler_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct sched *sched_of(struct crew *crew)
+{
+    return (struct sched *)((char *)crew - offsetof(struct sched, crew));
+}
+
+/* With the lock held: what this thread is at. The task is not over before its pieces are. */
+static const char *own_task(const struct sched *s)
+{
+    for (unsigned i = 0; i < s->config.nthreads; i++) {
+        const struct worker *w = &s->workers[i];
+
+        if (w->flight && pthread_equal(w->thread, pthread_self()))
+            return w->flight->task->label;
+    }
+    return "work";
+}
+
+static void offer(struct crew *crew, struct crew_job *job)
+{
+    struct sched *s = sched_of(crew);
+
+    pthread_mutex_lock(&s->lock);
+    job->helped = own_task(s);
+    DL_APPEND(s->offers, job);
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool take_back(struct crew *crew, struct crew_job *job)
+{
+    struct sched *s = sched_of(crew);
+
+    pthread_mutex_lock(&s->lock);
+    bool there = job->prev != NULL;
+    if (there) {
+        DL_DELETE(s->offers, job);
+        job->prev = NULL;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return there;
+}
+
+static unsigned idle(struct crew *crew)
+{
+    struct sched *s = sched_of(crew);
+
+    pthread_mutex_lock(&s->lock);
+    unsigned n = s->queue || s->stopping ? 0 : s->config.nthreads - s->stats.running;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+void crew_start(struct sched *s)
+{
+    s->crew = (struct crew){.offer = offer, .take_back = take_back, .idle = idle};
+}
+
+struct crew *sched_crew(struct sched *s)
+{
+    return &s->crew;
+}
+
+struct crew_job *crew_take(struct sched *s, struct worker *w)
+{
+    struct crew_job *job = s->offers;
+
+    if (!job)
+        return NULL;
+    DL_DELETE(s->offers, job);
+    job->prev = NULL;
+    snprintf(w->helping, sizeof w->helping, "piece of %s", job->helped);
+    s->stats.helping++;
+    return job;
+}
+
+/* What is said of the piece afterwards comes from the worker: the job may be gone once it has run.
+ */
+void crew_run(struct sched *s, struct worker *w, struct crew_job *job)
+{
+    struct trace_event e = {.thread = w->index, .helping = true, .outcome = TRACE_DONE};
+
+    if (s->config.trace)
+        e.start_ns = trace_now(s->config.trace);
+    job->run(job);
+    if (!s->config.trace)
+        return;
+    e.stop_ns = trace_now(s->config.trace);
+    snprintf(e.name, sizeof e.name, "%s", w->helping);
+    trace_add(s->config.trace, &e);
+}
+
+void crew_done(struct sched *s, struct worker *w)
+{
+    w->helping[0] = '\0';
+    s->stats.helping--;
+    s->stats.pieces_done++;
+}
