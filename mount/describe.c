@@ -23,7 +23,7 @@ char *describe_array(const struct derived *d)
         n = asprintf(&text,
                      "float32 (%" PRId64 ", %" PRId64 ", %" PRId64 ") chunks (%" PRId64 ", %" PRId64
                      ", %" PRId64 ")",
-                     dim[0], dim[1], dim[2], dim[0], dim[1], dim[2]);
+                     dim[0], dim[1], dim[2], dim[0], dim[1], derived_is_by_slices(d) ? 1 : dim[2]);
         return n < 0 ? NULL : text;
     }
     derived_parts(d, &parts);

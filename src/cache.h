@@ -57,6 +57,10 @@ bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbyte
 struct cache_writer;
 int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
                 struct cache_writer **out, struct error *err) NODISCARD;
+/* The same for bytes that are not worth an entry: they stay in memory, under the budget, for as
+ * long as somebody holds them. */
+int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
+                       struct cache_writer **out, struct error *err) NODISCARD;
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
                 struct error *err) NODISCARD;
 /* Publish and hand back the bytes. Frees the writer in any case. Fewer or more bytes written than

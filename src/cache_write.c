@@ -123,14 +123,16 @@ static int start(struct cache_writer *w, struct error *err)
     return take_memory(w, err);
 }
 
-int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
-                struct cache_writer **out, struct error *err)
+/* `key` NULL: in memory. */
+static int begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                 struct cache_writer **out, struct error *err)
 {
     struct cache_writer *w = calloc(1, sizeof(*w));
     if (!w)
         return error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
     w->cache = c;
-    w->key = *key;
+    if (key)
+        w->key = *key;
     w->meta.nbytes = nbytes;
     snprintf(w->meta.label, sizeof(w->meta.label), "%s", label);
     w->temp.fd = -1;
@@ -139,13 +141,25 @@ int cache_begin(struct cache *c, const struct key *key, const char *label, uint6
     if (!w->xxh3 || XXH3_64bits_reset(w->xxh3) != XXH_OK)
         ret = error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
     else
-        ret = start(w, err);
+        ret = key ? start(w, err) : take_memory(w, err);
     if (ret < 0) {
         cache_abort(w);
         return ret;
     }
     *out = w;
     return 0;
+}
+
+int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                struct cache_writer **out, struct error *err)
+{
+    return begin(c, key, label, nbytes, out, err);
+}
+
+int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
+                       struct cache_writer **out, struct error *err)
+{
+    return begin(c, NULL, label, nbytes, out, err);
 }
 
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct error *err)

@@ -44,6 +44,8 @@ static int run(const struct work *k, struct error *err)
         return compute_volume(k, err);
     case TASK_PLANE:
         return compute_plane(k, err);
+    case TASK_SLICES:
+        return compute_plane(k, err);
     case TASK_IMAGE:
         return compute_image(k, err);
     case TASK_CHUNK:
@@ -75,16 +77,17 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     struct work k = {.c = c, .g = g, .t = t, .inputs = inputs, .ctl = ctl};
     int ret;
 
-    if (cache_lookup(c->cache, &t->key, out) == 0)
+    if (!g->is_slices && cache_lookup(c->cache, &t->key, out) == 0)
         return 0;
     if (lacks_inputs(t))
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     if (t->kind == TASK_COMMAND)
         return compute_command(&k, out, err);
-    ret = cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k.w, err);
+    ret = g->is_slices ? cache_begin_unkept(c->cache, t->label, t->result_nbytes, &k.w, err)
+                       : cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k.w, err);
     if (ret < 0)
         return ret;
-    k.nvox = (size_t)nifti_nvox(&g->runs[0]->nifti);
+    k.nvox = g->nvox;
     ret = run(&k, err);
     if (ret < 0) {
         cache_abort(k.w);

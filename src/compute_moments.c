@@ -15,10 +15,14 @@
 #include "compute_private.h"
 #include "kernel.h"
 #include "legendre.h"
+#include "pages.h"
 #include "stream_reader.h"
 
 /* Voxels written at a time. */
 enum { BLOCK_NVOX = 2048 };
+
+/* Slices are few bytes: a small buffer, which costs few page faults. */
+enum { SLICES_BUFFER_NBYTES = 128 << 10 };
 
 /* ---- a run as it is stored ---------------------------------------------------------------------
  */
@@ -26,7 +30,7 @@ enum { BLOCK_NVOX = 2048 };
 static int pump(const struct work *k, struct source *s, uint64_t left, size_t sample_nbytes,
                 struct moments *m, struct error *err)
 {
-    void *buf = aligned_alloc(64, TASK_BUFFER_NBYTES);
+    void *buf = pages_alloc(TASK_BUFFER_NBYTES);
     int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
     while (ret == 0 && left > 0) {
@@ -38,6 +42,41 @@ static int pump(const struct work *k, struct source *s, uint64_t left, size_t sa
         if (ret == 0)
             moments_add(m, buf, nbytes / sample_nbytes);
         left -= nbytes;
+        task_progress(k->ctl, source_consumed(s));
+    }
+    free(buf);
+    return ret;
+}
+
+/* The same of some slices: a stretch of each volume. Stretches are gathered in the buffer, so that
+ * the kernel gets as many at a time as from whole volumes. */
+static int pump_slices(const struct work *k, struct source *s, int64_t nvol, const struct nifti *h,
+                       struct moments *m, struct error *err)
+{
+    uint64_t before = (uint64_t)k->g->vox0 * h->sample_nbytes;
+    uint64_t stretch = (uint64_t)k->nvox * h->sample_nbytes;
+    uint64_t behind = (uint64_t)nifti_nvox(h) * h->sample_nbytes - before - stretch;
+    unsigned char *buf = aligned_alloc(64, SLICES_BUFFER_NBYTES);
+    int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    size_t filled = 0;
+
+    for (int64_t vol = 0; vol < nvol && ret == 0; vol++) {
+        ret = work_go_on(k, err);
+        if (ret == 0)
+            ret = source_skip(s, before, err);
+        for (uint64_t left = stretch; left > 0 && ret == 0;) {
+            size_t room = SLICES_BUFFER_NBYTES - filled, n = left < room ? (size_t)left : room;
+
+            ret = source_read(s, buf + filled, n, err);
+            filled += n;
+            left -= n;
+            if (ret == 0 && (filled == SLICES_BUFFER_NBYTES || (left == 0 && vol + 1 == nvol))) {
+                moments_add(m, buf, filled / h->sample_nbytes);
+                filled = 0;
+            }
+        }
+        if (ret == 0)
+            ret = source_skip(s, behind, err);
         task_progress(k->ctl, source_consumed(s));
     }
     free(buf);
@@ -56,7 +95,8 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
         return ret;
     ret = source_skip(s, h->vox_offset + (uint64_t)leaf->vol0 * volume, err);
     if (ret == 0)
-        ret = pump(k, s, (uint64_t)nvol * volume, h->sample_nbytes, m, err);
+        ret = k->g->is_slices ? pump_slices(k, s, nvol, h, m, err)
+                              : pump(k, s, (uint64_t)nvol * volume, h->sample_nbytes, m, err);
     if (ret == 0)
         ret = leaf->vol0 + nvol == h->nvol ? source_finish(s, err) : source_check(s, err);
     source_close(s);

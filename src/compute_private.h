@@ -15,7 +15,7 @@ struct work {
     struct blob *const *inputs; /* [t->ndeps] */
     const struct task_control *ctl;
     struct cache_writer *w;
-    size_t nvox; /* voxels of a volume */
+    size_t nvox; /* voxels of a volume that the task is about: all, or those of some slices */
 };
 
 /* ECANCELED when the task was told to stop. */

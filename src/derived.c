@@ -481,6 +481,28 @@ int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, st
                              out, err);
 }
 
+int derived_graph_slices(const struct derived *d, size_t slice0, size_t nslices,
+                         size_t memory_nbytes, struct graph **out, struct error *err)
+{
+    struct graph_request q = request_of(d, memory_nbytes);
+
+    if (d->error.code != 0)
+        return error_set(err, d->error.code, "%s", d->error.text);
+    if (d->recipe->command || is_series(d->recipe) || d->format->operation)
+        return error_set(err, ENOTSUP, "it cannot be computed slice by slice");
+    return graph_build_slices(&q, slice0, nslices, out, err);
+}
+
+bool derived_is_by_slices(const struct derived *d)
+{
+    struct graph *g;
+
+    if (derived_graph_slices(d, 0, 1, 0, &g, NULL) < 0)
+        return false;
+    graph_put(g);
+    return true;
+}
+
 int derived_head(const struct derived *d, unsigned char *out, struct error *err)
 {
     char *origin;

@@ -86,6 +86,14 @@ void derived_parts(const struct derived *d, struct parts *out);
 int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
                   struct error *err) NODISCARD;
 
+/* The plan to compute slices [slice0, slice0 + nslices) of an image by themselves (TASK_SLICES).
+ * ENOTSUP where that would cost as much as all of it. */
+int derived_graph_slices(const struct derived *d, size_t slice0, size_t nslices,
+                         size_t memory_nbytes, struct graph **out, struct error *err) NODISCARD;
+
+/* Is there such a plan? */
+bool derived_is_by_slices(const struct derived *d);
+
 /* What a .nii file starts with, before its voxels are computed: NIFTI_DERIVED_NBYTES. ENOMEM;
  * ENODATA for other formats. */
 int derived_head(const struct derived *d, unsigned char *out, struct error *err) NODISCARD;

@@ -88,6 +88,29 @@ static void move_leaves(struct task *t, const size_t *place)
         }
 }
 
+bool graph_is_by_slices(const struct graph *g)
+{
+    const struct task *root = graph_root(g);
+
+    if (root->kind != TASK_IMAGE && root->kind != TASK_SLICES)
+        return false;
+    for (size_t i = 0; i < g->ntasks; i++)
+        for (size_t s = 0; s < g->tasks[i].nstreams; s++)
+            if (g->tasks[i].kind != TASK_MOMENTS || !stream_is_raw(&g->tasks[i].streams[s]))
+                return false;
+    for (size_t i = 0; i < g->nruns; i++)
+        if (!g->runs[i]->plain)
+            return false;
+    return true;
+}
+
+size_t graph_slice_nvox(const struct graph *g)
+{
+    const struct nifti *h = &g->runs[0]->nifti;
+
+    return (size_t)(h->dim[0] * h->dim[1]);
+}
+
 void graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key), void *ctx)
 {
     size_t *place = calloc(g->ntasks, sizeof *place);

@@ -39,6 +39,7 @@ enum task_kind {
     TASK_VOLUME,  /* the only volume of its stream: one plane */
     TASK_PLANE,   /* an image expression inside another one: one plane */
     TASK_IMAGE,   /* a 3-D file: header and float32 [nz][ny][nx] */
+    TASK_SLICES,  /* some slices of a 3-D file, without header: float32 [n][ny][nx] */
     TASK_CHUNK,   /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
     TASK_OUTPUT,  /* a file in another format, from the bytes of the .nii */
     TASK_COMMAND, /* what a program writes; its length is known only then */
@@ -89,6 +90,8 @@ struct graph {
     atomic_int refs;
     struct task *tasks; /* [ntasks], dependencies before dependents; the last is the root */
     size_t ntasks;
+    size_t vox0, nvox; /* the voxels of each volume that the tasks are about: all of them, or, */
+    bool is_slices;    /* where that is true, some slices; then results are not cached */
     struct run **runs; /* [nruns] in the order in which they are joined; references */
     size_t nruns;
     struct recipe_table *table;         /* a reference: keeps `recipe` alive */
@@ -112,6 +115,16 @@ struct graph_request {
 
 /* Plan the 3-D file of an image expression. EINVAL, ENOTSUP with a sentence. */
 int graph_build(const struct graph_request *q, struct graph **out, struct error *err) NODISCARD;
+
+/* Plan slices [slice0, slice0 + nslices) of the same: the root is a TASK_SLICES, and only the
+ * stored bytes of these slices are read. ENOTSUP where that is not so (graph_is_by_slices). */
+int graph_build_slices(const struct graph_request *q, size_t slice0, size_t nslices,
+                       struct graph **out, struct error *err) NODISCARD;
+
+/* Can slices of the image be computed by themselves, each for its share of the work? Where all that
+ * is read are moments of uncompressed runs as they are stored. */
+bool graph_is_by_slices(const struct graph *g);
+size_t graph_slice_nvox(const struct graph *g); /* voxels of a slice */
 
 /* Plan volumes [vol0, vol0 + nvol) of the 4-D file of a series expression: the root is a
  * TASK_CHUNK. */

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pages.h"
+
 /* Voxels of one tile: its accumulators, 10 to 24 KiB, stay in L1. */
 enum { TILE = 512 };
 
@@ -56,14 +58,13 @@ size_t moments_nbytes(enum sample_type type, size_t nvox)
     size_t wide = padded(nvox * sizeof(double));
     size_t head = padded(sizeof(struct moments));
     if (exact_row_fn(type))
-        return head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type));
-    return head + (MOMENTS_NPLANES + 2) * wide;
+        return pages_nbytes(head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type)));
+    return pages_nbytes(head + (MOMENTS_NPLANES + 2) * wide);
 }
 
 struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
 {
-    size_t nbytes = moments_nbytes(type, nvox);
-    struct moments *m = nbytes == SIZE_MAX ? NULL : aligned_alloc(PLANE_ALIGN, nbytes);
+    struct moments *m = pages_alloc(moments_nbytes(type, nvox));
     if (!m)
         return NULL;
     *m = (struct moments){

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A task's result is one chunk: it is computed as a whole and is one entry of the cache. Runs are
- * read volume by volume.
+ * A task's result is one chunk: it is computed as a whole and is one entry of the cache. Only of an
+ * image that can be had slice by slice a slice is the chunk. Runs are read volume by volume.
  */
 #include "notional.h"
 
@@ -37,6 +37,24 @@ struct notional notional_of_run(const struct run *run)
     return n;
 }
 
+/* Computed as a whole, or, where that costs no more, slice by slice. */
+static struct notional image(const struct graph *g)
+{
+    struct notional n = on_grid(&g->runs[0]->nifti, "float32", 0);
+
+    if (graph_is_by_slices(g))
+        n.chunks[2] = 1;
+    return n;
+}
+
+static struct notional some_slices(const struct nifti *h, int64_t nslices)
+{
+    struct notional n = on_grid(h, "float32", 0);
+
+    n.shape[2] = n.chunks[2] = nslices;
+    return n;
+}
+
 /* How many images of `sample_nbytes` a voxel make up the result. */
 static int64_t images_in(const struct task *t, const struct nifti *h, size_t sample_nbytes)
 {
@@ -56,7 +74,9 @@ struct notional notional_of_task(const struct graph *g, const struct task *t)
     case TASK_PLANE:
         return on_grid(h, "float64", 0);
     case TASK_IMAGE:
-        return on_grid(h, "float32", 0);
+        return image(g);
+    case TASK_SLICES:
+        return some_slices(h, (int64_t)(g->nvox / graph_slice_nvox(g)));
     case TASK_CHUNK:
         return on_grid(h, "float32", images_in(t, h, sizeof(float)));
     case TASK_COMMAND: /* nobody knows before */

@@ -33,9 +33,10 @@ unsigned passes_of_task(const struct graph *g, const struct task *t)
 char *task_words(const struct task *t)
 {
     static const char *const verbs[] = {
-        [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",    [TASK_MEDIAN] = "median of",
-        [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",    [TASK_IMAGE] = "",
-        [TASK_CHUNK] = "chunk of",     [TASK_OUTPUT] = NULL, [TASK_COMMAND] = NULL,
+        [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",         [TASK_MEDIAN] = "median of",
+        [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",         [TASK_IMAGE] = "",
+        [TASK_SLICES] = "slices of",   [TASK_CHUNK] = "chunk of", [TASK_OUTPUT] = NULL,
+        [TASK_COMMAND] = NULL,
     };
     char *text, *words = NULL;
 

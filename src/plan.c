@@ -120,7 +120,7 @@ static int plan_reductions(struct planner *p, const struct expr *e, struct task 
 /* The key says the expression and, for each reduction in its order, the tasks it comes from. */
 static int finish_image(struct planner *p, struct task *t, size_t *task)
 {
-    struct key_builder *b = plan_begin_key(t->kind);
+    struct key_builder *b = plan_begin_key(p, t->kind);
     char id[SOURCE_ID_TEXT_MAX];
 
     t->label = expr_print(t->e);
@@ -143,8 +143,11 @@ static int finish_image(struct planner *p, struct task *t, size_t *task)
         key_add_text(b, "header", id);
     }
     key_end(b, &t->key);
-    t->result_nbytes = t->kind == TASK_IMAGE ? graph_image_nbytes(&p->g->runs[0]->nifti, 1)
-                                             : (uint64_t)p->nvox * sizeof(double);
+    if (t->kind == TASK_IMAGE)
+        t->result_nbytes = graph_image_nbytes(&p->g->runs[0]->nifti, 1);
+    else
+        t->result_nbytes =
+            (uint64_t)p->nvox * (t->kind == TASK_SLICES ? sizeof(float) : sizeof(double));
     t->mem_nbytes = (t->nreductions + 1) * MOMENTS_NPLANES * TASK_BLOCK_NVOX * sizeof(double) +
                     TASK_BUFFER_NBYTES;
     return plan_add_task(p, t, task);
@@ -280,7 +283,7 @@ static int begin(const struct graph_request *q, struct planner *p, struct error 
         return plan_out_of_memory(p);
     for (size_t i = 0; i < q->nruns; i++)
         g->runs[g->nruns++] = run_get(q->runs[i]);
-    p->nvox = (size_t)nifti_nvox(&q->runs[0]->nifti);
+    g->nvox = p->nvox = (size_t)nifti_nvox(&q->runs[0]->nifti);
     return 0;
 }
 
@@ -305,6 +308,24 @@ int graph_build(const struct graph_request *q, struct graph **out, struct error 
         ret = plan_image(&p, TASK_IMAGE, q->recipe->expr, &task);
     if (ret == 0 && q->format->operation)
         ret = plan_output(&p, q->recipe, q->format, task, &task);
+    return end(&p, ret, out);
+}
+
+int graph_build_slices(const struct graph_request *q, size_t slice0, size_t nslices,
+                       struct graph **out, struct error *err)
+{
+    struct planner p;
+    size_t task;
+    int ret = begin(q, &p, err);
+
+    if (ret == 0) {
+        p.g->is_slices = true;
+        p.g->vox0 = slice0 * graph_slice_nvox(p.g);
+        p.g->nvox = p.nvox = nslices * graph_slice_nvox(p.g);
+        ret = plan_image(&p, TASK_SLICES, q->recipe->expr, &task);
+    }
+    if (ret == 0 && !graph_is_by_slices(p.g))
+        ret = error_set(err, ENOTSUP, "it cannot be computed slice by slice");
     return end(&p, ret, out);
 }
 

@@ -42,7 +42,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
                             size_t *index) NODISCARD;
 
 /* A builder with what all keys begin with. */
-struct key_builder *plan_begin_key(enum task_kind kind) NODISCARD;
+struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind) NODISCARD;
 void plan_key_add_number(struct key_builder *b, const char *name, int64_t number);
 
 /* Equal parts of an expression are the same node, so what a node has been planned as need not be

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pages.h"
 #include "plan_private.h"
 
 /* Version of all operations over streams and images: raise it when results change. */
@@ -124,18 +125,23 @@ void planner_clear(struct planner *p)
  */
 
 static const char *const operation_names[] = {
-    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",   [TASK_MEDIAN] = "median",
-    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",   [TASK_IMAGE] = "image",
-    [TASK_CHUNK] = "chunk",     [TASK_OUTPUT] = "output", [TASK_COMMAND] = "command",
+    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend", [TASK_MEDIAN] = "median",
+    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane", [TASK_IMAGE] = "image",
+    [TASK_SLICES] = "slices",   [TASK_CHUNK] = "chunk", [TASK_OUTPUT] = "output",
+    [TASK_COMMAND] = "command",
 };
 
 /* Planes are stored in this machine's byte order. */
-struct key_builder *plan_begin_key(enum task_kind kind)
+struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind)
 {
     struct key_builder *b = key_begin(operation_names[kind], VERSION_OF_ALL);
 
     if (b)
         key_add_text(b, "byte order", BYTE_ORDER == LITTLE_ENDIAN ? "little" : "big");
+    if (b && p->g->is_slices) {
+        plan_key_add_number(b, "first voxel", (int64_t)p->g->vox0);
+        plan_key_add_number(b, "voxels", (int64_t)p->g->nvox);
+    }
     return b;
 }
 
@@ -265,7 +271,7 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
 
 int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr *x, size_t *index)
 {
-    struct key_builder *b = plan_begin_key(t->kind);
+    struct key_builder *b = plan_begin_key(p, t->kind);
     size_t reading = 0;
     int ret = b ? depend_on_leaves(p, t) : plan_out_of_memory(p);
 
@@ -283,7 +289,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     }
     /* the moments of a run as it is stored need no buffers of whole volumes */
     if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0]))
-        reading = TASK_BUFFER_NBYTES;
+        reading = pages_nbytes(TASK_BUFFER_NBYTES);
     t->mem_nbytes += reading;
     if (b) {
         plan_key_add_number(b, "order", t->order);

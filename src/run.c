@@ -41,7 +41,7 @@ static int read_header(int rootfd, struct run *run, struct error *err)
 
     if (ret < 0)
         return ret;
-    bool plain = !source_is_gzip(source);
+    run->plain = !source_is_gzip(source);
     ret = source_read_some(source, bytes, sizeof(bytes), &nbytes, err);
     source_close(source);
     if (ret < 0)
@@ -50,7 +50,7 @@ static int read_header(int rootfd, struct run *run, struct error *err)
     if (ret < 0)
         return error_wrap(err, ret, "%s: read header", run->path);
     run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
-    if (plain && run->state == RUN_OK)
+    if (run->plain && run->state == RUN_OK)
         ret = check_length(run, err);
     return ret;
 }

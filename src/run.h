@@ -29,6 +29,7 @@ struct run {
     enum run_state state;
     struct source_id id; /* all zero where the file could not even be identified */
     struct nifti nifti;  /* valid for RUN_OK and RUN_NOT */
+    bool plain;          /* likewise: stored as it is, so that any voxel can be read by itself */
     struct error error;  /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */
 };
 

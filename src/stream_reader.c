@@ -82,7 +82,7 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
         return error_set(err, ENOMEM, "%s: out of memory", t->label);
     r->pool = pool;
     r->s = s;
-    r->nvox = (size_t)nifti_nvox(&g->runs[0]->nifti);
+    r->nvox = g->nvox;
     r->leaves = calloc(s->nleaves + 1, sizeof *r->leaves);
     if (!r->leaves)
         ret = error_set(err, ENOMEM, "%s: out of memory", t->label);

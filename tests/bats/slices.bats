@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Slices of an image of uncompressed runs are computed by themselves, from their own bytes of the
+# runs alone.
+
+load helper
+
+# make_runs: uncompressed runs of different datatypes, with slices of 1024 bytes of float32.
+make_runs() {
+    make_run - <<END
+$DS/a.nii --shape 16,16,40 --volumes 30 --dtype i2
+$DS/b.nii --shape 16,16,40 --volumes 17 --dtype f4 --special --seed 2
+$DS/c.nii --shape 16,16,40 --volumes 23 --dtype i4 --big --slope 0.5 --inter -3 --seed 3
+END
+}
+
+# Bytes that the daemon has read so far.
+bytes_read() {
+    sed -n 's/^rchar: //p' "/proc/$(daemon_pid)/io"
+}
+
+# slice NUMBER: of $MNT/tsnr.nii.
+slice() {
+    dd if="$MNT/tsnr.nii" bs=1024 skip=$((1 + $1)) count=1 status=none
+}
+
+entries() {
+    derivctl --cache_dir="$CACHE" cache info --json | json 'd["entries"]'
+}
+
+@test "a slice costs its share of the runs, and has the bytes of the whole image" {
+    make_runs
+    mount_derivfs "$DS"
+    stat "$MNT/tsnr.nii"
+    local before whole=$((16 * 16 * 40 * (30 * 2 + 17 * 4 + 23 * 4)))
+    before=$(bytes_read)
+    slice 20 >slice.20
+    slice 39 >slice.39
+    local read=$(($(bytes_read) - before))
+    echo "of $whole bytes two slices of 40 took $read"
+    [ "$read" -lt $((whole * 2 * 2 / 40)) ]
+    [ "$(entries)" -eq 0 ]
+
+    reference tsnr "$MNT/tsnr.nii" "$DS"/?.nii
+    cmp slice.20 <(slice 20)
+    cmp slice.39 <(slice 39)
+    [ "$(entries)" -gt 0 ]
+    [[ "$(derivctl explain "$MNT/tsnr.nii")" == *"float32 (16, 16, 40) chunks (16, 16, 1)"* ]]
+}
+
+@test "any pieces in any order, also mapped, are those of the whole image" {
+    make_runs
+    mount_derivfs "$DS"
+    /usr/bin/python3 - "$MNT/tsnr.nii" <<'END'
+import mmap, os, random, sys
+path, random = sys.argv[1], random.Random(4)
+total = os.stat(path).st_size
+pieces = []
+for opened in range(12):  # each may have a quarter in slices before all is computed
+    fd = os.open(path, os.O_RDONLY)
+    for i in range(4):
+        off = random.randrange(1, total)
+        n = random.choice([1, 7, 1024, 3000, 5000])
+        pieces.append((off, os.pread(fd, n, off), min(n, total - off)))
+    os.close(fd)
+with open(path, "rb") as f:
+    with mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as m:
+        pieces.append((20 * 1024, m[20 * 1024 : 21 * 1024], 1024))
+    whole = f.read()
+assert len(whole) == total
+for off, got, n in pieces:
+    assert got == whole[off : off + n], (off, n)
+END
+    reference tsnr "$MNT/tsnr.nii" "$DS"/?.nii
+}
+
+@test "slices of different versions of a run are not mixed" {
+    make_runs
+    mount_derivfs "$DS"
+    exec 5<"$MNT/tsnr.nii"
+    dd bs=1024 skip=21 count=1 status=none <&5 >slice.20
+    touch -d @1000000000 "$DS/b.nii"
+    run -1 dd bs=1024 skip=3 count=1 status=none <&5
+    assert_output --partial 'Input/output error'
+    exec 5<&-
+    grep -q 'a source changed while it was read' "$MNT/.derivfs/errors"
+    slice 20 | cmp slice.20
+}
+
+@test "a gzip run is read once, for all slices" {
+    make_run "$DS/a.nii.gz" --shape 16,16,40
+    mount_derivfs "$DS"
+    slice 20 >slice.20
+    [ "$(entries)" -eq 2 ]
+    [[ "$(derivctl explain "$MNT/tsnr.nii")" == *"chunks (16, 16, 40)"* ]]
+}
