@@ -50,6 +50,8 @@ static int run(const struct work *k, struct error *err)
         return compute_image(k, err);
     case TASK_CHUNK:
         return compute_chunk(k, err);
+    case TASK_CHECKSUM:
+        return compute_checksum(k, err);
     case TASK_COMMAND: /* compute_command() */
     case TASK_OUTPUT:
         break;

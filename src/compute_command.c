@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "compute_private.h"
 #include "graph_call.h"
@@ -70,9 +71,11 @@ static char *source_path(const struct execution *x, const char *path)
 /* ---- inputs ------------------------------------------------------------------------------------
  */
 
-static int copy_blob(struct execution *x, const struct blob *b, int fd, struct error *err)
+/* `framing`: the result is a part of a series, the last one if `final`; NULL: it is the file. */
+static int copy_blob(struct execution *x, const struct blob *b,
+                     const struct output_framing *framing, bool final, int fd, struct error *err)
 {
-    uint64_t total = blob_nbytes(b);
+    uint64_t total = framing ? framing->part_nbytes(blob_nbytes(b)) : blob_nbytes(b);
     int ret = 0;
 
     for (uint64_t off = 0; off < total && ret == 0; off += TASK_BUFFER_NBYTES) {
@@ -80,25 +83,46 @@ static int copy_blob(struct execution *x, const struct blob *b, int fd, struct e
 
         ret = work_go_on(x->k, err);
         if (ret == 0)
-            ret = blob_read(b, off, x->buf, n, err);
+            ret = framing ? framing->read(b, final, off, x->buf, n, err)
+                          : blob_read(b, off, x->buf, n, err);
         if (ret == 0 && write_all(fd, x->buf, n) < 0)
             ret = system_error(x, "writing an input", err);
     }
     return ret;
 }
 
-/* A series' parts lack the head. */
-static int write_head(struct execution *x, const struct command_input *in, int fd,
-                      struct error *err)
+/* A series' parts lack the head and the tail. */
+static int copy_series(struct execution *x, const struct command_input *in, int fd,
+                       struct error *err)
 {
-    unsigned char head[NIFTI_DERIVED_NBYTES];
+    unsigned char head[NIFTI_DERIVED_NBYTES], framed[sizeof head + OUTPUT_FRAME_NBYTES];
     char *origin = graph_origin(in->e);
+    uint64_t total = sizeof head;
+    uint32_t crc;
+    int ret = 0;
 
     if (!origin)
         return error_set(err, ENOMEM, "%s: out of memory", x->k->t->label);
     nifti_derive(&x->k->g->runs[0]->nifti, in->nvol, origin, head);
     free(origin);
-    return write_all(fd, head, sizeof head) < 0 ? system_error(x, "writing an input", err) : 0;
+    crc = (uint32_t)crc32(0, head, sizeof head);
+    in->framing->head(head, sizeof head, framed);
+    if (write_all(fd, framed, in->framing->before_nbytes + sizeof head) < 0)
+        return system_error(x, "writing an input", err);
+    for (size_t i = 0; i < in->ndeps && ret == 0; i++) {
+        const struct blob *part = x->k->inputs[in->first_dep + i];
+
+        ret = copy_blob(x, part, in->framing, i + 1 == in->ndeps, fd, err);
+        if (ret == 0 && in->framing->tail)
+            ret = output_sum(part, &crc, err);
+        total += blob_nbytes(part);
+    }
+    if (ret < 0 || !in->framing->tail)
+        return ret;
+    in->framing->tail(framed, crc, total);
+    return write_all(fd, framed, in->framing->tail_nbytes) < 0
+               ? system_error(x, "writing an input", err)
+               : 0;
 }
 
 static int copy_input(struct execution *x, const struct command_input *in, const char *name,
@@ -109,9 +133,8 @@ static int copy_input(struct execution *x, const struct command_input *in, const
 
     if (fd < 0)
         return system_error(x, "making an input", err);
-    ret = in->e ? write_head(x, in, fd, err) : 0;
-    for (size_t i = 0; i < in->ndeps && ret == 0; i++)
-        ret = copy_blob(x, x->k->inputs[in->first_dep + i], fd, err);
+    ret = in->e ? copy_series(x, in, fd, err)
+                : copy_blob(x, x->k->inputs[in->first_dep], NULL, true, fd, err);
     close(fd);
     return ret;
 }

@@ -29,6 +29,7 @@ int compute_trend(const struct work *k, struct error *err) NODISCARD;
 int compute_median(const struct work *k, struct error *err) NODISCARD;
 int compute_volume(const struct work *k, struct error *err) NODISCARD;
 int compute_chunk(const struct work *k, struct error *err) NODISCARD;
+int compute_checksum(const struct work *k, struct error *err) NODISCARD;
 
 /* compute_image.c */
 int compute_plane(const struct work *k, struct error *err) NODISCARD;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -89,6 +90,18 @@ static bool is_series(const struct recipe *recipe)
     return recipe->expr && recipe->expr->rank == EXPR_SERIES;
 }
 
+static uint64_t series_nbytes(const struct derived *d)
+{
+    const struct output_framing *framing = d->format->framing;
+    struct parts parts;
+
+    if (!framing)
+        return 0;
+    derived_parts(d, &parts);
+    return parts.first_off + (parts.n - 1) * parts.nbytes +
+           framing->part_nbytes(parts.last_result_nbytes) + framing->tail_nbytes;
+}
+
 /* Volumes and size, which only sound runs can tell. */
 static void measure(struct derived *d)
 {
@@ -106,8 +119,10 @@ static void measure(struct derived *d)
     if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
         d->nvol = 1;
     if (d->nvol > 0)
-        d->nbytes =
-            d->format->nbytes(&d->first->nifti, graph_image_nbytes(&d->first->nifti, d->nvol));
+        d->nbytes = is_series(d->recipe)
+                        ? series_nbytes(d)
+                        : d->format->nbytes(&d->first->nifti,
+                                            graph_image_nbytes(&d->first->nifti, d->nvol));
 }
 
 /* Whose file a command names counts like a run, and so do those of the commands before it. */
@@ -237,10 +252,10 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
     return d;
 }
 
-/* A series is read in parts, which only its .nii has. */
+/* A series is read in parts, which not every format can be made of. */
 static bool has_format(const struct recipe *recipe, const struct output_format *format)
 {
-    return recipe->expr && (recipe->expr->rank == EXPR_IMAGE || !format->operation);
+    return recipe->expr && (!is_series(recipe) || format->framing || format->drawn);
 }
 
 static bool starts_with(const char *text, size_t len, const char *start)
@@ -450,16 +465,25 @@ void derived_parts(const struct derived *d, struct parts *out)
 {
     uint64_t volume;
 
-    *out = (struct parts){.first_off = 0, .nbytes = d->nbytes, .nvol = 1, .n = 1};
+    *out = (struct parts){.nbytes = d->nbytes,
+                          .result_nbytes = d->nbytes,
+                          .last_result_nbytes = d->nbytes,
+                          .nvol = 1,
+                          .n = 1};
     if (!is_series(d->recipe) || d->nvol == 0)
         return;
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
-    out->first_off = NIFTI_DERIVED_NBYTES;
     out->nvol = graph_part_nvol(&d->first->nifti);
     if (out->nvol > d->nvol)
         out->nvol = d->nvol;
-    out->nbytes = (uint64_t)out->nvol * volume;
     out->n = (size_t)((d->nvol + out->nvol - 1) / out->nvol);
+    out->result_nbytes = (uint64_t)out->nvol * volume;
+    out->last_result_nbytes = (uint64_t)(d->nvol - (int64_t)(out->n - 1) * out->nvol) * volume;
+    out->framing = d->format->framing;
+    if (!out->framing)
+        return;
+    out->first_off = out->framing->before_nbytes + NIFTI_DERIVED_NBYTES;
+    out->nbytes = out->framing->part_nbytes(out->result_nbytes);
 }
 
 int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
@@ -476,6 +500,8 @@ int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, st
     if (!is_series(d->recipe))
         return graph_build(&q, out, err);
     derived_parts(d, &parts);
+    if (part == parts.n)
+        return graph_build_checksum(&q, out, err);
     vol0 = (int64_t)part * parts.nvol;
     return graph_build_chunk(&q, vol0, d->nvol - vol0 < parts.nvol ? d->nvol - vol0 : parts.nvol,
                              out, err);
@@ -503,17 +529,21 @@ bool derived_is_by_slices(const struct derived *d)
     return true;
 }
 
-int derived_head(const struct derived *d, unsigned char *out, struct error *err)
+int derived_head(const struct derived *d, struct head *out, struct error *err)
 {
+    unsigned char head[NIFTI_DERIVED_NBYTES];
     char *origin;
 
-    if (d->format->operation || d->format->drawn || d->nvol == 0)
+    if (d->nvol == 0 || !d->format->framing || (d->format->operation && !is_series(d->recipe)))
         return error_set(err, ENODATA, "%s: its first bytes have to be computed", d->name);
     origin = graph_origin(d->recipe->expr);
     if (!origin)
         return error_set(err, ENOMEM, "%s: out of memory", d->name);
-    nifti_derive(&d->first->nifti, d->nvol, origin, out);
+    nifti_derive(&d->first->nifti, d->nvol, origin, head);
     free(origin);
+    d->format->framing->head(head, sizeof head, out->bytes);
+    out->nbytes = d->format->framing->before_nbytes + sizeof head;
+    out->crc = (uint32_t)crc32(0, head, sizeof head);
     return 0;
 }
 

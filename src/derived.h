@@ -69,17 +69,21 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
                   struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
 /* A file is computed in parts, each the root of a graph: an image is one part, head included; a
- * series is its head (derived_head) and then parts of a few volumes each. */
+ * series is its head (derived_head), then parts of a few volumes each, then its format's tail. */
 struct parts {
-    uint64_t first_off; /* where in the file part 0 starts */
-    uint64_t nbytes;    /* of each part; the last one may be shorter */
-    int64_t nvol;       /* volumes of each part */
+    uint64_t first_off;          /* where in the file part 0 starts */
+    uint64_t nbytes;             /* of each part in the file; the last one may be shorter */
+    uint64_t result_nbytes;      /* of what is computed for each part, */
+    uint64_t last_result_nbytes; /* and for the last one */
+    int64_t nvol;                /* volumes of each part */
     size_t n;
+    const struct output_framing *framing; /* how results lie in the file; NULL: as they are */
 };
 
 void derived_parts(const struct derived *d, struct parts *out);
 
-/* The plan to compute one part, with at most `memory_nbytes` where a task has a choice. ENODATA,
+/* The plan to compute one part, or as part `n` the checksum (TASK_CHECKSUM) that the tail is made
+ * of, with at most `memory_nbytes` where a task has a choice. ENODATA,
  * EACCES or EIO
  * with the bad run's sentence where there is one; EDOM: a parameter or value in the name is wrong;
  * EINVAL, ENOTSUP. */
@@ -94,9 +98,15 @@ int derived_graph_slices(const struct derived *d, size_t slice0, size_t nslices,
 /* Is there such a plan? */
 bool derived_is_by_slices(const struct derived *d);
 
-/* What a .nii file starts with, before its voxels are computed: NIFTI_DERIVED_NBYTES. ENOMEM;
- * ENODATA for other formats. */
-int derived_head(const struct derived *d, unsigned char *out, struct error *err) NODISCARD;
+/* What a file starts with before its voxels are computed. */
+struct head {
+    uint64_t nbytes;
+    uint32_t crc; /* of what the .nii starts with */
+    unsigned char bytes[NIFTI_DERIVED_NBYTES + OUTPUT_FRAME_NBYTES];
+};
+
+/* ENOMEM; ENODATA where all of it has to be computed. */
+int derived_head(const struct derived *d, struct head *out, struct error *err) NODISCARD;
 
 struct derived *derived_get(struct derived *d);
 void derived_put(struct derived *d); /* NULL is allowed */

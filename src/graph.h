@@ -32,17 +32,18 @@
 
 /* What a task's result is. Planes are float64 [nz][ny][nx], x fastest. */
 enum task_kind {
-    TASK_MOMENTS, /* of one stream: planes sum, M2, min, max (kernel.h) */
-    TASK_TREND,   /* of one stream: the same of what its Legendre trend leaves, but for min and max
-                     only bounds; then planes of the coefficients of P_1 .. P_order */
-    TASK_MEDIAN,  /* over all its streams: one plane */
-    TASK_VOLUME,  /* the only volume of its stream: one plane */
-    TASK_PLANE,   /* an image expression inside another one: one plane */
-    TASK_IMAGE,   /* a 3-D file: header and float32 [nz][ny][nx] */
-    TASK_SLICES,  /* some slices of a 3-D file, without header: float32 [n][ny][nx] */
-    TASK_CHUNK,   /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
-    TASK_OUTPUT,  /* a file in another format, from the bytes of the .nii */
-    TASK_COMMAND, /* what a program writes; its length is known only then */
+    TASK_MOMENTS,  /* of one stream: planes sum, M2, min, max (kernel.h) */
+    TASK_TREND,    /* of one stream: the same of what its Legendre trend leaves, but for min and max
+                      only bounds; then planes of the coefficients of P_1 .. P_order */
+    TASK_MEDIAN,   /* over all its streams: one plane */
+    TASK_VOLUME,   /* the only volume of its stream: one plane */
+    TASK_PLANE,    /* an image expression inside another one: one plane */
+    TASK_IMAGE,    /* a 3-D file: header and float32 [nz][ny][nx] */
+    TASK_SLICES,   /* some slices of a 3-D file, without header: float32 [n][ny][nx] */
+    TASK_CHUNK,    /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
+    TASK_CHECKSUM, /* of all volumes of a 4-D file: their CRC-32, little-endian */
+    TASK_OUTPUT,   /* a file in another format, from the bytes of the .nii */
+    TASK_COMMAND,  /* what a program writes; its length is known only then */
 };
 
 /* How much of a run is inflated before the kernel takes it: large enough that the calls cost
@@ -70,13 +71,13 @@ struct task {
     uint64_t work_nbytes; /* how much there is to do: stored bytes to read */
     size_t mem_nbytes;    /* buffers the task needs while it runs */
     uint64_t result_nbytes; /* exact size of the result; 0 for a COMMAND */
-    struct stream
-        *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK: all, in time */
+    struct stream *
+        streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK, CHECKSUM: all, in time */
     size_t nstreams;
     unsigned order;       /* TREND */
     size_t room_nvox;     /* MEDIAN: voxels of which all values are held at a time */
-    const struct expr *e; /* PLANE, IMAGE, CHUNK: what it computes; other tasks over streams:
-                             of which series; NULL: OUTPUT. Borrowed from the graph's
+    const struct expr *e; /* PLANE, IMAGE, CHUNK, CHECKSUM: what it computes; other tasks over
+                             streams: of which series; NULL: OUTPUT. Borrowed from the graph's
                              expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
@@ -130,6 +131,10 @@ size_t graph_slice_nvox(const struct graph *g); /* voxels of a slice */
  * TASK_CHUNK. */
 int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol, struct graph **out,
                       struct error *err) NODISCARD;
+
+/* Plan the checksum of all volumes: the root is a TASK_CHECKSUM. One pass over the data. */
+int graph_build_checksum(const struct graph_request *q, struct graph **out,
+                         struct error *err) NODISCARD;
 
 /* Plan the file of a command: the root is a TASK_COMMAND. Looks at the program and at the files of
  * the dataset that it names. EIO: one of them is not there. */

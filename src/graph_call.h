@@ -17,6 +17,7 @@ struct command_input {
     size_t ndeps;        /* the other, */
     const struct expr *e; /* behind a head for `nvol` volumes of this series; NULL: they have */
     int64_t nvol;         /* all of the file */
+    const struct output_framing *framing; /* how they lie in the file */
 };
 
 struct command_call {

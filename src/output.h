@@ -3,8 +3,9 @@
  * Output formats: what a derived image looks like as a file.
  *
  * An image task writes the bytes of NAME.nii. Every other format is made from those bytes by one
- * more task, so that each file of the mount is one blob of exactly its own bytes, and its size is
- * known before anything is computed. To add a format: one row of the table in output.c.
+ * more task, so that each file of an image is one blob of exactly its own bytes, and its size is
+ * known before anything is computed. A series is read in parts; a format that has a framing has it
+ * too. To add a format: one row of the table in output.c.
  * Thread rule: all functions are reentrant; the table is constant.
  */
 #ifndef DERIVFS_OUTPUT_H
@@ -28,6 +29,24 @@ struct output_source {
     const struct caption *caption; /* of a `portrayed` format; else NULL */
 };
 
+/* How a series lies in a file: its head, its parts in the order of time, a tail. The parts are
+ * computed as those of the .nii are, and brought into the file's form as they are read. */
+struct output_framing {
+    /* The first bytes of the .nii, head[nbytes], as those of the file: `before_nbytes` more. */
+    void (*head)(const unsigned char *head, size_t nbytes, unsigned char *out);
+    size_t before_nbytes;
+    /* What a part of `payload_nbytes` takes. */
+    uint64_t (*part_nbytes)(uint64_t payload_nbytes);
+    /* Bytes [off, off + nbytes) of a part, which lie within it; `final`: it is the last one. */
+    int (*read)(const struct blob *payload, bool final, uint64_t off, void *buf, size_t nbytes,
+                struct error *err);
+    size_t tail_nbytes; /* 0: there is none */
+    /* Write the tail of a .nii of `total_nbytes` with this CRC-32. */
+    void (*tail)(unsigned char *out, uint32_t crc, uint64_t total_nbytes);
+};
+
+enum { OUTPUT_FRAME_NBYTES = 16 }; /* before and tail, each at the most */
+
 struct output_format {
     const char *extension; /* ".nii.gz", with its dot */
     const char *operation; /* names the task and goes into its key; NULL: the image itself */
@@ -42,7 +61,11 @@ struct output_format {
     size_t (*mem_nbytes)(const struct nifti *grid);
     /* Write all of it from the finished image. NULL where operation is NULL. */
     int (*write)(const struct output_source *source, struct cache_writer *w, struct error *err);
+    const struct output_framing *framing; /* NULL: a series has no such file, or a drawn one */
 };
+
+/* Go on with a CRC-32, which began as 0, over all of a blob. */
+int output_sum(const struct blob *b, uint32_t *crc, struct error *err) NODISCARD;
 
 /* The table's rows, ended by one whose extension is NULL. */
 const struct output_format *output_formats(void);

@@ -35,8 +35,8 @@ char *task_words(const struct task *t)
     static const char *const verbs[] = {
         [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",         [TASK_MEDIAN] = "median of",
         [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",         [TASK_IMAGE] = "",
-        [TASK_SLICES] = "slices of",   [TASK_CHUNK] = "chunk of", [TASK_OUTPUT] = NULL,
-        [TASK_COMMAND] = NULL,
+        [TASK_SLICES] = "slices of",   [TASK_CHUNK] = "chunk of", [TASK_CHECKSUM] = "checksum of",
+        [TASK_OUTPUT] = NULL,          [TASK_COMMAND] = NULL,
     };
     char *text, *words = NULL;
 

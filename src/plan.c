@@ -352,6 +352,17 @@ int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol,
     return end(&p, ret, out);
 }
 
+int graph_build_checksum(const struct graph_request *q, struct graph **out, struct error *err)
+{
+    struct planner p;
+    size_t task;
+    int ret = begin(q, &p, err);
+
+    if (ret == 0)
+        ret = plan_checksum(&p, q->recipe->expr, &task);
+    return end(&p, ret, out);
+}
+
 int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err)
 {
     struct joined_runs bold = {q->runs, q->nruns};

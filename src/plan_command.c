@@ -86,10 +86,12 @@ static int plan_derived(struct planner *p, const char *name, struct task *t,
     }
     format = output_find(name, &stem);
     r = format ? recipe_find(p->q->table, name, stem) : NULL;
-    if (!r || r->command || (r->expr->rank == EXPR_SERIES && format->operation))
+    if (!r || r->command || format->drawn || (r->expr->rank == EXPR_SERIES && !format->framing))
         return -ENOENT;
-    if (r->expr->rank == EXPR_SERIES)
+    if (r->expr->rank == EXPR_SERIES) {
+        in->framing = format->framing;
         return plan_series(p, r->expr, t, in);
+    }
     ret = plan_image(p, TASK_IMAGE, r->expr, &task);
     if (ret == 0 && format->operation)
         ret = plan_output(p, r, format, task, &task);

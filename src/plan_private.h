@@ -88,6 +88,7 @@ int plan_median(struct planner *p, const struct expr *x, size_t *task) NODISCARD
 int plan_volume(struct planner *p, const struct expr *index, size_t *task) NODISCARD;
 int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                size_t *task) NODISCARD;
+int plan_checksum(struct planner *p, const struct expr *x, size_t *task) NODISCARD;
 
 /* ---- plan.c ------------------------------------------------------------------------------------
  */

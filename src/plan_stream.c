@@ -122,3 +122,20 @@ int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nv
     t.result_nbytes = (uint64_t)p->nvox * (uint64_t)nvol * sizeof(float);
     return plan_finish_stream_task(p, &t, x, task);
 }
+
+int plan_checksum(struct planner *p, const struct expr *x, size_t *task)
+{
+    struct task t = {.kind = TASK_CHECKSUM, .result_nbytes = sizeof(uint32_t)};
+    struct timeline all;
+    int ret = timeline_of(x, &p->bold, &all, p->err);
+
+    if (ret < 0)
+        return ret;
+    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(&all));
+    timeline_free(&all);
+    if (ret < 0) {
+        task_clear(&t);
+        return ret;
+    }
+    return plan_finish_stream_task(p, &t, x, task);
+}

@@ -125,10 +125,10 @@ void planner_clear(struct planner *p)
  */
 
 static const char *const operation_names[] = {
-    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend", [TASK_MEDIAN] = "median",
-    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane", [TASK_IMAGE] = "image",
-    [TASK_SLICES] = "slices",   [TASK_CHUNK] = "chunk", [TASK_OUTPUT] = "output",
-    [TASK_COMMAND] = "command",
+    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",     [TASK_MEDIAN] = "median",
+    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",     [TASK_IMAGE] = "image",
+    [TASK_SLICES] = "slices",   [TASK_CHUNK] = "chunk",     [TASK_CHECKSUM] = "checksum",
+    [TASK_OUTPUT] = "output",   [TASK_COMMAND] = "command",
 };
 
 /* Planes are stored in this machine's byte order. */

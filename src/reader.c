@@ -11,7 +11,9 @@
  *        \---- failed: noted in the error log, told to the owner, forgotten after a second
  *
  * An image is one part; a series has many (derived_parts()), of which a reader keeps the two
- * latest: enough for a program that reads on, and bounded. reader_wait.c has the waits.
+ * latest: enough for a program that reads on, and bounded. What a .nii.gz of one ends with is known
+ * when all parts have come by in their order; who reads the end alone waits for a task that sums
+ * up. reader_wait.c has the waits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -57,17 +59,41 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
 
 static bool covers(const struct part *part, uint64_t off)
 {
-    return part->blob && part->off <= off && off - part->off < blob_nbytes(part->blob);
+    return part->blob && part->off <= off && off - part->off < part->nbytes;
+}
+
+/* The tail as a part, once all the others have been summed up. */
+static struct part make_tail(struct reader *r)
+{
+    struct part tail = {.off = reader_tail_off(r), .nbytes = r->tail_nbytes};
+    unsigned char *bytes;
+    uint32_t crc;
+    bool known;
+
+    pthread_mutex_lock(&r->lock);
+    known = r->nsummed == r->parts.n;
+    crc = r->crc;
+    pthread_mutex_unlock(&r->lock);
+    bytes = known ? malloc(OUTPUT_FRAME_NBYTES) : NULL;
+    if (!bytes)
+        return tail;
+    r->parts.framing->tail(bytes, crc,
+                           NIFTI_DERIVED_NBYTES + (r->parts.n - 1) * r->parts.result_nbytes +
+                               r->parts.last_result_nbytes);
+    tail.blob = blob_from_memory(bytes, r->tail_nbytes, NULL);
+    return tail;
 }
 
 struct part reader_kept_part(struct reader *r, uint64_t off)
 {
     struct part found = {.blob = NULL};
 
+    if (r->tail_nbytes > 0 && off >= reader_tail_off(r))
+        return make_tail(r);
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < READER_KEPT && !found.blob; i++)
         if (covers(&r->kept[i], off))
-            found = (struct part){r->kept[i].off, blob_get(r->kept[i].blob)};
+            found = (struct part){r->kept[i].off, r->kept[i].nbytes, blob_get(r->kept[i].blob)};
     pthread_mutex_unlock(&r->lock);
     return found;
 }
@@ -79,12 +105,12 @@ void reader_keep_part(struct reader *r, const struct part *part)
 
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < READER_KEPT; i++)
-        known = known || (r->kept[i].off == part->off && covers(&r->kept[i], part->off) &&
-                          blob_nbytes(r->kept[i].blob) == blob_nbytes(part->blob));
+        known = known || (r->kept[i].blob && r->kept[i].off == part->off &&
+                          r->kept[i].nbytes == part->nbytes);
     if (!known) {
         dropped = r->kept[READER_KEPT - 1].blob;
         memmove(r->kept + 1, r->kept, (READER_KEPT - 1) * sizeof *r->kept);
-        r->kept[0] = (struct part){part->off, blob_get(part->blob)};
+        r->kept[0] = (struct part){part->off, part->nbytes, blob_get(part->blob)};
     }
     pthread_mutex_unlock(&r->lock);
     blob_put(dropped);
@@ -98,7 +124,8 @@ void reader_take_size(struct reader *r, const struct blob *blob)
     }
 }
 
-/* Look whether the result of the first part's plan is in the cache. */
+/* Plan the first part, and look whether its result is in the cache. One that is to be summed up is
+ * waited for, so that it comes by where that is done. */
 static int find_in_cache(struct reader *r, struct error *err)
 {
     struct part part = {.off = r->parts.first_off};
@@ -107,7 +134,10 @@ static int find_in_cache(struct reader *r, struct error *err)
 
     if (ret < 0)
         return ret;
-    if (cache_lookup(r->engine->cache, &graph_root(g)->key, &part.blob) == 0) {
+    if (r->tail_nbytes == 0 &&
+        cache_lookup(r->engine->cache, &graph_root(g)->key, &part.blob) == 0) {
+        part.nbytes = r->parts.framing ? r->parts.framing->part_nbytes(blob_nbytes(part.blob))
+                                       : blob_nbytes(part.blob);
         reader_keep_part(r, &part);
         reader_take_size(r, part.blob);
         blob_put(part.blob);
@@ -129,6 +159,7 @@ static int reader_resolve(struct reader *r, struct error *err)
     r->nbytes = r->derived->nbytes;
     r->sized = !r->derived->recipe->command;
     derived_parts(r->derived, &r->parts);
+    r->tail_nbytes = r->parts.framing ? r->parts.framing->tail_nbytes : 0;
     if (!r->sized)
         r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
     if (r->derived->format->drawn)
@@ -139,9 +170,8 @@ static int reader_resolve(struct reader *r, struct error *err)
         engine_failed(r->engine, r->path, err);
         return ret;
     }
-    ret = derived_head(r->derived, r->head, err);
-    if (ret == 0)
-        r->head_nbytes = sizeof r->head;
+    ret = derived_head(r->derived, &r->head, err);
+    r->crc = r->head.crc;
     return ret == -ENODATA ? 0 : ret;
 }
 
@@ -198,23 +228,26 @@ size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t 
 {
     size_t n = 0;
 
-    if (off < r->head_nbytes) {
-        n = r->head_nbytes - (size_t)off < nbytes ? r->head_nbytes - (size_t)off : nbytes;
-        memcpy(buf, r->head + off, n);
+    if (off < r->head.nbytes) {
+        n = r->head.nbytes - (size_t)off < nbytes ? r->head.nbytes - (size_t)off : nbytes;
+        memcpy(buf, r->head.bytes + off, n);
     }
     return n;
 }
 
-int reader_copy_part(const struct part *part, uint64_t off, char *buf, size_t nbytes, size_t *got,
-                     struct error *err)
+int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,
+                     size_t nbytes, size_t *got, struct error *err)
 {
-    uint64_t left;
+    uint64_t left, end = part->off + part->nbytes;
 
     *got = 0;
     if (!covers(part, off))
         return 0;
-    left = part->off + blob_nbytes(part->blob) - off;
+    left = end - off;
     *got = left < nbytes ? (size_t)left : nbytes;
+    if (r->parts.framing && end <= reader_tail_off(r))
+        return r->parts.framing->read(part->blob, end == reader_tail_off(r), off - part->off, buf,
+                                      *got, err);
     return blob_read(part->blob, off - part->off, buf, *got, err);
 }
 
@@ -227,7 +260,7 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t
     while (*got < nbytes && off + *got < r->nbytes) {
         struct part part = reader_kept_part(r, off + *got);
         size_t n = 0;
-        int ret = reader_copy_part(&part, off + *got, at + *got, nbytes - *got, &n, err);
+        int ret = reader_copy_part(r, &part, off + *got, at + *got, nbytes - *got, &n, err);
 
         blob_put(part.blob);
         if (ret < 0)

@@ -18,7 +18,8 @@ enum { READER_KEPT = 2, READER_SPAN_MAX = 4 };
 /* Some bytes of the file. */
 struct part {
     uint64_t off;      /* where in the file they start */
-    struct blob *blob; /* a reference; NULL: none */
+    uint64_t nbytes;   /* how many of the file's they are */
+    struct blob *blob; /* what they are made from: a reference; NULL: none */
 };
 
 struct reader {
@@ -30,20 +31,29 @@ struct reader {
     atomic_bool sized; /* nbytes is known: of a command's file once it is computed */
     struct parts parts;
     uint64_t slice_nbytes; /* of an image of which slices can be computed by themselves; else 0 */
-    size_t head_nbytes;
-    unsigned char head[NIFTI_DERIVED_NBYTES];
+    struct head head;
+    size_t tail_nbytes;
     pthread_mutex_t lock;
     struct derived *derived;       /* guarded by lock: replaced when a source has changed */
     struct part kept[READER_KEPT]; /* guarded by lock: the latest first */
     uint64_t sliced_nbytes;        /* guarded by lock: computed slice by slice so far */
     uint64_t sliced_end;           /* guarded by lock: where the latest such request ended */
+    uint32_t crc;                  /* guarded by lock: of the head and the first `nsummed` parts; */
+    size_t nsummed;                /* guarded by lock: with all of them, the tail is known */
     struct error failure;          /* guarded by lock: the last failure, code 0: none */
     int64_t failed_ns;             /* guarded by lock: when that was */
 };
 
 void reader_put(struct reader *r);
 
-/* The kept part that has the byte at `off`, with a reference; blob NULL: there is none. */
+/* Where the tail begins, or the file ends. */
+static inline uint64_t reader_tail_off(const struct reader *r)
+{
+    return r->nbytes - r->tail_nbytes;
+}
+
+/* The kept part that has the byte at `off`, or the tail, with a reference; blob NULL: there is
+ * none. */
 struct part reader_kept_part(struct reader *r, uint64_t off);
 void reader_keep_part(struct reader *r, const struct part *part);
 
@@ -53,7 +63,7 @@ void reader_take_size(struct reader *r, const struct blob *blob);
 /* Copy from the head what of [off, off + nbytes) lies in it. Returns how much. */
 size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t nbytes);
 /* Copy from one part what of [off, off + nbytes) lies in it, if it has the byte at `off`. */
-int reader_copy_part(const struct part *part, uint64_t off, char *buf, size_t nbytes, size_t *got,
-                     struct error *err) NODISCARD;
+int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,
+                     size_t nbytes, size_t *got, struct error *err) NODISCARD;
 
 #endif

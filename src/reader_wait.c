@@ -15,11 +15,13 @@
  * The kernel repeats a failed page-cache read at once; a failure therefore holds for the same open
  * file for FAILURE_HOLDS_NS, so that one computation and one log line come of it.
  */
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <zlib.h>
 
 #include "reader_private.h"
 
@@ -102,7 +104,8 @@ int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbyt
     size_t got = reader_copy_head(w->reader, off, at, nbytes), n;
 
     for (size_t i = 0; i < w->nparts && got < nbytes; i++) {
-        int ret = reader_copy_part(&w->parts[i], off + got, at + got, nbytes - got, &n, err);
+        int ret =
+            reader_copy_part(w->reader, &w->parts[i], off + got, at + got, nbytes - got, &n, err);
 
         if (ret < 0)
             return ret;
@@ -165,17 +168,43 @@ static void choose_slices(struct reader_wait *w)
         w->slices.nbytes = 0;
 }
 
+static bool is_tail(const struct reader *r, uint64_t off)
+{
+    return r->tail_nbytes > 0 && off >= reader_tail_off(r);
+}
+
 /* What the next job is to bring. */
 static struct extent next_extent(const struct reader_wait *w)
 {
     const struct reader *r = w->reader;
     struct extent e = w->slices;
+    uint64_t end;
 
     if (e.nbytes > 0)
         return e;
+    end = reader_tail_off(r);
+    if (is_tail(r, w->at))
+        return (struct extent){end, r->tail_nbytes};
     e.off = w->at - (w->at - r->parts.first_off) % r->parts.nbytes;
-    e.nbytes = r->nbytes - e.off < r->parts.nbytes ? r->nbytes - e.off : r->parts.nbytes;
+    e.nbytes = end - e.off < r->parts.nbytes ? end - e.off : r->parts.nbytes;
     return e;
+}
+
+/* Which part of the plan brings it; the checksum counts as part n. */
+static size_t number_of(const struct reader *r, const struct extent *e)
+{
+    return is_tail(r, e->off) ? r->parts.n
+                              : (size_t)((e->off - r->parts.first_off) / r->parts.nbytes);
+}
+
+/* How long the result must be that `e` is made from, since the file's size has been promised. */
+static uint64_t promised_nbytes(const struct reader *r, const struct extent *e)
+{
+    if (is_tail(r, e->off))
+        return sizeof(uint32_t);
+    if (!r->parts.framing)
+        return e->nbytes;
+    return number_of(r, e) + 1 < r->parts.n ? r->parts.result_nbytes : r->parts.last_result_nbytes;
 }
 
 static int plan_next(struct reader_wait *w, const struct derived *d, struct graph **out,
@@ -183,7 +212,7 @@ static int plan_next(struct reader_wait *w, const struct derived *d, struct grap
 {
     struct engine *e = w->reader->engine;
     struct extent next = next_extent(w);
-    size_t number = (size_t)((next.off - w->reader->parts.first_off) / w->reader->parts.nbytes);
+    size_t number = number_of(w->reader, &next);
 
     if (w->slices.nbytes > 0)
         return derived_graph_slices(
@@ -236,29 +265,87 @@ static void note_size(struct reader *r, const struct blob *blob)
 static void add_part(struct reader_wait *w, struct part part)
 {
     w->parts[w->nparts++] = part;
-    w->at = part.off + blob_nbytes(part.blob);
+    w->at = part.off + part.nbytes;
+}
+
+/* Go on with the checksum, where this part is the next. */
+static int sum_part(struct reader *r, size_t number, const struct blob *blob, struct error *err)
+{
+    uint32_t crc;
+    bool next;
+    int ret;
+
+    pthread_mutex_lock(&r->lock);
+    next = r->nsummed == number;
+    crc = r->crc;
+    pthread_mutex_unlock(&r->lock);
+    if (!next)
+        return 0;
+    ret = output_sum(blob, &crc, err);
+    pthread_mutex_lock(&r->lock);
+    if (ret == 0 && r->nsummed == number) {
+        r->crc = crc;
+        r->nsummed++;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ret;
+}
+
+/* Take the checksum of all volumes over. */
+static int take_checksum(struct reader *r, const struct blob *blob, struct error *err)
+{
+    uint64_t total = (r->parts.n - 1) * r->parts.result_nbytes + r->parts.last_result_nbytes;
+    uint32_t crc = 0;
+    int ret = blob_read(blob, 0, &crc, sizeof crc, err);
+
+    pthread_mutex_lock(&r->lock);
+    if (ret == 0) {
+        r->crc = (uint32_t)crc32_combine(r->head.crc, le32toh(crc), (z_off_t)total);
+        r->nsummed = r->parts.n;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ret;
+}
+
+/* Keep the result that `e` is made from. */
+static int take_result(struct reader_wait *w, const struct extent *e, struct blob *blob,
+                       struct error *err)
+{
+    struct reader *r = w->reader;
+    struct part part = {e->off, r->parts.framing ? e->nbytes : blob_nbytes(blob), blob};
+    int ret = 0;
+
+    if (is_tail(r, e->off))
+        return take_checksum(r, blob, err);
+    if (r->tail_nbytes > 0)
+        ret = sum_part(r, number_of(r, e), blob, err);
+    if (ret < 0)
+        return ret;
+    reader_keep_part(r, &part);
+    blob_get(blob);
+    add_part(w, part);
+    return 0;
 }
 
 static void take_part(struct reader_wait *w, struct blob *blob)
 {
     struct reader *r = w->reader;
     struct extent e = next_extent(w);
-    struct part part = {e.off, blob};
-    uint64_t promised = r->sized ? e.nbytes : blob_nbytes(blob);
+    uint64_t promised = r->sized ? promised_nbytes(r, &e) : blob_nbytes(blob);
+    struct error err;
+    int ret;
 
     if (!r->sized)
         note_size(r, blob);
-    if (blob_nbytes(blob) != promised) {
-        struct error err;
-
-        error_set(&err, EIO, "%" PRIu64 " bytes came out where %" PRIu64 " were promised",
-                  blob_nbytes(blob), promised);
+    if (blob_nbytes(blob) != promised)
+        ret = error_set(&err, EIO, "%" PRIu64 " bytes came out where %" PRIu64 " were promised",
+                        blob_nbytes(blob), promised);
+    else
+        ret = take_result(w, &e, blob, &err);
+    if (ret < 0) {
         fail(w, &err);
         return;
     }
-    reader_keep_part(r, &part);
-    blob_get(blob);
-    add_part(w, part);
     pthread_mutex_lock(&r->lock);
     r->failure.code = 0;
     pthread_mutex_unlock(&r->lock);
@@ -278,7 +365,7 @@ static int resolve_again(struct reader *r, struct error *err)
     if (ret < 0)
         return ret;
     pthread_mutex_lock(&r->lock);
-    partly_read = r->parts.n > 1 || r->sliced_nbytes > 0;
+    partly_read = r->parts.n > 1 || r->tail_nbytes > 0 || r->sliced_nbytes > 0;
     pthread_mutex_unlock(&r->lock);
     if (d->error.code == 0 && (d->nbytes != r->nbytes || partly_read)) {
         derived_put(d);

@@ -131,17 +131,18 @@ END
 expr = zscore(bold)
 [check.txt]
 command = ls -l $(dirname {tsnr.nii}) | tail -n +2 | cut -c 1-10; md5sum < {tsnr.nii}; md5sum < {zscored.nii};
-    md5sum < {mean.nii.gz}; cat {notes.txt} {first.txt}; pwd
+    md5sum < {mean.nii.gz}; md5sum < {zscored.nii.gz}; cat {notes.txt} {first.txt}; pwd
 shell = yes
 [first.txt]
 command = echo 'of another command'
 END
     cat "$MNT/check.txt" >got.txt
     {
-        printf -- '-r--------\n%.0s' 1 2 3 4
+        printf -- '-r--------\n%.0s' 1 2 3 4 5
         md5sum <"$MNT/tsnr.nii"
         md5sum <"$MNT/zscored.nii"
         md5sum <"$MNT/mean.nii.gz"
+        md5sum <"$MNT/zscored.nii.gz"
         echo hello
         echo of another command
     } >expected.txt

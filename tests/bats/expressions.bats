@@ -206,6 +206,33 @@ with open(sys.argv[1], "rb") as f, open(sys.argv[2], "rb") as copy:
 END
 }
 
+@test "a 4-D .nii.gz has its exact size, and the bytes of the .nii, from any place" {
+    make_long
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    local size
+    size=$(stat -c %s "$MNT/long/trendless.nii.gz")
+    head -c 1039 "$MNT/long/trendless.nii.gz" | tail -c 1024 | cmp - <(head -c 1024 "$MNT/long/trendless.nii")
+    assert_equal "$(metric tasks_done_total)" 0
+    cat "$MNT/long/trendless.nii.gz" >trendless.nii.gz
+    assert_equal "$(stat -c %s trendless.nii.gz)" "$size"
+    gzip -dc trendless.nii.gz | cmp - "$MNT/long/trendless.nii"
+    compare_reads "$MNT/long/trendless.nii.gz" trendless.nii.gz 4
+    # the end by itself: a checksum without the parts
+    forget
+    tail -c 100 "$MNT/long/trendless.nii.gz" | cmp - <(tail -c 100 trendless.nii.gz)
+    compare_reads "$MNT/long/trendless.nii.gz" trendless.nii.gz 64
+    # and when nothing is kept
+    forget --cache_size=1M
+    cmp "$MNT/long/trendless.nii.gz" trendless.nii.gz
+    assert [ "$(kept_nbytes)" -lt 1200000 ]
+    # of one run, and without a mount
+    gzip -t <"$MNT/long/1_stat-scored_boldmap.nii.gz"
+    derivctl compute --cache_dir="$CACHE" --recipes="$PWD/recipes.ini" -o out.nii.gz \
+        "$DS/long/trendless.nii.gz"
+    cmp out.nii.gz trendless.nii.gz
+    assert [ ! -s "$MNT/.derivfs/errors" ]
+}
+
 @test "64 readers at random places of a 4-D file each get their bytes" {
     make_long
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
