@@ -328,20 +328,41 @@ static int collect(struct cache *c, struct collection *how)
     return ret;
 }
 
-void cache_account(struct cache *c, const struct key *key, uint64_t nbytes)
+/* Count a publication. True: the caller is to collect. */
+static bool add_published(struct cache *c, uint64_t nbytes)
 {
-    atomic_fetch_add(&c->published, 1);
+    bool due;
+
     pthread_mutex_lock(&c->mutex);
     memset(c->warned, 0, sizeof(c->warned));
     c->total_nbytes += nbytes;
     c->added_nbytes += nbytes;
-    bool due =
-        !c->total_known || c->total_nbytes > c->max_nbytes || c->added_nbytes > c->max_nbytes / 10;
+    c->published_meanwhile = c->collecting;
+    due = !c->collecting && (!c->total_known || c->total_nbytes > c->max_nbytes ||
+                             c->added_nbytes > c->max_nbytes / 10);
+    c->collecting = c->collecting || due;
     pthread_mutex_unlock(&c->mutex);
-    struct collection how = {.keep = key};
-    /* The entry is published in any case; whoever publishes next tries again. */
-    if (due)
-        (void)collect(c, &how);
+    return due;
+}
+
+void cache_account(struct cache *c, const struct key *key, uint64_t nbytes)
+{
+    bool again = add_published(c, nbytes);
+
+    atomic_fetch_add(&c->published, 1);
+    while (again) {
+        struct collection how = {.keep = key};
+
+        pthread_mutex_lock(&c->mutex);
+        c->published_meanwhile = false;
+        pthread_mutex_unlock(&c->mutex);
+        /* The entry is published in any case; whoever publishes next tries again. */
+        int ret = collect(c, &how);
+        pthread_mutex_lock(&c->mutex);
+        again = ret == 0 && c->published_meanwhile;
+        c->collecting = again;
+        pthread_mutex_unlock(&c->mutex);
+    }
 }
 
 void cache_make_room(struct cache *c, uint64_t nbytes)

@@ -30,6 +30,8 @@ struct cache {
     struct verified *verified;   /* guarded by mutex: hash table by key */
     bool warned[CACHE_NREASONS]; /* guarded by mutex: by errno, since the last success */
     bool total_known;            /* guarded by mutex */
+    bool collecting;             /* guarded by mutex: a publication made somebody collect; */
+    bool published_meanwhile;    /* guarded by mutex: he may not have seen another one */
     uint64_t total_nbytes;       /* guarded by mutex: last scan + added; an estimate */
     uint64_t added_nbytes;       /* guarded by mutex: published here since the last scan */
 };

@@ -419,6 +419,35 @@ static void test_two_caches_stay_near_the_maximum(void **state)
     cache_close(other);
 }
 
+static struct cache *publishing_meanwhile; /* where, or NULL; once */
+static unsigned clock_calls;
+
+/* A publication asks for the time, and its collection once more, after it has counted. */
+static int64_t clock_that_publishes(void)
+{
+    struct cache *c = publishing_meanwhile;
+    if (c && ++clock_calls == 2) {
+        publishing_meanwhile = NULL;
+        entry_put(c, 2, NBYTES);
+    }
+    return fixture_now_s;
+}
+
+static void test_entry_published_during_a_collection_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct cache_config config = {
+        .dir = f->dir, .max_nbytes = NBYTES * 3 / 2, .clock_s = clock_that_publishes};
+    struct cache *c;
+    assert_int_equal(cache_open(&config, &c, NULL), 0);
+    publishing_meanwhile = c;
+    clock_calls = 0;
+    entry_put(c, 1, NBYTES);
+    assert_null(publishing_meanwhile);
+    assert_int_equal(stats_of(c).nbytes, NBYTES);
+    cache_close(c);
+}
+
 static void test_pinned_entry_survives_eviction(void **state)
 {
     struct fixture *f = *state;
@@ -520,6 +549,7 @@ int main(void)
         WITH_CACHE(test_newest_entry_is_never_evicted),
         WITH_CACHE(test_total_of_earlier_processes_counts),
         WITH_CACHE(test_two_caches_stay_near_the_maximum),
+        WITH_CACHE(test_entry_published_during_a_collection_counts),
         WITH_CACHE(test_pinned_entry_survives_eviction),
         WITH_CACHE(test_prune),
         WITH_CACHE(test_foreign_files_stay),
