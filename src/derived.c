@@ -293,14 +293,14 @@ static int recipe_of_run(const struct dir_run *member, struct recipe_table *tabl
     return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
 }
 
-/* Does the name end as one of the command's files does? */
-static bool may_be_command(const struct recipe *recipe, const char *name)
+/* Does name[len] end as one of the command's files does? */
+static bool may_be_command(const struct recipe *recipe, const char *name, size_t len)
 {
     const char *ending =
         recipe->command->per_run ? recipe->name + strcspn(recipe->name, ".") : recipe->name;
-    size_t len = strlen(name), n = strlen(ending);
+    size_t n = strlen(ending);
 
-    return len >= n && strcmp(name + len - n, ending) == 0;
+    return len >= n && memcmp(name + len - n, ending, n) == 0;
 }
 
 bool derived_may_be(const struct recipe_table *table, const char *name)
@@ -308,16 +308,16 @@ bool derived_may_be(const struct recipe_table *table, const char *name)
     size_t stem;
 
     for (size_t i = 0; i < table->nrecipes; i++)
-        if (table->recipes[i].command && may_be_command(&table->recipes[i], name))
+        if (table->recipes[i].command && may_be_command(&table->recipes[i], name, strlen(name)))
             return true;
     return output_find(name, &stem);
 }
 
 static bool is_run_command(const struct dir_run *member, const struct recipe *recipe,
-                           const char *name)
+                           const char *name, size_t len)
 {
     size_t stem = strcspn(recipe->name, "."), entities = strlen(member->entities);
-    size_t map = strlen(member->map_suffix), len = strlen(name);
+    size_t map = strlen(member->map_suffix);
     size_t ending = strlen(recipe->name) - stem, mid = strlen("_stat-");
 
     return len == entities + mid + stem + 1 + map + ending &&
@@ -326,30 +326,52 @@ static bool is_run_command(const struct dir_run *member, const struct recipe *re
            memcmp(name + entities + mid, recipe->name, stem) == 0 &&
            name[entities + mid + stem] == '_' &&
            memcmp(name + entities + mid + stem + 1, member->map_suffix, map) == 0 &&
-           strcmp(name + len - ending, recipe->name + stem) == 0;
+           memcmp(name + len - ending, recipe->name + stem, ending) == 0;
 }
 
-/* The command's file called `name`. -ENOENT: it has none. */
-static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
-                          const struct recipe *recipe, const char *name, struct derived **out)
+static bool is_group_command(const struct group *group, const struct recipe *recipe,
+                             const char *name, size_t len)
 {
-    if (!may_be_command(recipe, name))
-        return -ENOENT;
-    for (size_t i = 0; !recipe->command->per_run && i < scan->ngroups; i++) {
-        const char *prefix = scan->groups[i].prefix;
+    size_t prefix = strlen(group->prefix);
 
-        if (starts_with(name, strlen(name), prefix) &&
-            strcmp(name + strlen(prefix), recipe->name) == 0) {
-            *out = of_group(scan, table, &scan->groups[i], recipe, &as_written);
+    return starts_with(name, len, group->prefix) && len - prefix == strlen(recipe->name) &&
+           memcmp(name + prefix, recipe->name, len - prefix) == 0;
+}
+
+/* The command's file called name[len], or in `format` what is called so before its extension.
+ * -ENOENT: it has none. */
+static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
+                          const struct recipe *recipe, const char *name, size_t len,
+                          const struct output_format *format, struct derived **out)
+{
+    if (!recipe->command || !may_be_command(recipe, name, len))
+        return -ENOENT;
+    for (size_t i = 0; !recipe->command->per_run && i < scan->ngroups; i++)
+        if (is_group_command(&scan->groups[i], recipe, name, len)) {
+            *out = of_group(scan, table, &scan->groups[i], recipe, format);
             return *out ? 0 : -ENOMEM;
         }
-    }
     for (size_t i = 0; recipe->command->per_run && i < scan->nruns; i++)
-        if (is_run_command(&scan->runs[i], recipe, name)) {
-            *out = of_run(scan, table, &scan->runs[i], recipe, &as_written);
+        if (is_run_command(&scan->runs[i], recipe, name, len)) {
+            *out = of_run(scan, table, &scan->runs[i], recipe, format);
             return *out ? 0 : -ENOMEM;
         }
     return -ENOENT;
+}
+
+/* What a command writes, or a drawing of how: FILE.svg. A file that is called so goes first. */
+static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, const char *name,
+                           struct derived **out)
+{
+    size_t stem;
+    const struct output_format *drawing = output_find(name, &stem);
+    int ret = -ENOENT;
+
+    for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
+        ret = lookup_command(scan, table, &table->recipes[i], name, strlen(name), &as_written, out);
+    for (size_t i = 0; drawing && drawing->drawn && i < table->nrecipes && ret == -ENOENT; i++)
+        ret = lookup_command(scan, table, &table->recipes[i], name, stem, drawing, out);
+    return ret;
 }
 
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
@@ -380,14 +402,10 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
         if (ret == 0)
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
     }
-    for (size_t i = 0; i < table->nrecipes; i++) {
-        ret = table->recipes[i].command ? lookup_command(scan, table, &table->recipes[i], name, out)
-                                        : -ENOENT;
-
-        if (ret != -ENOENT)
-            return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
-    }
-    return error_set(err, ENOENT, "%s: no such file", name);
+    ret = lookup_commands(scan, table, name, out);
+    if (ret == -ENOENT)
+        return error_set(err, ENOENT, "%s: no such file", name);
+    return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
 }
 
 /* Shown: what can be read, or would be but for a broken source (so that the error is found). */

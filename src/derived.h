@@ -4,10 +4,10 @@
  * what stat(2) says of them before anything is computed.
  *
  *     PREFIX RECIPE EXTENSION                       one per group: echo-1_tsnr.nii
- *     ENTITIES _stat-RECIPE_ MAP EXTENSION          one per run:
- * sub-01_task-rest_stat-tsnr_boldmap.nii
+ *     ENTITIES _stat-RECIPE_ MAP EXTENSION          one per run: sub-01_stat-tsnr_boldmap.nii
  *     PREFIX COMMAND                                a command's, whose name has an ending of its
- * own ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING     the same with scope = run
+ * own ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING     the same with scope = run one of these .svg how
+ * it is made
  *
  * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
  * parameters there is a file too, of no size: opening it tells which ones there are.

@@ -54,15 +54,17 @@ static char *array_of(const struct derived *d)
     return notional_text(&n, false);
 }
 
-/* A failure is noted under the name that was read; a drawing shows that of its image. malloced. */
-static char *image_path(const struct derived *d, const char *path)
+/* A failure is noted under the name that was read; a drawing shows that of what it
+ * draws. malloced. */
+static char *drawn_path(const struct derived *d, const char *path)
 {
     size_t stem = strlen(path) - strlen(d->format->extension);
     char *out = NULL;
 
     if (!d->format->drawn)
         return strdup(path);
-    return asprintf(&out, "%.*s.nii", (int)stem, path) < 0 ? NULL : out;
+    return asprintf(&out, "%.*s%s", (int)stem, path, d->recipe->command ? "" : ".nii") < 0 ? NULL
+                                                                                           : out;
 }
 
 static int plan_parts(struct engine *e, const struct derived *d, struct graph **graphs, size_t n,
@@ -83,7 +85,7 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     struct error last;
     struct dot_request q = {
         .nbytes = engine_derived_nbytes(e, d), .graphs = graphs, .ctx = e, .status = own_status};
-    char *image = image_path(d, path), *array = NULL;
+    char *image = drawn_path(d, path), *array = NULL;
     int ret;
 
     *out = NULL;

@@ -390,6 +390,35 @@ END
         '["wc -c {tsnr.nii} {runs}",null,"uint8 (?,) chunks (?,)"]'
 }
 
+@test "FILE.svg is there for what a command writes, of groups and of runs; a file called so goes first" {
+    mount_recipes <<'END'
+[report.txt]
+command = wc -c {tsnr.nii}
+[volumes.tsv]
+command = wc -c {runs}
+scope = run
+[own.txt]
+command = wc -c {mean.nii}
+[own.txt.svg]
+command = echo 'not drawn'
+[broken.txt]
+command = cat {absent.txt}
+END
+    local run=sub-01_task-a_stat-volumes_boldmap.tsv
+    assert_equal "$(stat -c '%s %a' "$MNT/report.txt.svg" "$MNT/$run.svg")" $'0 444\n0 444'
+    assert_equal "$(metric tasks_done_total)" 0
+    assert_equal "$(grep -c '>to do ·' "$MNT/report.txt.svg")" 3
+    cat "$MNT/report.txt" "$MNT/$run" >/dev/null
+    assert_equal "$(grep -c '>cached ·' "$MNT/report.txt.svg")" 4
+    assert_file_contains "$MNT/report.txt.svg" 'wc &#45;c .tsnr.nii'
+    assert_equal "$(grep -c '>cached ·' "$MNT/$run.svg")" 1
+    assert_equal "$(cat "$MNT/own.txt.svg")" 'not drawn'
+    assert_file_not_exists "$MNT/volumes.tsv.svg"
+    assert_file_not_exists "$MNT/report.svg"
+    fails_with "there is no file 'absent.txt'" broken.txt.svg
+    refute [ -e "$MNT/report.txt.svg.svg" ]
+}
+
 @test "commands change with the recipes file; one of before cannot make a new one wait for ever" {
     mount_recipes <<'END'
 [a.txt]
