@@ -156,7 +156,10 @@ void graph_put(struct graph *g)
     }
     free(g->tasks);
     free(g->runs);
+    for (size_t i = 0; i < g->nnamed; i++)
+        recipe_table_put(g->named[i]);
     free(g->made);
+    free(g->named);
     recipe_table_put(g->table);
     free(g);
 }

@@ -97,6 +97,8 @@ struct graph {
     size_t nruns;
     struct recipe_table *table;         /* a reference: keeps `recipe` alive */
     const struct recipe *recipe;        /* what the file is made by */
+    struct recipe_table **named;        /* [nnamed] references: of recipes with values that */
+    size_t nnamed;                      /* commands name */
     const struct output_format *format; /* of the file */
     struct expr **made;                 /* [nmade] nodes that planning has put on top of parts of */
     size_t nmade;                       /* the recipe's expression, which stay the recipe's */

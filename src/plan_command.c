@@ -70,24 +70,32 @@ static int plan_series(struct planner *p, const struct expr *x, struct task *t,
     return ret;
 }
 
-/* The file of another recipe; -ENOENT where no recipe has it. */
-static int plan_derived(struct planner *p, const char *name, struct task *t,
-                        struct command_input *in)
+/* The recipe called name[nbytes], which the graph keeps; values in the name count. -ENOENT: none.
+ */
+static int find_recipe(struct planner *p, const char *name, size_t nbytes,
+                       const struct recipe **out)
 {
-    const struct recipe *r = recipe_find(p->q->table, name, strlen(name));
-    const struct output_format *format;
-    size_t stem, task;
+    struct graph *g = p->g;
+    struct recipe_table *owner, **grown = realloc(g->named, (g->nnamed + 1) * sizeof *grown);
+    struct error err;
     int ret;
 
-    in->first_dep = t->ndeps;
-    if (r && r->command) {
-        ret = plan_command(p, r, &task);
-        return ret == 0 ? add_input_dep(p, t, in, task) : ret;
-    }
-    format = output_find(name, &stem);
-    r = format ? recipe_find(p->q->table, name, stem) : NULL;
-    if (!r || r->command || format->drawn || (r->expr->rank == EXPR_SERIES && !format->framing))
-        return -ENOENT;
+    if (!grown)
+        return plan_out_of_memory(p);
+    g->named = grown;
+    ret = recipe_resolve(p->q->table, name, nbytes, &owner, out, &err);
+    if (ret < 0)
+        return ret == -ENOENT ? ret : plan_out_of_memory(p);
+    g->named[g->nnamed++] = owner;
+    return 0;
+}
+
+static int plan_recipe(struct planner *p, const struct recipe *r,
+                       const struct output_format *format, struct task *t, struct command_input *in)
+{
+    size_t task;
+    int ret;
+
     if (r->expr->rank == EXPR_SERIES) {
         in->framing = format->framing;
         return plan_series(p, r->expr, t, in);
@@ -98,6 +106,31 @@ static int plan_derived(struct planner *p, const char *name, struct task *t,
     return ret == 0 ? add_input_dep(p, t, in, task) : ret;
 }
 
+/* The file of another recipe; -ENOENT where no recipe has it. */
+static int plan_derived(struct planner *p, const struct command_file *f, struct task *t,
+                        struct command_input *in)
+{
+    const struct recipe *r = recipe_find(p->q->table, f->name, strlen(f->name));
+    const struct output_format *format;
+    size_t stem, task;
+    int ret;
+
+    in->first_dep = t->ndeps;
+    if (r && r->command) {
+        ret = plan_command(p, r, &task);
+        return ret == 0 ? add_input_dep(p, t, in, task) : ret;
+    }
+    format = output_find(f->name, &stem);
+    ret = format ? find_recipe(p, f->name, stem, &r) : -ENOENT;
+    if (ret < 0)
+        return ret;
+    if (r->command || format->drawn || (r->expr->rank == EXPR_SERIES && !format->framing))
+        return -ENOENT;
+    if (r->wrong)
+        return error_set(p->err, EIO, "%s: %s", f->place, r->wrong);
+    return plan_recipe(p, r, format, t, in);
+}
+
 /* As in the mount, the dataset's own file goes before a derived one of its name. */
 static int plan_input(struct planner *p, const struct command_file *f, struct task *t,
                       struct command_input *in)
@@ -106,7 +139,7 @@ static int plan_input(struct planner *p, const struct command_file *f, struct ta
 
     if (ret != -ENOENT)
         return ret;
-    ret = plan_derived(p, f->name, t, in);
+    ret = plan_derived(p, f, t, in);
     if (ret == -ENOENT)
         return error_set(p->err, EIO, "%s: there is no file '%s' beside the runs", f->place,
                          f->name);

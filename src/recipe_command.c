@@ -128,12 +128,13 @@ static int parse_section(struct recipe_file *file, struct recipe_section *s)
     return ret == 0 ? note_places(file, s) : ret;
 }
 
-/* The section that makes the file, or NULL. */
+/* The section that makes the file, or NULL: it is called as the file or, without values for
+ * parameters, as what stands before the ending. */
 static struct recipe_section *maker_of(const struct recipe_file *file, const char *name)
 {
     struct recipe_section *s = recipe_file_find(file, name, strlen(name));
 
-    return s ? s : recipe_file_find(file, name, strcspn(name, "."));
+    return s ? s : recipe_file_find(file, name, strcspn(name, "@."));
 }
 
 /* Does making the file of `s` need that of `wanted`? Each section is looked at once. */

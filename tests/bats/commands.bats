@@ -150,6 +150,31 @@ END
     assert_file_not_exists "$(tail -n 1 got.txt)"
 }
 
+@test "a command names files with values for parameters" {
+    mount_recipes <<'END'
+[cleaned]
+expr = mean(bold) / std(detrend(drop(bold, drop), 1))
+param drop = 0
+[later]
+expr = drop(bold, n)
+param n = 1
+[same.txt]
+command = md5sum {cleaned@drop=2.nii} {cleaned@drop=0.nii.gz} {later@n=3.nii} {cleaned.nii}
+[wrong.txt]
+command = cat {cleaned@drop=2,stop=1.nii}
+[fraction.txt]
+command = cat {later@n=1.5.nii}
+[none.txt]
+command = cat {tsnr@n=3.nii}
+END
+    assert_equal "$(cat "$MNT/same.txt")" "$(cd "$MNT" &&
+        md5sum 'cleaned@drop=2.nii' 'cleaned@drop=0.nii.gz' 'later@n=3.nii' cleaned.nii)"
+    fails_with "there is no parameter 'stop' (the parameters of recipe 'cleaned' are drop=0)" wrong.txt
+    assert_line --partial 'recipes.ini:10:15: '
+    fails_with 'whole number' fraction.txt
+    fails_with "recipe 'tsnr' has no parameters" none.txt
+}
+
 @test "{out} is written instead of stdout, of any ending" {
     mount_recipes <<'END'
 [half.nii.gz]
