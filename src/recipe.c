@@ -252,6 +252,22 @@ static int add_section(struct recipe_table *table, struct recipe_file *file,
     return recipe_value_bool(&section->list, &recipe->list);
 }
 
+/* Does a recipe of the table have a file of the same name? */
+static bool is_in_the_way(const struct recipe_table *table, const struct recipe *old)
+{
+    if (old->command) {
+        size_t stem = recipe_stem(old->name);
+        return stem > 0 && recipe_find(table, old->name, stem);
+    }
+    for (size_t i = 0; i < table->nrecipes; i++) {
+        const char *name = table->recipes[i].name;
+        if (table->recipes[i].command && recipe_stem(name) == strlen(old->name) &&
+            strncmp(name, old->name, strlen(old->name)) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Recipes of `before` that the file still has, but wrong, stay as they were. A recipe that is not
  * in the file any more goes, unless a heading that cannot be read may have been its own. */
 static int keep_good(struct recipe_table *table, struct recipe_file *file,
@@ -261,7 +277,8 @@ static int keep_good(struct recipe_table *table, struct recipe_file *file,
     for (size_t i = NBUILTINS; before && ret == 0 && i < before->nrecipes; i++) {
         const struct recipe *old = &before->recipes[i];
         const struct recipe_section *section = recipe_file_find(file, old->name, strlen(old->name));
-        if (recipe_find(table, old->name, strlen(old->name)) || (!section && !file->stray))
+        if (recipe_find(table, old->name, strlen(old->name)) || (!section && !file->stray) ||
+            is_in_the_way(table, old))
             continue;
         ret = recipe_copy(&table->recipes[table->nrecipes++], old->name, old);
         if (ret == 0)

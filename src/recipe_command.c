@@ -89,16 +89,23 @@ static int note_places(const struct recipe_file *file, struct recipe_section *s)
     return 0;
 }
 
+size_t recipe_stem(const char *file)
+{
+    static const char *const endings[] = {".nii", ".nii.gz", ".json", ".png", ".svg"};
+    size_t stem = strcspn(file, ".");
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(file + stem, endings[i]) == 0)
+            return stem;
+    return 0;
+}
+
 /* Is it the name of a file that another recipe has? */
 static bool is_taken(const struct recipe_file *file, const char *name)
 {
-    static const char *const endings[] = {".nii", ".nii.gz", ".json", ".png", ".svg"};
-    size_t stem = strcspn(name, ".");
+    size_t stem = recipe_stem(name);
 
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (strcmp(name + stem, endings[i]) == 0)
-            return recipe_is_builtin(name, stem) || recipe_file_find(file, name, stem);
-    return false;
+    return stem > 0 && (recipe_is_builtin(name, stem) || recipe_file_find(file, name, stem));
 }
 
 static int parse_section(struct recipe_file *file, struct recipe_section *s)

@@ -89,6 +89,9 @@ int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
  * sound to the table, which has room. -ENOMEM or 0. */
 int recipe_commands_check(struct recipe_file *file) NODISCARD;
 int recipe_commands_add(struct recipe_file *file, struct recipe_table *table) NODISCARD;
+/* How much of `file` is the name of the recipe of an expression which would have that file; 0: it
+ * has no ending of such files. */
+size_t recipe_stem(const char *file);
 /* recipe_copy() of a command. */
 int recipe_copy_command(struct recipe *recipe, const char *name,
                         const struct recipe *from) NODISCARD;

@@ -294,6 +294,30 @@ static void test_changed_commands(void **state)
     recipe_table_put(b);
 }
 
+/* [a.nii] and recipe a have a file of the same name: there is room for one of them. */
+static void test_what_is_kept_takes_no_name(void **state)
+{
+    (void)state;
+    struct recipe_table *a = load("[a.nii]\ncommand = ls\n[b]\nexpr = bold\n");
+    struct recipe_table *b = reload(a, "[a.nii]\ncommand = ls |\n[a]\nexpr = mean(bold)\n"
+                                       "[b.nii]\ncommand = ls\n[b]\nexpr = bold +\n");
+    recipe_table_put(a);
+    check(b, "a", "mean(bold)");
+    check_none(b, "a.nii");
+    check(b, "b", "bold");
+    check_none(b, "b.nii");
+    recipe_table_put(b);
+    /* a heading that cannot be read may have been that of [a.nii] or [b] */
+    a = load("[a.nii]\ncommand = ls\n[b]\nexpr = bold\n[c]\nexpr = bold\n");
+    b = reload(a, "[a.nii\n[a]\nexpr = mean(bold)\n[b.nii.gz]\ncommand = ls\n");
+    recipe_table_put(a);
+    check_none(b, "a.nii");
+    check_none(b, "b");
+    check(b, "c", "bold");
+    assert_non_null(recipe_find(b, "b.nii.gz", 8));
+    recipe_table_put(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_scope),
         cmocka_unit_test(test_owner),
         cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_what_is_kept_takes_no_name),
         cmocka_unit_test(test_reload_stray),
         cmocka_unit_test(test_reload_unreadable),
         cmocka_unit_test(test_changed_commands),
