@@ -2,9 +2,11 @@
  *
  * Commands: a program run on copies of its inputs, and what it writes as the result.
  *
- *     TMPDIR/derivfs-XXXXXX/   tsnr.nii   a copy, read-only: the cache's own file is never handed
- * out (stdout)   a nameless file report.txt what the program writes, where it is told {out}
- *     /the/dataset/...         runs and other sources, by their paths
+ *     TMPDIR/derivfs-command-XXXXXX/     (program_dir.c)
+ *         tsnr.nii        a copy, read-only: the cache's own file is never handed out
+ *         (stdout)        a nameless file
+ *         report.txt      what the program writes, where it is told {out}
+ *     /the/dataset/...    runs and other sources, by their paths
  *
  * Copied inputs are named relative to the directory the program runs in, so that their names in
  * what it writes are the same each time. Sources are checked when the program has ended: the result
@@ -27,8 +29,7 @@ struct execution {
     const struct work *k;
     const struct command_call *call;
     const struct command *command;
-    char *dir; /* private */
-    int dirfd;
+    struct program_dir dir;
     int stdout_fd;      /* -1: {out} is written instead */
     char **files;       /* [call->ninputs] paths as the program is told */
     char **runs;        /* [g->nruns] */
@@ -128,7 +129,7 @@ static int copy_series(struct execution *x, const struct command_input *in, int 
 static int copy_input(struct execution *x, const struct command_input *in, const char *name,
                       struct error *err)
 {
-    int fd = openat(x->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+    int fd = openat(x->dir.fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
     int ret;
 
     if (fd < 0)
@@ -209,7 +210,7 @@ static int run_program(struct execution *x, struct error *err)
             .path = x->call->program.path,
             .argv = line.argv,
             .env = line.env,
-            .dir = x->dir,
+            .dir = x->dir.path,
             .out_fd = x->stdout_fd,
             .timeout_s = x->command->timeout_s,
             .memory_nbytes = x->command->memory_nbytes,
@@ -230,7 +231,7 @@ static int open_result(const struct execution *x, uint64_t *nbytes, struct error
     struct stat st;
     int fd = x->stdout_fd >= 0
                  ? fcntl(x->stdout_fd, F_DUPFD_CLOEXEC, 3)
-                 : openat(x->dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+                 : openat(x->dir.fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
     if (fd < 0 && x->stdout_fd < 0 && (errno == ENOENT || errno == ELOOP))
         return error_set(err, EIO, "%s: the program has not written {out}", x->k->t->label);
@@ -300,29 +301,31 @@ static int store_result(struct execution *x, struct blob **out, struct error *er
 static int open_nameless(const struct execution *x)
 {
     static const char name[] = ".stdout";
-    int fd = openat(x->dirfd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = openat(x->dir.fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR))
         return fd;
-    fd = openat(x->dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    fd = openat(x->dir.fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd >= 0)
-        (void)unlinkat(x->dirfd, name, 0);
+        (void)unlinkat(x->dir.fd, name, 0);
     return fd;
 }
 
 static int open_execution(struct execution *x, struct error *err)
 {
-    x->dirfd = x->stdout_fd = -1;
+    int ret;
+
+    x->dir.fd = x->stdout_fd = -1;
     x->files = calloc(x->call->ninputs + 1, sizeof *x->files);
     x->runs = calloc(x->k->g->nruns + 1, sizeof *x->runs);
     x->buf = malloc(TASK_BUFFER_NBYTES);
     if (!x->files || !x->runs || !x->buf)
         return error_set(err, ENOMEM, "%s: out of memory", x->k->t->label);
-    x->dir = program_dir_make();
-    if (x->dir)
-        x->dirfd = open(x->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (x->dirfd < 0)
+    ret = program_dir_make(&x->dir);
+    if (ret < 0) {
+        errno = -ret;
         return system_error(x, "making a temporary directory", err);
+    }
     if (!x->command->uses_out)
         x->stdout_fd = open_nameless(x);
     if (!x->command->uses_out && x->stdout_fd < 0)
@@ -341,9 +344,7 @@ static void close_execution(struct execution *x)
     free(x->buf);
     if (x->stdout_fd >= 0)
         close(x->stdout_fd);
-    if (x->dirfd >= 0)
-        close(x->dirfd);
-    program_dir_remove(x->dir);
+    program_dir_remove(&x->dir);
 }
 
 int compute_command(const struct work *k, struct blob **out, struct error *err)

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "engine_private.h"
+#include "program.h"
 
 void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
 {
@@ -138,6 +139,7 @@ int engine_start(struct engine *e, struct error *err)
         .trace = e->trace,
     };
 
+    program_dirs_sweep();
     return sched_new(&config, &e->sched, err);
 }
 

@@ -50,7 +50,7 @@ struct engine;
  * copied. Costs the same for ten files and for a million. */
 int engine_open(const struct engine_config *config, struct engine **out,
                 struct error *err) NODISCARD;
-/* Start the workers. */
+/* Start the workers, and remove what commands of a daemon that was killed have left behind. */
 int engine_start(struct engine *e, struct error *err) NODISCARD;
 /* Cancel what is running and wait for the workers: nothing is called back any more. For owners of
  * readers that they close when they are called back. */

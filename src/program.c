@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Finding programs, and the directories they run in. program_run.c runs them.
+ * Finding programs. program_run.c runs them, program_dir.c has the directories they run in.
  *
  * A program is identified by the file that its name leads to when the command is planned; it is
  * looked at again after the run, so that a result never gets the key of another version.
  */
 #include "program.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -126,60 +125,4 @@ void program_clear(struct program *program)
 {
     free(program->path);
     program->path = NULL;
-}
-
-char *program_dir_make(void)
-{
-    const char *tmp = getenv("TMPDIR");
-    char *dir;
-
-    if (asprintf(&dir, "%s/derivfs-XXXXXX", tmp && tmp[0] == '/' ? tmp : "/tmp") < 0) {
-        errno = ENOMEM;
-        return NULL;
-    }
-    if (!mkdtemp(dir)) {
-        int code = errno;
-
-        free(dir);
-        errno = code;
-        return NULL;
-    }
-    return dir;
-}
-
-/* Remove what is in the directory; a program may have taken its own rights away. */
-static void empty_dir(int parent, const char *name)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct dirent *de;
-    DIR *d;
-
-    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
-        fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    (void)fchmod(fd, 0700);
-    d = fdopendir(fd);
-    if (!d) {
-        close(fd);
-        return;
-    }
-    while ((de = readdir(d))) {
-        if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
-            continue;
-        if (unlinkat(fd, de->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM)) {
-            empty_dir(fd, de->d_name);
-            (void)unlinkat(fd, de->d_name, AT_REMOVEDIR);
-        }
-    }
-    closedir(d);
-}
-
-void program_dir_remove(char *dir)
-{
-    if (!dir)
-        return;
-    empty_dir(AT_FDCWD, dir);
-    (void)rmdir(dir);
-    free(dir);
 }

@@ -29,10 +29,18 @@ int program_find(const char *name, int forbidden, struct program *out, struct er
 bool program_is_still(const struct program *program);
 void program_clear(struct program *program);
 
-/* A private directory under TMPDIR, mode 0700. Returns its path (malloced), or NULL with errno. */
-char *program_dir_make(void) NODISCARD;
-/* Remove it with all that is in it, and free the path. Follows no link. NULL is allowed. */
-void program_dir_remove(char *dir);
+/* A private directory under TMPDIR, mode 0700. */
+struct program_dir {
+    char *path; /* NULL: none */
+    int fd;     /* of it; -1: none */
+};
+
+/* -errno. */
+int program_dir_make(struct program_dir *d) NODISCARD;
+/* Remove it with all that is in it; follows no link. A directory that is not there is allowed. */
+void program_dir_remove(struct program_dir *d);
+/* Remove what processes of this user have left behind that were killed. */
+void program_dirs_sweep(void);
 
 struct program_run {
     const char *path;       /* of the program */

@@ -494,3 +494,32 @@ END
     wait "$reader" || true
     wait_until no_group "$(cat pid)"
 }
+
+@test "what a killed daemon's command leaves behind goes with the next daemon; another's stays" {
+    DAEMON_MAY_DIE=yes
+    cat >recipes.ini <<END
+[slow.txt]
+command = wc -c {tsnr.nii}; echo \$\$ >>$BATS_TEST_TMPDIR/pids; exec sleep 1000
+shell = yes
+END
+    mount_derivfs_foreground "$DS" --recipes=recipes.ini
+    cat "$MNT/slow.txt" 3>&- 4>&- 2>/dev/null &
+    wait_until test -s pids
+    local alive
+    alive=$(ls "$TMPDIR")
+    # a second daemon is killed while the first one's command is running
+    mkdir mnt2
+    local killed
+    MNT=$PWD/mnt2 mount_derivfs_foreground "$DS" --recipes=recipes.ini
+    killed=$DAEMON
+    cat mnt2/slow.txt 3>&- 4>&- 2>/dev/null &
+    wait_until eval '[ "$(wc -l <pids)" -eq 2 ]'
+    assert_equal "$(ls "$TMPDIR" | wc -l)" 2
+    kill -KILL "$killed"
+    wait_until no_group "$(tail -n 1 pids)"
+    fusermount3 -uz mnt2
+    MNT=$PWD/mnt2 mount_derivfs "$DS" --recipes=recipes.ini
+    wait_until eval '[ "$(ls "$TMPDIR")" = '"$alive"' ]'
+    assert no_group "$(tail -n 1 pids)"
+    kill -KILL -- "-$(head -n 1 pids)"
+}

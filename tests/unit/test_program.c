@@ -20,8 +20,8 @@
 
 struct world {
     struct scratch scratch;
-    char *dir; /* where programs run */
-    int out;   /* takes their stdout */
+    struct program_dir dir; /* where programs run */
+    int out;                /* takes their stdout */
 };
 
 static int set_up(void **state)
@@ -30,8 +30,7 @@ static int set_up(void **state)
 
     scratch_make(&w->scratch);
     setenv("TMPDIR", w->scratch.path, 1);
-    w->dir = program_dir_make();
-    assert_non_null(w->dir);
+    assert_int_equal(program_dir_make(&w->dir), 0);
     w->out = open(scratch_at(&w->scratch, "out"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_true(w->out >= 0);
     *state = w;
@@ -43,7 +42,7 @@ static int tear_down(void **state)
     struct world *w = *state;
 
     close(w->out);
-    program_dir_remove(w->dir);
+    program_dir_remove(&w->dir);
     unsetenv("TMPDIR");
     scratch_remove(&w->scratch);
     free(w);
@@ -70,7 +69,7 @@ static int run_limited(struct world *w, const char *script, struct program_run l
     limits.path = "/bin/sh";
     limits.argv = argv;
     limits.env = env;
-    limits.dir = w->dir;
+    limits.dir = w->dir.path;
     if (limits.out_fd == 0)
         limits.out_fd = w->out;
     if (limits.timeout_s == 0)
@@ -107,7 +106,7 @@ static void test_output_and_surroundings(void **state)
     check_output(w, "echo hello; echo bad >&2", "hello\n");
     check_output(w, "cat; echo end", "end\n"); /* no stdin */
     check_output(w, "echo $LC_ALL $EXTRA", "C 1\n");
-    snprintf(expected, sizeof expected, "%s\n%s\n", w->dir, w->dir);
+    snprintf(expected, sizeof expected, "%s\n%s\n", w->dir.path, w->dir.path);
     check_output(w, "pwd; echo $TMPDIR", expected);
     check_output(w, "tty -s || echo none", "none\n");
     /* its own session and group */
@@ -197,7 +196,7 @@ static void test_not_a_program(void **state)
     char *argv[] = {"thing", NULL}, *env[] = {NULL};
     struct program_run how = {.argv = argv,
                               .env = env,
-                              .dir = w->dir,
+                              .dir = w->dir.path,
                               .out_fd = w->out,
                               .timeout_s = 9,
                               .cancelled = never};
@@ -217,7 +216,7 @@ static void check_group_is_gone(struct world *w, const char *name)
     int fd;
     pid_t pid;
 
-    snprintf(path, sizeof path, "%s/%s", w->dir, name);
+    snprintf(path, sizeof path, "%s/%s", w->dir.path, name);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
     assert_true(read(fd, text, sizeof text - 1) > 0);
@@ -250,7 +249,7 @@ static void test_cancelling_kills_the_group(void **state)
     char ready[2 * SCRATCH_PATH_MAX];
     struct error err;
 
-    snprintf(ready, sizeof ready, "%s/ready", w->dir);
+    snprintf(ready, sizeof ready, "%s/ready", w->dir.path);
     assert_int_equal(run_limited(w, "echo $$ >leader; sleep 100 & touch ready; sleep 100",
                                  (struct program_run){.cancelled = is_there, .ctx = ready}, &err),
                      -ECANCELED);
@@ -305,12 +304,13 @@ static void test_no_descriptor_is_left(void **state)
 static void test_directories_are_removed_whatever_is_in_them(void **state)
 {
     struct world *w = *state;
-    char *dir = program_dir_make(), *before = w->dir, *copy;
+    struct program_dir dir, before = w->dir;
     struct error err;
     struct stat st;
+    char *copy;
 
-    assert_non_null(dir);
-    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(program_dir_make(&dir), 0);
+    assert_int_equal(stat(dir.path, &st), 0);
     assert_int_equal(st.st_mode & 07777, 0700);
     scratch_text(&w->scratch, "outside", "x");
     w->dir = dir;
@@ -320,11 +320,33 @@ static void test_directories_are_removed_whatever_is_in_them(void **state)
                          &err),
                      0);
     w->dir = before;
-    copy = strdup(dir);
-    program_dir_remove(dir);
+    copy = strdup(dir.path);
+    program_dir_remove(&dir);
+    program_dir_remove(&dir);
     assert_int_equal(access(copy, F_OK), -1);
     free(copy);
     assert_int_equal(access(scratch_at(&w->scratch, "outside"), F_OK), 0);
+}
+
+static void test_what_was_left_behind_is_swept(void **state)
+{
+    struct world *w = *state;
+    const char *left = scratch_at(&w->scratch, "derivfs-command-aB3xYz");
+    char *path = strdup(left);
+    struct error err;
+
+    assert_int_equal(mkdir(path, 0700), 0);
+    scratch_text(&w->scratch, "derivfs-command-aB3xYz/tsnr.nii", "x");
+    assert_int_equal(mkdir(scratch_at(&w->scratch, "derivfs-command-other-name"), 0700), 0);
+    scratch_text(&w->scratch, "derivfs-command-aafile", "x");
+    assert_int_equal(symlink("/usr", scratch_at(&w->scratch, "derivfs-command-aalink")), 0);
+    program_dirs_sweep();
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(access(scratch_at(&w->scratch, "derivfs-command-other-name"), F_OK), 0);
+    assert_int_equal(access(scratch_at(&w->scratch, "derivfs-command-aafile"), F_OK), 0);
+    assert_int_equal(access(scratch_at(&w->scratch, "derivfs-command-aalink"), F_OK), 0);
+    assert_int_equal(run(w, "pwd", &err), 0); /* that of somebody who is alive */
+    free(path);
 }
 
 static void test_finding(void **state)
@@ -398,6 +420,7 @@ int main(void)
         TEST(test_memory_limit),
         TEST(test_no_descriptor_is_left),
         TEST(test_directories_are_removed_whatever_is_in_them),
+        TEST(test_what_was_left_behind_is_swept),
         TEST(test_finding),
         TEST(test_nothing_in_the_forbidden_directory_is_found),
     };

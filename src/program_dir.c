@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The private directories that programs run in.
+ *
+ * One is locked (flock(2)) from its making to its removal by the process that has made it. The lock
+ * goes with that process however it ends; so a directory of ours that nobody has locked was left
+ * behind, and the next daemon removes it. Between being made and being locked, one may be taken for
+ * such: who makes it looks whether it is still there, and else makes another. On a file system
+ * without locks nothing is swept.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "program.h"
+
+enum { TRIES_MAX = 16, RANDOM_NBYTES = 6 };
+
+static const char prefix[] = "derivfs-command-";
+
+static const char *parent_dir(void)
+{
+    const char *tmp = getenv("TMPDIR");
+
+    return tmp && tmp[0] == '/' ? tmp : "/tmp";
+}
+
+static int open_dir(int parent, const char *name)
+{
+    return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Lock the directory that was just made. False: somebody sweeps it. */
+static bool lock_new(int fd)
+{
+    struct stat st;
+
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno != EWOULDBLOCK; /* else there are no locks here */
+    return fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* 0, -errno, or -EAGAIN: it was taken for one that was left behind. */
+static int try_make(struct program_dir *d)
+{
+    if (asprintf(&d->path, "%s/%sXXXXXX", parent_dir(), prefix) < 0) {
+        d->path = NULL;
+        return -ENOMEM;
+    }
+    if (!mkdtemp(d->path)) {
+        int code = errno;
+
+        free(d->path);
+        d->path = NULL;
+        return -code;
+    }
+    d->fd = open_dir(AT_FDCWD, d->path);
+    if (d->fd >= 0 && lock_new(d->fd))
+        return 0;
+    int ret = d->fd >= 0 || errno == ENOENT ? -EAGAIN : -errno;
+
+    program_dir_remove(d);
+    return ret;
+}
+
+int program_dir_make(struct program_dir *d)
+{
+    int ret = -EAGAIN;
+
+    *d = (struct program_dir){.fd = -1};
+    for (int tries = 0; ret == -EAGAIN && tries < TRIES_MAX; tries++)
+        ret = try_make(d);
+    return ret;
+}
+
+/* Remove what is in the directory; a program may have taken its own rights away, or may have
+ * mounted something, which is not ours to empty. */
+static void empty_dir(int parent, const char *name)
+{
+    int fd = open_dir(parent, name);
+    struct stat above, st;
+    struct dirent *de;
+    DIR *d;
+
+    if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0)
+        fd = open_dir(parent, name);
+    if (fd < 0)
+        return;
+    d = fstat(fd, &st) == 0 && fstat(parent, &above) == 0 && st.st_dev == above.st_dev
+            ? fdopendir(fd)
+            : NULL;
+    if (!d) {
+        close(fd);
+        return;
+    }
+    (void)fchmod(fd, 0700);
+    while ((de = readdir(d))) {
+        if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
+            continue;
+        if (unlinkat(fd, de->d_name, 0) < 0 && (errno == EISDIR || errno == EPERM)) {
+            empty_dir(fd, de->d_name);
+            (void)unlinkat(fd, de->d_name, AT_REMOVEDIR);
+        }
+    }
+    closedir(d);
+}
+
+void program_dir_remove(struct program_dir *d)
+{
+    if (d->fd >= 0)
+        empty_dir(d->fd, ".");
+    if (d->path)
+        (void)rmdir(d->path);
+    if (d->fd >= 0)
+        close(d->fd);
+    free(d->path);
+    *d = (struct program_dir){.fd = -1};
+}
+
+static bool is_our_name(const char *name)
+{
+    size_t len = sizeof prefix - 1;
+
+    return strncmp(name, prefix, len) == 0 && strlen(name + len) == RANDOM_NBYTES;
+}
+
+/* A directory of this user's that nobody has locked. */
+static bool is_left_behind(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+void program_dirs_sweep(void)
+{
+    DIR *parent = opendir(parent_dir());
+    struct dirent *de;
+
+    while (parent && (de = readdir(parent))) {
+        int fd = is_our_name(de->d_name) ? open_dir(dirfd(parent), de->d_name) : -1;
+
+        if (fd >= 0 && is_left_behind(fd)) {
+            empty_dir(fd, ".");
+            (void)unlinkat(dirfd(parent), de->d_name, AT_REMOVEDIR);
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+    if (parent)
+        closedir(parent);
+}
