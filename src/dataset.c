@@ -50,6 +50,7 @@ struct dataset {
     int rootfd;
     char *path;
     int64_t (*clock_ns)(void);
+    struct headers *headers; /* borrowed; NULL: none are kept */
     pthread_mutex_t lock;
     struct kept *kept; /* guarded by lock: hash by dir */
     uint64_t tick;     /* guarded by lock: counts uses, numbers checks */
@@ -63,6 +64,7 @@ struct check {
     struct dir_scan *old;       /* reference; NULL where nothing was kept */
     struct dir_stamp old_stamp; /* valid with old */
     struct dir_stamp stamp;
+    struct header_page *page;
 };
 
 static int out_of_memory(struct error *err, const char *dir)
@@ -78,9 +80,11 @@ static const char *file_name(const struct run *run)
 
 /* A reference to the file's run as it is now: the same object if nothing has changed. NULL: no
  * memory. */
-static struct run *renew(int rootfd, struct run *known)
+static struct run *renew(const struct check *check, struct run *known)
 {
-    return run_is_current(rootfd, known) ? run_get(known) : run_probe(rootfd, known->path);
+    return run_is_current(check->rootfd, known)
+               ? run_get(known)
+               : run_probe(check->rootfd, known->path, check->page);
 }
 
 static int renew_files(const struct check *check, struct dir_scan *scan)
@@ -90,7 +94,7 @@ static int renew_files(const struct check *check, struct dir_scan *scan)
     if (!scan->files)
         return -ENOMEM;
     for (; scan->nfiles < old->nfiles; scan->nfiles++) {
-        scan->files[scan->nfiles] = renew(check->rootfd, old->files[scan->nfiles]);
+        scan->files[scan->nfiles] = renew(check, old->files[scan->nfiles]);
         if (!scan->files[scan->nfiles])
             return -ENOMEM;
     }
@@ -110,12 +114,12 @@ static int match_files(const struct check *check, const struct listing *list, st
             o++;
         struct run *run;
         if (o < nold && strcmp(file_name(check->old->files[o]), name) == 0) {
-            run = renew(check->rootfd, check->old->files[o]);
+            run = renew(check, check->old->files[o]);
         } else {
             char *path;
             if (asprintf(&path, "%s%s%s", check->dir, *check->dir ? "/" : "", name) < 0)
                 return -ENOMEM;
-            run = run_probe(check->rootfd, path);
+            run = run_probe(check->rootfd, path, check->page);
             free(path);
         }
         if (!run)
@@ -125,7 +129,8 @@ static int match_files(const struct check *check, const struct listing *list, st
     return 0;
 }
 
-static int find_files(struct check *check, int64_t now_ns, struct dir_scan *scan, struct error *err)
+static int find_files(struct dataset *ds, struct check *check, int64_t now_ns,
+                      struct dir_scan *scan, struct error *err)
 {
     int dirfd = listing_open(check->rootfd, check->dir, err);
     if (dirfd < 0)
@@ -139,7 +144,9 @@ static int find_files(struct check *check, int64_t now_ns, struct dir_scan *scan
     close(dirfd);
     if (ret)
         return ret;
+    check->page = headers_page(ds->headers, check->stamp.dev, check->stamp.ino);
     ret = holds ? renew_files(check, scan) : match_files(check, &list, scan);
+    header_page_close(check->page, scan->nfiles);
     listing_free(&list);
     return ret ? out_of_memory(err, check->dir) : 0;
 }
@@ -206,14 +213,15 @@ static int group_runs(struct dir_scan *scan, struct error *err)
 }
 
 /* Make the snapshot, or find that the old one is still right. */
-static int check_dir(struct check *check, int64_t now_ns, struct dir_scan **out, struct error *err)
+static int check_dir(struct dataset *ds, struct check *check, int64_t now_ns, struct dir_scan **out,
+                     struct error *err)
 {
     struct dir_scan *scan = calloc(1, sizeof *scan);
     if (!scan)
         return out_of_memory(err, check->dir);
     atomic_init(&scan->refs, 1);
     scan->rootfd = check->rootfd;
-    int ret = find_files(check, now_ns, scan, err);
+    int ret = find_files(ds, check, now_ns, scan, err);
     if (!ret && check->old && same_files(scan, check->old)) {
         dir_scan_put(scan);
         *out = dir_scan_get(check->old);
@@ -332,7 +340,7 @@ int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshn
     *out = begin(ds, freshness, now_ns, &check);
     if (*out)
         return 0;
-    int ret = check_dir(&check, now_ns, out, err);
+    int ret = check_dir(ds, &check, now_ns, out, err);
     if (ret)
         forget(ds, &check);
     else
@@ -392,6 +400,11 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
     free(ds->path);
     free(ds);
     return error_set(err, code, "%s: %s: %s", path, operation, strerror(code));
+}
+
+void dataset_keep_headers(struct dataset *ds, struct headers *headers)
+{
+    ds->headers = headers;
 }
 
 void dataset_close(struct dataset *ds)

@@ -64,6 +64,9 @@ struct dataset;
  * it. `clock_ns` is CLOCK_MONOTONIC or a test's own clock, and may be called from any thread. */
 int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **out,
                  struct error *err) NODISCARD;
+/* Find headers that were read before in `headers`, which is borrowed, and add new ones. Before the
+ * first scan. */
+void dataset_keep_headers(struct dataset *ds, struct headers *headers);
 void dataset_close(struct dataset *ds);
 
 int dataset_rootfd(const struct dataset *ds);

@@ -98,6 +98,10 @@ static int open_parts(struct engine *e, struct error *err)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     cache.budget = e->budget;
     ret = cache_open(&cache, &e->cache, err);
+    if (ret == 0 && e->config.cache_nbytes > 0) {
+        e->headers = headers_new(cache_dir(e->cache));
+        dataset_keep_headers(e->dataset, e->headers);
+    }
     if (ret == 0)
         ret = recipes_open(e, err);
     e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
@@ -164,6 +168,7 @@ void engine_close(struct engine *e)
     sizes_free(e->sizes);
     if (e->dataset)
         dataset_close(e->dataset);
+    headers_free(e->headers);
     pthread_mutex_destroy(&e->requests.lock);
     free((char *)e->config.dataset);
     free((char *)e->config.cache_dir);

@@ -32,6 +32,7 @@ struct requests {
 struct engine {
     struct engine_config config; /* strings owned */
     struct dataset *dataset;
+    struct headers *headers; /* NULL: nothing is kept on disk */
     struct budget *budget;
     struct cache *cache;
     struct recipes *recipes;

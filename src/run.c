@@ -6,13 +6,15 @@
  * opened for the header must be the one that was identified; a change in between is probed again).
  * A failure that does not lie in the file (no descriptors left, or it changes without end) leaves
  * the identity empty, so that run_is_current() soon says "look again".
- * Cost: two opens and one small read; of a gzip file the first 16 KiB are read.
+ * Cost: two opens and one small read, of a gzip file of 16 KiB; neither where the header is known
+ * from before (headers.h).
  */
 #include "run.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { PROBES_MAX = 4 };
 
@@ -32,41 +34,81 @@ static int check_length(const struct run *run, struct error *err)
                      run->path, (unsigned long long)run->id.size, (unsigned long long)need);
 }
 
-static int read_header(int rootfd, struct run *run, struct error *err)
+static int read_header(int rootfd, const struct run *run, struct header_bytes *out,
+                       struct error *err)
 {
-    unsigned char bytes[NIFTI_HEADER_NBYTES];
     struct source *source;
-    size_t nbytes;
     int ret = source_open(rootfd, run->path, &run->id, &source, err);
 
     if (ret < 0)
         return ret;
-    run->plain = !source_is_gzip(source);
-    ret = source_read_some(source, bytes, sizeof(bytes), &nbytes, err);
+    out->plain = !source_is_gzip(source);
+    ret = source_read_some(source, out->bytes, sizeof out->bytes, &out->nbytes, err);
     source_close(source);
-    if (ret < 0)
-        return ret;
-    ret = nifti_parse(bytes, nbytes, &run->nifti, err);
-    if (ret < 0)
-        return error_wrap(err, ret, "%s: read header", run->path);
-    run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
-    if (run->plain && run->state == RUN_OK)
-        ret = check_length(run, err);
     return ret;
 }
 
+/* Could the file be changed once more without a new ctime? File systems count in ticks of some ms,
+ * old ones in seconds or two. A header that outlives the daemon must not be of such a file. */
+static bool is_settled(const struct source_id *id)
+{
+    bool coarse = id->ctime_ns % 1000000000 == 0;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - id->ctime_ns >
+           (coarse ? INT64_C(2000000000) : INT64_C(20000000));
+}
+
+static int understand_header(struct run *run, const struct header_bytes *header, struct error *err)
+{
+    int ret = nifti_parse(header->bytes, header->nbytes, &run->nifti, err);
+
+    if (ret < 0)
+        return error_wrap(err, ret, "%s: read header", run->path);
+    run->plain = header->plain;
+    run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
+    return run->plain && run->state == RUN_OK ? check_length(run, err) : 0;
+}
+
+static int find_header(int rootfd, struct run *run, struct header_page *page, struct error *err)
+{
+    struct header_bytes header;
+    bool settled = is_settled(&run->id);
+    int ret =
+        header_page_find(page, &run->id, &header) ? 0 : read_header(rootfd, run, &header, err);
+
+    if (ret == 0)
+        ret = understand_header(run, &header, err);
+    if (ret == 0 && settled)
+        header_page_add(page, &run->id, &header);
+    return ret;
+}
+
+/* Is the file's header known under its attributes alone? Then it is none of git-annex's, and need
+ * not be opened. */
+static bool recognise(int rootfd, struct run *run, struct header_page *page)
+{
+    struct header_bytes header;
+
+    return page && source_peek(rootfd, run->path, &run->id) == 0 &&
+           header_page_find(page, &run->id, &header) && understand_header(run, &header, NULL) == 0;
+}
+
 /* One attempt; sets everything but refs and path. */
-static int probe_once(int rootfd, struct run *run)
+static int probe_once(int rootfd, struct run *run, struct header_page *page)
 {
     memset(&run->id, 0, sizeof(run->id));
     memset(&run->error, 0, sizeof(run->error));
+    if (recognise(rootfd, run, page))
+        return 0;
     int ret = source_identify(rootfd, run->path, &run->id, &run->error);
     if (ret < 0) {
         memset(&run->id, 0, sizeof(run->id));
         run->state = ret == -ENODATA ? RUN_ABSENT : ret == -EISDIR ? RUN_NOT : RUN_BROKEN;
         return ret;
     }
-    ret = read_header(rootfd, run, &run->error);
+    ret = find_header(rootfd, run, page, &run->error);
     if (ret < 0) {
         run->state = RUN_BROKEN;
         if (ret != -EIO)
@@ -75,7 +117,7 @@ static int probe_once(int rootfd, struct run *run)
     return ret;
 }
 
-struct run *run_probe(int rootfd, const char *path)
+struct run *run_probe(int rootfd, const char *path, struct header_page *page)
 {
     struct run *run = calloc(1, sizeof(*run));
     int ret = -ESTALE;
@@ -85,7 +127,7 @@ struct run *run_probe(int rootfd, const char *path)
     atomic_init(&run->refs, 1);
     run->path = strdup(path);
     for (int i = 0; run->path && ret == -ESTALE && i < PROBES_MAX; i++)
-        ret = probe_once(rootfd, run);
+        ret = probe_once(rootfd, run, page);
     if (!run->path || ret == -ENOMEM) {
         run_put(run);
         return NULL;

@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include "error.h"
+#include "headers.h"
 #include "nifti.h"
 #include "source.h"
 
@@ -33,11 +34,12 @@ struct run {
     struct error error;  /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */
 };
 
-/* Look at the file at `path` beneath `rootfd`: identify it and read its header. Never fails but for
+/* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may
+ * be NULL) has it, which gets it otherwise. Never fails but for
  * memory (NULL): what is wrong with the file is told by `state`. Plain files are also checked for
  * being long enough for what their header promises; a gzip file's length is known only when it
  * has been read. Returns with one reference. */
-struct run *run_probe(int rootfd, const char *path) NODISCARD;
+struct run *run_probe(int rootfd, const char *path, struct header_page *page) NODISCARD;
 
 /* True while the file at run->path is still the one that was probed. */
 bool run_is_current(int rootfd, const struct run *run);

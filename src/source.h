@@ -37,6 +37,10 @@ struct source_id {
 int source_identify(int rootfd, const char *path, struct source_id *out,
                     struct error *err) NODISCARD;
 
+/* The same by its attributes alone: nothing is opened, and whether it is git-annex's is not looked
+ * at. EINVAL: not a regular file. */
+int source_peek(int rootfd, const char *path, struct source_id *out) NODISCARD;
+
 /* Is the file at `path` still the one identified as `known`, by its attributes alone? Nothing is
  * opened: where the dataset is on a network, an open may wait for a read of the same file that is
  * under way. False for an annex object with new times too: then identify it anew. */

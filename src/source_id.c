@@ -143,18 +143,24 @@ static bool same_size_and_rights(const struct source_id *a, const struct source_
     return a->size == b->size && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
 }
 
-bool source_is_still(int rootfd, const char *path, const struct source_id *known)
+int source_peek(int rootfd, const char *path, struct source_id *out)
 {
-    struct source_id now;
     mode_t type;
     int fd = beneath_open(rootfd, path, O_PATH);
 
     if (fd < 0)
-        return false;
-    bool still = source_id_of_fd(fd, path, &now, &type, NULL) == 0 && type == S_IFREG &&
-                 same_inode(&now, known) && same_size_and_rights(&now, known);
+        return fd;
+    int ret = source_id_of_fd(fd, path, out, &type, NULL);
     close(fd);
-    return still;
+    return ret == 0 && type != S_IFREG ? -EINVAL : ret;
+}
+
+bool source_is_still(int rootfd, const char *path, const struct source_id *known)
+{
+    struct source_id now;
+
+    return source_peek(rootfd, path, &now) == 0 && same_inode(&now, known) &&
+           same_size_and_rights(&now, known);
 }
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b)

@@ -54,7 +54,7 @@ static void write_gzip(const char *name, const void *bytes, size_t nbytes)
 
 static struct run *probe(const char *path, enum run_state want)
 {
-    struct run *run = run_probe(rootfd, path);
+    struct run *run = run_probe(rootfd, path, NULL);
 
     assert_non_null(run);
     assert_string_equal(run->path, path);

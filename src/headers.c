@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Pages of headers.
+ *
+ *     ROOT/v1/headers/KEY      magic, number of records, XXH3 of the records;
+ *                              then each: lengths, plain or not, identity, header
+ *
+ * KEY is a hash of the directory's device and inode. A page is read when the first header is asked
+ * for, checked as a whole, and replaced by rename(2) when a directory's files have changed. Two
+ * daemons that replace one at the same time may lose each other's news, which are read again then;
+ * nothing is synced. Numbers are in this machine's byte order, which the magic tells.
+ *
+ * A gzip header costs an open, a read of 16 KiB and an inflate, on a network file system round
+ * trips; a page costs one open and one read for all of a directory's.
+ */
+#include "headers.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <xxhash.h>
+
+#include "key.h"
+
+enum { PAGE_MAX_NBYTES = 64 << 20 };
+static const uint64_t MAGIC = 0x31726468736676; /* 'vfshdr1' */
+
+struct page_head {
+    uint64_t magic, nrecords, xxh3;
+};
+
+struct record_head {
+    uint16_t id_nbytes, header_nbytes, plain;
+};
+
+struct record {
+    char id[SOURCE_ID_TEXT_MAX];
+    struct header_bytes header;
+    UT_hash_handle hh;
+};
+
+struct headers {
+    char *root;
+};
+
+struct header_page {
+    char *path;
+    char *dir;
+    struct record *records; /* by id, the oldest first */
+    bool loaded, added;
+};
+
+struct headers *headers_new(const char *root)
+{
+    struct headers *h = calloc(1, sizeof *h);
+
+    if (h)
+        h->root = strdup(root);
+    if (h && !h->root) {
+        free(h);
+        return NULL;
+    }
+    return h;
+}
+
+void headers_free(struct headers *h)
+{
+    if (h)
+        free(h->root);
+    free(h);
+}
+
+static void page_free(struct header_page *p)
+{
+    struct record *r, *next;
+
+    HASH_ITER(hh, p->records, r, next)
+    {
+        HASH_DEL(p->records, r);
+        free(r);
+    }
+    free(p->path);
+    free(p->dir);
+    free(p);
+}
+
+struct header_page *headers_page(struct headers *h, uint64_t dev, uint64_t ino)
+{
+    struct header_page *p = h ? calloc(1, sizeof *p) : NULL;
+    struct key_builder *b = p ? key_begin("headers", 1) : NULL;
+    char text[64];
+    struct key key;
+
+    if (!b) {
+        free(p);
+        return NULL;
+    }
+    snprintf(text, sizeof text, "%llu %llu", (unsigned long long)dev, (unsigned long long)ino);
+    key_add_text(b, "directory", text);
+    key_end(b, &key);
+    if (asprintf(&p->dir, "%s/v1/headers", h->root) < 0)
+        p->dir = NULL;
+    if (!p->dir || asprintf(&p->path, "%s/%s", p->dir, key.hex) < 0)
+        p->path = NULL;
+    if (!p->path) {
+        page_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+/* ---- records -----------------------------------------------------------------------------------
+ */
+
+/* Where memory is out, it is not kept. */
+static void keep(struct header_page *p, const char *id, size_t id_nbytes,
+                 const struct header_bytes *header)
+{
+    struct record *r = calloc(1, sizeof *r);
+    struct record *old;
+
+    if (!r)
+        return;
+    memcpy(r->id, id, id_nbytes);
+    r->header = *header;
+    HASH_FIND_STR(p->records, r->id, old);
+    if (old) {
+        HASH_DEL(p->records, old);
+        free(old);
+    }
+    HASH_ADD_STR(p->records, id, r);
+    if (!r->hh.tbl)
+        free(r);
+}
+
+/* The next record at *at; false: the page makes no sense. */
+static bool take_record(struct header_page *p, const unsigned char **at, const unsigned char *end)
+{
+    struct header_bytes header = {.nbytes = 0};
+    struct record_head head;
+    const char *id;
+
+    if ((size_t)(end - *at) < sizeof head)
+        return false;
+    memcpy(&head, *at, sizeof head);
+    *at += sizeof head;
+    if (head.id_nbytes >= SOURCE_ID_TEXT_MAX || head.header_nbytes > sizeof header.bytes ||
+        (size_t)(end - *at) < (size_t)head.id_nbytes + head.header_nbytes)
+        return false;
+    id = (const char *)*at;
+    header.nbytes = head.header_nbytes;
+    header.plain = head.plain != 0;
+    memcpy(header.bytes, *at + head.id_nbytes, head.header_nbytes);
+    keep(p, id, head.id_nbytes, &header);
+    *at += head.id_nbytes + head.header_nbytes;
+    return true;
+}
+
+static void take_records(struct header_page *p, const unsigned char *bytes, size_t nbytes)
+{
+    const unsigned char *at = bytes + sizeof(struct page_head), *end = bytes + nbytes;
+    struct page_head head;
+
+    if (nbytes < sizeof head)
+        return;
+    memcpy(&head, bytes, sizeof head);
+    if (head.magic != MAGIC || head.xxh3 != XXH3_64bits(at, (size_t)(end - at)))
+        return;
+    for (uint64_t i = 0; i < head.nrecords; i++)
+        if (!take_record(p, &at, end))
+            return;
+}
+
+static size_t read_all(int fd, unsigned char *buf, size_t nbytes)
+{
+    size_t got = 0;
+
+    while (got < nbytes) {
+        ssize_t n = pread(fd, buf + got, nbytes - got, (off_t)got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        got += (size_t)n;
+    }
+    return got;
+}
+
+static void load(struct header_page *p)
+{
+    int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    unsigned char *buf;
+    struct stat st;
+
+    p->loaded = true;
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= PAGE_MAX_NBYTES &&
+        (buf = malloc((size_t)st.st_size + 1))) {
+        take_records(p, buf, read_all(fd, buf, (size_t)st.st_size));
+        free(buf);
+    }
+    close(fd);
+}
+
+bool header_page_find(struct header_page *p, const struct source_id *id, struct header_bytes *out)
+{
+    char text[SOURCE_ID_TEXT_MAX];
+    struct record *r;
+
+    if (!p)
+        return false;
+    if (!p->loaded)
+        load(p);
+    source_id_text(id, text);
+    HASH_FIND_STR(p->records, text, r);
+    if (r)
+        *out = r->header;
+    return r != NULL;
+}
+
+void header_page_add(struct header_page *p, const struct source_id *id,
+                     const struct header_bytes *header)
+{
+    char text[SOURCE_ID_TEXT_MAX];
+
+    struct record *known;
+
+    if (!p)
+        return;
+    source_id_text(id, text);
+    HASH_FIND_STR(p->records, text, known);
+    if (known)
+        return;
+    keep(p, text, strlen(text), header);
+    p->added = true;
+}
+
+/* ---- writing -----------------------------------------------------------------------------------
+ */
+
+static void put_records(const struct header_page *p, FILE *f, struct page_head *head)
+{
+    fwrite(head, sizeof *head, 1, f);
+    for (const struct record *r = p->records; r; r = r->hh.next) {
+        struct record_head rh = {(uint16_t)strlen(r->id), (uint16_t)r->header.nbytes,
+                                 r->header.plain};
+
+        fwrite(&rh, sizeof rh, 1, f);
+        fwrite(r->id, rh.id_nbytes, 1, f);
+        fwrite(r->header.bytes, rh.header_nbytes, 1, f);
+        head->nrecords++;
+    }
+}
+
+/* The whole page in memory. malloced; NULL: out of memory. */
+static char *page_text(const struct header_page *p, size_t *nbytes)
+{
+    struct page_head head = {.magic = MAGIC};
+    char *text = NULL;
+    FILE *f = open_memstream(&text, nbytes);
+    bool failed;
+
+    if (!f)
+        return NULL;
+    put_records(p, f, &head);
+    failed = ferror(f);
+    if (fclose(f) != 0 || failed) {
+        free(text);
+        return NULL;
+    }
+    head.xxh3 = XXH3_64bits(text + sizeof head, *nbytes - sizeof head);
+    memcpy(text, &head, sizeof head);
+    return text;
+}
+
+static bool write_all(int fd, const char *from, size_t nbytes)
+{
+    while (nbytes > 0) {
+        ssize_t n = write(fd, from, nbytes);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        from += n;
+        nbytes -= (size_t)n;
+    }
+    return true;
+}
+
+/* Where this fails, there is no page, or the old one. */
+static void save(const struct header_page *p)
+{
+    size_t nbytes;
+    char *text = page_text(p, &nbytes), *temp = NULL;
+    int fd = -1;
+
+    if (text && asprintf(&temp, "%s.XXXXXX", p->path) < 0)
+        temp = NULL;
+    if (temp) {
+        fd = mkostemp(temp, O_CLOEXEC);
+        if (fd < 0 && errno == ENOENT && mkdir(p->dir, 0700) == 0) {
+            strcpy(temp + strlen(p->path), ".XXXXXX"); /* which a failure leaves undefined */
+            fd = mkostemp(temp, O_CLOEXEC);
+        }
+    }
+    if (fd >= 0) {
+        bool written = write_all(fd, text, nbytes);
+
+        if (close(fd) != 0 || !written || rename(temp, p->path) != 0)
+            unlink(temp);
+    }
+    free(text);
+    free(temp);
+}
+
+void header_page_close(struct header_page *p, size_t nfiles)
+{
+    struct record *r, *next;
+
+    if (!p)
+        return;
+    if (p->added) {
+        size_t n = HASH_COUNT(p->records);
+
+        HASH_ITER(hh, p->records, r, next)
+        {
+            if (n <= 2 * nfiles)
+                break;
+            HASH_DEL(p->records, r);
+            free(r);
+            n--;
+        }
+        save(p);
+    }
+    page_free(p);
+}
+
+void headers_sweep(const char *root, int64_t before_ns)
+{
+    const struct dirent *de;
+    char *path = NULL;
+    DIR *d;
+
+    if (asprintf(&path, "%s/v1/headers", root) < 0)
+        return;
+    d = opendir(path);
+    free(path);
+    while (d && (de = readdir(d))) {
+        struct stat st;
+
+        /* KEY, or KEY.XXXXXX of a writer that died */
+        if (strspn(de->d_name, "0123456789abcdef") == KEY_HEX &&
+            fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+            (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec < before_ns)
+            (void)unlinkat(dirfd(d), de->d_name, 0);
+    }
+    if (d)
+        closedir(d);
+}

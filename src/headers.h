@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Headers that were read before: of each directory a page on disk, beside the cache's entries, so
+ * that a header is read once and not once by each daemon.
+ *
+ * Keyed by a source's identity, so a changed file's header is never taken. Only a hint: whatever is
+ * wrong with a page (damage, no right to write, no space), headers are read from the files.
+ * Thread rule: struct headers any thread; a page belongs to one.
+ */
+#ifndef DERIVFS_HEADERS_H
+#define DERIVFS_HEADERS_H
+
+#include "error.h"
+#include "nifti.h"
+#include "source.h"
+
+/* What a file starts with, inflated. */
+struct header_bytes {
+    unsigned char bytes[NIFTI_HEADER_NBYTES];
+    size_t nbytes;
+    bool plain; /* the file is not compressed */
+};
+
+struct headers;
+struct header_page;
+
+/* Beneath the cache directory `root`. NULL: out of memory. */
+struct headers *headers_new(const char *root) NODISCARD;
+void headers_free(struct headers *h); /* NULL is allowed */
+
+/* The page of the directory with this device and inode. Reads nothing yet. NULL where `h` is NULL,
+ * or memory is out; all that takes a page takes that for an empty one. */
+struct header_page *headers_page(struct headers *h, uint64_t dev, uint64_t ino);
+bool header_page_find(struct header_page *p, const struct source_id *id, struct header_bytes *out);
+void header_page_add(struct header_page *p, const struct source_id *id,
+                     const struct header_bytes *header);
+/* Free it; first write it if something was added. A page keeps the headers of twice as many files
+ * as the directory has, the latest ones. */
+void header_page_close(struct header_page *p, size_t nfiles);
+
+/* Remove the pages last written before `before_ns`. */
+void headers_sweep(const char *root, int64_t before_ns);
+
+#endif
