@@ -41,7 +41,8 @@ static void print_help(FILE *f)
                "    -o FILE                write the result there (compute, graph)\n"
                "    -r                     all below a directory (compute)\n"
                "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
-               "    --layout=LAYOUT        as for derivfs; by default those of the mount\n"
+               "    --layout=LAYOUT --annex=CHOICE\n"
+               "                           as for derivfs; by default those of the mount\n"
                "    -h, --help             this text\n"
                "    -V, --version          the version\n");
 }
@@ -68,6 +69,8 @@ static char **text_of(struct options *o, int option)
         return &o->recipes;
     case 'l':
         return &o->layout;
+    case 'a':
+        return &o->annex;
     default:
         return NULL;
     }
@@ -87,6 +90,7 @@ static int parse(struct ctl *ctl, int argc, char **argv)
         {"memory", required_argument, NULL, 'm'},
         {"recipes", required_argument, NULL, 'R'},
         {"layout", required_argument, NULL, 'l'},
+        {"annex", required_argument, NULL, 'a'},
         {NULL, 0, NULL, 0},
     };
     int option;

@@ -127,6 +127,8 @@ static void take_mount_settings(struct target *t)
         o->cache_dir = copy_text(cache, "dir");
     if (!o->layout)
         o->layout = copy_text(t->status, "layout");
+    if (!o->annex)
+        o->annex = copy_text(t->status, "annex");
     if (!o->recipes)
         o->recipes = copy_text(t->status, "recipes");
     if (!o->cache_size &&

@@ -113,13 +113,18 @@ static void set_drawn_size(const struct node *node, struct stat *st)
     st->st_blocks = (st->st_size + 511) / 512;
 }
 
+/* Has the file no size yet, or none that will hold once its runs are here? */
+static bool is_unsettled(const struct node *node, const struct stat *st)
+{
+    return node_kind(node) == NODE_DERIVED &&
+           (st->st_size == 0 || node_derived(node)->error.code != 0);
+}
+
 /* A size that changes with the next opening is not kept by the kernel; nor is that of a command's
  * file that is not computed yet, which whoever opens it may ask next. */
 static double attr_timeout(const struct node *node, const struct stat *st)
 {
-    bool unknown = node_kind(node) == NODE_DERIVED && st->st_size == 0;
-
-    return unknown || is_drawn(node) ? 0 : TIMEOUT_S;
+    return is_unsettled(node, st) || is_drawn(node) ? 0 : TIMEOUT_S;
 }
 
 static int find_control(const char *name, struct node_identity *id)
@@ -186,7 +191,7 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
     };
     /* A file whose size no run tells yet is looked up anew each time: a program that sees it empty
      * a moment after its content has come would take it for broken. */
-    if (node_kind(node) == NODE_DERIVED && st->st_size == 0)
+    if (is_unsettled(node, st))
         e->attr_timeout = e->entry_timeout = 0;
     if (is_drawn(node))
         set_drawn_size(node, &e->attr);

@@ -9,7 +9,9 @@
  *                                                       kernel
  *
  * The open of a command's file that is not computed yet is parked until it is, like a read
- * (ops_read.c): only then its size is known, and a failure is told by open(2) already.
+ * (ops_read.c): only then its size is known, and a failure is told by open(2) already. So is, with
+ * annex=get, that of a file whose content has to be fetched, or that of its runs. What is there
+ * then is another file to the kernel, which ESTALE makes look again.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -151,11 +153,12 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_i
         close_file(m, f); /* the opener was interrupted: there is no release */
 }
 
-/* An open that waits for the file's result. */
+/* An open that waits for the file's result, or for what has to be known before. */
 struct parked_open {
     fuse_req_t req;
     struct mount *m;
     struct fuse_file_info fi;
+    uint64_t version; /* of the node */
 };
 
 static void opened(void *arg, struct reader_wait *w, const struct error *err)
@@ -166,9 +169,11 @@ static void opened(void *arg, struct reader_wait *w, const struct error *err)
     /* as in finished() of ops_read.c */
     if (!err || err->code != ECANCELED)
         fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (err) {
+    if (err || reader_version(file_of(&p->fi)->reader) != p->version) {
+        /* with its runs, fetched meanwhile, the file is another one: looked up again, it has a size
+         */
         close_file(p->m, file_of(&p->fi));
-        fuse_reply_err(p->req, reply_code(err));
+        fuse_reply_err(p->req, err ? reply_code(err) : ESTALE);
     } else {
         reply_open(p->req, p->m, &p->fi);
     }
@@ -181,7 +186,8 @@ static void open_interrupted(fuse_req_t req, void *arg)
     reader_wait_cancel(arg);
 }
 
-static void park_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
+static void park_open(fuse_req_t req, struct mount *m, const struct node *node,
+                      const struct fuse_file_info *fi)
 {
     struct parked_open *p = malloc(sizeof *p);
     struct reader_wait *w = p ? reader_wait_new(file_of(fi)->reader, 0, 1, opened, p) : NULL;
@@ -192,11 +198,44 @@ static void park_open(fuse_req_t req, struct mount *m, const struct fuse_file_in
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    *p = (struct parked_open){req, m, *fi};
+    *p = (struct parked_open){req, m, *fi, node_number(node)};
     /* before the start: afterwards the request may be answered and gone at any time */
     fuse_req_interrupt_func(req, open_interrupted, w);
     reader_wait_start(w);
     reader_wait_put(w);
+}
+
+/* The open of a file of the dataset whose content is being fetched. */
+static void source_fetched(void *arg, const struct error *err)
+{
+    fuse_req_t req = arg;
+
+    /* as in finished() of ops_read.c */
+    if (!err || err->code != ECANCELED)
+        fuse_req_interrupt_func(req, NULL, NULL);
+    /* what came has another inode: the kernel looks the name up again, and opens that */
+    fuse_reply_err(req, err ? reply_code(err) : ESTALE);
+}
+
+static void fetch_interrupted(fuse_req_t req, void *arg)
+{
+    (void)req;
+    fetch_wait_cancel(arg);
+}
+
+static void park_fetch(fuse_req_t req, struct mount *m, const struct node *node)
+{
+    char *path = node_path(m->inodes, node);
+    struct fetch_wait *w = path ? fetch_wait_new(m->engine, path, source_fetched, req) : NULL;
+
+    free(path);
+    if (!w) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    fuse_req_interrupt_func(req, fetch_interrupted, w);
+    fetch_wait_start(w);
+    fetch_wait_put(w);
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -225,10 +264,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     case NODE_CONTROL_DIR:
         break; /* opened by opendir only */
     }
-    if (ret < 0)
+    if (ret == -ENODATA && node_kind(node) == NODE_SOURCE)
+        park_fetch(req, m, node);
+    else if (ret < 0)
         fuse_reply_err(req, reply_code(&err));
     else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader))
-        park_open(req, m, fi);
+        park_open(req, m, node, fi);
     else
         reply_open(req, m, fi);
 }

@@ -26,6 +26,8 @@ const char options_help[] =
     "                           $XDG_CONFIG_HOME/derivfs/recipes.ini if it exists)\n"
     "    -o layout=LAYOUT       beside: derived files next to their runs (default);\n"
     "                           derivatives: under derivatives/derivfs\n"
+    "    -o annex=CHOICE        content of git-annex files that is not here: no: reading\n"
+    "                           fails (default); get: fetched by git-annex when it is read\n"
     "    -o xattr               show extended attributes user.derivfs.*\n"
     "    -o log_level=LEVEL     error, warn, info (default) or debug\n"
     "\n"
@@ -46,6 +48,7 @@ static const struct fuse_opt option_table[] = {
     BOTH("memory", memory),
     BOTH("recipes", recipes),
     BOTH("layout", layout),
+    BOTH("annex", annex),
     BOTH("log_level", log_level_text),
     BOTH("xattr", xattr_text),
     {"xattr", offsetof(struct options, xattr), 1},
@@ -122,6 +125,7 @@ void options_free(struct options *o)
     free(o->memory);
     free(o->recipes);
     free(o->layout);
+    free(o->annex);
     free(o->xattr_text);
     free(o->log_level_text);
 }
@@ -146,6 +150,7 @@ int options_copy(const struct options *from, struct options *out)
         .memory = copy_text(from->memory, &failed),
         .recipes = copy_text(from->recipes, &failed),
         .layout = copy_text(from->layout, &failed),
+        .annex = copy_text(from->annex, &failed),
     };
     if (!failed)
         return 0;
@@ -270,6 +275,7 @@ static int resolve_choice(const char *name, const char *text, const char *const 
 static int resolve_choices(struct options *o, struct error *err)
 {
     static const char *const layouts[] = {"beside", "derivatives", NULL};
+    static const char *const annexes[] = {"no", "get", NULL};
     static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
     static const char *const switches[] = {"off", "on", "no", "yes", "0", "1", NULL};
     int choice = 0, ret = 0;
@@ -277,6 +283,10 @@ static int resolve_choices(struct options *o, struct error *err)
     if (o->layout)
         ret = resolve_choice("layout", o->layout, layouts, &choice, err);
     o->engine.layout = (enum engine_layout)choice;
+    choice = 0;
+    if (ret == 0 && o->annex)
+        ret = resolve_choice("annex", o->annex, annexes, &choice, err);
+    o->engine.annex_get = choice == 1;
     choice = LOG_LEVEL_INFO;
     if (ret == 0 && o->log_level_text)
         ret = resolve_choice("log_level", o->log_level_text, levels, &choice, err);

@@ -14,7 +14,7 @@ struct fuse_args;
 /* Filled by options_parse(); all strings are owned. */
 struct options {
     char *dataset, *mountpoint; /* absolute; NULL where not given */
-    char *cache_dir, *cache_size, *threads, *memory, *recipes, *layout, *xattr_text,
+    char *cache_dir, *cache_size, *threads, *memory, *recipes, *layout, *annex, *xattr_text,
         *log_level_text;
     int show_help, show_version, xattr;
     enum log_level log_level;

@@ -114,11 +114,12 @@ static ssize_t read_link(int rootfd, const char *path, char target[PATH_MAX])
     return len;
 }
 
-enum annex_absence annex_explain_absence(int rootfd, const char *path)
+/* Follow links from `path` until one leads into an annex: that is `at` then, and `target` its
+ * target. */
+static enum annex_absence follow(int rootfd, const char *path, char at[PATH_MAX],
+                                 char target[PATH_MAX])
 {
-    char at[PATH_MAX], target[PATH_MAX];
-
-    if (snprintf(at, sizeof(at), "%s", path) >= (int)sizeof(at))
+    if (snprintf(at, PATH_MAX, "%s", path) >= PATH_MAX)
         return ABSENT_NAME;
     for (int links = 0; links < LINKS_MAX; links++) {
         ssize_t len = read_link(rootfd, at, target);
@@ -130,9 +131,201 @@ enum annex_absence annex_explain_absence(int rootfd, const char *path)
         /* the target counts from the directory that the link is in */
         char *slash = strrchr(at, '/');
         size_t dir_len = slash ? (size_t)(slash + 1 - at) : 0;
-        if (target[0] == '/' || dir_len + (size_t)len >= sizeof(at))
+        if (target[0] == '/' || dir_len + (size_t)len >= PATH_MAX)
             return ABSENT_LINK_TARGET;
         memcpy(at + dir_len, target, (size_t)len + 1);
     }
     return ABSENT_LINK_TARGET;
+}
+
+enum annex_absence annex_explain_absence(int rootfd, const char *path)
+{
+    char at[PATH_MAX], target[PATH_MAX];
+
+    return follow(rootfd, path, at, target);
+}
+
+/* ---- where to ask for content ------------------------------------------------------------------
+ */
+
+/* The key that a pointer file holds in its only line. */
+static bool read_pointer(int rootfd, const char *path, struct annex_key *out)
+{
+    char text[sizeof(objects_dir) + ANNEX_KEY_MAX + 2];
+    struct stat st;
+    ssize_t n = -1;
+    int fd = beneath_open(rootfd, path, O_RDONLY);
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && annex_is_pointer(fd, (uint64_t)st.st_size))
+        do
+            n = pread(fd, text, sizeof(text) - 1, 0);
+        while (n < 0 && errno == EINTR);
+    close(fd);
+    if (n < 0)
+        return false;
+    text[n] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    return parse_key(text + sizeof(objects_dir) - 1, out);
+}
+
+static int note_repository(struct annex_content *c, int fd)
+{
+    struct stat st;
+    int ret = fstat(fd, &st) < 0 ? -errno : 0;
+
+    close(fd);
+    if (ret == 0) {
+        c->dev = st.st_dev;
+        c->ino = st.st_ino;
+    }
+    return ret;
+}
+
+/* The repository of the file at `at`: the nearest directory upwards that has a .git. Where none is
+ * beneath the root, git looks on by itself from the file's directory. */
+static int find_repository(int rootfd, const char *at, struct annex_content *c)
+{
+    const char *slash = strrchr(at, '/');
+    char dir[PATH_MAX], git[PATH_MAX + 8];
+    int len = snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - at) : 1, slash ? at : ".");
+
+    for (int fd = -ENOENT; fd == -ENOENT && len < (int)sizeof(dir);
+         len += snprintf(dir + len, sizeof(dir) - (size_t)len, "/..")) {
+        snprintf(git, sizeof(git), "%s/.git", dir);
+        fd = beneath_open(rootfd, git, O_PATH);
+        if (fd < 0)
+            continue; /* EXDEV above the root */
+        c->dir = strdup(dir);
+        return c->dir ? note_repository(c, fd) : (close(fd), -ENOMEM);
+    }
+    c->dir = slash ? strndup(at, (size_t)(slash - at)) : strdup(".");
+    return c->dir ? 0 : -ENOMEM;
+}
+
+/* Where "annex" begins in the path of an object or of a directory above it, or NULL: behind a .git,
+ * or behind the repository of a submodule. */
+static const char *find_annex(const char *path)
+{
+    for (const char *at = strstr(path, "/annex"); at; at = strstr(at + 1, "/annex")) {
+        bool is_git =
+            at - path >= 4 && strncmp(at - 4, ".git", 4) == 0 && (at - path == 4 || at[-5] == '/');
+
+        if ((at[6] == '/' || at[6] == '\0') && (is_git || strstr(path, ".git/modules/")))
+            return at + 1;
+    }
+    return NULL;
+}
+
+/* Does `path` go on with a directory of two or three letters, as git-annex spreads its objects? */
+static bool skip_hash_dir(const char **at)
+{
+    size_t n = strcspn(*at, "/");
+
+    if (n != 2 && n != 3)
+        return false;
+    *at += n + ((*at)[n] == '/');
+    return true;
+}
+
+mode_t annex_object_place(const char *path, int64_t *nbytes)
+{
+    const char *at = find_annex(path);
+    struct annex_key key;
+    char dir[ANNEX_KEY_MAX];
+    size_t n;
+
+    if (!at)
+        return 0;
+    if (strcmp(at, "annex") == 0 || strcmp(at, "annex/objects") == 0)
+        return S_IFDIR;
+    if (!starts_with(at, "annex/objects/"))
+        return 0;
+    at += strlen("annex/objects/");
+    for (int i = 0; i < 2; i++) {
+        if (!skip_hash_dir(&at))
+            return 0;
+        if (!*at)
+            return S_IFDIR;
+    }
+    n = strcspn(at, "/");
+    if (n >= sizeof(dir))
+        return 0;
+    memcpy(dir, at, n);
+    dir[n] = '\0';
+    if (!parse_key(dir, &key) || key.size < 0)
+        return 0;
+    *nbytes = key.size;
+    if (!at[n])
+        return S_IFDIR;
+    return strcmp(at + n + 1, dir) == 0 ? S_IFREG : 0;
+}
+
+/* An object that is not there: its repository is what the path says. */
+static int find_object(int rootfd, const char *path, struct annex_content *c)
+{
+    const char *annex = find_annex(path);
+    size_t git_len = (size_t)(annex - 1 - path), len = strlen(".git");
+    bool plain = git_len >= len && strncmp(path + git_len - len, ".git", len) == 0;
+    char *git;
+    int fd;
+
+    if (!parse_key(strrchr(path, '/') + 1, &c->key))
+        return -ENOENT;
+    git = strndup(path, git_len);
+    if (!git)
+        return -ENOMEM;
+    fd = beneath_open(rootfd, git, O_PATH | O_DIRECTORY);
+    if (plain)
+        git[git_len - len] = '\0'; /* the directory with the .git */
+    c->is_git_dir = !plain;
+    c->dir = *git ? git : strdup(".");
+    if (!*git)
+        free(git);
+    if (fd < 0 || !c->dir)
+        return fd < 0 ? -ENOENT : (close(fd), -ENOMEM);
+    return note_repository(c, fd);
+}
+
+/* As annex_find_absent(), with everything but the path. */
+static int find_absent(int rootfd, const char *path, struct annex_content *c)
+{
+    char at[PATH_MAX], target[PATH_MAX];
+    int64_t nbytes;
+    int fd = beneath_open(rootfd, path, O_PATH);
+
+    if (fd >= 0) {
+        close(fd);
+        return read_pointer(rootfd, path, &c->key) ? find_repository(rootfd, path, c) : -ENOENT;
+    }
+    /* ENOTDIR: the .git of a submodule is a file before git-annex is set up in it */
+    if (fd != -ENOENT && fd != -ENOTDIR)
+        return -ENOENT;
+    if (annex_object_place(path, &nbytes) == S_IFREG)
+        return find_object(rootfd, path, c);
+    if (follow(rootfd, path, at, target) != ABSENT_CONTENT)
+        return -ENOENT;
+    const char *name = strrchr(target, '/');
+    return parse_key(name + 1, &c->key) ? find_repository(rootfd, at, c) : -ENOENT;
+}
+
+int annex_find_absent(int rootfd, const char *path, struct annex_content *out, struct error *err)
+{
+    int ret;
+
+    *out = (struct annex_content){.path = strdup(path)};
+    ret = out->path ? find_absent(rootfd, path, out) : -ENOMEM;
+    if (ret == 0)
+        return 0;
+    annex_content_clear(out);
+    return ret == -ENOENT ? error_set(err, ENOENT, "%s: nothing is to be fetched for it", path)
+                          : error_set(err, -ret, "%s: %s", path, strerrordesc_np(-ret));
+}
+
+void annex_content_clear(struct annex_content *c)
+{
+    free(c->path);
+    free(c->dir);
+    *c = (struct annex_content){.path = NULL};
 }

@@ -12,6 +12,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
+
+#include "error.h"
 
 enum { ANNEX_KEY_MAX = 256 };
 
@@ -34,5 +37,26 @@ enum annex_absence {
     ABSENT_CONTENT,     /* a git-annex link whose content is not here */
 };
 enum annex_absence annex_explain_absence(int rootfd, const char *path);
+
+/* Content that is not here, and where to ask for it. */
+struct annex_content {
+    char *path;           /* of the file, link or object that lacks it */
+    struct annex_key key; /* names it */
+    char *dir;         /* where git-annex is to be run: a directory of the file's own repository, */
+    bool is_git_dir;   /* or, of an object, that repository's .git */
+    uint64_t dev, ino; /* of the repository's .git: tells repositories apart; 0 where it is not
+                          beneath the root */
+};
+
+/* What the file at `path` beneath `rootfd` lacks: of a link (or a chain of links) into an annex, of
+ * a pointer file, or of an object's own path. -ENOENT: nothing, as it is here or no such file. */
+int annex_find_absent(int rootfd, const char *path, struct annex_content *out,
+                      struct error *err) NODISCARD;
+void annex_content_clear(struct annex_content *c);
+
+/* Is `path` a place within a repository where git-annex keeps content, or would: a directory
+ * (S_IFDIR), or the object itself (S_IFREG, with its size in *nbytes)? 0 for any other path. Looks
+ * at the text alone. */
+mode_t annex_object_place(const char *path, int64_t *nbytes);
 
 #endif

@@ -408,10 +408,19 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
     return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
 }
 
-/* Shown: what can be read, or would be but for a broken source (so that the error is found). */
+bool derived_lacks(const struct derived *d)
+{
+    for (size_t i = 0; d->bad && i < d->nruns; i++)
+        if (d->runs[i]->state == RUN_ABSENT)
+            return true;
+    return false;
+}
+
+/* Shown: what can be read, or would be but for a broken source (so that the error is found) or for
+ * content that may be fetched. */
 static bool is_shown(const struct run *first, const struct run *bad)
 {
-    return first && !(bad && bad->state == RUN_ABSENT);
+    return first || (bad && bad->state == RUN_ABSENT);
 }
 
 /* The recipe of which every run has a listed map of its own, or a command that is asked to. */
@@ -436,7 +445,7 @@ static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
             ++*n;
         }
     for (size_t i = 0; listed_per_run(recipe) && i < scan->nruns; i++)
-        if (scan->runs[i].run->state == RUN_OK) {
+        if (scan->runs[i].run->state != RUN_BROKEN) {
             list[*n] = of_run(scan, table, &scan->runs[i], recipe, format);
             if (!list[*n])
                 return -ENOMEM;

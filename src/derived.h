@@ -58,9 +58,12 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
                    struct derived **out, struct error *err) NODISCARD;
 
 /* The derived files that a listing of the directory shows: *out is a malloced array of *n
- * references. Files that cannot be read because a source's content is not here are left out. */
+ * references. Those that cannot be read because a run's content is not here are among them
+ * (derived_lacks). */
 int derived_list(struct dir_scan *scan, struct recipe_table *table, struct derived ***out,
                  size_t *n, struct error *err) NODISCARD;
+/* Is a run's content not here? */
+bool derived_lacks(const struct derived *d);
 void derived_list_free(struct derived **list, size_t n);
 
 /* The derived files that the plain name "RECIPE.EXTENSION" stands for: of every group and of every

@@ -142,15 +142,23 @@ int engine_start(struct engine *e, struct error *err)
         .ctx = &e->compute,
         .trace = e->trace,
     };
+    int ret;
 
     program_dirs_sweep();
-    return sched_new(&config, &e->sched, err);
+    ret = sched_new(&config, &e->sched, err);
+    return ret < 0 ? ret : fetcher_open(e, err);
 }
 
 void engine_stop(struct engine *e)
 {
+    /* each calls back into the other: neither goes before both have come to rest */
+    if (e->sched)
+        sched_stop(e->sched);
+    if (e->fetcher)
+        sched_stop(e->fetcher);
     sched_free(e->sched);
-    e->sched = NULL;
+    sched_free(e->fetcher);
+    e->sched = e->fetcher = NULL;
 }
 
 void engine_close(struct engine *e)

@@ -39,6 +39,7 @@ struct engine_config {
     const char *recipes;   /* path of the user's recipes, NULL: built-in ones only */
     bool recipes_optional; /* the file need not be there; it is read once it is */
     enum engine_layout layout;
+    bool annex_get; /* content of git-annex files that is not here is fetched when it is read */
     void (*log)(void *ctx, enum log_level level,
                 const char *text); /* from any thread; may be NULL */
     void *log_ctx;
@@ -91,6 +92,9 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
 /* stat(2) of a derived file that lies at `path`. */
 void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
                          struct stat *st);
+/* Has content to be fetched before anything is known of it? Then opening it fetches, and its size
+ * is none that can be relied on. */
+bool engine_must_fetch(const struct engine *e, const struct derived *d);
 /* Its size: that of a command's file is 0 until it is computed. */
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d);
 
@@ -107,11 +111,30 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
 int engine_find_named(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                       size_t *n, struct error *err) NODISCARD;
 
-/* Open a file of the dataset for reading; the caller closes *fd. */
+/* Open a file of the dataset for reading; the caller closes *fd. With annex_get, ENODATA: its
+ * content has to be fetched first. */
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;
 /* Read a link of the dataset into buf[nbytes], NUL-terminated. */
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes,
                     struct error *err) NODISCARD;
+
+/* ---- fetching content (annex_get) --------------------------------------------------------------
+ */
+
+/* One request that waits for the content of a file of the dataset. */
+struct fetch_wait;
+/* Exactly once, on any thread: err is NULL when the content is here, ECANCELED after
+ * fetch_wait_cancel(), else it is noted and logged already. */
+typedef void fetch_done_fn(void *arg, const struct error *err);
+
+struct fetch_wait *fetch_wait_new(struct engine *e, const char *path, fetch_done_fn *done,
+                                  void *arg) NODISCARD; /* NULL: out of memory */
+/* Start fetching, or join what is being fetched. `done` may be called before this returns. */
+void fetch_wait_start(struct fetch_wait *w);
+/* Lose interest; the last one who does stops git-annex. */
+void fetch_wait_cancel(struct fetch_wait *w);
+/* Give up the reference of fetch_wait_new(). */
+void fetch_wait_put(struct fetch_wait *w);
 
 /* ---- reading derived files ---------------------------------------------------------------------
  */
@@ -119,17 +142,18 @@ int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes
 struct reader;
 
 /* Open the derived file `name` of `dir` as it is now. ENODATA, EIO: a source is absent or broken.
- * Computes nothing. */
+ * Computes and fetches nothing. */
 int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
                 struct error *err) NODISCARD;
 /* Waits that are still under way are cancelled by their owners, not here. NULL is allowed. */
 void reader_close(struct reader *r);
 
-/* A command's file has no size before it is computed: then false, nothing can be read yet, and a
- * wait is for all of it. */
+/* A command's file has no size before it is computed, nor has one whose runs have to be fetched
+ * before that: then false, nothing can be read yet, and a wait is for all of the former, for the
+ * runs of the latter. */
 bool reader_is_sized(const struct reader *r);
 uint64_t reader_nbytes(const struct reader *r);
-uint64_t reader_version(const struct reader *r); /* derived->version at the time of opening */
+uint64_t reader_version(const struct reader *r); /* derived->version as it was opened, or fetched */
 
 /* Copy what is there of [off, off + nbytes): all that lies within the file, or less, from the start
  * on, because the rest has to be waited for. Less than there is in the head of a .nii is never. */

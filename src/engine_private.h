@@ -42,8 +42,9 @@ struct engine {
     struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
     struct trace *trace;
     struct requests requests;
-    struct sched *sched; /* NULL before engine_start() */
-    int64_t start_s;     /* CLOCK_REALTIME */
+    struct sched *sched;   /* NULL before engine_start() */
+    struct sched *fetcher; /* the same; NULL too without annex_get */
+    int64_t start_s;       /* CLOCK_REALTIME */
 };
 
 /* Tell the log callback. */
@@ -71,6 +72,14 @@ int recipes_open(struct engine *e, struct error *err) NODISCARD;
 void recipes_close(struct engine *e);
 /* Where the user's recipes are, or NULL: there is no file. */
 const char *recipes_path(const struct engine *e);
+
+/* Start the workers that fetch, if that is wanted. */
+int fetcher_open(struct engine *e, struct error *err) NODISCARD;
+/* Plan to fetch what `d` lacks, for the fetcher. ENOENT: nothing. */
+int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **out,
+                     struct error *err) NODISCARD;
+/* Is that under way, and how far is it? */
+bool fetch_progress(struct engine *e, const struct derived *d, double *percent);
 
 /* The plan of one part without what is in the cache already. */
 int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,

@@ -67,6 +67,14 @@ void request_end(struct engine *e, struct request *r)
     pthread_mutex_unlock(&e->requests.lock);
 }
 
+/* Of the task of `key`, whichever scheduler has it. */
+static bool progress_of(struct engine *e, const struct key *key, uint64_t *done_nbytes,
+                        uint64_t *work_nbytes)
+{
+    return (e->sched && sched_progress(e->sched, key, done_nbytes, work_nbytes)) ||
+           (e->fetcher && sched_progress(e->fetcher, key, done_nbytes, work_nbytes));
+}
+
 double request_progress(struct engine *e, struct request *r)
 {
     uint64_t done_nbytes, work_nbytes;
@@ -75,7 +83,7 @@ double request_progress(struct engine *e, struct request *r)
     pthread_mutex_lock(&e->requests.lock);
     key = r->key;
     pthread_mutex_unlock(&e->requests.lock);
-    if (!sched_progress(e->sched, &key, &done_nbytes, &work_nbytes) || work_nbytes == 0)
+    if (!progress_of(e, &key, &done_nbytes, &work_nbytes) || work_nbytes == 0)
         return 0;
     return (double)done_nbytes / (double)work_nbytes;
 }
@@ -119,7 +127,7 @@ size_t engine_requests(struct engine *e, struct engine_request **out)
         struct engine_request *r = &(*out)[i];
         double done;
 
-        if (!e->sched || !sched_progress(e->sched, &r->key, &r->done_nbytes, &r->work_nbytes))
+        if (!progress_of(e, &r->key, &r->done_nbytes, &r->work_nbytes))
             continue;
         done = r->done_nbytes > r->found_nbytes ? (double)(r->done_nbytes - r->found_nbytes) : 0;
         r->rate = r->seconds > 0 ? done / r->seconds : 0;

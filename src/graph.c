@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "annex.h"
 #include "graph_call.h"
 
 /* Parts of a series are of about this size: a few reads long, and small beside the memory. */
@@ -56,6 +57,9 @@ void task_clear(struct task *t)
     free(t->deps);
     command_call_free(t->call);
     caption_free(t->caption);
+    if (t->content)
+        annex_content_clear(t->content);
+    free(t->content);
 }
 
 /* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies,

@@ -44,6 +44,8 @@ enum task_kind {
     TASK_CHECKSUM, /* of all volumes of a 4-D file: their CRC-32, little-endian */
     TASK_OUTPUT,   /* a file in another format, from the bytes of the .nii */
     TASK_COMMAND,  /* what a program writes; its length is known only then */
+    TASK_FETCH,    /* nothing, but then a file's content is here (fetch.h): never in a graph with
+                      others */
 };
 
 /* How much of a run is inflated before the kernel takes it: large enough that the calls cost
@@ -60,6 +62,7 @@ struct reduction {
     size_t ndeps;     /* order of time */
 };
 
+struct annex_content;
 struct command_call;
 
 struct task {
@@ -85,6 +88,7 @@ struct task {
                                            plane of the mean over time */
     struct caption *caption;            /* OUTPUT of a `portrayed` format */
     struct command_call *call;          /* COMMAND (graph_call.h) */
+    struct annex_content *content;      /* FETCH (annex.h); NULL: of all that it depends on */
 };
 
 struct graph {

@@ -80,6 +80,7 @@ struct notional notional_of_task(const struct graph *g, const struct task *t)
     case TASK_CHUNK:
         return on_grid(h, "float32", images_in(t, h, sizeof(float)));
     case TASK_COMMAND: /* nobody knows before */
+    case TASK_FETCH:
         return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {-1}, .chunks = {-1}};
     case TASK_CHECKSUM:
     case TASK_OUTPUT:

@@ -43,14 +43,17 @@ void program_dir_remove(struct program_dir *d);
 void program_dirs_sweep(void);
 
 struct program_run {
-    const char *path;       /* of the program */
-    char *const *argv;      /* ended by NULL, like the next */
-    char *const *env;       /* put into the environment, which is else the caller's with LC_ALL=C
-                               and TMPDIR the directory */
-    const char *dir;        /* where it runs */
-    int out_fd;             /* takes its standard output; -1: that goes where stderr does */
-    unsigned timeout_s;     /* at least 1 */
-    uint64_t memory_nbytes; /* 0: no limit */
+    const char *path;  /* of the program */
+    char *const *argv; /* ended by NULL, like the next */
+    char *const *env;  /* put into the environment, which is else the caller's with LC_ALL=C */
+    const char *dir;   /* private: where it runs, and its TMPDIR; NULL: it runs in `dirfd`, and */
+    int dirfd;         /* TMPDIR and umask are the caller's */
+    const char *const *without; /* variables of the caller that it does not get, ended by NULL;
+                                   NULL: it gets all */
+    int out_fd;                 /* takes its standard output; -1: that goes where stderr does */
+    unsigned timeout_s;         /* 0: no limit */
+    unsigned grace_ms; /* cancelled, it gets SIGTERM and this time to end; 0: SIGKILL at once */
+    uint64_t memory_nbytes;             /* 0: no limit */
     bool (*cancelled)(const void *ctx); /* asked often */
     const void *ctx;
 };

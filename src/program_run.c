@@ -90,11 +90,13 @@ static void become_program(const struct launch *l)
 
     reset_signals();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == l->parent && setsid() >= 0 &&
-        chdir(l->run->dir) == 0 && connect_streams(l) == 0) {
+        (l->run->dir ? chdir(l->run->dir) : fchdir(l->run->dirfd)) == 0 &&
+        connect_streams(l) == 0) {
         set_limit(RLIMIT_CORE, 0);
         if (l->run->memory_nbytes > 0)
             set_limit(RLIMIT_AS, l->run->memory_nbytes);
-        umask(077);
+        if (l->run->dir)
+            umask(077);
         execve(l->run->path, l->run->argv, l->env);
     }
     code = errno;
@@ -114,10 +116,28 @@ static bool is_of(const char *variable, const char *name)
     return strncmp(variable, name, n) == 0 && variable[n] == '=';
 }
 
+static bool is_among(const char *variable, const char *const *names)
+{
+    for (; names && *names; names++)
+        if (is_of(variable, *names))
+            return true;
+    return false;
+}
+
+/* Is it set by `env` too? */
+static bool is_set_by(const char *variable, char *const *env)
+{
+    for (; *env; env++)
+        if (strncmp(variable, *env, strcspn(*env, "=") + 1) == 0)
+            return true;
+    return false;
+}
+
 /* The caller's environment but for what is set here. The strings are borrowed, but for the last
  * one, which holds the directory. */
 static char **make_env(const struct program_run *run, char **tmpdir)
 {
+    static const char *const own[] = {"LC_ALL", "PWD", "OLDPWD", NULL};
     static char locale[] = "LC_ALL=C";
     size_t n = 3, at = 0;
     char **env;
@@ -127,13 +147,13 @@ static char **make_env(const struct program_run *run, char **tmpdir)
     for (char *const *e = run->env; *e; e++)
         n++;
     env = calloc(n, sizeof *env);
-    if (!env || asprintf(tmpdir, "TMPDIR=%s", run->dir) < 0) {
+    if (!env || (run->dir && asprintf(tmpdir, "TMPDIR=%s", run->dir) < 0)) {
         free(env);
         return NULL;
     }
     for (char **e = environ; e && *e; e++)
-        if (!is_of(*e, "LC_ALL") && !is_of(*e, "TMPDIR") && !is_of(*e, "PWD") &&
-            !is_of(*e, "OLDPWD") && strncmp(*e, "derivfs_", strlen("derivfs_")) != 0)
+        if (!is_among(*e, own) && !is_among(*e, run->without) && !is_set_by(*e, run->env) &&
+            !(run->dir && is_of(*e, "TMPDIR")) && strncmp(*e, "derivfs_", strlen("derivfs_")) != 0)
             env[at++] = *e;
     for (char *const *e = run->env; *e; e++)
         env[at++] = *e;
@@ -248,7 +268,7 @@ static int watch(const struct program_run *run, int pidfd, int err_fd, struct ta
                  struct error *err)
 {
     struct pollfd fds[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = err_fd, .events = POLLIN}};
-    int64_t end_ms = now_ms() + (int64_t)run->timeout_s * 1000;
+    int64_t end_ms = run->timeout_s > 0 ? now_ms() + (int64_t)run->timeout_s * 1000 : INT64_MAX;
 
     while (!(fds[0].revents & POLLIN)) {
         if (run->cancelled(run->ctx))
@@ -261,6 +281,18 @@ static int watch(const struct program_run *run, int pidfd, int err_fd, struct ta
             fds[1].fd = -1;
     }
     return 0;
+}
+
+/* Ask it to end, and wait for that a while. */
+static void ask_to_end(const struct program_run *run, pid_t pid, int pidfd)
+{
+    struct pollfd fd = {.fd = pidfd, .events = POLLIN};
+    int64_t end_ms = now_ms() + run->grace_ms, left_ms = run->grace_ms;
+
+    if (left_ms > 0)
+        (void)kill(-pid, SIGTERM);
+    while (left_ms > 0 && poll(&fd, 1, (int)left_ms) < 0 && errno == EINTR)
+        left_ms = end_ms - now_ms();
 }
 
 static void reap(pid_t pid, siginfo_t *end)
@@ -285,6 +317,8 @@ static int see_through(const struct program_run *run, pid_t pid, int err_fd, int
                         strerrordesc_np(tail ? errno : ENOMEM));
     else
         ret = watch(run, pidfd, err_fd, tail, err);
+    if (ret == -ECANCELED)
+        ask_to_end(run, pid, pidfd);
     reap(pid, &end);
     if (ret == 0 && read(report_fd, &code, sizeof code) == sizeof code)
         ret = error_set(err, EIO, "%s cannot be started: %s", run->argv[0], strerrordesc_np(code));

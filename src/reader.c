@@ -148,21 +148,19 @@ static int find_in_cache(struct reader *r, struct error *err)
     return 0;
 }
 
-/* Find the file as it is now and see whether its (first) part is there. */
-static int reader_resolve(struct reader *r, struct error *err)
+/* What follows from the file as it was found. */
+static int take_derived(struct reader *r, struct error *err)
 {
-    int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &r->derived, err);
+    const struct derived *d = r->derived;
+    int ret;
 
-    if (ret < 0)
-        return ret;
-    r->version = r->derived->version;
-    r->nbytes = r->derived->nbytes;
-    r->sized = !r->derived->recipe->command;
-    derived_parts(r->derived, &r->parts);
+    r->nbytes = d->nbytes;
+    r->sized = !d->recipe->command;
+    derived_parts(d, &r->parts);
     r->tail_nbytes = r->parts.framing ? r->parts.framing->tail_nbytes : 0;
     if (!r->sized)
         r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
-    if (r->derived->format->drawn)
+    if (d->format->drawn)
         return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
                          r->name);
     ret = find_in_cache(r, err);
@@ -170,9 +168,20 @@ static int reader_resolve(struct reader *r, struct error *err)
         engine_failed(r->engine, r->path, err);
         return ret;
     }
-    ret = derived_head(r->derived, &r->head, err);
+    ret = derived_head(d, &r->head, err);
     r->crc = r->head.crc;
     return ret == -ENODATA ? 0 : ret;
+}
+
+int reader_resolve(struct reader *r, struct error *err)
+{
+    int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &r->derived, err);
+
+    if (ret < 0)
+        return ret;
+    r->version = r->derived->version;
+    r->lacking = engine_must_fetch(r->engine, r->derived) && !r->derived->format->drawn;
+    return r->lacking ? 0 : take_derived(r, err);
 }
 
 int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,

@@ -29,6 +29,7 @@ struct reader {
     uint64_t version;
     _Atomic uint64_t nbytes;
     atomic_bool sized; /* nbytes is known: of a command's file once it is computed */
+    bool lacking;      /* runs have to be fetched before anything else is known */
     struct parts parts;
     uint64_t slice_nbytes; /* of an image of which slices can be computed by themselves; else 0 */
     struct head head;
@@ -45,6 +46,9 @@ struct reader {
 };
 
 void reader_put(struct reader *r);
+
+/* Find the file as it is now, and whether its first part is there. */
+int reader_resolve(struct reader *r, struct error *err) NODISCARD;
 
 /* Where the tail begins, or the file ends. */
 static inline uint64_t reader_tail_off(const struct reader *r)

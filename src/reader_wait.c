@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Requests that wait for bytes to be computed.
+ * Requests that wait for bytes to be computed, and before that, with annex=get, for runs to be
+ * fetched: then the file is looked up again.
  *
  * A request takes the parts that it spans one after the other, each the result of one job. A
  * program that wants a slice or two of an image of uncompressed runs gets just these computed:
@@ -53,8 +54,9 @@ struct reader_wait {
     bool retried;      /* after a change of a source */
     unsigned nevicted; /* times that a result had gone from the cache before it was used */
     pthread_mutex_t lock;
-    uint64_t job_id; /* guarded by lock: 0 before the start */
-    bool cancelled;  /* guarded by lock */
+    struct sched *sched; /* guarded by lock: whose job it is */
+    uint64_t job_id;     /* guarded by lock: 0 before the start */
+    bool cancelled;      /* guarded by lock */
 };
 
 static int64_t now_ns(void)
@@ -414,34 +416,42 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
         fail(w, &again);
 }
 
-/* Submit a job for the next part, of the file as it was found last. On success job_done() is or
- * will be called. */
-static int submit(struct reader_wait *w, struct error *err)
+/* Submit a job. On success `done` is or will be called with the wait. */
+static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph *g,
+                        sched_done_fn *done, struct error *err)
 {
-    struct reader *r = w->reader;
-    struct derived *d = latest(r);
-    struct graph *g;
     uint64_t job_id;
     bool cancelled;
     int ret;
 
-    ret = plan_next(w, d, &g, err);
-    derived_put(d);
-    if (ret < 0)
-        return ret;
-    request_at(r->engine, &w->request, g);
-    atomic_fetch_add(&w->refs, 1); /* job_done() may come and go before sched_submit() returns */
-    ret = sched_submit(r->engine->sched, g, job_done, w, &job_id, err);
-    graph_put(g);
+    request_at(w->reader->engine, &w->request, g);
+    atomic_fetch_add(&w->refs, 1); /* `done` may come and go before sched_submit() returns */
+    ret = sched_submit(sched, g, done, w, &job_id, err);
     if (ret == 0) {
         pthread_mutex_lock(&w->lock);
+        w->sched = sched;
         w->job_id = job_id;
         cancelled = w->cancelled;
         pthread_mutex_unlock(&w->lock);
         if (cancelled)
-            sched_cancel(r->engine->sched, job_id);
+            sched_cancel(sched, job_id);
     }
     reader_wait_put(w);
+    return ret;
+}
+
+/* Submit a job for the next part, of the file as it was found last. */
+static int submit(struct reader_wait *w, struct error *err)
+{
+    struct derived *d = latest(w->reader);
+    struct graph *g;
+    int ret = plan_next(w, d, &g, err);
+
+    derived_put(d);
+    if (ret < 0)
+        return ret;
+    ret = submit_graph(w, w->reader->engine->sched, g, job_done, err);
+    graph_put(g);
     return ret;
 }
 
@@ -463,6 +473,66 @@ static void go_on(struct reader_wait *w)
     finish(w, NULL);
 }
 
+/* ---- fetching (annex=get) ----------------------------------------------------------------------
+ */
+
+/* The runs are here: now the file can be looked up. Nobody else uses a reader that lacks them. */
+static int resolve_fetched(struct reader *r, struct error *err)
+{
+    struct derived *before = r->derived;
+    int ret;
+
+    r->derived = NULL;
+    ret = reader_resolve(r, err);
+    if (!r->derived)
+        r->derived = before;
+    else
+        derived_put(before);
+    if (ret == -ENOENT) /* its group has another name, now that shapes and affines are known */
+        return error_set(err, EIO,
+                         "%s: what was fetched does not belong together; list the directory for "
+                         "the names of its groups",
+                         r->name);
+    if (ret == 0 && r->lacking)
+        return error_set(err, r->derived->error.code, "%s", r->derived->error.text);
+    return ret;
+}
+
+static void runs_fetched(void *arg, struct blob *result, const struct error *err)
+{
+    struct reader_wait *w = arg;
+    struct error why;
+
+    if (!result)
+        fail(w, err);
+    else if (resolve_fetched(w->reader, &why) < 0)
+        fail(w, &why);
+    else if (w->reader->sized)
+        finish(w, NULL);
+    else
+        go_on(w);
+}
+
+static void fetch_runs(struct reader_wait *w)
+{
+    struct reader *r = w->reader;
+    struct error err;
+    struct graph *g;
+    int ret = fetch_of_derived(r->engine, r->derived, &g, &err);
+
+    if (ret == 0) {
+        ret = submit_graph(w, r->engine->fetcher, g, runs_fetched, &err);
+        graph_put(g);
+    } else if (ret == -ENOENT) { /* nothing that git-annex could get */
+        err = r->derived->error;
+    }
+    if (ret < 0)
+        fail(w, &err);
+}
+
+/* ---- starting and cancelling -------------------------------------------------------------------
+ */
+
 void reader_wait_start(struct reader_wait *w)
 {
     struct reader *r = w->reader;
@@ -478,6 +548,10 @@ void reader_wait_start(struct reader_wait *w)
         finish(w, &err);
         return;
     }
+    if (r->lacking) {
+        fetch_runs(w);
+        return;
+    }
     choose_slices(w);
     go_on(w);
 }
@@ -489,12 +563,14 @@ double reader_wait_progress(struct reader_wait *w)
 
 void reader_wait_cancel(struct reader_wait *w)
 {
+    struct sched *sched;
     uint64_t job_id;
 
     pthread_mutex_lock(&w->lock);
     w->cancelled = true;
+    sched = w->sched;
     job_id = w->job_id;
     pthread_mutex_unlock(&w->lock);
     if (job_id != 0)
-        sched_cancel(w->reader->engine->sched, job_id);
+        sched_cancel(sched, job_id);
 }

@@ -212,12 +212,12 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
     return 0;
 }
 
-void sched_free(struct sched *s)
+void sched_stop(struct sched *s)
 {
     struct outcome out = {0};
     struct job *job, *next;
 
-    if (!s)
+    if (s->stopping) /* set by the owner alone */
         return;
     error_set(&out.err, ECANCELED, "cancelled: the scheduler is shutting down");
     pthread_mutex_lock(&s->lock);
@@ -230,6 +230,13 @@ void sched_free(struct sched *s)
 
     for (unsigned i = 0; i < s->config.nthreads; i++)
         pthread_join(s->workers[i].thread, NULL);
+}
+
+void sched_free(struct sched *s)
+{
+    if (!s)
+        return;
+    sched_stop(s);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s->workers);

@@ -47,7 +47,10 @@ struct sched_config {
 struct sched;
 
 int sched_new(const struct sched_config *config, struct sched **out, struct error *err) NODISCARD;
-/* Cancels what is left (jobs get ECANCELED), joins the threads. */
+/* Cancels what is left (jobs get ECANCELED), joins the threads. Afterwards nothing can be
+ * submitted, and nothing is called back. By the owner; a second time it does nothing. */
+void sched_stop(struct sched *s);
+/* sched_stop(), and free. NULL is allowed. */
 void sched_free(struct sched *s);
 
 /* The workers, as extra hands for what runs on them. Nothing may be on offer any more when

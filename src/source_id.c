@@ -24,6 +24,7 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
 {
     switch (code) {
     case ENOENT:
+    case ENOTDIR: /* the .git of a submodule is a file before git-annex is set up in it */
         switch (annex_explain_absence(rootfd, path)) {
         case ABSENT_CONTENT:
             return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path,
@@ -34,6 +35,8 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
         case ABSENT_NAME:
             break;
         }
+        if (code != ENOENT)
+            break;
         return error_set(err, ENOENT, "%s: cannot open: no such file", path);
     case EXDEV:
         return error_set(err, EXDEV, "%s: cannot open: a link leads out of the dataset", path);
@@ -42,8 +45,9 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
     case ENXIO: /* a socket, or a device without driver */
         return error_set(err, EINVAL, "%s: cannot open: not a regular file", path);
     default:
-        return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
+        break;
     }
+    return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
 }
 
 static int64_t in_ns(struct timespec t)

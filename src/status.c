@@ -63,8 +63,13 @@ void engine_derived_status(struct engine *e, const struct derived *d, const char
                            struct derived_status *out)
 {
     *out = (struct derived_status){.state = STATE_VIRTUAL};
-    if (add_up_parts(e, d, out) < 0 ||
-        (out->state == STATE_VIRTUAL && errlog_find(e->errors, path, &out->error)))
+    if (engine_must_fetch(e, d)) {
+        if (fetch_progress(e, d, &out->percent))
+            out->state = STATE_COMPUTING;
+        else if (errlog_find(e->errors, path, &out->error))
+            out->state = STATE_FAILED;
+    } else if (add_up_parts(e, d, out) < 0 ||
+               (out->state == STATE_VIRTUAL && errlog_find(e->errors, path, &out->error)))
         out->state = STATE_FAILED;
 }
 
@@ -78,11 +83,12 @@ static const char *state_of(const struct sched_task_info *t)
     return t->helping ? "helping" : t->running ? "running" : "queued";
 }
 
-static json_t *tasks_json(struct engine *e)
+/* `s` may be NULL: there is none, and so no task. */
+static json_t *tasks_json(struct sched *s)
 {
     json_t *list = json_array();
-    struct sched_task_info *tasks;
-    size_t n = sched_snapshot(e->sched, &tasks);
+    struct sched_task_info *tasks = NULL;
+    size_t n = s ? sched_snapshot(s, &tasks) : 0;
 
     for (size_t i = 0; i < n; i++) {
         const struct sched_task_info *t = &tasks[i];
@@ -135,9 +141,11 @@ char *engine_status_json(struct engine *e)
         "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
         (json_int_t)s.tasks_done, "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
         (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
-        "tasks", tasks_json(e), "errors", errors, "cache", cache_json(e));
+        "tasks", tasks_json(e->sched), "errors", errors, "cache", cache_json(e));
     if (!root)
         return NULL;
+    json_object_set_new(root, "annex", json_string(e->config.annex_get ? "get" : "no"));
+    json_object_set_new(root, "fetches", tasks_json(e->fetcher));
     text = json_dumps(root, JSON_INDENT(2));
     json_decref(root);
     if (!text || asprintf(&line, "%s\n", text) < 0)
@@ -146,19 +154,20 @@ char *engine_status_json(struct engine *e)
     return line;
 }
 
-static void print_tasks(FILE *f, struct engine *e)
+/* As tasks_json(). `role`: what a line begins with. */
+static void print_tasks(FILE *f, struct sched *s, const char *role)
 {
-    struct sched_task_info *tasks;
-    size_t n = sched_snapshot(e->sched, &tasks);
+    struct sched_task_info *tasks = NULL;
+    size_t n = s ? sched_snapshot(s, &tasks) : 0;
 
     for (size_t i = 0; i < n; i++) {
         const struct sched_task_info *t = &tasks[i];
 
         if (t->running && t->work_nbytes > 0)
-            fprintf(f, "  thread %u: %s, %.0f %%\n", t->thread, t->label,
+            fprintf(f, "  %s %u: %s, %.0f %%\n", role, t->thread, t->label,
                     100.0 * (double)t->done_nbytes / (double)t->work_nbytes);
         else if (t->running)
-            fprintf(f, "  thread %u: %s\n", t->thread, t->label);
+            fprintf(f, "  %s %u: %s\n", role, t->thread, t->label);
         else
             fprintf(f, "  queued: %s\n", t->label);
     }
@@ -184,7 +193,8 @@ char *engine_status_text(struct engine *e)
     if (cache_stats(e->cache, &cache, NULL) == 0)
         fprintf(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->cache),
                 cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
-    print_tasks(f, e);
+    print_tasks(f, e->sched, "thread");
+    print_tasks(f, e->fetcher, "fetch");
     if (fclose(f) != 0) {
         free(text);
         return NULL;

@@ -20,6 +20,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "annex.h"
 #include "beneath.h"
 #include "engine.h"
 #include "engine_private.h"
@@ -94,6 +95,10 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
 {
     uint64_t nbytes = engine_derived_nbytes(e, d);
 
+    /* Nothing but the length of its head is known of it. Programs (nibabel, tar) do not even open
+     * what is empty; they open this, and ask the open file for its size. */
+    if (nbytes == 0 && engine_must_fetch(e, d) && !d->recipe->command)
+        nbytes = NIFTI_DERIVED_NBYTES;
     *st = (struct stat){
         .st_ino = path_ino(path),
         .st_mode = S_IFREG | d->mode,
@@ -190,6 +195,31 @@ static int lookup_virtual_dir(struct engine *e, const struct place *place, const
     return stat_virtual_dir(e, &at, path, &out->st, err);
 }
 
+/* annex=get: an object that is not here looks as it will once it is fetched, so that links to it
+ * are found; and so do the directories on the way. Nothing on a path says whether it is going to be
+ * read, so only opening it fetches. */
+static int lookup_absent_object(const struct engine *e, const char *path, struct entry *out,
+                                struct error *err)
+{
+    int64_t nbytes = 0;
+    mode_t type = annex_object_place(path, &nbytes);
+    int ret;
+
+    if (type == 0)
+        return error_set(err, ENOENT, "%s: no such file", path);
+    ret = stat_beneath(e, "", &out->st, err);
+    if (ret < 0)
+        return ret;
+    out->kind = S_ISDIR(type) ? ENTRY_DIR : ENTRY_SOURCE;
+    out->st.st_dev = 0;
+    out->st.st_ino = path_ino(path);
+    out->st.st_mode = type | (S_ISDIR(type) ? 0555 : 0444);
+    out->st.st_nlink = 1;
+    out->st.st_size = (off_t)nbytes;
+    out->st.st_blocks = (blkcnt_t)blocks_of((uint64_t)nbytes);
+    return 0;
+}
+
 static int lookup_in(struct engine *e, const struct place *place, const char *dir, const char *name,
                      const char *path, struct entry *out, struct error *err)
 {
@@ -204,6 +234,8 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
         }
         if (ret < 0 && ret != -ENOENT && !(place->extra && ret == -ENOTDIR))
             return ret;
+        if (ret < 0 && e->config.annex_get && lookup_absent_object(e, path, out, err) == 0)
+            return 0;
     }
     ret = tree_find_derived(e, dir, name, SCAN_RECENT, &out->derived, err);
     if (ret == 0) {
@@ -338,6 +370,19 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
     return ret;
 }
 
+/* What cannot be read is not listed. */
+static void leave_out_lacking(struct derived **list, size_t *n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        if (derived_lacks(list[i]))
+            derived_put(list[i]);
+        else
+            list[kept++] = list[i];
+    *n = kept;
+}
+
 /* Those that the plain name stands for, or with NULL those that a listing shows. */
 static int find_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err)
@@ -358,6 +403,8 @@ static int find_derived(struct engine *e, const char *dir, const char *plain, st
     table = engine_recipes(e);
     ret = plain ? derived_named(scan, table, plain, out, n, err)
                 : derived_list(scan, table, out, n, err);
+    if (ret == 0 && !plain && !e->config.annex_get)
+        leave_out_lacking(*out, n);
     recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
@@ -378,9 +425,18 @@ int engine_find_named(struct engine *e, const char *dir, const char *plain, stru
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
 {
     int ret = open_beneath(e, path, O_RDONLY | O_NOFOLLOW, err);
+    int64_t nbytes;
+    struct stat st;
 
+    if (ret == -ENOENT && e->config.annex_get && annex_object_place(path, &nbytes) == S_IFREG)
+        return error_set(err, ENODATA, "%s: content is not here", path);
     if (ret < 0)
         return ret;
+    if (e->config.annex_get && fstat(ret, &st) == 0 &&
+        annex_is_pointer(ret, (uint64_t)st.st_size)) {
+        close(ret);
+        return error_set(err, ENODATA, "%s: content is not here", path);
+    }
     *fd = ret;
     return 0;
 }

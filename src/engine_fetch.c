@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * annex=get: what a read lacks is fetched first.
+ *
+ *     a source         engine_open_source() says ENODATA -> fetch_wait -> opened again
+ *     a derived file   reader.c -> fetch_of_derived() -> looked up again, and planned
+ *
+ * The fetcher is a scheduler beside the one that computes (fetch.h). Nothing here waits.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "engine_private.h"
+#include "fetch.h"
+
+int fetcher_open(struct engine *e, struct error *err)
+{
+    struct sched_config config = {
+        .nthreads = FETCH_NTHREADS,
+        .budget = e->budget,
+        .run = fetch_task,
+        .ctx = &e->compute.rootfd,
+    };
+
+    return e->config.annex_get ? sched_new(&config, &e->fetcher, err) : 0;
+}
+
+/* Collects what is absent of files that are added one by one. */
+struct lacking {
+    struct annex_content *list; /* [n] */
+    size_t n;
+};
+
+static int add_lacking(struct engine *e, struct lacking *l, const char *path, struct error *err)
+{
+    struct annex_content content, *grown;
+    int ret = annex_find_absent(dataset_rootfd(e->dataset), path, &content, err);
+
+    if (ret < 0)
+        return ret == -ENOENT ? 0 : ret;
+    grown = realloc(l->list, (l->n + 1) * sizeof *grown);
+    if (!grown) {
+        annex_content_clear(&content);
+        return error_set(err, ENOMEM, "%s: out of memory", path);
+    }
+    l->list = grown;
+    l->list[l->n++] = content;
+    return 0;
+}
+
+/* Plan to fetch the list, which is used up. */
+static int plan_lacking(struct lacking *l, struct graph **out, struct error *err)
+{
+    int ret = l->n > 0 ? fetch_plan(l->list, l->n, out, err)
+                       : error_set(err, ENOENT, "nothing is to be fetched");
+
+    free(l->list);
+    return ret;
+}
+
+static void drop_lacking(struct lacking *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        annex_content_clear(&l->list[i]);
+    free(l->list);
+}
+
+/* A command's own files of the dataset. */
+static int add_command_files(struct engine *e, const struct derived *d, struct lacking *l,
+                             struct error *err)
+{
+    const struct command *c = d->recipe->command;
+    int ret = 0;
+
+    for (size_t i = 0; c && i < c->nfiles && ret == 0; i++) {
+        char *path = join_path(d->scan->dir, c->files[i].name);
+
+        ret = path ? add_lacking(e, l, path, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", d->name);
+        free(path);
+    }
+    return ret;
+}
+
+int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **out,
+                     struct error *err)
+{
+    struct lacking l = {.list = NULL};
+    int ret = add_command_files(e, d, &l, err);
+
+    for (size_t i = 0; i < d->nruns && ret == 0; i++)
+        if (d->runs[i]->state == RUN_ABSENT)
+            ret = add_lacking(e, &l, d->runs[i]->path, err);
+    if (ret == 0)
+        return plan_lacking(&l, out, err);
+    drop_lacking(&l);
+    return ret;
+}
+
+bool engine_must_fetch(const struct engine *e, const struct derived *d)
+{
+    return e->config.annex_get && d->error.code == ENODATA;
+}
+
+bool fetch_progress(struct engine *e, const struct derived *d, double *percent)
+{
+    uint64_t done, work;
+    struct graph *g;
+    bool under_way;
+
+    if (!e->fetcher || fetch_of_derived(e, d, &g, NULL) < 0)
+        return false;
+    under_way = sched_progress(e->fetcher, &graph_root(g)->key, &done, &work);
+    graph_put(g);
+    *percent = under_way && work > 0 ? 100.0 * (double)done / (double)work : 0;
+    return under_way;
+}
+
+/* ---- sources -----------------------------------------------------------------------------------
+ */
+
+struct fetch_wait {
+    atomic_int refs; /* the owner's and the job's */
+    struct engine *engine;
+    fetch_done_fn *done;
+    void *arg;
+    char *path;
+    pthread_mutex_t lock;
+    uint64_t job_id; /* guarded by lock: 0 before the start */
+    bool cancelled;  /* guarded by lock */
+};
+
+struct fetch_wait *fetch_wait_new(struct engine *e, const char *path, fetch_done_fn *done,
+                                  void *arg)
+{
+    struct fetch_wait *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    atomic_init(&w->refs, 1);
+    pthread_mutex_init(&w->lock, NULL);
+    w->engine = e;
+    w->done = done;
+    w->arg = arg;
+    w->path = strdup(path);
+    if (w->path)
+        return w;
+    fetch_wait_put(w);
+    return NULL;
+}
+
+void fetch_wait_put(struct fetch_wait *w)
+{
+    if (atomic_fetch_sub(&w->refs, 1) > 1)
+        return;
+    pthread_mutex_destroy(&w->lock);
+    free(w->path);
+    free(w);
+}
+
+/* Tell the owner, once, and give up the job's reference. */
+static void finish(struct fetch_wait *w, const struct error *err)
+{
+    if (!err)
+        errlog_clear(w->engine->errors, w->path);
+    else if (err->code != ECANCELED)
+        engine_failed(w->engine, w->path, err);
+    w->done(w->arg, err);
+    fetch_wait_put(w);
+}
+
+static void job_done(void *arg, struct blob *result, const struct error *err)
+{
+    finish(arg, result ? NULL : err);
+}
+
+static int submit(struct fetch_wait *w, struct error *err)
+{
+    struct lacking l = {.list = NULL};
+    struct graph *g;
+    uint64_t job_id;
+    bool cancelled;
+    int ret = add_lacking(w->engine, &l, w->path, err);
+
+    if (ret == 0)
+        ret = plan_lacking(&l, &g, err);
+    if (ret < 0)
+        return ret;
+    ret = sched_submit(w->engine->fetcher, g, job_done, w, &job_id, err);
+    graph_put(g);
+    if (ret < 0)
+        return ret;
+    pthread_mutex_lock(&w->lock);
+    w->job_id = job_id;
+    cancelled = w->cancelled;
+    pthread_mutex_unlock(&w->lock);
+    if (cancelled)
+        sched_cancel(w->engine->fetcher, job_id);
+    return 0;
+}
+
+void fetch_wait_start(struct fetch_wait *w)
+{
+    struct error err;
+
+    atomic_fetch_add(&w->refs, 2); /* the job's, and one of this call */
+    if (submit(w, &err) < 0)
+        finish(w, err.code == ENOENT ? NULL : &err); /* it came since it was missed */
+    fetch_wait_put(w);
+}
+
+void fetch_wait_cancel(struct fetch_wait *w)
+{
+    uint64_t job_id;
+
+    pthread_mutex_lock(&w->lock);
+    w->cancelled = true;
+    job_id = w->job_id;
+    pthread_mutex_unlock(&w->lock);
+    if (job_id != 0)
+        sched_cancel(w->engine->fetcher, job_id);
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Running `git-annex get` in the repository that a file belongs to.
+ *
+ *     prepare the repository --+-- get a file --+-- all of them
+ *                              '-- get a file --'
+ *
+ *     git-annex get --json-progress --key=KEY
+ *         |-- stdout: a line of JSON for each step  -> progress; in the last one, why not
+ *         '-- stderr: what git and its helpers say  -> the sentence
+ *
+ * It is asked for the key, not for the name: names are not ours, and may begin with a dash or mean
+ * something to git. Variables that tell git of another repository are left out; nobody can be asked
+ * for a password. What git-annex says is not believed: the content is there when it is there.
+ * The repository's own configuration decides what is run to transfer a file, as it does when its
+ * owner types the command.
+ */
+#include "fetch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "beneath.h"
+#include "program.h"
+
+/* How long git-annex may take to put its things in order when it is interrupted. */
+enum { GRACE_MS = 2000 };
+
+enum { LINE_MAX_NBYTES = 16 * 1024, NOTE_MAX = 300 };
+
+/* What git-annex has said so far. */
+struct talk {
+    const struct task_control *ctl;
+    int fd; /* its stdout */
+    size_t n;
+    char line[LINE_MAX_NBYTES]; /* [n] the last, unfinished one */
+    bool too_long;              /* of which the beginning is lost */
+    char note[NOTE_MAX];        /* why it did not work, if it did not */
+};
+
+/* Where a program runs. */
+struct place {
+    int rootfd; /* of the dataset */
+    int dirfd;
+    bool is_git_dir;
+};
+
+/* ---- what git-annex says -----------------------------------------------------------------------
+ */
+
+/* Append the parts of a note that is told as one line. */
+static void add_note(struct talk *talk, const char *text)
+{
+    size_t at = strlen(talk->note);
+
+    for (; text && *text && at + 4 < sizeof talk->note; text++)
+        if (*text != '\n')
+            talk->note[at++] = *text;
+        else if (at > 0 && text[1] && text[1] != '\n')
+            at += (size_t)snprintf(talk->note + at, 4, " / ");
+    talk->note[at] = '\0';
+}
+
+static void take_line(struct talk *talk)
+{
+    json_t *line = json_loadb(talk->line, talk->n, 0, NULL);
+    const json_t *done = json_object_get(line, "byte-progress");
+
+    if (json_is_integer(done) && json_integer_value(done) > 0)
+        task_progress(talk->ctl, (uint64_t)json_integer_value(done));
+    if (json_is_false(json_object_get(line, "success"))) {
+        talk->note[0] = '\0';
+        add_note(talk, json_string_value(json_object_get(line, "note")));
+    }
+    json_decref(line);
+}
+
+static void take_bytes(struct talk *talk, const char *bytes, size_t nbytes)
+{
+    for (size_t i = 0; i < nbytes; i++) {
+        if (bytes[i] == '\n') {
+            if (!talk->too_long)
+                take_line(talk);
+            talk->n = 0;
+            talk->too_long = false;
+        } else if (talk->n == sizeof talk->line) {
+            talk->too_long = true;
+        } else {
+            talk->line[talk->n++] = bytes[i];
+        }
+    }
+}
+
+/* Hear what there is to hear, without waiting; a bounded number of times. */
+static void listen_to(struct talk *talk)
+{
+    char bytes[4096];
+    ssize_t n = 1;
+
+    for (int i = 0; i < 64 && (n > 0 || errno == EINTR); i++) {
+        n = read(talk->fd, bytes, sizeof bytes);
+        if (n > 0)
+            take_bytes(talk, bytes, (size_t)n);
+    }
+}
+
+/* Asked many times a second, so this is also where its progress is heard. */
+static bool is_cancelled(const void *ctx)
+{
+    struct talk *talk = *(struct talk *const *)ctx;
+
+    listen_to(talk);
+    return task_cancelled(talk->ctl);
+}
+
+/* ---- running it --------------------------------------------------------------------------------
+ */
+
+/* Run a program in the repository. */
+static int run_at(const struct place *at, char *const *argv, int out_fd, struct talk *talk,
+                  struct error *err)
+{
+    /* what tells git of a repository other than the one it is in (git rev-parse --local-env-vars)
+     */
+    static const char *const without[] = {"GIT_ALTERNATE_OBJECT_DIRECTORIES",
+                                          "GIT_CONFIG",
+                                          "GIT_CONFIG_PARAMETERS",
+                                          "GIT_CONFIG_COUNT",
+                                          "GIT_OBJECT_DIRECTORY",
+                                          "GIT_DIR",
+                                          "GIT_WORK_TREE",
+                                          "GIT_IMPLICIT_WORK_TREE",
+                                          "GIT_GRAFT_FILE",
+                                          "GIT_INDEX_FILE",
+                                          "GIT_NO_REPLACE_OBJECTS",
+                                          "GIT_REPLACE_REF_BASE",
+                                          "GIT_PREFIX",
+                                          "GIT_INTERNAL_SUPER_PREFIX",
+                                          "GIT_SHALLOW_FILE",
+                                          "GIT_COMMON_DIR",
+                                          "GIT_NAMESPACE",
+                                          NULL};
+    char *env[] = {"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS_REQUIRE=never",
+                   at->is_git_dir ? "GIT_DIR=." : NULL, NULL};
+    struct program program;
+    int ret = program_find(argv[0], at->rootfd, &program, err);
+
+    if (ret < 0)
+        return ret;
+    ret = program_run(
+        &(struct program_run){
+            .path = program.path,
+            .argv = argv,
+            .env = env,
+            .dirfd = at->dirfd,
+            .without = without,
+            .out_fd = out_fd,
+            .grace_ms = GRACE_MS,
+            .cancelled = is_cancelled,
+            .ctx = &talk,
+        },
+        err);
+    program_clear(&program);
+    return ret;
+}
+
+/* With its stdout ending in a pipe that the talk hears. */
+static int run_heard(const struct place *at, char *const *argv, struct talk *talk,
+                     struct error *err)
+{
+    int fds[2], ret;
+
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return error_set(err, errno, "pipe: %s", strerrordesc_np(errno));
+    talk->fd = fds[0];
+    if (fcntl(fds[0], F_SETFL, O_NONBLOCK) < 0)
+        ret = error_set(err, errno, "pipe: %s", strerrordesc_np(errno));
+    else
+        ret = run_at(at, argv, fds[1], talk, err);
+    close(fds[1]);
+    if (ret < 0 && ret != -ECANCELED)
+        listen_to(talk);
+    close(fds[0]);
+    return ret;
+}
+
+/* Did it come? */
+static int check_here(int rootfd, const char *path, struct error *err)
+{
+    struct annex_content still;
+    int ret = annex_find_absent(rootfd, path, &still, NULL);
+
+    if (ret == 0) {
+        annex_content_clear(&still);
+        return error_set(err, EIO, "git-annex says that it has got it, but it has not come");
+    }
+    return ret == -ENOENT ? 0 : error_set(err, -ret, "%s", strerrordesc_np(-ret));
+}
+
+static int get(const struct place *at, const struct annex_content *c, struct talk *talk,
+               struct error *err)
+{
+    char key[sizeof "--key=" + ANNEX_KEY_MAX];
+    char *argv[] = {"git-annex", "get", "--json-progress", key, NULL};
+    int ret;
+
+    if (check_here(at->rootfd, c->path, NULL) == 0) /* it came since it was missed */
+        return 0;
+    snprintf(key, sizeof key, "--key=%s", c->key.text);
+    ret = run_heard(at, argv, talk, err);
+    return ret < 0 ? ret : check_here(at->rootfd, c->path, err);
+}
+
+/* git-annex sets a fresh clone up by itself, at any command; but two of them must not do so at the
+ * same time. */
+static int prepare(const struct place *at, struct talk *talk, struct error *err)
+{
+    char *is_set_up[] = {"git", "config", "annex.uuid", NULL};
+    char *set_up[] = {"git-annex", "info", "--fast", "--json", NULL};
+    int ret = run_heard(at, is_set_up, talk, err);
+
+    return ret == -EIO ? run_heard(at, set_up, talk, err) : ret;
+}
+
+static int work_at(int rootfd, const struct annex_content *c, struct talk *talk, struct error *err)
+{
+    struct place at = {.rootfd = rootfd, .is_git_dir = c->is_git_dir};
+    int ret;
+
+    at.dirfd = beneath_open(rootfd, c->dir, O_PATH | O_DIRECTORY);
+    if (at.dirfd < 0)
+        return error_set(err, -at.dirfd, "%s: %s", c->dir, strerrordesc_np(-at.dirfd));
+    ret = *c->key.text ? get(&at, c, talk, err) : prepare(&at, talk, err);
+    close(at.dirfd);
+    return ret;
+}
+
+int fetch_task(void *ctx, const struct graph *g, const struct task *t, struct blob *const *inputs,
+               const struct task_control *ctl, struct blob **out, struct error *err)
+{
+    struct talk *talk = calloc(1, sizeof *talk);
+    struct error why;
+    int ret = 0;
+
+    (void)g;
+    (void)inputs;
+    if (!talk)
+        return error_set(err, ENOMEM, "%s: out of memory", t->label);
+    talk->ctl = ctl;
+    if (t->content)
+        ret = work_at(*(const int *)ctx, t->content, talk, &why);
+    if (ret == -ECANCELED)
+        error_set(err, ECANCELED, "%s: cancelled", t->label);
+    else if (ret < 0)
+        ret = error_set(err, ENODATA, "%s: content is not here, and cannot be fetched: %s%s%s",
+                        t->content->path, talk->note, *talk->note ? "; " : "", why.text);
+    free(talk);
+    if (ret < 0)
+        return ret;
+    *out = blob_from_memory(NULL, 0, NULL);
+    return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", t->label);
+}
+
+/* ---- planning ----------------------------------------------------------------------------------
+ */
+
+static void name_task(struct task *t, const struct annex_content *c)
+{
+    struct key_builder *b = key_begin("fetch", 1);
+
+    if (!b)
+        return;
+    key_add(b, "dev", &c->dev, sizeof c->dev);
+    key_add(b, "ino", &c->ino, sizeof c->ino);
+    if (c->ino == 0) /* no .git was seen: then the place tells */
+        key_add_text(b, "dir", c->dir);
+    key_add_text(b, "key", c->key.text);
+    key_end(b, &t->key);
+}
+
+/* Enter a task that owns `c`, or find the equal one: two names of one key are one task. */
+static bool add_task(struct graph *g, struct annex_content *c, size_t *index)
+{
+    struct task *t = &g->tasks[g->ntasks];
+    const char *what = *c->key.text ? "git-annex get" : "prepare git-annex for";
+
+    *t = (struct task){.kind = TASK_FETCH, .content = malloc(sizeof *c)};
+    if (!t->content)
+        return false;
+    g->ntasks++;
+    *t->content = *c;
+    *c = (struct annex_content){.path = NULL};
+    t->work_nbytes = t->content->key.size > 0 ? (uint64_t)t->content->key.size : 0;
+    name_task(t, t->content);
+    if (asprintf(&t->label, "%s %s", what, t->content->path) < 0)
+        t->label = NULL;
+    for (*index = 0; !key_equal(&g->tasks[*index].key, &t->key);)
+        ++*index;
+    if (*index + 1 == g->ntasks)
+        return t->label && t->key.hex[0];
+    task_clear(t);
+    g->ntasks--;
+    return true;
+}
+
+static bool depend(struct task *t, size_t dep)
+{
+    size_t *grown = realloc(t->deps, (t->ndeps + 1) * sizeof *grown);
+
+    if (!grown)
+        return false;
+    t->deps = grown;
+    t->deps[t->ndeps++] = dep;
+    return true;
+}
+
+/* Of one file: its repository is prepared first. */
+static bool add_fetch(struct graph *g, struct annex_content *c, size_t *index)
+{
+    struct annex_content first = *c;
+    size_t before, prepared;
+    bool ok;
+
+    first.key = (struct annex_key){.size = -1};
+    first.path = strdup(c->path);
+    first.dir = strdup(c->dir);
+    ok = first.path && first.dir && add_task(g, &first, &prepared);
+    annex_content_clear(&first);
+    before = g->ntasks;
+    return ok && add_task(g, c, index) &&
+           (g->ntasks == before || depend(&g->tasks[*index], prepared));
+}
+
+static bool fill_plan(struct graph *g, struct annex_content *list, size_t n)
+{
+    struct key_builder *b = key_begin("fetch all", 1);
+    struct task all = {.kind = TASK_FETCH};
+    size_t index;
+    bool ok = b;
+
+    g->tasks = calloc(2 * n + 1, sizeof *g->tasks);
+    ok = ok && g->tasks && asprintf(&all.label, "git-annex get of %zu files", n) >= 0;
+    for (size_t i = 0; ok && i < n; i++) {
+        ok = add_fetch(g, &list[i], &index) && depend(&all, index);
+        if (ok)
+            key_add_key(b, "fetch", &g->tasks[index].key);
+    }
+    if (b)
+        key_end(b, &all.key);
+    if (ok && n > 1) /* the one that all are done with */
+        g->tasks[g->ntasks++] = all;
+    else
+        task_clear(&all);
+    return ok;
+}
+
+int fetch_plan(struct annex_content *list, size_t n, struct graph **out, struct error *err)
+{
+    struct graph *g = calloc(1, sizeof *g);
+    bool ok = false;
+
+    if (g) {
+        atomic_init(&g->refs, 1);
+        ok = fill_plan(g, list, n);
+    }
+    for (size_t i = 0; i < n; i++)
+        annex_content_clear(&list[i]);
+    if (ok) {
+        *out = g;
+        return 0;
+    }
+    graph_put(g);
+    return error_set(err, ENOMEM, "git-annex get: out of memory");
+}
