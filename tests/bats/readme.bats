@@ -1,20 +1,23 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# What README.md tells to type works. Its blocks that open with "```sh test" are run one after the
-# other as one script, in a directory that has the sample session at ./sample; the block that opens
-# with "```ini test" is ./recipes.ini there.
-
-# bats file_tags=release
+# What README.md and the pages of contrib/docs tell to type works. Of each page the blocks that open
+# with "```sh" are run one after the other as one script, in a directory that has the sample session
+# at ./sample; README.md's blocks of "```ini" are ./recipes.ini there. Only what makes the sample
+# (smaller) and sbatch (which runs its script at once) are stood in for.
 
 load helper
 
-# blocks LANGUAGE: the blocks of README.md with that tag.
+setup_file() {
+    "$BATS_TEST_DIRNAME/../../contrib/sample" --scale small "$BATS_FILE_TMPDIR/sample"
+}
+
+# blocks LANGUAGE PAGE: the blocks of a page in that language.
 blocks() {
-    awk -v open="\`\`\`$1 test" '
+    awk -v open="\`\`\`$1" '
         $0 == "```" { inside = 0 }
         inside { print }
-        $0 == open { inside = 1 }' "$ROOT/README.md"
+        $0 == open { inside = 1 }' "$ROOT/$2"
 }
 
 no_daemon_left() {
@@ -25,27 +28,74 @@ no_daemon_left() {
     done
 }
 
-@test "the commands of README.md work" {
-    make_sample sample
-    ln -s "$ROOT/contrib" contrib
-    blocks sh >script
-    blocks ini >recipes.ini
-    assert [ "$(grep -c '^derivfs ' script)" -ge 2 ]
-    assert [ "$(grep -c '^derivctl ' script)" -ge 4 ]
+stand_in() {
+    mkdir -p "$(dirname "$1")"
+    cat >"$1"
+    chmod +x "$1"
+}
 
-    bash -eux script >output 2>&1 3>&- 4>&- || { cat output && false; }
-
+# run_page PAGE: what it says is in ./output.
+run_page() {
+    cp -r "$BATS_FILE_TMPDIR/sample" sample
+    mkdir contrib
+    ln -s "$ROOT"/contrib/* contrib/
+    rm contrib/sample
+    stand_in contrib/sample <<<"exec '$ROOT/contrib/sample' --scale small \"\$@\""
+    stand_in bin/sbatch <<<'SLURM_ARRAY_TASK_ID=1 SLURM_CPUS_PER_TASK=2 exec bash "$@"'
+    blocks sh "$1" >script
+    assert [ -s script ]
+    # the system's Python has the libraries
+    PATH=$PWD/bin:$DERIVFS_BIN_DIR:/usr/bin:$PATH bash -eux script >output 2>&1 3>&- 4>&- ||
+        { cat output && false; }
     # Their arguments are relative, so only the environment tells whose daemons they are.
     wait_until no_daemon_left
+}
+
+@test "the commands of README.md work" {
+    blocks ini README.md >recipes.ini
+    run_page README.md
+    assert [ "$(grep -c '^derivfs ' script)" -ge 2 ]
+    assert [ "$(grep -c '^derivctl ' script)" -ge 4 ]
     reference tsnr tsnr.nii sample/sub-01/ses-test/func/*_bold.nii.gz
     gunzip -t cv.nii.gz
 }
 
+@test "the commands of the tutorial work, and find the run" {
+    run_page contrib/docs/tutorial.md
+    grep -E '^[a-z]+ +[0-9.]+$' output | sort -k 2 -n >medians
+    assert_equal "$(wc -l <medians)" 5
+    assert_equal "$(head -n 1 medians | cut -d ' ' -f 1)" linebisection
+    grep -E '^voxel [0-9]+ [0-9]+ [0-9]+ at -[0-9.]+ -[0-9.]+ ' output
+}
+
+@test "the commands of the page on clusters work" {
+    run_page contrib/docs/hpc.md
+    reference tsnr tsnr.nii sample/sub-01/ses-test/func/*_bold.nii.gz
+}
+
+@test "the commands of the questions and answers work" {
+    run_page contrib/docs/questions.md
+}
+
+@test "every page of contrib/docs that has commands is run here" {
+    for page in $(cd "$ROOT" && grep -l '^```sh$' contrib/docs/*.md); do
+        grep -qF "run_page $page" "$BATS_TEST_FILENAME"
+    done
+}
+
+@test "links between the pages lead somewhere" {
+    cd "$ROOT"
+    for page in README.md contrib/docs/*.md contrib/recipes/README.md; do
+        for link in $(grep -oP '\]\(\K[^)#: ]+(?=[)#])' "$page"); do
+            assert_exists "$(dirname "$page")/$link"
+        done
+    done
+}
+
 @test "the recipes of README.md have no mistakes" {
-    make_sample "$DS/sample"
-    blocks ini >recipes.ini
+    blocks ini README.md >recipes.ini
     assert [ -s recipes.ini ]
-    mount_derivfs "$DS/sample" --recipes=recipes.ini
+    mount_derivfs "$BATS_FILE_TMPDIR/sample" --recipes=recipes.ini
     run cat "$MNT/.derivfs/errors"
     assert_output ''
 }
