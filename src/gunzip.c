@@ -1,69 +1,121 @@
 /* SPDX-License-Identifier: MIT
  *
- * gzip on ISA-L.
+ * gzip, from front to back:
  *
- *     stored bytes -> input buffer -> isal_inflate() -> the caller's buffer
+ *     [header] deflate blocks [CRC-32, length]  [header] ... [CRC-32, length]  zero bytes
+ *               |== alone ==|== a piece ==|== alone ==|
  *
- * One call of isal_inflate() fills as much of the caller's buffer as it can, and the data is never
- * copied by us; ISA-L keeps the 32 KiB window across calls, so buffers of some hundred KiB and more
- * run at its full speed. It checks each member's CRC-32 and length (mod 2^32) itself. Member
- * headers are read by a call of their own: isal_inflate() forgets the header's flags between two
- * calls, and so fails where a header straddles two input buffers. After the last member only zero
- * bytes may follow (tape padding). Anything else there is an error: gzip(1) warns and drops it, but
- * voxels that were cut off would look just like it. Reading starts small, because most files are
- * opened only for their header. Cost: 345 KiB of memory per stream.
+ * The owner inflates alone (deflate_inflater.c) up to where a piece begins that a hand has decoded
+ * meanwhile (gunzip_ring.c says where, gunzip_piece.c how). If it stands between two blocks at
+ * exactly that bit, the piece is the data's continuation and is copied out; else it goes on alone.
+ * So whatever the pieces are, the bytes are those of a single pass, and an error is only ever met
+ * alone. Every joint is a checkpoint for free; without pieces the owner looks for one itself, which
+ * takes about 1 % of the time. At known checkpoints the CRC-32 so far is compared; at a member's
+ * end CRC-32 and length are, in any case. After the last member only zero bytes may follow (tape
+ * padding). Anything else there is an error: gzip(1) warns and drops it, but voxels that were cut
+ * off would look just like it.
  */
 #include "gunzip.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
+#include <zlib.h>
+
+#include "gunzip_private.h"
 
 enum {
-    FEED_FIRST = 16 * 1024,
-    FEED_MAX = 256 * 1024,
-    OUT_MAX = 1 << 30, /* ISA-L counts in 32 bits */
     DROP_NBYTES = 128 * 1024,
+    TRAILER_NBYTES = 8,
+    LEARN_NBYTES = 8 << 20,   /* of output between two checkpoints that are looked for */
+    STEP_NBYTES = 256 * 1024, /* handed over at a time, while in the processor's cache */
 };
 
 struct gunzip {
     struct gunzip_options o;
-    _Atomic uint64_t fed; /* stored bytes; gunzip_consumed() reads it */
-    size_t feed_nbytes;   /* to ask for next time */
-    bool fed_all;         /* pread has told its end */
-    bool in_header;       /* of a member: isal_read_gzip_header() is not done with it */
+    struct deflate_source source;
+    struct ring *ring; /* NULL: nobody helps */
+    struct inflater *inflater;
+    _Atomic uint64_t consumed;
+
+    uint64_t out_total;  /* inflated so far */
+    uint64_t member_off; /* where the current member's output begins */
+    uint32_t crc;        /* of its output so far */
     bool in_member;
-    bool any_member;    /* at least one member has begun */
-    uint64_t out_total; /* inflated so far */
-    struct isal_gzip_header header;
-    struct inflate_state state;
-    unsigned char in[FEED_MAX];
+    bool any_member; /* at least one has begun */
+    bool at_end;     /* of everything */
+
+    struct owner owner;                   /* since a place was jumped to */
+    unsigned char window[DEFLATE_WINDOW]; /* the last bytes handed out */
+
+    struct piece *piece; /* being handed out, or NULL */
+    size_t piece_done;   /* of its bytes */
+    unsigned char piece_window[DEFLATE_WINDOW];
+
+    uint64_t next_bit;             /* a checkpoint may be here: known, or found; or NO_BIT */
+    uint64_t looked_off;           /* out_total when one was met or looked for */
+    uint64_t look_every;           /* bytes of output between two looks */
+    struct deflate_finder *finder; /* NULL until the first look */
+    struct checkpoints *learned;   /* NULL: none is to be learned */
 };
 
-static void rewind_all(struct gunzip *z)
+/* ---- beginning and moving ----------------------------------------------------------------------
+ */
+
+static void start_learning(struct gunzip *z)
 {
-    atomic_store_explicit(&z->fed, 0, memory_order_relaxed);
-    z->feed_nbytes = FEED_FIRST;
-    z->fed_all = z->in_header = z->in_member = z->any_member = false;
-    z->out_total = 0;
-    isal_inflate_init(&z->state);
-    z->state.next_in = z->in;
-    z->state.avail_in = 0;
+    checkpoints_put(z->learned);
+    z->learned = z->o.learn && !z->o.known ? checkpoints_new() : NULL; /* NULL: then none */
+    z->look_every = LEARN_NBYTES;
+    z->looked_off = 0;
+}
+
+/* Go on at a checkpoint; NULL: at the start of the file. */
+static void jump_to(struct gunzip *z, const struct checkpoint *p)
+{
+    if (z->ring)
+        ring_rest(z->ring);
+    z->piece = NULL;
+    z->next_bit = NO_BIT;
+    z->at_end = false;
+    z->in_member = z->any_member = p != NULL;
+    z->out_total = p ? p->out_off : 0;
+    z->member_off = p ? p->member_off : 0;
+    z->crc = p ? p->crc : 0;
+    if (p)
+        memcpy(z->window, p->window, sizeof z->window);
+    inflater_place(z->inflater, p ? p->in_bit : 0, z->window, p ? DEFLATE_WINDOW : 0);
+    z->owner.begun = z->owner.fed = inflater_fed(z->inflater);
+    z->owner.out_nbytes = 0;
+    start_learning(z);
+    if (p) { /* what is before it will not be seen */
+        checkpoints_put(z->learned);
+        z->learned = NULL;
+    }
+    atomic_store_explicit(&z->consumed, z->owner.fed, memory_order_relaxed);
 }
 
 struct gunzip *gunzip_new(const struct gunzip_options *options)
 {
-    struct gunzip *z = malloc(sizeof(*z));
+    struct gunzip *z = calloc(1, sizeof *z);
 
     if (!z)
         return NULL;
     z->o = *options;
+    z->source = (struct deflate_source){.pread = z->o.pread, .ctx = z->o.ctx};
+    z->inflater = inflater_new(&z->source);
     if (z->o.known)
         checkpoints_get(z->o.known);
-    atomic_init(&z->fed, 0);
-    rewind_all(z);
+    if (z->o.crew)
+        z->ring = ring_new(&z->o);
+    if (!z->inflater || (z->o.crew && !z->ring)) {
+        gunzip_free(z);
+        return NULL;
+    }
+    jump_to(z, NULL);
     return z;
 }
 
@@ -71,106 +123,311 @@ void gunzip_free(struct gunzip *z)
 {
     if (!z)
         return;
+    ring_free(z->ring);
+    inflater_free(z->inflater);
+    deflate_finder_free(z->finder);
+    checkpoints_put(z->learned);
     checkpoints_put(z->o.known);
     free(z);
 }
 
-static int refill(struct gunzip *z, struct error *err)
+void gunzip_rest(struct gunzip *z)
 {
-    size_t got = 0;
+    if (z->ring && !z->piece)
+        ring_rest(z->ring);
+}
 
-    if (z->state.avail_in > 0 || z->fed_all)
-        return 0;
-    uint64_t off = gunzip_consumed(z);
-    int ret = z->o.pread(z->o.ctx, off, z->in, z->feed_nbytes, &got, err);
+/* ---- members -----------------------------------------------------------------------------------
+ */
+
+static int fail(const struct gunzip *z, const char *what, struct error *err)
+{
+    return error_set(err, EIO, "%s, after %llu bytes", what, (unsigned long long)z->out_total);
+}
+
+static const char wrong_sum[] = "wrong CRC-32 or length in the gzip data";
+static const char ends_early[] = "gzip data ends early";
+static const char corrupt[] = "corrupt gzip data";
+
+static int read_header(struct gunzip *z, struct error *err)
+{
+    int code;
+    int ret = inflater_gzip_header(z->inflater, &code, err);
+
     if (ret < 0)
         return ret;
-    atomic_store_explicit(&z->fed, off + got, memory_order_relaxed);
-    z->feed_nbytes = FEED_MAX;
-    z->fed_all = got == 0;
-    z->state.next_in = z->in;
-    z->state.avail_in = (uint32_t)got;
+    switch (code) {
+    case ISAL_DECOMP_OK:
+        break;
+    case ISAL_END_INPUT:
+        return fail(z, ends_early, err);
+    case ISAL_INCORRECT_CHECKSUM:
+        return fail(z, wrong_sum, err);
+    case ISAL_UNSUPPORTED_METHOD:
+        return fail(z, "unknown gzip compression method", err);
+    default:
+        return fail(z, "bad gzip header", err);
+    }
+    z->in_member = z->any_member = true;
+    z->member_off = z->out_total;
+    z->crc = 0;
+    z->owner.begun = z->owner.fed = inflater_fed(z->inflater);
+    z->owner.out_nbytes = 0;
+    z->next_bit = NO_BIT;
     return 0;
 }
 
-/* Stand at the first byte of the next member (in_member) or at the end of everything. */
+/* Stand at the first block of the next member (in_member) or at the end of everything (at_end). */
 static int next_member(struct gunzip *z, struct error *err)
 {
+    const unsigned char *bytes;
+    size_t left;
+
     for (;;) {
-        int ret = refill(z, err);
+        int ret = inflater_peek(z->inflater, &bytes, &left, err);
         if (ret < 0)
             return ret;
-        while (z->any_member && z->state.avail_in > 0 && *z->state.next_in == 0) {
-            z->state.next_in++;
-            z->state.avail_in--;
-        }
-        if (z->state.avail_in > 0)
-            break;
-        if (z->fed_all)
+        size_t zeros = 0;
+        while (z->any_member && zeros < left && bytes[zeros] == 0)
+            zeros++;
+        inflater_advance(z->inflater, zeros);
+        z->at_end = left == 0;
+        if (z->at_end)
             return 0;
+        if (zeros < left && z->any_member && bytes[zeros] != 0x1f)
+            return fail(z, "garbage after the end of the gzip data", err);
+        if (zeros < left)
+            return read_header(z, err);
     }
-    if (z->any_member && *z->state.next_in != 0x1f)
-        return error_set(err, EIO, "garbage after the end of the gzip data, after %llu bytes",
-                         (unsigned long long)z->out_total);
-    isal_inflate_reset(&z->state);
-    isal_gzip_header_init(&z->header); /* without buffers: name, comment and extra are dropped */
-    z->state.crc_flag = ISAL_GZIP_NO_HDR_VER;
-    z->in_header = z->in_member = z->any_member = true;
+}
+
+/* Behind the last block: compare the CRC-32 and the length. */
+static int end_member(struct gunzip *z, uint64_t bit, struct error *err)
+{
+    unsigned char trailer[TRAILER_NBYTES];
+    size_t n = 0;
+
+    if (z->ring)
+        ring_rest(z->ring);
+    inflater_place(z->inflater, (bit + 7) / 8 * 8, NULL, 0);
+    while (n < sizeof trailer) {
+        const unsigned char *bytes;
+        size_t got;
+        int ret = inflater_peek(z->inflater, &bytes, &got, err);
+        if (ret < 0)
+            return ret;
+        if (got == 0)
+            return fail(z, ends_early, err);
+        if (got > sizeof trailer - n)
+            got = sizeof trailer - n;
+        memcpy(trailer + n, bytes, got);
+        inflater_advance(z->inflater, got);
+        n += got;
+    }
+    uint32_t crc, length;
+    memcpy(&crc, trailer, sizeof crc);
+    memcpy(&length, trailer + 4, sizeof length);
+    if (le32toh(crc) != z->crc || le32toh(length) != (uint32_t)(z->out_total - z->member_off))
+        return fail(z, wrong_sum, err);
+    z->in_member = false;
     return 0;
 }
 
-static int explain(const struct gunzip *z, int isal_code, struct error *err)
-{
-    unsigned long long at = z->out_total;
+/* ---- checkpoints -------------------------------------------------------------------------------
+ */
 
-    switch (isal_code) {
-    case ISAL_INCORRECT_CHECKSUM:
-        return error_set(err, EIO, "wrong CRC-32 or length in the gzip data, after %llu bytes", at);
-    case ISAL_INVALID_WRAPPER:
-        return error_set(err, EIO, "bad gzip header, after %llu bytes", at);
-    case ISAL_UNSUPPORTED_METHOD:
-        return error_set(err, EIO, "unknown gzip compression method, after %llu bytes", at);
-    default:
-        return error_set(err, EIO, "corrupt gzip data, after %llu bytes", at);
+static bool has_window(const struct gunzip *z)
+{
+    return z->out_total - z->member_off >= DEFLATE_WINDOW;
+}
+
+static void learn(struct gunzip *z, uint64_t bit)
+{
+    struct checkpoint p = {.in_bit = bit,
+                           .out_off = z->out_total,
+                           .member_off = z->member_off,
+                           .crc = z->crc,
+                           .window = z->window};
+    size_t n = checkpoints_count(z->learned);
+    uint64_t last = n > 0 ? checkpoints_at(z->learned, n - 1)->out_off : 0;
+
+    z->looked_off = z->out_total;
+    if (!has_window(z) || z->out_total < last + LEARN_NBYTES / 4)
+        return;
+    if (checkpoints_add(z->learned, &p, NULL) < 0) { /* out of memory: do without */
+        checkpoints_put(z->learned);
+        z->learned = NULL;
     }
 }
 
-/* Inflate from the current member into out[cap] until that is full or the input buffer is empty;
- * *got may be 0. */
-static int inflate_some(struct gunzip *z, unsigned char *out, size_t cap, size_t *got,
-                        struct error *err)
+/* All before `bit` has been handed out, and a block begins there. */
+static int at_block(struct gunzip *z, uint64_t bit, struct error *err)
 {
-    int ret = refill(z, err);
+    const struct checkpoint *p = z->o.known ? checkpoints_find_bit(z->o.known, bit) : NULL;
+
+    if (p && p->in_bit == bit && (p->crc != z->crc || p->out_off != z->out_total))
+        return fail(z, wrong_sum, err);
+    if (z->learned)
+        learn(z, bit);
+    return 0;
+}
+
+/* Where no piece has told a place for long, look for one: just behind what has been read. */
+static void look_for_block(struct gunzip *z)
+{
+    uint64_t stored = z->owner.fed - z->owner.begun;
+    unsigned char *scratch;
+    size_t got;
+
+    if (z->out_total - z->looked_off < z->look_every)
+        return;
+    z->looked_off = z->out_total;
+    if (z->owner.out_nbytes < stored + stored / 16) /* hardly compressed: searching would cost */
+        return;
+    if (!z->finder)
+        z->finder = deflate_finder_new();
+    scratch = z->finder ? malloc(SEARCH_NBYTES + DEFLATE_SLACK) : NULL;
+    if (!scratch)
+        return;
+    z->next_bit = piece_search(&z->source, z->finder, z->owner.fed, scratch, &got);
+    free(scratch);
+    z->look_every = z->next_bit == NO_BIT ? 2 * z->look_every : LEARN_NBYTES;
+}
+
+/* ---- data --------------------------------------------------------------------------------------
+ */
+
+/* These have been put out. */
+static void account(struct gunzip *z, const unsigned char *out, size_t n)
+{
+    size_t keep = n < DEFLATE_WINDOW ? DEFLATE_WINDOW - n : 0;
+
+    memmove(z->window, z->window + DEFLATE_WINDOW - keep, keep);
+    memcpy(z->window + keep, out + n - (DEFLATE_WINDOW - keep), DEFLATE_WINDOW - keep);
+    z->out_total += n;
+    z->owner.out_nbytes += n;
+}
+
+/* Alone up to `stop`: is a block's beginning there? */
+static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct error *err)
+{
+    uint64_t bit;
+    bool right = inflater_between_blocks(z->inflater, &bit) && bit == stop;
+    int ret = right ? at_block(z, bit, err) : 0;
+
+    if (z->next_bit == stop)
+        z->next_bit = NO_BIT;
+    if (ret < 0 || !piece_begins)
+        return ret;
+    if (!right || !has_window(z)) {
+        ring_drop(z->ring);
+        return 0;
+    }
+    z->piece = ring_take(z->ring);
+    z->piece_done = 0;
+    memcpy(z->piece_window, z->window, sizeof z->window);
+    return 0;
+}
+
+static int read_alone(struct gunzip *z, unsigned char *out, size_t cap, size_t *got,
+                      struct error *err)
+{
+    uint64_t piece_bit = z->ring ? ring_go_on(z->ring, &z->owner) : NO_BIT;
+    enum inflater_status status;
+    uint64_t stop, bit;
+
+    if (z->next_bit == NO_BIT && z->o.known) {
+        const struct checkpoint *p = checkpoints_find_bit(z->o.known, 8 * z->owner.fed);
+        z->next_bit = p ? p->in_bit : NO_BIT;
+    }
+    if (z->next_bit == NO_BIT && z->learned)
+        look_for_block(z);
+    stop = piece_bit < z->next_bit ? piece_bit : z->next_bit;
+    int ret = inflater_run(z->inflater, out, cap, stop == NO_BIT ? NO_BIT : inflater_limit(stop),
+                           got, &status, err);
     if (ret < 0)
         return ret;
-
-    uint32_t out_nbytes = cap > OUT_MAX ? OUT_MAX : (uint32_t)cap;
-    uint32_t in_nbytes = z->state.avail_in;
-    z->state.next_out = out;
-    z->state.avail_out = out_nbytes;
-    int code = ISAL_DECOMP_OK;
-    if (z->in_header) {
-        code = isal_read_gzip_header(&z->state, &z->header);
-        z->in_header = code == ISAL_END_INPUT;
-    }
-    if (!z->in_header && code == ISAL_DECOMP_OK)
-        code = isal_inflate(&z->state);
-    *got = out_nbytes - z->state.avail_out;
-    z->out_total += *got;
-    if (code < 0)
-        return explain(z, code, err);
-
-    if (z->state.block_state == ISAL_BLOCK_FINISH) {
-        z->in_member = false;
+    z->owner.fed = inflater_fed(z->inflater);
+    z->crc = crc32_gzip_refl(z->crc, out, *got);
+    account(z, out, *got);
+    switch (status) {
+    case INFLATER_LIMIT:
+        return at_stop(z, stop, stop == piece_bit, err);
+    case INFLATER_FINAL:
+        (void)inflater_between_blocks(z->inflater, &bit);
+        return end_member(z, bit, err);
+    case INFLATER_END:
+        return fail(z, ends_early, err);
+    case INFLATER_BAD:
+        return fail(z, corrupt, err);
+    default:
         return 0;
     }
-    if (*got > 0 || z->state.avail_in < in_nbytes)
-        return 0;
-    if (z->fed_all)
-        return error_set(err, EIO, "gzip data ends early, after %llu bytes",
-                         (unsigned long long)z->out_total);
-    return error_set(err, EIO, "corrupt gzip data, after %llu bytes",
-                     (unsigned long long)z->out_total);
+}
+
+/* All of the piece has been handed out: go on where it ended. */
+static int leave_piece(struct gunzip *z, struct error *err)
+{
+    struct piece *p = z->piece;
+    struct inflater *stands = p->inflater;
+    int ret = 0;
+
+    z->crc = (uint32_t)crc32_combine(z->crc, p->crc, (z_off_t)p->nbytes);
+    z->piece = NULL;
+    switch (p->end) {
+    case PIECE_FINAL:
+        ret = end_member(z, p->end_bit, err);
+        z->owner.fed = inflater_fed(z->inflater);
+        return ret; /* the ring has taken the piece back */
+    case PIECE_BOUNDARY:
+        inflater_place(z->inflater, p->end_bit, z->window, DEFLATE_WINDOW);
+        ret = at_block(z, p->end_bit, err);
+        break;
+    default:
+        p->inflater = z->inflater;
+        z->inflater = stands;
+        break;
+    }
+    z->owner.fed = inflater_fed(z->inflater);
+    ring_give_back(z->ring, p);
+    return ret;
+}
+
+static int read_piece(struct gunzip *z, unsigned char *out, size_t cap, size_t *got,
+                      struct error *err)
+{
+    const struct piece *p = z->piece;
+    size_t nsymbols, n;
+    const uint16_t *symbols = deflate_marker_symbols(p->marker, &nsymbols);
+
+    if (z->piece_done < nsymbols) {
+        n = nsymbols - z->piece_done;
+        n = n < cap ? n : cap;
+        n = n < STEP_NBYTES ? n : STEP_NBYTES;
+        deflate_resolve(symbols + z->piece_done, n, z->piece_window, out);
+        z->crc = crc32_gzip_refl(z->crc, out, n);
+    } else {
+        n = nsymbols + p->nbytes - z->piece_done;
+        n = n < cap ? n : cap;
+        memcpy(out, p->bytes + (z->piece_done - nsymbols), n);
+    }
+    account(z, out, n);
+    z->piece_done += n;
+    *got = n;
+    return z->piece_done == nsymbols + p->nbytes ? leave_piece(z, err) : 0;
+}
+
+/* Stored bytes that make what has been handed out, about. */
+static uint64_t consumed(const struct gunzip *z)
+{
+    const struct piece *p = z->piece;
+    size_t nsymbols;
+
+    if (!p)
+        return z->owner.fed;
+    (void)deflate_marker_symbols(p->marker, &nsymbols);
+    double part = (double)z->piece_done / (double)(nsymbols + p->nbytes + 1);
+    return p->start_bit / 8 + (uint64_t)((double)(p->end_bit - p->start_bit) / 8 * part);
 }
 
 int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct error *err)
@@ -180,13 +437,16 @@ int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct 
 
     *got = 0;
     while (done < nbytes) {
-        int ret = z->in_member ? 0 : next_member(z, err);
-        if (ret < 0)
-            return ret;
-        if (!z->in_member)
-            break; /* the end of everything */
         size_t n = 0;
-        ret = inflate_some(z, out + done, nbytes - done, &n, err);
+        int ret = z->in_member ? 0 : next_member(z, err);
+
+        if (ret == 0 && z->at_end)
+            break;
+        if (ret == 0 && z->piece)
+            ret = read_piece(z, out + done, nbytes - done, &n, err);
+        else if (ret == 0)
+            ret = read_alone(z, out + done, nbytes - done, &n, err);
+        atomic_store_explicit(&z->consumed, consumed(z), memory_order_relaxed);
         if (ret < 0)
             return ret;
         done += n;
@@ -197,14 +457,16 @@ int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct 
 
 int gunzip_seek(struct gunzip *z, uint64_t out_off, struct error *err)
 {
-    unsigned char *dropped = malloc(DROP_NBYTES);
+    const struct checkpoint *p = z->o.known ? checkpoints_find(z->o.known, out_off) : NULL;
+    unsigned char *dropped;
     size_t want, got;
     int ret = 0;
 
+    if (out_off < z->out_total || (p && p->out_off > z->out_total))
+        jump_to(z, p);
+    dropped = malloc(DROP_NBYTES);
     if (!dropped)
         return error_set(err, ENOMEM, "out of memory");
-    if (out_off < z->out_total)
-        rewind_all(z);
     do {
         uint64_t left = out_off - z->out_total;
         want = left < DROP_NBYTES ? (size_t)left : DROP_NBYTES;
@@ -221,11 +483,12 @@ uint64_t gunzip_tell(const struct gunzip *z)
 
 struct checkpoints *gunzip_learned(struct gunzip *z)
 {
-    (void)z;
-    return NULL;
+    if (!z->at_end || !z->learned || checkpoints_count(z->learned) == 0)
+        return NULL;
+    return checkpoints_get(z->learned);
 }
 
 uint64_t gunzip_consumed(const struct gunzip *z)
 {
-    return atomic_load_explicit(&z->fed, memory_order_relaxed);
+    return atomic_load_explicit(&z->consumed, memory_order_relaxed);
 }

@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gzip on several cores: the bytes and the failures of a single pass, whatever the stream is made
+ * of, whoever helps, and wherever reading begins.
+ *
+ * Hands that are threads come when they like; that pieces are really used is shown with a crew that
+ * runs each job at once, in the middle of offering it.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <isa-l/igzip_lib.h>
+
+#include "gunzip.h"
+#include "hands.h"
+#include "images.h"
+
+enum {
+    LONG_NBYTES = 10 << 20,
+    DATA_NBYTES = 5 << 20,
+    STORED_MAX = LONG_NBYTES + (1 << 20),
+    READ_NBYTES = 1 << 20
+};
+
+static unsigned char data[LONG_NBYTES]; /* voxels: noise upon a pattern, a part of them zero */
+static unsigned char stored[STORED_MAX];
+static size_t nstored;
+static const unsigned char *expected = data;
+
+static int setup(void **state)
+{
+    uint32_t seed = 3;
+
+    (void)state;
+    for (size_t i = 0; i < LONG_NBYTES / 2; i++) {
+        size_t x = i % 64, y = i / 64 % 64;
+        bool inside = (x - 32) * (x - 32) + (y - 32) * (y - 32) < 900;
+        unsigned value = inside ? 500 + (unsigned)(x * y) / 8 + (image_random(&seed) & 63) : 0;
+
+        data[2 * i] = (unsigned char)value;
+        data[2 * i + 1] = (unsigned char)(value >> 8);
+    }
+    return 0;
+}
+
+/* ---- reading -----------------------------------------------------------------------------------
+ */
+
+static _Thread_local bool in_job;
+static _Atomic uint64_t read_by_jobs, read_alone;
+
+static int pread_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
+                        struct error *err)
+{
+    (void)ctx, (void)err;
+    *got = off < nstored ? nstored - (size_t)off : 0;
+    *got = *got < cap ? *got : cap;
+    memcpy(buf, stored + off, *got);
+    *(in_job ? &read_by_jobs : &read_alone) += *got;
+    return 0;
+}
+
+static void offer_now(struct crew *crew, struct crew_job *job)
+{
+    (void)crew;
+    in_job = true;
+    job->run(job);
+    in_job = false;
+}
+
+static bool take_back_none(struct crew *crew, struct crew_job *job)
+{
+    (void)crew, (void)job;
+    return false;
+}
+
+static unsigned one_idle(struct crew *crew)
+{
+    (void)crew;
+    return 1;
+}
+
+static struct crew at_once = {offer_now, take_back_none, one_idle};
+
+static struct gunzip *open_stored(struct crew *crew, struct budget *budget,
+                                  struct checkpoints *known, bool learn)
+{
+    struct gunzip_options options = {.pread = pread_stored,
+                                     .stored_nbytes = nstored,
+                                     .crew = crew,
+                                     .budget = budget,
+                                     .known = known,
+                                     .learn = learn};
+    struct gunzip *z = gunzip_new(&options);
+
+    read_by_jobs = read_alone = 0;
+    assert_non_null(z);
+    return z;
+}
+
+/* Read to the end and compare with what is expected; how many bytes that were. */
+static int read_to_end(struct gunzip *z, size_t piece, uint64_t *nbytes, struct error *err)
+{
+    unsigned char *buf = malloc(piece);
+    size_t got;
+    int ret;
+
+    assert_non_null(buf);
+    do {
+        uint64_t at = gunzip_tell(z);
+        ret = gunzip_read(z, buf, piece, &got, err);
+        if (ret == 0 && memcmp(buf, expected + at, got) != 0)
+            fail_msg("wrong bytes behind byte %llu", (unsigned long long)at);
+    } while (ret == 0 && got == piece);
+    *nbytes = gunzip_tell(z);
+    free(buf);
+    return ret;
+}
+
+/* All right with and without hands, with and without checkpoints; those that were learned. */
+static struct checkpoints *reads_right(struct crew *crew, struct checkpoints *known, bool learn,
+                                       uint64_t want)
+{
+    struct gunzip *z = open_stored(crew, NULL, known, learn);
+    uint64_t nbytes;
+    struct error err;
+
+    if (read_to_end(z, READ_NBYTES, &nbytes, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(nbytes, want);
+    assert_int_equal(gunzip_consumed(z), nstored);
+    struct checkpoints *learned = gunzip_learned(z);
+    if (!learn || known)
+        assert_null(learned);
+    gunzip_free(z);
+    return learned;
+}
+
+static void seeks_right(struct crew *crew, struct checkpoints *known, uint64_t want)
+{
+    struct gunzip *z = open_stored(crew, NULL, known, false);
+    unsigned char buf[5000];
+    uint32_t seed = 17;
+    struct error err;
+
+    for (int i = 0; i < 8; i++) {
+        uint64_t at = i == 0 ? want : image_random(&seed) % (want + 1);
+        size_t n = want - at < sizeof buf ? (size_t)(want - at) : sizeof buf, got;
+
+        assert_int_equal(gunzip_seek(z, at + (i == 0), &err), 0);
+        assert_int_equal(gunzip_tell(z), at);
+        assert_int_equal(gunzip_read(z, buf, sizeof buf, &got, &err), 0);
+        assert_int_equal(got, n);
+        assert_memory_equal(buf, expected + at, n);
+        if (i % 4 == 3)
+            gunzip_rest(z);
+    }
+    gunzip_free(z);
+}
+
+/* Everything that must hold for stored[nstored], which inflates to expected[want]. */
+static void holds(uint64_t want)
+{
+    struct hands h;
+
+    hands_start(&h, 3);
+    checkpoints_put(reads_right(NULL, NULL, false, want));
+    struct checkpoints *alone = reads_right(NULL, NULL, true, want);
+    struct checkpoints *helped = reads_right(&at_once, NULL, true, want);
+    checkpoints_put(reads_right(&h.crew, NULL, true, want));
+    for (int i = 0; i < 2; i++) {
+        struct checkpoints *known = i ? helped : alone;
+
+        if (!known)
+            continue;
+        (void)reads_right(i ? &at_once : &h.crew, known, true, want);
+        seeks_right(i ? &h.crew : NULL, known, want);
+    }
+    checkpoints_put(alone);
+    checkpoints_put(helped);
+    hands_stop(&h);
+}
+
+/* ---- streams -----------------------------------------------------------------------------------
+ */
+
+/* Append a member of in[nin]; a flush of that kind after every `every` bytes. */
+static void add_member(const unsigned char *in, size_t nin, int level, int strategy, int flush,
+                       size_t every)
+{
+    z_stream z = {.next_out = stored + nstored, .avail_out = (uInt)(STORED_MAX - nstored)};
+
+    assert_int_equal(deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, strategy), Z_OK);
+    for (size_t at = 0; at < nin; at += every) {
+        z.next_in = (Bytef *)(uintptr_t)in + at;
+        z.avail_in = (uInt)(nin - at < every ? nin - at : every);
+        assert_int_equal(deflate(&z, flush), Z_OK);
+    }
+    assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(deflateEnd(&z), Z_OK);
+    nstored += z.total_out;
+}
+
+static void one_member(int level, int strategy, int flush, size_t every)
+{
+    nstored = 0;
+    add_member(data, DATA_NBYTES, level, strategy, flush, every);
+}
+
+static void one_long_member(void)
+{
+    nstored = 0;
+    add_member(data, LONG_NBYTES, 1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, LONG_NBYTES);
+}
+
+static void common_streams(void **state)
+{
+    (void)state;
+    one_long_member();
+    holds(LONG_NBYTES);
+    struct checkpoints *c = reads_right(&at_once, NULL, true, LONG_NBYTES);
+    assert_non_null(c); /* joints of pieces, which have been used: */
+    assert_true(read_alone < nstored - nstored / 4);
+    assert_true(read_by_jobs > nstored / 4);
+
+    (void)reads_right(&at_once, c, false, LONG_NBYTES);
+    assert_true(read_alone < nstored - nstored / 8);
+    checkpoints_put(c);
+    one_member(1, Z_DEFAULT_STRATEGY, Z_FULL_FLUSH, 128 * 1024); /* as pigz -i would */
+    holds(DATA_NBYTES);
+    one_member(6, Z_DEFAULT_STRATEGY, Z_SYNC_FLUSH, 100 * 1000);
+    holds(DATA_NBYTES);
+}
+
+static void other_blocks(void **state)
+{
+    (void)state;
+    one_member(1, Z_HUFFMAN_ONLY, Z_NO_FLUSH, DATA_NBYTES);
+    holds(DATA_NBYTES);
+    one_member(1, Z_FIXED, Z_NO_FLUSH, DATA_NBYTES);
+    holds(DATA_NBYTES);
+    one_member(0, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, DATA_NBYTES);
+    holds(DATA_NBYTES);
+}
+
+/* One block for all of it. */
+static void a_giant_block(void **state)
+{
+    struct isal_zstream *s = calloc(1, sizeof *s);
+
+    (void)state;
+    assert_non_null(s);
+    isal_deflate_stateless_init(s);
+    s->gzip_flag = IGZIP_GZIP;
+    s->end_of_stream = 1;
+    s->next_in = data;
+    s->avail_in = DATA_NBYTES;
+    s->next_out = stored;
+    s->avail_out = STORED_MAX;
+    assert_int_equal(isal_deflate_stateless(s), COMP_OK);
+    nstored = s->total_out;
+    free(s);
+    holds(DATA_NBYTES);
+}
+
+static void several_members(void **state)
+{
+    size_t cuts[] = {0, 100, 3 << 20, (3 << 20) + 40000, 4 << 20, DATA_NBYTES};
+
+    (void)state;
+    nstored = 0;
+    for (size_t i = 0; i + 1 < sizeof cuts / sizeof cuts[0]; i++)
+        add_member(data + cuts[i], cuts[i + 1] - cuts[i], 1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH,
+                   DATA_NBYTES);
+    memset(stored + nstored, 0, 1000); /* padding */
+    nstored += 1000;
+    holds(DATA_NBYTES);
+}
+
+/* Of which every byte refers to the window for ever. */
+static void highly_compressible(void **state)
+{
+    static unsigned char same[DATA_NBYTES];
+
+    (void)state;
+    memcpy(same, data, 20000);
+    for (size_t i = 20000; i < sizeof same; i++)
+        same[i] = same[i - 20000];
+    for (size_t i = 0; i < sizeof same; i += 3001) /* so that it is not too little for pieces */
+        same[i] ^= data[i];
+    expected = same;
+    nstored = 0;
+    add_member(same, sizeof same, 1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, sizeof same);
+    holds(sizeof same);
+    memset(same, 0, sizeof same);
+    nstored = 0;
+    add_member(same, sizeof same, 6, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, sizeof same);
+    holds(sizeof same);
+    expected = data;
+}
+
+/* ---- failures ----------------------------------------------------------------------------------
+ */
+
+static void what_alone(struct crew *crew, struct checkpoints *known, struct error *err,
+                       uint64_t *nbytes)
+{
+    struct gunzip *z = open_stored(crew, NULL, known, true);
+
+    err->code = 0;
+    err->text[0] = '\0';
+    if (read_to_end(z, 100 * 1000, nbytes, err) == 0)
+        assert_int_equal(err->code, 0);
+    assert_true(err->code == 0 || err->code == EIO);
+    if (err->code != 0)
+        assert_null(gunzip_learned(z));
+    gunzip_free(z);
+}
+
+/* Damage anywhere is told in the same words by all. That bytes before it are right is not said
+ * while they are read: the checksum comes last. */
+static void damage(void **state)
+{
+    static unsigned char sound[STORED_MAX], wrong[DATA_NBYTES + (64 << 10)];
+    uint32_t seed = 23;
+    struct hands h;
+
+    (void)state;
+    hands_start(&h, 2);
+    one_member(1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, DATA_NBYTES);
+    size_t n = nstored;
+    memcpy(sound, stored, n);
+    for (int round = 0; round < 6; round++) {
+        struct error alone, helped;
+        uint64_t nalone, nhelped;
+        size_t got;
+
+        memcpy(stored, sound, n);
+        nstored = round % 3 == 2 ? n / 2 + image_random(&seed) % (n / 2) : n;
+        if (round % 3 != 2)
+            stored[round == 0 ? n - 6 : n / 4 + image_random(&seed) % (n / 2)] ^= 0x10;
+        struct gunzip *z = open_stored(NULL, NULL, NULL, false);
+        int ret = gunzip_read(z, wrong, sizeof wrong, &got, &alone);
+        gunzip_free(z);
+        assert_int_equal(ret, -EIO);
+        expected = wrong; /* the bytes that a single pass makes of it, up to the failure */
+        what_alone(NULL, NULL, &alone, &nalone);
+        for (int with = 0; with < 2; with++) {
+            what_alone(with ? &at_once : &h.crew, NULL, &helped, &nhelped);
+            assert_int_equal(helped.code, EIO);
+            assert_string_equal(helped.text, alone.text);
+            assert_int_equal(nhelped, nalone);
+        }
+        expected = data;
+    }
+    hands_stop(&h);
+}
+
+/* A checkpoint's CRC-32 is compared where it is passed. */
+static void another_file_than_the_checkpoints(void **state)
+{
+    uint64_t nbytes;
+    struct error err;
+
+    (void)state;
+    one_long_member();
+    struct checkpoints *c = reads_right(NULL, NULL, true, LONG_NBYTES), *other = checkpoints_new();
+    assert_non_null(c);
+    assert_non_null(other);
+    struct checkpoint p = *checkpoints_at(c, 0);
+    p.crc ^= 1;
+    assert_int_equal(checkpoints_add(other, &p, &err), 0);
+    what_alone(NULL, other, &err, &nbytes);
+    assert_non_null(strstr(err.text, "wrong CRC-32"));
+    assert_int_equal(nbytes, p.out_off);
+    checkpoints_put(other);
+    checkpoints_put(c);
+}
+
+/* ---- the ceiling, and stopping -----------------------------------------------------------------
+ */
+
+static void within_the_budget(void **state)
+{
+    static const size_t limits[] = {1000, 50 << 20, 1 << 30};
+
+    (void)state;
+    one_long_member();
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        struct budget *b = budget_new(limits[i]);
+        struct gunzip *z = open_stored(&at_once, b, NULL, false);
+        unsigned char *buf = malloc(READ_NBYTES);
+        size_t got;
+        struct error err;
+
+        assert_non_null(b);
+        assert_non_null(buf);
+        for (int k = 0; k < 4; k++) {
+            assert_int_equal(gunzip_read(z, buf, READ_NBYTES, &got, &err), 0);
+            assert_true(budget_used(b) <= limits[i]);
+        }
+        assert_int_equal(budget_used(b) > 0, i > 0);
+        assert_int_equal(read_by_jobs > 0, i > 0);
+        gunzip_rest(z);
+        assert_int_equal(budget_used(b), 0);
+        assert_int_equal(gunzip_read(z, buf, READ_NBYTES, &got, &err), 0);
+        assert_memory_equal(buf, data + 4 * READ_NBYTES, got);
+        gunzip_free(z);
+        assert_int_equal(budget_used(b), 0);
+        budget_free(b);
+        free(buf);
+    }
+}
+
+static void stops_at_any_moment(void **state)
+{
+    unsigned char *buf = malloc(READ_NBYTES);
+    struct hands h;
+
+    (void)state;
+    assert_non_null(buf);
+    hands_start(&h, 3);
+    one_member(1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, DATA_NBYTES);
+    for (size_t n = 0; n < 12; n++) {
+        struct gunzip *z = open_stored(&h.crew, NULL, NULL, true);
+        size_t got;
+        struct error err;
+
+        for (size_t k = 0; k < n; k++) {
+            assert_int_equal(gunzip_read(z, buf, READ_NBYTES / 2, &got, &err), 0);
+            if (k == n / 2)
+                assert_int_equal(gunzip_seek(z, 3 * n * 100000, &err), 0);
+        }
+        gunzip_free(z);
+    }
+    gunzip_free(NULL);
+    hands_stop(&h);
+    free(buf);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(common_streams),
+        cmocka_unit_test(other_blocks),
+        cmocka_unit_test(a_giant_block),
+        cmocka_unit_test(several_members),
+        cmocka_unit_test(highly_compressible),
+        cmocka_unit_test(damage),
+        cmocka_unit_test(another_file_than_the_checkpoints),
+        cmocka_unit_test(within_the_budget),
+        cmocka_unit_test(stops_at_any_moment),
+    };
+
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
