@@ -26,7 +26,9 @@ enum {
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 4 << 20,
-    LEAST_PART = 4, /* of a piece: a rest that is less is left to the owner */
+    HEAD_NBYTES =
+        1500 * 1000, /* of stored bytes, what the search and the symbols are like at first */
+    LEAST_PART = 4,  /* of a piece: a rest that is less is left to the owner */
 };
 
 /* Data that hardly compresses is copied faster than it is searched. */
@@ -152,7 +154,7 @@ static bool snap_to_known(const struct ring *r, struct piece *p)
 static bool plan(struct ring *r, struct piece *p)
 {
     double alone = pace_of(&r->alone, 4), over = pace_of(&r->over, alone / 4);
-    double bytes = pace_of(&r->bytes, alone), head = pace_of(&r->head, 6e6);
+    double bytes = pace_of(&r->bytes, alone), head = pace_of(&r->head, HEAD_NBYTES * alone);
     double at = (double)r->claim, arrival = 0; /* of the owner there, in ns from now */
     const struct piece *a;
 
@@ -165,7 +167,7 @@ static bool plan(struct ring *r, struct piece *p)
         at = to;
     }
     double left = (double)r->o.stored_nbytes - at, width = (double)r->width;
-    if (width > left / r->hands)
+    if (r->hands > 0 && width > left / r->hands)
         width = left / r->hands;
     double lead = head + width * bytes;
     double gap = arrival < lead ? (lead - arrival) / alone : 0;
@@ -253,15 +255,13 @@ static struct piece *spare_piece(struct ring *r)
 /* Make one of the pieces ready to be offered if there are hands for it. */
 static struct piece *to_offer(struct ring *r, unsigned idle)
 {
-    unsigned running = 0, busy = 0;
+    unsigned busy = 0;
     struct piece *p = NULL;
 
     pthread_mutex_lock(&r->lock);
-    for (unsigned i = 0; i < r->nslots; i++) {
-        running += r->slots[i]->state == PIECE_RUNNING;
+    for (unsigned i = 0; i < r->nslots; i++)
         busy += r->slots[i]->state != PIECE_FREE;
-    }
-    r->hands = idle + running;
+    r->hands = idle;
     if (busy < 2 * r->hands && !r->planned_out)
         p = spare_piece(r);
     if (p) {

@@ -19,7 +19,6 @@ struct hands {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct crew_job *offered; /* guarded by lock */
-    unsigned waiting, taken;  /* guarded by lock: threads, jobs started */
     bool stopping;            /* guarded by lock */
     unsigned nthreads;
     pthread_t threads[HANDS_MAX];
@@ -52,12 +51,7 @@ static inline bool hands_take_back(struct crew *crew, struct crew_job *job)
 
 static inline unsigned hands_idle(struct crew *crew)
 {
-    struct hands *h = (struct hands *)crew;
-
-    pthread_mutex_lock(&h->lock);
-    unsigned n = h->waiting;
-    pthread_mutex_unlock(&h->lock);
-    return n;
+    return ((struct hands *)crew)->nthreads;
 }
 
 static inline void *hands_main(void *arg)
@@ -69,13 +63,10 @@ static inline void *hands_main(void *arg)
         struct crew_job *job = h->offered;
 
         if (!job) {
-            h->waiting++;
             pthread_cond_wait(&h->changed, &h->lock);
-            h->waiting--;
             continue;
         }
         DL_DELETE(h->offered, job);
-        h->taken++;
         pthread_mutex_unlock(&h->lock);
         job->run(job);
         pthread_mutex_lock(&h->lock);

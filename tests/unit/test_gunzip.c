@@ -226,8 +226,8 @@ static void common_streams(void **state)
     holds(LONG_NBYTES);
     struct checkpoints *c = reads_right(&at_once, NULL, true, LONG_NBYTES);
     assert_non_null(c); /* joints of pieces, which have been used: */
-    assert_true(read_alone < nstored - nstored / 4);
-    assert_true(read_by_jobs > nstored / 4);
+    assert_true(read_alone < nstored - nstored / 8);
+    assert_true(read_by_jobs > nstored / 8);
 
     (void)reads_right(&at_once, c, false, LONG_NBYTES);
     assert_true(read_alone < nstored - nstored / 8);
