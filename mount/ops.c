@@ -104,7 +104,7 @@ static void stat_control(const struct mount *m, const struct node_identity *id, 
 /* What is drawn when it is opened has the size that it had the last time. */
 static bool is_drawn(const struct node *node)
 {
-    return node_kind(node) == NODE_DERIVED && node_derived(node)->format->drawn;
+    return node_kind(node) == NODE_DERIVED && node_derived(node)->format->kind == OUTPUT_DRAWING;
 }
 
 static void set_drawn_size(const struct node *node, struct stat *st)

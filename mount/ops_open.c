@@ -254,8 +254,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ret = open_source(m, node, fi, &err);
         break;
     case NODE_DERIVED:
-        ret = node_derived(node)->format->drawn ? open_drawn(m, node, fi, &err)
-                                                : open_derived(m, node, fi, &err);
+        ret = node_derived(node)->format->kind == OUTPUT_DRAWING ? open_drawn(m, node, fi, &err)
+                                                                 : open_derived(m, node, fi, &err);
         break;
     case NODE_CONTROL:
         ret = open_control(m, node, fi, &err);

@@ -80,6 +80,7 @@ static uint64_t unknown_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 
 static const struct output_format as_written = {
     .extension = "",
+    .kind = OUTPUT_MADE,
     .operation = "command",
     .listed = true,
     .nbytes = unknown_nbytes,
@@ -255,7 +256,7 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
 /* A series is read in parts, which not every format can be made of. */
 static bool has_format(const struct recipe *recipe, const struct output_format *format)
 {
-    return recipe->expr && (!is_series(recipe) || format->framing || format->drawn);
+    return recipe->expr && (!is_series(recipe) || format->framing || !format->operation);
 }
 
 static bool starts_with(const char *text, size_t len, const char *start)
@@ -369,7 +370,8 @@ static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, co
 
     for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
         ret = lookup_command(scan, table, &table->recipes[i], name, strlen(name), &as_written, out);
-    for (size_t i = 0; drawing && drawing->drawn && i < table->nrecipes && ret == -ENOENT; i++)
+    for (size_t i = 0;
+         drawing && drawing->kind == OUTPUT_DRAWING && i < table->nrecipes && ret == -ENOENT; i++)
         ret = lookup_command(scan, table, &table->recipes[i], name, stem, drawing, out);
     return ret;
 }
@@ -497,7 +499,7 @@ void derived_parts(const struct derived *d, struct parts *out)
                           .last_result_nbytes = d->nbytes,
                           .nvol = 1,
                           .n = 1};
-    if (!is_series(d->recipe) || d->nvol == 0)
+    if (!is_series(d->recipe) || d->nvol == 0 || d->text)
         return;
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
     out->nvol = graph_part_nvol(&d->first->nifti);
@@ -587,5 +589,6 @@ void derived_put(struct derived *d)
     dir_scan_put(d->scan);
     recipe_table_put(d->table);
     free(d->name);
+    free(d->text);
     free(d);
 }

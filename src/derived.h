@@ -41,6 +41,8 @@ struct derived {
     const struct output_format *format;
     int64_t nvol;       /* volumes: 1 for an image; 0 where no run or the expression tells */
     uint64_t nbytes;    /* exact size; 0 where nvol is 0, and for a command's file */
+    char *text;         /* of a sidecar: all of it, put here before anybody else has the file; NULL
+                           for other files, and where the recipe is wrong */
     struct key key;     /* of a command's file: names the result, whose length it tells; else "" */
     struct error error; /* why the file cannot be planned; code 0 if it can */
     int64_t mtime_ns;   /* the newest of the sources and the recipe */

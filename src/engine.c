@@ -198,7 +198,7 @@ uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)
 {
     uint64_t nbytes;
 
-    if (!d->recipe->command || !d->key.hex[0] || d->format->drawn)
+    if (!d->recipe->command || !d->key.hex[0] || d->format->kind == OUTPUT_DRAWING)
         return d->nbytes;
     if (sizes_find(e->sizes, &d->key, &nbytes) || cache_size_of(e->cache, &d->key, &nbytes))
         return nbytes;

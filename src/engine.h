@@ -104,7 +104,8 @@ typedef int engine_list_fn(void *ctx, const char *name, uint64_t ino, unsigned c
 int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                 struct error *err) NODISCARD;
 
-/* The derived files that a listing of `dir` shows, as derived_list(). */
+/* The derived files that a listing of `dir` shows, as derived_list(), but for sidecars: what may
+ * have to be computed. */
 int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
                         struct error *err) NODISCARD;
 /* Those of `dir` that the plain name stands for, as derived_named(). */

@@ -61,7 +61,7 @@ static char *drawn_path(const struct derived *d, const char *path)
     size_t stem = strlen(path) - strlen(d->format->extension);
     char *out = NULL;
 
-    if (!d->format->drawn)
+    if (d->format->kind != OUTPUT_DRAWING)
         return strdup(path);
     return asprintf(&out, "%.*s%s", (int)stem, path, d->recipe->command ? "" : ".nii") < 0 ? NULL
                                                                                            : out;

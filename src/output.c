@@ -58,7 +58,7 @@ int output_sum(const struct blob *b, uint32_t *crc, struct error *err)
     return ret;
 }
 
-static uint64_t nothing(const struct nifti *grid, uint64_t image_nbytes)
+static uint64_t not_told(const struct nifti *grid, uint64_t image_nbytes)
 {
     (void)grid;
     (void)image_nbytes;
@@ -68,14 +68,20 @@ static uint64_t nothing(const struct nifti *grid, uint64_t image_nbytes)
 const struct output_format *output_formats(void)
 {
     static const struct output_format formats[] = {
-        {.extension = ".nii", .listed = true, .nbytes = image_as_it_is, .framing = &no_framing},
+        {.extension = ".nii",
+         OUTPUT_IMAGE,
+         .listed = true,
+         .nbytes = image_as_it_is,
+         .framing = &no_framing},
         {.extension = ".nii.gz",
+         OUTPUT_MADE,
          .operation = "gzip-stored",
          .version = 1,
          .nbytes = gzip_stored_nbytes,
          .write = gzip_stored_write,
          .framing = &gzip_framing},
-        {.extension = ".svg", .drawn = true, .nbytes = nothing},
+        {.extension = ".svg", OUTPUT_DRAWING, .nbytes = not_told},
+        {.extension = ".json", OUTPUT_SIDECAR, .listed = true, .nbytes = not_told},
         {.extension = NULL},
     };
 

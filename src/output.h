@@ -2,11 +2,12 @@
  *
  * Output formats: what a derived image looks like as a file.
  *
- * An image task writes the bytes of NAME.nii. Every other format is made from those bytes by one
- * more task, so that each file of an image is one blob of exactly its own bytes, and its size is
- * known before anything is computed. A series is read in parts; a format that has a framing has it
- * too. To add a format: one row of the table in output.c.
- * Thread rule: all functions are reentrant; the table is constant.
+ * An image task writes the bytes of NAME.nii. Other formats of the image are made from those bytes
+ * by one more task, so that each file of an image is one blob of exactly its own bytes, and its
+ * size is known before anything is computed. A series is read in parts; a format that has a framing
+ * has it too. Formats that tell of the image instead of showing it have no task. To add a format:
+ * one row of the table in output.c. Thread rule: all functions are reentrant; the table is
+ * constant.
  */
 #ifndef DERIVFS_OUTPUT_H
 #define DERIVFS_OUTPUT_H
@@ -47,15 +48,23 @@ struct output_framing {
 
 enum { OUTPUT_FRAME_NBYTES = 16 }; /* before and tail, each at the most */
 
+enum output_kind {
+    OUTPUT_IMAGE,   /* the image itself: .nii */
+    OUTPUT_MADE,    /* made from the image by a task */
+    OUTPUT_DRAWING, /* a picture of how the image is made, drawn when it is opened; its size is
+                       known only then and told as 0 */
+    OUTPUT_SIDECAR, /* a text about the image that names and headers tell (sidecar.h), made when
+                       the name is looked up */
+};
+
 struct output_format {
     const char *extension; /* ".nii.gz", with its dot */
-    const char *operation; /* names the task and goes into its key; NULL: the image itself */
+    enum output_kind kind;
+    const char *operation; /* OUTPUT_MADE: names the task and goes into its key; else NULL */
     int version;           /* of the operation: goes into the key too */
     bool listed;           /* shown in listings */
-    bool drawn; /* no bytes of the image but a picture of how it is made, drawn when it is opened;
-                   its size is known only then and told as 0 */
     bool portrayed; /* made from more than the image: from the mean over time, and in words */
-    /* Exact size of the file made from an image of `image_nbytes`. */
+    /* Exact size of the file made from an image of `image_nbytes`; 0 where that does not tell. */
     uint64_t (*nbytes)(const struct nifti *grid, uint64_t image_nbytes);
     /* Buffers that `write` needs; NULL: at most TASK_BUFFER_NBYTES. */
     size_t (*mem_nbytes)(const struct nifti *grid);

@@ -124,7 +124,8 @@ static int plan_derived(struct planner *p, const struct command_file *f, struct 
     ret = format ? find_recipe(p, f->name, stem, &r) : -ENOENT;
     if (ret < 0)
         return ret;
-    if (r->command || format->drawn || (r->expr->rank == EXPR_SERIES && !format->framing))
+    if (r->command || format->kind == OUTPUT_DRAWING || format->kind == OUTPUT_SIDECAR ||
+        (r->expr->rank == EXPR_SERIES && !format->framing))
         return -ENOENT;
     if (r->wrong)
         return error_set(p->err, EIO, "%s: %s", f->place, r->wrong);

@@ -148,6 +148,20 @@ static int find_in_cache(struct reader *r, struct error *err)
     return 0;
 }
 
+/* A sidecar has been there since it was looked up. */
+static int keep_text(struct reader *r, struct error *err)
+{
+    char *copy = strdup(r->derived->text);
+    struct part part = {.nbytes = r->nbytes,
+                        .blob = copy ? blob_from_memory(copy, r->nbytes, NULL) : NULL};
+
+    if (!part.blob)
+        return error_set(err, ENOMEM, "%s: out of memory", r->name);
+    reader_keep_part(r, &part);
+    blob_put(part.blob);
+    return 0;
+}
+
 /* What follows from the file as it was found. */
 static int take_derived(struct reader *r, struct error *err)
 {
@@ -160,9 +174,11 @@ static int take_derived(struct reader *r, struct error *err)
     r->tail_nbytes = r->parts.framing ? r->parts.framing->tail_nbytes : 0;
     if (!r->sized)
         r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
-    if (d->format->drawn)
+    if (d->format->kind == OUTPUT_DRAWING)
         return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
                          r->name);
+    if (d->text)
+        return keep_text(r, err);
     ret = find_in_cache(r, err);
     if (ret < 0) {
         engine_failed(r->engine, r->path, err);
@@ -175,12 +191,15 @@ static int take_derived(struct reader *r, struct error *err)
 
 int reader_resolve(struct reader *r, struct error *err)
 {
+    enum output_kind kind;
     int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &r->derived, err);
 
     if (ret < 0)
         return ret;
     r->version = r->derived->version;
-    r->lacking = engine_must_fetch(r->engine, r->derived) && !r->derived->format->drawn;
+    kind = r->derived->format->kind;
+    r->lacking =
+        (kind == OUTPUT_IMAGE || kind == OUTPUT_MADE) && engine_must_fetch(r->engine, r->derived);
     return r->lacking ? 0 : take_derived(r, err);
 }
 

@@ -24,9 +24,13 @@
 #include "beneath.h"
 #include "engine.h"
 #include "engine_private.h"
+#include "sidecar.h"
 
 #define DERIVATIVES "derivatives"
 #define DERIVFS_DIR DERIVATIVES "/derivfs"
+
+/* What BIDS URIs call the dataset in those of another one. */
+#define RAW_DATASET "raw"
 
 /* Where a directory of the mount stands in the dataset. */
 struct place {
@@ -143,6 +147,21 @@ static void note_broken(struct engine *e, struct dir_scan *scan)
             errlog_clear(e->errors, scan->files[i]->path);
 }
 
+/* The text of a sidecar, which tells its size. Puts `d` when it fails. */
+static int add_sidecar(const struct engine *e, struct derived *d, struct error *err)
+{
+    if (d->recipe->wrong)
+        return 0;
+    d->text = sidecar_text(d, e->config.layout == LAYOUT_BESIDE ? "" : RAW_DATASET);
+    if (!d->text) {
+        error_set(err, ENOMEM, "%s: out of memory", d->name);
+        derived_put(d);
+        return -ENOMEM;
+    }
+    d->nbytes = strlen(d->text);
+    return 0;
+}
+
 static int find_in_scan(struct engine *e, const struct place *place, struct recipe_table *table,
                         const char *name, enum scan_freshness freshness, struct derived **out,
                         struct error *err)
@@ -155,6 +174,8 @@ static int find_in_scan(struct engine *e, const struct place *place, struct reci
     note_broken(e, scan);
     ret = derived_lookup(scan, table, name, out, err);
     dir_scan_put(scan);
+    if (ret == 0 && (*out)->format->kind == OUTPUT_SIDECAR)
+        ret = add_sidecar(e, *out, err);
     return ret;
 }
 
@@ -331,12 +352,47 @@ static bool is_hidden(struct engine *e, const struct place *place, const char *p
     return place->shows_sources && stat_beneath(e, path, &st, NULL) == 0;
 }
 
+/* What cannot be read is not listed. */
+static void leave_out_lacking(struct derived **list, size_t *n)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < *n; i++)
+        if (derived_lacks(list[i]))
+            derived_put(list[i]);
+        else
+            list[kept++] = list[i];
+    *n = kept;
+}
+
+/* The files of a directory that shows_derived: those that the plain name stands for, or with NULL
+ * those that a listing shows. */
+static int find_in_place(struct engine *e, const struct place *place, const char *plain,
+                         struct derived ***out, size_t *n, struct error *err)
+{
+    struct recipe_table *table;
+    struct dir_scan *scan;
+    int ret = dataset_scan(e->dataset, place->dir, SCAN_RECENT, &scan, err);
+
+    if (ret < 0)
+        return ret;
+    note_broken(e, scan);
+    table = engine_recipes(e);
+    ret = plain ? derived_named(scan, table, plain, out, n, err)
+                : derived_list(scan, table, out, n, err);
+    if (ret == 0 && !plain && !e->config.annex_get)
+        leave_out_lacking(*out, n);
+    recipe_table_put(table);
+    dir_scan_put(scan);
+    return ret;
+}
+
 static int list_derived_files(struct engine *e, const struct place *place, const char *dir,
                               engine_list_fn *add, void *ctx, struct error *err)
 {
     struct derived **list;
     size_t n;
-    int ret = engine_list_derived(e, dir, &list, &n, err);
+    int ret = find_in_place(e, place, NULL, &list, &n, err);
 
     if (ret < 0)
         return ret;
@@ -370,43 +426,24 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
     return ret;
 }
 
-/* What cannot be read is not listed. */
-static void leave_out_lacking(struct derived **list, size_t *n)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < *n; i++)
-        if (derived_lacks(list[i]))
-            derived_put(list[i]);
-        else
-            list[kept++] = list[i];
-    *n = kept;
-}
-
-/* Those that the plain name stands for, or with NULL those that a listing shows. */
+/* find_in_place(), without sidecars. */
 static int find_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err)
 {
     struct place place = find_place(e, dir);
-    struct recipe_table *table;
-    struct dir_scan *scan;
+    size_t nfound;
     int ret;
 
     *n = 0;
     *out = NULL;
     if (!place.shows_derived)
         return 0;
-    ret = dataset_scan(e->dataset, place.dir, SCAN_RECENT, &scan, err);
-    if (ret < 0)
-        return ret;
-    note_broken(e, scan);
-    table = engine_recipes(e);
-    ret = plain ? derived_named(scan, table, plain, out, n, err)
-                : derived_list(scan, table, out, n, err);
-    if (ret == 0 && !plain && !e->config.annex_get)
-        leave_out_lacking(*out, n);
-    recipe_table_put(table);
-    dir_scan_put(scan);
+    ret = find_in_place(e, &place, plain, out, &nfound, err);
+    for (size_t i = 0; ret == 0 && i < nfound; i++)
+        if ((*out)[i]->format->kind == OUTPUT_SIDECAR)
+            derived_put((*out)[i]);
+        else
+            (*out)[(*n)++] = (*out)[i];
     return ret;
 }
 

@@ -5,12 +5,12 @@
 
 load helper
 
-# listed DIR: the derived files that a listing shows, one a line, in the C locale's order.
+# listed DIR: the derived images that a listing shows, one a line, in the C locale's order.
 listed() {
-    LC_ALL=C comm -13 <(LC_ALL=C ls -A "$DS/$1") <(LC_ALL=C ls -A "$MNT/$1")
+    LC_ALL=C comm -13 <(LC_ALL=C ls -A "$DS/$1") <(LC_ALL=C ls -A "$MNT/$1") | grep '\.nii$'
 }
 
-# assert_listed DIR NAME...: these are the derived files that a listing shows, and no others.
+# assert_listed DIR NAME...: these are the derived images that a listing shows, and no others.
 assert_listed() {
     assert_equal "$(listed "$1")" "$(shift && printf '%s\n' "$@" | LC_ALL=C sort)"
 }
