@@ -360,6 +360,8 @@ int target_find(const struct target *t, struct found **out, size_t *n)
         *n = 1;
         return CTL_OK;
     }
+    if (ret == 0)
+        entry_clear(&entry);
     if (ret == 0 && S_ISDIR(entry.st.st_mode))
         ret = find_listed(t, out, n, &err);
     else if (ret == 0)

@@ -17,7 +17,14 @@
 #include "error.h"
 #include "iomode.h"
 
-enum node_kind { NODE_SOURCE, NODE_DERIVED, NODE_DIR, NODE_CONTROL_DIR, NODE_CONTROL };
+enum node_kind {
+    NODE_SOURCE,
+    NODE_DERIVED,
+    NODE_DIR,
+    NODE_TEXT, /* ENTRY_TEXT */
+    NODE_CONTROL_DIR,
+    NODE_CONTROL,
+};
 
 struct derived;
 

@@ -144,6 +144,8 @@ static struct node_identity identity_of(const struct entry *entry)
         return (struct node_identity){NODE_DERIVED, entry->derived->version, 0};
     case ENTRY_DIR:
         return (struct node_identity){NODE_DIR, entry->st.st_ino, 0};
+    case ENTRY_TEXT:
+        return (struct node_identity){NODE_TEXT, entry->st.st_ino, (uint64_t)entry->st.st_size};
     case ENTRY_SOURCE:
         break;
     }
@@ -175,6 +177,7 @@ static int enter(struct mount *m, struct node *parent, const char *name, struct 
             return ret;
         id = identity_of(&entry);
         *st = entry.st;
+        free(entry.text);
     }
     *out = inodes_enter(m->inodes, parent, name, &id, entry.derived);
     return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
@@ -245,7 +248,7 @@ static int stat_source(struct mount *m, const struct node *node, struct stat *st
     if (ret < 0)
         return ret;
     id = identity_of(&entry);
-    derived_put(entry.derived);
+    entry_clear(&entry);
     *st = entry.st;
     if (node != inodes_find(m->inodes, FUSE_ROOT_ID) && !node_is(node, &id))
         return error_set(err, ESTALE, "%s was replaced", node_name(node));
@@ -273,6 +276,7 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
         return 0;
     case NODE_SOURCE:
     case NODE_DIR:
+    case NODE_TEXT:
         break;
     }
     return stat_source(m, node, st, err);

@@ -135,6 +135,27 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
     return open_text(m, picture, nbytes, fi, err);
 }
 
+/* A text of which stat(2) tells the length. */
+static int open_told(struct mount *m, struct node *node, struct fuse_file_info *fi,
+                     struct error *err)
+{
+    char *path = node_path(m->inodes, node);
+    struct entry entry;
+    int ret = path ? engine_lookup_path(m->engine, path, &entry, err)
+                   : error_set(err, ENOMEM, "out of memory");
+
+    free(path);
+    if (ret < 0)
+        return ret;
+    if (entry.kind != ENTRY_TEXT) {
+        entry_clear(&entry);
+        return error_set(err, ESTALE, "%s was replaced", node_name(node));
+    }
+    ret = open_text(m, entry.text, strlen(entry.text), fi, err);
+    fi->direct_io = 0; /* so that it can be mapped */
+    return ret;
+}
+
 static int open_control(struct mount *m, struct node *node, struct fuse_file_info *fi,
                         struct error *err)
 {
@@ -259,6 +280,9 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         break;
     case NODE_CONTROL:
         ret = open_control(m, node, fi, &err);
+        break;
+    case NODE_TEXT:
+        ret = open_told(m, node, fi, &err);
         break;
     case NODE_DIR:
     case NODE_CONTROL_DIR:

@@ -162,7 +162,7 @@ static bool is_directory(const struct walk *w, const char *path)
 
     if (engine_lookup_path(w->t->engine, path, &entry, &err) < 0)
         return false;
-    derived_put(entry.derived);
+    entry_clear(&entry);
     return S_ISDIR(entry.st.st_mode);
 }
 

@@ -74,13 +74,18 @@ enum entry_kind {
     ENTRY_SOURCE,  /* a file, directory or link of the dataset */
     ENTRY_DERIVED, /* a derived file */
     ENTRY_DIR,     /* a directory that exists in the mount only (layout=derivatives) */
+    ENTRY_TEXT,    /* a file that tells of such a directory (description.h) */
 };
 
 struct entry {
     enum entry_kind kind;
     struct stat st;          /* as the mount shows it */
     struct derived *derived; /* ENTRY_DERIVED: a reference for the caller, else NULL */
+    char *text;              /* ENTRY_TEXT: all of it, the caller's, else NULL */
 };
+
+/* Give up what the entry owns. */
+void entry_clear(struct entry *entry);
 
 /* What is called `name` in `dir`. The dataset's own files come first. */
 int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,

@@ -22,15 +22,13 @@
 
 #include "annex.h"
 #include "beneath.h"
+#include "description.h"
 #include "engine.h"
 #include "engine_private.h"
 #include "sidecar.h"
 
 #define DERIVATIVES "derivatives"
 #define DERIVFS_DIR DERIVATIVES "/derivfs"
-
-/* What BIDS URIs call the dataset in those of another one. */
-#define RAW_DATASET "raw"
 
 /* Where a directory of the mount stands in the dataset. */
 struct place {
@@ -39,6 +37,7 @@ struct place {
     bool shows_derived; /* the derived files of `dir` are in it */
     bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
     const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
+    bool shows_texts;   /* what tells of the derivative dataset is in it */
 };
 
 static struct place find_place(const struct engine *e, const char *dir)
@@ -46,12 +45,17 @@ static struct place find_place(const struct engine *e, const char *dir)
     size_t len = strlen(DERIVFS_DIR);
 
     if (e->config.layout == LAYOUT_BESIDE)
-        return (struct place){dir, true, true, false, NULL};
+        return (struct place){.dir = dir, .shows_sources = true, .shows_derived = true};
     if (strncmp(dir, DERIVFS_DIR, len) == 0 && (dir[len] == '/' || dir[len] == '\0'))
-        return (struct place){dir[len] ? dir + len + 1 : "", false, true, true, NULL};
-    if (strcmp(dir, DERIVATIVES) == 0)
-        return (struct place){dir, true, false, false, "derivfs"};
-    return (struct place){dir, true, false, false, *dir ? NULL : DERIVATIVES};
+        return (struct place){.dir = dir[len] ? dir + len + 1 : "",
+                              .shows_derived = true,
+                              .shows_dirs = true,
+                              .shows_texts = !dir[len]};
+    return (struct place){.dir = dir,
+                          .shows_sources = true,
+                          .extra = strcmp(dir, DERIVATIVES) == 0 ? "derivfs"
+                                   : *dir                        ? NULL
+                                                                 : DERIVATIVES};
 }
 
 /* Directories of a dataset that hold no runs of their own. */
@@ -152,7 +156,7 @@ static int add_sidecar(const struct engine *e, struct derived *d, struct error *
 {
     if (d->recipe->wrong)
         return 0;
-    d->text = sidecar_text(d, e->config.layout == LAYOUT_BESIDE ? "" : RAW_DATASET);
+    d->text = sidecar_text(d, e->config.layout == LAYOUT_BESIDE ? "" : DESCRIPTION_RAW);
     if (!d->text) {
         error_set(err, ENOMEM, "%s: out of memory", d->name);
         derived_put(d);
@@ -241,6 +245,37 @@ static int lookup_absent_object(const struct engine *e, const char *path, struct
     return 0;
 }
 
+/* A text gets its looks from the dataset's root. */
+static int lookup_text(struct engine *e, const char *name, const char *path, struct entry *out,
+                       struct error *err)
+{
+    struct recipe_table *table = engine_recipes(e);
+    int ret = description_text(name, dataset_path(e->dataset), table, &out->text, err);
+
+    recipe_table_put(table);
+    if (ret == 0)
+        ret = stat_beneath(e, "", &out->st, err);
+    if (ret < 0) {
+        entry_clear(out);
+        return ret;
+    }
+    out->kind = ENTRY_TEXT;
+    out->st.st_ino = path_ino(path);
+    out->st.st_mode = S_IFREG | (out->st.st_mode & 0444);
+    out->st.st_nlink = 1;
+    out->st.st_size = (off_t)strlen(out->text);
+    out->st.st_blocks = (blkcnt_t)blocks_of((uint64_t)out->st.st_size);
+    return 0;
+}
+
+void entry_clear(struct entry *entry)
+{
+    derived_put(entry->derived);
+    free(entry->text);
+    entry->derived = NULL;
+    entry->text = NULL;
+}
+
 static int lookup_in(struct engine *e, const struct place *place, const char *dir, const char *name,
                      const char *path, struct entry *out, struct error *err)
 {
@@ -258,6 +293,8 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
         if (ret < 0 && e->config.annex_get && lookup_absent_object(e, path, out, err) == 0)
             return 0;
     }
+    if (place->shows_texts && lookup_text(e, name, path, out, err) == 0)
+        return 0;
     ret = tree_find_derived(e, dir, name, SCAN_RECENT, &out->derived, err);
     if (ret == 0) {
         out->kind = ENTRY_DERIVED;
@@ -419,6 +456,12 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
         char *path = join_path(dir, place.extra);
 
         ret = path ? add(ctx, place.extra, path_ino(path), DT_DIR) : -ENOMEM;
+        free(path);
+    }
+    for (size_t i = 0; ret == 0 && place.shows_texts && description_name(i); i++) {
+        char *path = join_path(dir, description_name(i));
+
+        ret = path ? add(ctx, description_name(i), path_ino(path), DT_REG) : -ENOMEM;
         free(path);
     }
     if (ret == 0 && place.shows_derived)
