@@ -24,7 +24,8 @@ static void print_source(const struct run *run)
     }
     n = notional_of_run(run);
     array = notional_text(&n, true);
-    printf("    %s: %s, %s\n", run->path, array ? array : "?", ctl_size(run->id.size).text);
+    printf("    %s: %s, %s%s\n", run->path, array ? array : "?", ctl_size(run->id.size).text,
+           run->absent ? ", not here" : "");
     free(array);
 }
 

@@ -179,6 +179,9 @@ static int note_repository(struct annex_content *c, int fd)
     if (ret == 0) {
         c->dev = st.st_dev;
         c->ino = st.st_ino;
+        c->mode = st.st_mode;
+        c->uid = st.st_uid;
+        c->gid = st.st_gid;
     }
     return ret;
 }

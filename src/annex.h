@@ -46,6 +46,8 @@ struct annex_content {
     bool is_git_dir;   /* or, of an object, that repository's .git */
     uint64_t dev, ino; /* of the repository's .git: tells repositories apart; 0 where it is not
                           beneath the root */
+    uint32_t mode, uid, gid; /* the same's, as stat(2) has them: git-annex gives its objects no
+                                other rights */
 };
 
 /* What the file at `path` beneath `rootfd` lacks: of a link (or a chain of links) into an annex, of

@@ -176,7 +176,7 @@ static void describe(struct derived *d)
         const struct run *run = d->runs[i];
 
         add_version(&state, run);
-        if (run->id.ino != 0)
+        if (run->id.ino != 0 || run->absent)
             add_rights(d, &run->id, i == 0);
         if (run->id.mtime_ns > d->mtime_ns)
             d->mtime_ns = run->id.mtime_ns;
@@ -412,8 +412,8 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
 
 bool derived_lacks(const struct derived *d)
 {
-    for (size_t i = 0; d->bad && i < d->nruns; i++)
-        if (d->runs[i]->state == RUN_ABSENT)
+    for (size_t i = 0; i < d->nruns; i++)
+        if (d->runs[i]->state == RUN_ABSENT || d->runs[i]->absent)
             return true;
     return false;
 }

@@ -64,7 +64,7 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
  * (derived_lacks). */
 int derived_list(struct dir_scan *scan, struct recipe_table *table, struct derived ***out,
                  size_t *n, struct error *err) NODISCARD;
-/* Is a run's content not here? */
+/* Is a run's content not here? (What was made of it may be in the cache.) */
 bool derived_lacks(const struct derived *d);
 void derived_list_free(struct derived **list, size_t n);
 

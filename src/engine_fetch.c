@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "engine_private.h"
 #include "fetch.h"
+#include "graph_call.h"
 
 int fetcher_open(struct engine *e, struct error *err)
 {
@@ -94,6 +95,36 @@ int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **o
     for (size_t i = 0; i < d->nruns && ret == 0; i++)
         if (d->runs[i]->state == RUN_ABSENT)
             ret = add_lacking(e, &l, d->runs[i]->path, err);
+    if (ret == 0)
+        return plan_lacking(&l, out, err);
+    drop_lacking(&l);
+    return ret;
+}
+
+/* Does the task read the run? (A result that is in the cache is not made again.) */
+static bool reads(struct engine *e, const struct task *t, const struct run *run)
+{
+    bool found = t->call && t->call->recipe->command->uses_runs;
+
+    for (size_t i = 0; i < t->nstreams && !found; i++)
+        for (size_t k = 0; k < t->streams[i].nleaves && !found; k++)
+            found = t->streams[i].leaves[k].run == run;
+    return found && !cache_has(e->cache, &t->key);
+}
+
+int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out, struct error *err)
+{
+    struct lacking l = {.list = NULL};
+    int ret = 0;
+
+    for (size_t r = 0; r < g->nruns && ret == 0; r++) {
+        bool needed = false;
+
+        for (size_t i = 0; i < g->ntasks && g->runs[r]->absent && !needed; i++)
+            needed = reads(e, &g->tasks[i], g->runs[r]);
+        if (needed)
+            ret = add_lacking(e, &l, g->runs[r]->path, err);
+    }
     if (ret == 0)
         return plan_lacking(&l, out, err);
     drop_lacking(&l);

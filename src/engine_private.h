@@ -78,6 +78,10 @@ int fetcher_open(struct engine *e, struct error *err) NODISCARD;
 /* Plan to fetch what `d` lacks, for the fetcher. ENOENT: nothing. */
 int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **out,
                      struct error *err) NODISCARD;
+/* Plan to fetch the runs that `g` reads, which is planned from headers that were read before.
+ * ENOENT: all are here, or their results are. */
+int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out,
+                   struct error *err) NODISCARD;
 /* Is that under way, and how far is it? */
 bool fetch_progress(struct engine *e, const struct derived *d, double *percent);
 

@@ -52,6 +52,7 @@ struct reader_wait {
     struct part parts[READER_SPAN_MAX]; /* [nparts] */
     size_t nparts;
     bool retried;      /* after a change of a source */
+    bool fetched;      /* runs that were not here */
     unsigned nevicted; /* times that a result had gone from the cache before it was used */
     pthread_mutex_t lock;
     struct sched *sched; /* guarded by lock: whose job it is */
@@ -369,7 +370,7 @@ static int resolve_again(struct reader *r, struct error *err)
     pthread_mutex_lock(&r->lock);
     partly_read = r->parts.n > 1 || r->tail_nbytes > 0 || r->sliced_nbytes > 0;
     pthread_mutex_unlock(&r->lock);
-    if (d->error.code == 0 && (d->nbytes != r->nbytes || partly_read)) {
+    if (d->error.code == 0 && d->version != r->version && (d->nbytes != r->nbytes || partly_read)) {
         derived_put(d);
         return error_set(err, EIO, "a source changed while it was read");
     }
@@ -440,6 +441,31 @@ static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph
     return ret;
 }
 
+static void content_fetched(void *arg, struct blob *result, const struct error *err)
+{
+    struct reader_wait *w = arg;
+    struct error why;
+
+    if (!result)
+        fail(w, err);
+    else if (resolve_again(w->reader, &why) < 0 || submit(w, &why) < 0)
+        fail(w, &why);
+}
+
+/* Submit a job that fetches the runs that `g` reads; -ENOENT: all are here. */
+static int fetch_for(struct reader_wait *w, const struct graph *g, struct error *err)
+{
+    struct graph *fetch;
+    int ret = fetch_of_graph(w->reader->engine, g, &fetch, err);
+
+    if (ret < 0)
+        return ret;
+    w->fetched = true;
+    ret = submit_graph(w, w->reader->engine->fetcher, fetch, content_fetched, err);
+    graph_put(fetch);
+    return ret;
+}
+
 /* Submit a job for the next part, of the file as it was found last. */
 static int submit(struct reader_wait *w, struct error *err)
 {
@@ -450,7 +476,9 @@ static int submit(struct reader_wait *w, struct error *err)
     derived_put(d);
     if (ret < 0)
         return ret;
-    ret = submit_graph(w, w->reader->engine->sched, g, job_done, err);
+    ret = w->reader->engine->fetcher && !w->fetched ? fetch_for(w, g, err) : -ENOENT;
+    if (ret == -ENOENT)
+        ret = submit_graph(w, w->reader->engine->sched, g, job_done, err);
     graph_put(g);
     return ret;
 }

@@ -74,7 +74,7 @@ static int understand_header(struct run *run, const struct header_bytes *header,
 static int find_header(int rootfd, struct run *run, struct header_page *page, struct error *err)
 {
     struct header_bytes header;
-    bool settled = is_settled(&run->id);
+    bool settled = run->id.annex_key[0] || is_settled(&run->id);
     int ret =
         header_page_find(page, &run->id, &header) ? 0 : read_header(rootfd, run, &header, err);
 
@@ -95,14 +95,29 @@ static bool recognise(int rootfd, struct run *run, struct header_page *page)
            header_page_find(page, &run->id, &header) && understand_header(run, &header, NULL) == 0;
 }
 
+/* Content that has been here before: its header is known under its git-annex key. */
+static bool remember(int rootfd, struct run *run, struct header_page *page)
+{
+    struct header_bytes header;
+
+    if (!page || source_identify_absent(rootfd, run->path, &run->id) < 0 ||
+        !header_page_find(page, &run->id, &header) || understand_header(run, &header, NULL) < 0)
+        return false;
+    run->absent = true;
+    return true;
+}
+
 /* One attempt; sets everything but refs and path. */
 static int probe_once(int rootfd, struct run *run, struct header_page *page)
 {
     memset(&run->id, 0, sizeof(run->id));
     memset(&run->error, 0, sizeof(run->error));
+    run->absent = false;
     if (recognise(rootfd, run, page))
         return 0;
     int ret = source_identify(rootfd, run->path, &run->id, &run->error);
+    if (ret == -ENODATA && remember(rootfd, run, page))
+        return 0;
     if (ret < 0) {
         memset(&run->id, 0, sizeof(run->id));
         run->state = ret == -ENODATA ? RUN_ABSENT : ret == -EISDIR ? RUN_NOT : RUN_BROKEN;
@@ -143,6 +158,9 @@ bool run_is_current(int rootfd, const struct run *run)
         return true;
     int ret = source_identify(rootfd, run->path, &now, NULL);
 
+    if (run->absent)
+        return ret == -ENODATA && source_identify_absent(rootfd, run->path, &now) == 0 &&
+               source_id_equal(&now, &run->id);
     if (ret < 0)
         return !is_identified(run) && run->error.code == -ret;
     return is_identified(run) && source_id_equal(&now, &run->id);

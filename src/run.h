@@ -31,7 +31,9 @@ struct run {
     struct source_id id; /* all zero where the file could not even be identified */
     struct nifti nifti;  /* valid for RUN_OK and RUN_NOT */
     bool plain;          /* likewise: stored as it is, so that any voxel can be read by itself */
-    struct error error;  /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */
+    bool absent;        /* RUN_OK, RUN_NOT: known by its git-annex key and a header read before; its
+                           content is not here, only what was made of it may be */
+    struct error error; /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */
 };
 
 /* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may

@@ -136,6 +136,28 @@ int source_identify(int rootfd, const char *path, struct source_id *out, struct 
     return ret;
 }
 
+int source_identify_absent(int rootfd, const char *path, struct source_id *out)
+{
+    struct annex_content c;
+    mode_t type;
+    int fd = beneath_open(rootfd, path, O_PATH | O_NOFOLLOW);
+    int ret = fd < 0 ? fd : source_id_of_fd(fd, path, out, &type, NULL);
+
+    if (fd >= 0)
+        close(fd);
+    if (ret < 0 || annex_find_absent(rootfd, path, &c, NULL) < 0)
+        return -ENODATA;
+    ret = c.key.is_content_hash && c.key.size >= 0 && c.ino != 0 ? 0 : -ENODATA;
+    out->dev = out->ino = 0;
+    out->size = (uint64_t)c.key.size;
+    out->mode = S_IFREG | (c.mode & 0444);
+    out->uid = c.uid;
+    out->gid = c.gid;
+    memcpy(out->annex_key, c.key.text, sizeof out->annex_key);
+    annex_content_clear(&c);
+    return ret;
+}
+
 static bool same_inode(const struct source_id *a, const struct source_id *b)
 {
     return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns &&

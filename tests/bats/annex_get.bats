@@ -196,6 +196,28 @@ gets() {
     assert_equal "$(stat -c %a "$(readlink -f "$DS/func/$A")")" 444
 }
 
+@test "after git annex drop results are read from the cache; only what needs the runs fetches them" {
+    printf '[last]\nexpr = bold[..., 1]\n[z]\nexpr = zscore(bold)\n' >recipes.ini
+    mount_getting --recipes=recipes.ini
+    cat "$MNT/func/tsnr.nii" >tsnr.nii
+    assert_equal "$(gets)" 2
+    git -C "$DS" annex drop --force --quiet func
+    cmp tsnr.nii "$MNT/func/tsnr.nii"
+    reference mean "$MNT/func/mean.nii" a.nii.gz b.nii.gz
+    unmount_derivfs
+    mount_getting --recipes=recipes.ini
+    cmp tsnr.nii "$MNT/func/tsnr.nii"
+    assert_equal "$(stat -c %s "$MNT/func/tsnr.nii")" "$(stat -c %s tsnr.nii)"
+    # the header is known, so only reading on fetches
+    assert_equal "$(dd if="$MNT/func/z.nii" bs=348 count=1 status=none | tail -c 4 | tr -d '\0')" n+1
+    assert_equal "$(gets)" 2
+    cat "$MNT/func/last.nii" >last.nii # of the first run alone
+    assert_equal "$(gets)" 3
+    cat "$MNT/func/z.nii" >z.nii
+    assert_equal "$(gets)" 4
+    assert_equal "$(stat -c %s z.nii)" "$(stat -c %s "$MNT/func/z.nii")"
+}
+
 @test "derivctl fetches and computes without a mount" {
     derivctl compute --annex=get --cache_dir="$CACHE" "$DS/func/tsnr.nii" -o tsnr.nii
     reference tsnr tsnr.nii a.nii.gz b.nii.gz
