@@ -224,6 +224,11 @@ int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
     return *out ? 0 : -ENOENT;
 }
 
+bool cache_keeps(const struct cache *c, uint64_t nbytes)
+{
+    return nbytes <= c->max_nbytes && c->max_nbytes > 0;
+}
+
 bool cache_has(const struct cache *c, const struct key *key)
 {
     struct disk_meta meta;

@@ -45,6 +45,9 @@ const char *cache_dir(const struct cache *c);
  * entry is unlinked and absent. Counts as a use for LRU (at most one touch an hour). */
 int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
 
+/* Is an entry of `nbytes` one that the cache would keep on disk? */
+bool cache_keeps(const struct cache *c, uint64_t nbytes);
+
 /* Is there an entry of the right length? Cheap: no open of the payload, no checksum, no touch. */
 bool cache_has(const struct cache *c, const struct key *key);
 /* The same, and how long it is. */

@@ -27,7 +27,7 @@ enum { SLICES_BUFFER_NBYTES = 128 << 10 };
 /* ---- a run as it is stored ---------------------------------------------------------------------
  */
 
-static int pump(const struct work *k, struct source *s, uint64_t left, size_t sample_nbytes,
+static int pump(const struct work *k, struct cursor *c, uint64_t left, size_t sample_nbytes,
                 struct moments *m, struct error *err)
 {
     void *buf = pages_alloc(TASK_BUFFER_NBYTES);
@@ -38,11 +38,11 @@ static int pump(const struct work *k, struct source *s, uint64_t left, size_t sa
 
         ret = work_go_on(k, err);
         if (ret == 0)
-            ret = source_read(s, buf, nbytes, err);
+            ret = cursor_read(c, buf, nbytes, err);
         if (ret == 0)
             moments_add(m, buf, nbytes / sample_nbytes);
         left -= nbytes;
-        task_progress(k->ctl, source_consumed(s));
+        task_progress(k->ctl, cursor_consumed(c));
     }
     free(buf);
     return ret;
@@ -50,7 +50,7 @@ static int pump(const struct work *k, struct source *s, uint64_t left, size_t sa
 
 /* The same of some slices: a stretch of each volume. Stretches are gathered in the buffer, so that
  * the kernel gets as many at a time as from whole volumes. */
-static int pump_slices(const struct work *k, struct source *s, int64_t nvol, const struct nifti *h,
+static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, const struct nifti *h,
                        struct moments *m, struct error *err)
 {
     uint64_t before = (uint64_t)k->g->vox0 * h->sample_nbytes;
@@ -63,11 +63,11 @@ static int pump_slices(const struct work *k, struct source *s, int64_t nvol, con
     for (int64_t vol = 0; vol < nvol && ret == 0; vol++) {
         ret = work_go_on(k, err);
         if (ret == 0)
-            ret = source_skip(s, before, err);
+            ret = cursor_pass(c, before, err);
         for (uint64_t left = stretch; left > 0 && ret == 0;) {
             size_t room = SLICES_BUFFER_NBYTES - filled, n = left < room ? (size_t)left : room;
 
-            ret = source_read(s, buf + filled, n, err);
+            ret = cursor_read(c, buf + filled, n, err);
             filled += n;
             left -= n;
             if (ret == 0 && (filled == SLICES_BUFFER_NBYTES || (left == 0 && vol + 1 == nvol))) {
@@ -76,8 +76,8 @@ static int pump_slices(const struct work *k, struct source *s, int64_t nvol, con
             }
         }
         if (ret == 0)
-            ret = source_skip(s, behind, err);
-        task_progress(k->ctl, source_consumed(s));
+            ret = cursor_pass(c, behind, err);
+        task_progress(k->ctl, cursor_consumed(c));
     }
     free(buf);
     return ret;
@@ -87,19 +87,20 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
                       struct moments *m, struct error *err)
 {
     const struct nifti *h = &leaf->run->nifti;
-    uint64_t volume = (uint64_t)k->nvox * h->sample_nbytes;
-    struct source *s;
-    int ret = source_open(k->c->rootfd, leaf->run->path, &leaf->run->id, &s, err);
+    uint64_t nbytes = (uint64_t)nvol * k->nvox * h->sample_nbytes;
+    struct cursor *c;
+    int ret = cursor_open(k->c->pool, leaf->run, leaf->vol0, nvol, &c, err);
 
     if (ret < 0)
         return ret;
-    ret = source_skip(s, h->vox_offset + (uint64_t)leaf->vol0 * volume, err);
+    ret = k->g->is_slices ? pump_slices(k, c, nvol, h, m, err)
+                          : pump(k, c, nbytes, h->sample_nbytes, m, err);
     if (ret == 0)
-        ret = k->g->is_slices ? pump_slices(k, s, nvol, h, m, err)
-                              : pump(k, s, (uint64_t)nvol * volume, h->sample_nbytes, m, err);
-    if (ret == 0)
-        ret = leaf->vol0 + nvol == h->nvol ? source_finish(s, err) : source_check(s, err);
-    source_close(s);
+        ret = cursor_check(c, err);
+    if (ret < 0)
+        cursor_close(c);
+    else
+        cursor_park(c);
     return ret;
 }
 

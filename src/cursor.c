@@ -1,7 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pool is a short list, the latest first; the oldest cursor goes when it is full. A cursor in
- * it is identified by its run's source id, so that one of a changed file is never taken.
+ * The pool is two short lists: the cursors in use, and those that are parked, the latest first; of
+ * these the oldest goes when there are too many. A cursor is identified by its run's source id, so
+ * that one of a changed file is never taken.
+ *
+ *     asked for:              volume 40
+ *     parked:      20 ───────────┘        goes on: the nearest before it
+ *                                   60    goes back, if that is no pass from the start
+ *
+ * Who has little to read takes a parked cursor and reads alone: what hands would inflate ahead
+ * would often be for nobody. Who has much to read opens the file for himself, and free hands help;
+ * such a cursor is not parked, so that nothing of the crew's outlives a task.
+ * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 2 KiB of
+ * memory for each MiB of the run's inflated bytes, or less, beside the budget.
  */
 #include "cursor.h"
 
@@ -11,31 +22,50 @@
 
 #include <utlist.h>
 
-enum { POOL_MAX = 8 };
+#include "cursor_private.h"
+
+enum {
+    POOL_MAX = 8,
+    MUCH_NBYTES = 16 << 20, /* inflated; a piece is about 8 MiB */
+};
 
 struct cursor {
+    struct cursor_pool *pool;
     struct source *source;
-    struct run *run; /* a reference */
-    int64_t vol;     /* the next volume */
+    struct run *run;           /* a reference */
+    struct checkpoints *known; /* a reference, or NULL */
+    uint64_t off;              /* of the next sample, bytes from the first one */
+    bool helped;               /* has the crew: not for the pool */
     struct cursor *prev, *next;
 };
 
 struct cursor_pool {
-    int rootfd;
+    struct cursor_pool_config config;
     pthread_mutex_t lock;
+    struct cursor *used;   /* guarded by lock */
     struct cursor *parked; /* guarded by lock */
     size_t nparked;        /* guarded by lock */
 };
 
-struct cursor_pool *cursor_pool_new(int rootfd)
+struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config)
 {
     struct cursor_pool *pool = calloc(1, sizeof *pool);
 
     if (pool) {
-        pool->rootfd = rootfd;
+        pool->config = *config;
         pthread_mutex_init(&pool->lock, NULL);
     }
     return pool;
+}
+
+static void free_cursor(struct cursor *c)
+{
+    if (!c)
+        return;
+    source_close(c->source);
+    checkpoints_put(c->known);
+    run_put(c->run);
+    free(c);
 }
 
 void cursor_pool_free(struct cursor_pool *pool)
@@ -45,7 +75,7 @@ void cursor_pool_free(struct cursor_pool *pool)
     if (!pool)
         return;
     DL_FOREACH_SAFE(pool->parked, c, next)
-    cursor_close(c);
+    free_cursor(c);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -54,9 +84,10 @@ void cursor_close(struct cursor *c)
 {
     if (!c)
         return;
-    source_close(c->source);
-    run_put(c->run);
-    free(c);
+    pthread_mutex_lock(&c->pool->lock);
+    DL_DELETE(c->pool->used, c);
+    pthread_mutex_unlock(&c->pool->lock);
+    free_cursor(c);
 }
 
 static uint64_t volume_nbytes(const struct run *run)
@@ -64,74 +95,148 @@ static uint64_t volume_nbytes(const struct run *run)
     return (uint64_t)nifti_nvox(&run->nifti) * run->nifti.sample_nbytes;
 }
 
-/* The parked cursor of this run that stands nearest before volume `vol`, taken out; or NULL. */
-static struct cursor *take_parked(struct cursor_pool *pool, const struct run *run, int64_t vol)
+static bool is_of(const struct cursor *c, const struct run *run)
+{
+    return source_id_equal(&c->run->id, &run->id);
+}
+
+/* Without a pass from the start. */
+static bool can_go_back(const struct cursor *c)
+{
+    return c->run->plain || c->known;
+}
+
+/* Would `c` be a better one to read from `off` on than `best`? */
+static bool is_nearer(const struct cursor *c, const struct cursor *best, uint64_t off)
+{
+    bool before = c->off <= off;
+
+    if (!before && !can_go_back(c))
+        return false;
+    if (!best || before != (best->off <= off))
+        return !best || before;
+    return before ? c->off > best->off : c->off < best->off;
+}
+
+/* A parked cursor from which `off` is not far, now in use; or NULL. */
+static struct cursor *take_parked(struct cursor_pool *pool, const struct run *run, uint64_t off)
 {
     struct cursor *c, *best = NULL;
 
     pthread_mutex_lock(&pool->lock);
     DL_FOREACH(pool->parked, c)
-    if (c->vol <= vol && (!best || c->vol > best->vol) && source_id_equal(&c->run->id, &run->id))
+    if (is_of(c, run) && is_nearer(c, best, off))
         best = c;
     if (best) {
         DL_DELETE(pool->parked, best);
         pool->nparked--;
+        DL_APPEND(pool->used, best);
     }
     pthread_mutex_unlock(&pool->lock);
     return best;
 }
 
-static int open_at_start(struct cursor_pool *pool, struct run *run, struct cursor **out,
-                         struct error *err)
+/* The checkpoints that some cursor of this run has, or NULL; a reference. */
+static struct checkpoints *shared_checkpoints(struct cursor_pool *pool, const struct run *run)
 {
+    struct checkpoints *known = NULL;
+    struct cursor *c;
+
+    pthread_mutex_lock(&pool->lock);
+    DL_FOREACH(pool->parked, c)
+    if (!known && c->known && is_of(c, run))
+        known = checkpoints_get(c->known);
+    DL_FOREACH(pool->used, c)
+    if (!known && c->known && is_of(c, run))
+        known = checkpoints_get(c->known);
+    pthread_mutex_unlock(&pool->lock);
+    return known;
+}
+
+static int open_new(struct cursor_pool *pool, struct run *run, bool helped, struct cursor **out,
+                    struct error *err)
+{
+    const struct cursor_pool_config *config = &pool->config;
     struct cursor *c = calloc(1, sizeof *c);
     int ret;
 
     if (!c)
         return error_set(err, ENOMEM, "%s: out of memory", run->path);
+    c->pool = pool;
     c->run = run_get(run);
-    ret = source_open(pool->rootfd, run->path, &run->id, &c->source, err);
-    if (ret == 0)
-        ret = source_skip(c->source, run->nifti.vox_offset, err);
+    c->helped = helped;
+    c->known = shared_checkpoints(pool, run);
+    if (!c->known && config->cache && !run->plain)
+        c->known = cursor_load_checkpoints(config->cache, run);
+    struct source_options options = {
+        .expect = &run->id,
+        .crew = helped ? config->crew : NULL,
+        .budget = config->budget,
+        .known = c->known,
+        .learn = config->cache && !c->known,
+    };
+    ret = source_open(config->rootfd, run->path, &options, &c->source, err);
     if (ret < 0) {
-        cursor_close(c);
+        free_cursor(c);
         return ret;
     }
+    pthread_mutex_lock(&pool->lock);
+    DL_APPEND(pool->used, c);
+    pthread_mutex_unlock(&pool->lock);
     *out = c;
     return 0;
 }
 
-int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, struct cursor **out,
-                struct error *err)
+int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
+                struct cursor **out, struct error *err)
 {
-    struct cursor *c = take_parked(pool, run, vol);
-    int ret = c ? 0 : open_at_start(pool, run, &c, err);
+    uint64_t volume = volume_nbytes(run), off = (uint64_t)vol * volume;
+    bool helped = pool->config.crew && !run->plain && (uint64_t)nvol * volume >= MUCH_NBYTES;
+    struct cursor *c = helped ? NULL : take_parked(pool, run, off);
+    int ret = c ? 0 : open_new(pool, run, helped, &c, err);
 
     if (ret < 0)
         return ret;
-    ret = source_skip(c->source, (uint64_t)(vol - c->vol) * volume_nbytes(run), err);
+    ret = source_seek(c->source, run->nifti.vox_offset + off, err);
     if (ret < 0) {
         cursor_close(c);
         return ret;
     }
-    c->vol = vol;
+    c->off = off;
     *out = c;
     return 0;
 }
 
-int cursor_read(struct cursor *c, void *buf, struct error *err)
+int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err)
 {
-    int ret = source_read(c->source, buf, (size_t)volume_nbytes(c->run), err);
+    c->off += nbytes;
+    return source_read(c->source, buf, nbytes, err);
+}
 
-    c->vol++;
-    return ret;
+int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err)
+{
+    c->off += nbytes;
+    return source_seek(c->source, c->run->nifti.vox_offset + c->off, err);
+}
+
+static bool at_end(const struct cursor *c)
+{
+    return c->off >= nifti_data_nbytes(&c->run->nifti);
 }
 
 int cursor_check(struct cursor *c, struct error *err)
 {
-    if (c->vol >= c->run->nifti.nvol)
-        return source_finish(c->source, err);
-    return source_check(c->source, err);
+    struct checkpoints *learned;
+    int ret;
+
+    if (!at_end(c))
+        return source_check(c->source, err);
+    ret = source_finish(c->source, err);
+    learned = ret == 0 ? source_learned(c->source) : NULL;
+    if (learned && !c->known)
+        cursor_keep_checkpoints(c->pool->config.cache, c->run, learned);
+    checkpoints_put(learned);
+    return ret;
 }
 
 uint64_t cursor_consumed(const struct cursor *c)
@@ -139,17 +244,20 @@ uint64_t cursor_consumed(const struct cursor *c)
     return source_consumed(c->source);
 }
 
-void cursor_park(struct cursor_pool *pool, struct cursor *c)
+void cursor_park(struct cursor *c)
 {
+    struct cursor_pool *pool = c ? c->pool : NULL;
     struct cursor *oldest = NULL;
 
     if (!c)
         return;
-    if (c->vol >= c->run->nifti.nvol) { /* nothing comes behind it */
+    /* behind the last volume only one that can go back is of use */
+    if (c->helped || (at_end(c) && !can_go_back(c))) {
         cursor_close(c);
         return;
     }
     pthread_mutex_lock(&pool->lock);
+    DL_DELETE(pool->used, c);
     DL_PREPEND(pool->parked, c);
     if (++pool->nparked > POOL_MAX) {
         oldest = pool->parked->prev; /* utlist: the head's prev is the tail */
@@ -157,5 +265,5 @@ void cursor_park(struct cursor_pool *pool, struct cursor *c)
         pool->nparked--;
     }
     pthread_mutex_unlock(&pool->lock);
-    cursor_close(oldest);
+    free_cursor(oldest);
 }

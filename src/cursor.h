@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cursors: runs that are being read, volume by volume.
+ * Cursors: the voxels of runs, read from any volume on. The one way to them.
  *
  * A cursor that is given back stays open in a small pool. Who asks for a later volume of the same
  * run goes on from there, so that chunks of a 4-D file that are read one after the other cost one
- * pass over the runs, not one each. Thread rule: a cursor belongs to one thread; the pool may be
+ * pass over the runs, not one each. The first complete pass over a gzip run notes checkpoints
+ * (checkpoints.h), which are kept in the cache; from then on a cursor starts anywhere. Free workers
+ * help a cursor that has much to read. Thread rule: a cursor belongs to one thread; the pool may be
  * used from any.
  */
 #ifndef DERIVFS_CURSOR_H
@@ -12,33 +14,49 @@
 
 #include <stdint.h>
 
+#include "budget.h"
+#include "cache.h"
+#include "crew.h"
 #include "error.h"
 #include "run.h"
 
 struct cursor;
 struct cursor_pool;
 
-/* Reads beneath `rootfd`, which is borrowed. NULL: out of memory. */
-struct cursor_pool *cursor_pool_new(int rootfd) NODISCARD;
+/* All borrowed. */
+struct cursor_pool_config {
+    int rootfd;            /* the dataset */
+    struct cache *cache;   /* keeps checkpoints; NULL: they are not kept */
+    struct crew *crew;     /* free workers; NULL: none */
+    struct budget *budget; /* for what their pieces take; NULL: no ceiling */
+};
+
+struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config) NODISCARD; /* NULL: out
+                                                                                        of memory */
 void cursor_pool_free(struct cursor_pool *pool); /* NULL is allowed */
 
-/* A cursor that stands before volume `vol` of `run`, from the pool if one is near. ESTALE: the file
- * is no longer the one that was probed. */
-int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, struct cursor **out,
-                struct error *err) NODISCARD;
+/* A cursor that stands before volume `vol` of `run`, from which about `nvol` volumes will be read;
+ * from the pool if one is near. ESTALE: the file is no longer the one that was probed. */
+int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
+                struct cursor **out, struct error *err) NODISCARD;
 
-/* Read the next volume: stored samples [nz][ny][nx], x fastest, into `buf`. */
-int cursor_read(struct cursor *c, void *buf, struct error *err) NODISCARD;
+/* Read the next `nbytes` of the stored samples [nvol][nz][ny][nx], x fastest, into `buf`. */
+int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err) NODISCARD;
 
-/* Where the last volume has been read: check what is behind it, the checksum of a gzip member. In
- * any case check that the file is still what it was. */
+/* Go on `nbytes` behind. */
+int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err) NODISCARD;
+
+/* Where the last volume has been read: check what is behind it, the checksum of a gzip member, and
+ * keep the checkpoints that the pass has noted. In any case check that the file is still what it
+ * was. */
 int cursor_check(struct cursor *c, struct error *err) NODISCARD;
 
-/* Stored bytes read so far. */
+/* Stored bytes up to where it stands. */
 uint64_t cursor_consumed(const struct cursor *c);
 
-/* Give it back to the pool (after a success), or close it. NULL is allowed. */
-void cursor_park(struct cursor_pool *pool, struct cursor *c);
+/* Give it back to the pool (after a success, which must stand before a volume), or close it. NULL
+ * is allowed. */
+void cursor_park(struct cursor *c);
 void cursor_close(struct cursor *c);
 
 #endif

@@ -104,12 +104,9 @@ static int open_parts(struct engine *e, struct error *err)
     }
     if (ret == 0)
         ret = recipes_open(e, err);
-    e->pool = cursor_pool_new(dataset_rootfd(e->dataset));
     e->trace = trace_new(TRACE_NEVENTS, NULL);
-    if (!e->pool || !e->trace)
+    if (!e->trace)
         ret = error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
-    e->compute =
-        (struct compute){dataset_rootfd(e->dataset), e->cache, e->pool, dataset_path(e->dataset)};
     return ret;
 }
 
@@ -146,7 +143,19 @@ int engine_start(struct engine *e, struct error *err)
 
     program_dirs_sweep();
     ret = sched_new(&config, &e->sched, err);
-    return ret < 0 ? ret : fetcher_open(e, err);
+    if (ret < 0)
+        return ret;
+    e->pool = cursor_pool_new(&(struct cursor_pool_config){.rootfd = dataset_rootfd(e->dataset),
+                                                           .cache = e->cache,
+                                                           .crew = sched_crew(e->sched),
+                                                           .budget = e->budget});
+    e->compute = (struct compute){.rootfd = dataset_rootfd(e->dataset),
+                                  .cache = e->cache,
+                                  .pool = e->pool,
+                                  .dataset = dataset_path(e->dataset)};
+    if (!e->pool)
+        return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
+    return fetcher_open(e, err);
 }
 
 void engine_stop(struct engine *e)
@@ -156,9 +165,11 @@ void engine_stop(struct engine *e)
         sched_stop(e->sched);
     if (e->fetcher)
         sched_stop(e->fetcher);
+    cursor_pool_free(e->pool);
     sched_free(e->sched);
     sched_free(e->fetcher);
     e->sched = e->fetcher = NULL;
+    e->pool = NULL;
 }
 
 void engine_close(struct engine *e)
@@ -167,7 +178,6 @@ void engine_close(struct engine *e)
         return;
     engine_stop(e);
     trace_free(e->trace);
-    cursor_pool_free(e->pool);
     recipes_close(e);
     if (e->cache)
         cache_close(e->cache);

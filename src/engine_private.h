@@ -37,7 +37,7 @@ struct engine {
     struct cache *cache;
     struct recipes *recipes;
     struct errlog *errors;
-    struct cursor_pool *pool;
+    struct cursor_pool *pool; /* NULL before engine_start(), as is sched */
     struct compute compute;
     struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
     struct trace *trace;

@@ -38,7 +38,8 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
                        struct error *err)
 {
     struct source *source;
-    int ret = source_open(rootfd, run->path, &run->id, &source, err);
+    const struct source_options options = {.expect = &run->id};
+    int ret = source_open(rootfd, run->path, &options, &source, err);
 
     if (ret < 0)
         return ret;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading a source from front to back.
+ * Reading a source.
  *
  *     plain:  pread -> the caller's buffer
  *     gzip:   pread -> gunzip's input buffer -> the caller's buffer
  *
  * Guarantee: when source_finish() has returned 0, every byte that was read belongs to one version
- * of the file, the one identified at open, and passed its CRC-32 if it had one. A failure while the
+ * of the file, the one identified at open, and what was read since the last seek passed its CRC-32
+ * if it had one. A failure while the
  * file was being changed is reported as the change (ESTALE: read again), because a truncated or
  * half-written file explains every other symptom.
  * Imprecision: a change of the bytes that leaves size, mtime and ctime as they were goes unseen;
@@ -122,7 +123,7 @@ static int explain(const struct source *s, int ret, struct error *err)
 }
 
 /* gzip is told by its two magic bytes. */
-static int detect_gzip(struct source *s, struct error *err)
+static int detect_gzip(struct source *s, const struct source_options *o, struct error *err)
 {
     unsigned char magic[2];
     size_t got;
@@ -133,16 +134,23 @@ static int detect_gzip(struct source *s, struct error *err)
         return error_wrap(err, ret, "%s: read", s->path);
     if (got < sizeof(magic) || magic[0] != 0x1f || magic[1] != 0x8b)
         return 0;
-    struct gunzip_options options = {.pread = read_stored, .ctx = s, .stored_nbytes = s->id.size};
-    s->gunzip = gunzip_new(&options);
+    s->gunzip = gunzip_new(&(struct gunzip_options){.pread = read_stored,
+                                                    .ctx = s,
+                                                    .stored_nbytes = s->id.size,
+                                                    .crew = o->crew,
+                                                    .budget = o->budget,
+                                                    .known = o->known,
+                                                    .learn = o->learn});
     if (!s->gunzip)
         return error_set(err, ENOMEM, "%s: out of memory", s->path);
     return 0;
 }
 
-int source_open(int rootfd, const char *path, const struct source_id *expect, struct source **out,
-                struct error *err)
+int source_open(int rootfd, const char *path, const struct source_options *options,
+                struct source **out, struct error *err)
 {
+    static const struct source_options none;
+    const struct source_options *o = options ? options : &none;
     struct source *s = calloc(1, sizeof(*s));
 
     if (!s)
@@ -155,11 +163,11 @@ int source_open(int rootfd, const char *path, const struct source_id *expect, st
     if (ret == 0) {
         s->at_open = s->id;
         s->at_open.annex_key[0] = '\0';
-        if (expect && !source_id_equal(expect, &s->id))
+        if (o->expect && !source_id_equal(o->expect, &s->id))
             ret = error_set(err, ESTALE, "%s: has changed", path);
     }
     if (ret == 0)
-        ret = detect_gzip(s, err);
+        ret = detect_gzip(s, o, err);
     if (ret < 0) {
         source_close(s);
         return ret;
@@ -202,57 +210,43 @@ int source_read(struct source *s, void *buf, size_t nbytes, struct error *err)
     return ret;
 }
 
-/* Inflate and drop at most `nbytes`, or everything that is left; *dropped tells how many. */
-static int drop(struct source *s, uint64_t nbytes, uint64_t *dropped, struct error *err)
+int source_seek(struct source *s, uint64_t off, struct error *err)
+{
+    if (s->gunzip) {
+        int ret = gunzip_seek(s->gunzip, off, err);
+        if (ret < 0)
+            return explain(s, ret, err);
+        s->pos = gunzip_tell(s->gunzip);
+    } else {
+        s->pos = off < s->id.size ? off : s->id.size;
+        atomic_store_explicit(&s->stored, s->pos, memory_order_relaxed);
+    }
+    return s->pos < off ? fail_short(s, off, err) : 0;
+}
+
+/* Inflate and drop everything that is left: no seek, for that need not read it. */
+static int drop_rest(struct source *s, struct error *err)
 {
     unsigned char *scratch = malloc(SCRATCH_NBYTES);
-    size_t want, got;
-    int ret;
+    size_t got = SCRATCH_NBYTES;
+    int ret = scratch ? 0 : error_set(err, ENOMEM, "%s: out of memory", s->path);
 
-    *dropped = 0;
-    if (!scratch)
-        return error_set(err, ENOMEM, "%s: out of memory", s->path);
-    do {
-        uint64_t left = nbytes - *dropped;
-        want = left < SCRATCH_NBYTES ? (size_t)left : SCRATCH_NBYTES;
-        ret = source_read_some(s, scratch, want, &got, err);
-        if (ret == 0)
-            *dropped += got;
-    } while (ret == 0 && got == want && *dropped < nbytes);
+    while (ret == 0 && got == SCRATCH_NBYTES)
+        ret = source_read_some(s, scratch, SCRATCH_NBYTES, &got, err);
     free(scratch);
     return ret;
 }
 
-int source_skip(struct source *s, uint64_t nbytes, struct error *err)
-{
-    uint64_t want, dropped;
-
-    if (__builtin_add_overflow(s->pos, nbytes, &want))
-        return error_set(err, EIO, "%s: cannot pass over %llu bytes", s->path,
-                         (unsigned long long)nbytes);
-    if (!s->gunzip) {
-        uint64_t left = s->id.size > s->pos ? s->id.size - s->pos : 0;
-        dropped = nbytes < left ? nbytes : left;
-        s->pos += dropped;
-        atomic_store_explicit(&s->stored, s->pos, memory_order_relaxed);
-    } else if (nbytes > 0) {
-        int ret = drop(s, nbytes, &dropped, err);
-        if (ret < 0)
-            return ret;
-    }
-    return s->pos < want ? fail_short(s, want, err) : 0;
-}
-
 int source_finish(struct source *s, struct error *err)
 {
-    uint64_t dropped;
+    int ret = s->gunzip ? drop_rest(s, err) : 0;
 
-    if (s->gunzip) {
-        int ret = drop(s, UINT64_MAX, &dropped, err);
-        if (ret < 0)
-            return ret;
-    }
-    return check_unchanged(s, err);
+    return ret == 0 ? check_unchanged(s, err) : ret;
+}
+
+struct checkpoints *source_learned(struct source *s)
+{
+    return s->gunzip ? gunzip_learned(s->gunzip) : NULL;
 }
 
 int source_check(const struct source *s, struct error *err)

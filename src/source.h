@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sources: the bytes of a file of the dataset, plain or gzip, read from front to back.
+ * Sources: the bytes of a file of the dataset, plain or gzip, read from front to back or from
+ * anywhere.
  *
- * Hides the codec: gzip is inflated by ISA-L straight into the caller's buffer; several members,
- * trailing zero bytes, length and CRC-32 are handled here. Every path is relative to an open
- * directory and resolved beneath it (openat2 RESOLVE_BENEATH, NO_MAGICLINKS), so that no link leads
- * out of the dataset; only regular files are opened; pread, never mmap.
- * Also knows git-annex: a link into .git/annex/objects or an unlocked pointer file whose content is
- * absent is ENODATA, "not here".
- * Thread rule: a struct source belongs to one thread at a time; source_consumed() may be called
- * from any.
+ * Hides the codec: gzip is inflated by ISA-L straight into the caller's buffer, with the help of a
+ * crew if there is one; several members, trailing zero bytes, length and CRC-32 are handled here.
+ * Every path is relative to an open directory and resolved beneath it (openat2 RESOLVE_BENEATH,
+ * NO_MAGICLINKS), so that no link leads out of the dataset; only regular files are opened; pread,
+ * never mmap. Also knows git-annex: a link into .git/annex/objects or an unlocked pointer file
+ * whose content is absent is ENODATA, "not here". Thread rule: a struct source belongs to one
+ * thread at a time; source_consumed() may be called from any.
  */
 #ifndef DERIVFS_SOURCE_H
 #define DERIVFS_SOURCE_H
@@ -18,6 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
+#include "checkpoints.h"
+#include "crew.h"
 #include "error.h"
 
 enum { SOURCE_ID_TEXT_MAX = 512 };
@@ -59,11 +62,21 @@ void source_id_text(const struct source_id *id, char *out);
 
 struct source;
 
+/* How to read; all zero: alone, from whatever file is there. What is pointed at outlives the
+ * source, but for `expect`. The others matter for gzip only. */
+struct source_options {
+    const struct source_id *expect; /* ESTALE when the opened file is not that one; NULL: any */
+    struct crew *crew;              /* free hands inflate ahead of the reader; NULL: none */
+    struct budget *budget;     /* what their pieces take is taken from here; NULL: no ceiling */
+    struct checkpoints *known; /* of the file `expect`; NULL: none. A reference is taken */
+    bool learn;                /* note checkpoints on the way */
+};
+
 /* Open for reading from the first (inflated) byte. gzip is told by its magic bytes, not by the
- * name. With `expect`, ESTALE when the opened file is not that one. `rootfd` must stay open for as
- * long as the source. The source must be closed. */
-int source_open(int rootfd, const char *path, const struct source_id *expect, struct source **out,
-                struct error *err) NODISCARD;
+ * name. `options` may be NULL: all zero. `rootfd` must stay open for as long as the source. The
+ * source must be closed. */
+int source_open(int rootfd, const char *path, const struct source_options *options,
+                struct source **out, struct error *err) NODISCARD;
 
 /* Is it gzip; if not, inflated bytes are the stored ones. */
 bool source_is_gzip(const struct source *s);
@@ -77,12 +90,17 @@ int source_read(struct source *s, void *buf, size_t nbytes, struct error *err) N
 int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got,
                      struct error *err) NODISCARD;
 
-/* Pass over `nbytes` inflated bytes. */
-int source_skip(struct source *s, uint64_t nbytes, struct error *err) NODISCARD;
+/* Go on reading at inflated byte `off`, forwards or backwards. EIO where the data ends before. A
+ * gzip stream is inflated from the last known checkpoint before that, else from its start, unless
+ * it is nearer to go on from here. */
+int source_seek(struct source *s, uint64_t off, struct error *err) NODISCARD;
 
 /* Read what is left (a gzip member's CRC covers it), check it, and check that the file has not
  * changed since it was opened: ESTALE if it has. */
 int source_finish(struct source *s, struct error *err) NODISCARD;
+
+/* After source_finish(): a reference to the checkpoints noted, NULL for none (gunzip_learned). */
+struct checkpoints *source_learned(struct source *s);
 
 /* Only check that the file has not changed since it was opened: ESTALE if it has. For those who do
  * not read to the end. */

@@ -18,12 +18,12 @@
 struct open_leaf {
     struct cursor *cursor;     /* SAMPLE */
     void *samples;             /* SAMPLE: the volume as stored */
+    size_t nbytes;             /* of it */
     double *planes;            /* PLANE: [nvox]; TREND: [order][nvox], coefficients of P_1 .. */
     struct legendre *legendre; /* TREND */
 };
 
 struct stream_reader {
-    struct cursor_pool *pool;
     const struct stream *s;
     size_t nvox;
     int64_t vol;              /* the next volume, of the stream */
@@ -52,16 +52,18 @@ static int load_planes(struct stream_reader *r, const struct blob *from, size_t 
     return blob_read(from, first * nbytes, to->planes, n * nbytes, err);
 }
 
-static int open_leaf(struct stream_reader *r, const struct task *t, const struct stream_leaf *leaf,
-                     struct blob *const *inputs, struct open_leaf *out, struct error *err)
+static int open_leaf(struct stream_reader *r, struct cursor_pool *pool, const struct task *t,
+                     const struct stream_leaf *leaf, struct blob *const *inputs,
+                     struct open_leaf *out, struct error *err)
 {
     int ret;
 
     if (leaf->kind == LEAF_SAMPLE) {
-        out->samples = malloc(r->nvox * leaf->run->nifti.sample_nbytes);
+        out->nbytes = r->nvox * leaf->run->nifti.sample_nbytes;
+        out->samples = malloc(out->nbytes);
         if (!out->samples)
             return error_set(err, ENOMEM, "%s: out of memory", leaf->run->path);
-        return cursor_open(r->pool, leaf->run, leaf->vol0, &out->cursor, err);
+        return cursor_open(pool, leaf->run, leaf->vol0, r->s->nvol, &out->cursor, err);
     }
     if (leaf->kind == LEAF_PLANE)
         return load_planes(r, input_of(t, leaf->task, inputs), 0, 1, out, err);
@@ -80,14 +82,13 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
 
     if (!r)
         return error_set(err, ENOMEM, "%s: out of memory", t->label);
-    r->pool = pool;
     r->s = s;
     r->nvox = g->nvox;
     r->leaves = calloc(s->nleaves + 1, sizeof *r->leaves);
     if (!r->leaves)
         ret = error_set(err, ENOMEM, "%s: out of memory", t->label);
     for (size_t i = 0; ret == 0 && i < s->nleaves; i++)
-        ret = open_leaf(r, t, &s->leaves[i], inputs, &r->leaves[i], err);
+        ret = open_leaf(r, pool, t, &s->leaves[i], inputs, &r->leaves[i], err);
     if (ret < 0) {
         stream_reader_close(r);
         return ret;
@@ -138,8 +139,8 @@ int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double
                        struct error *err)
 {
     for (size_t i = 0; i < r->s->nleaves; i++) {
-        int ret =
-            r->leaves[i].cursor ? cursor_read(r->leaves[i].cursor, r->leaves[i].samples, err) : 0;
+        const struct open_leaf *o = &r->leaves[i];
+        int ret = o->cursor ? cursor_read(o->cursor, o->samples, o->nbytes, err) : 0;
 
         if (ret < 0)
             return ret;
@@ -163,7 +164,7 @@ int stream_reader_finish(struct stream_reader *r, struct error *err)
         if (ret < 0)
             return ret;
         r->leaves[i].cursor = NULL;
-        cursor_park(r->pool, c);
+        cursor_park(c);
     }
     return 0;
 }

@@ -27,7 +27,7 @@ static int setup(void **state)
     (void)state;
     scratch_make(&dir);
     rootfd = open(dir.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    pool = cursor_pool_new(rootfd);
+    pool = cursor_pool_new(&(struct cursor_pool_config){.rootfd = rootfd});
     return rootfd < 0 || !pool;
 }
 
@@ -72,7 +72,7 @@ static struct cursor *open_at(struct run *run, int64_t vol)
     struct cursor *c;
     struct error err;
 
-    if (cursor_open(pool, run, vol, &c, &err) < 0)
+    if (cursor_open(pool, run, vol, 1, &c, &err) < 0)
         fail_msg("%s", err.text);
     return c;
 }
@@ -83,7 +83,7 @@ static void assert_next(struct cursor *c, int vol)
     int16_t samples[NVOX];
     struct error err;
 
-    assert_int_equal(cursor_read(c, samples, &err), 0);
+    assert_int_equal(cursor_read(c, samples, sizeof samples, &err), 0);
     for (size_t i = 0; i < NVOX; i++)
         assert_int_equal(samples[i], 100 + vol);
 }
@@ -103,13 +103,13 @@ static void test_volumes(void **state)
         assert_int_equal(cursor_check(c, &err), 0);
         assert_next(c, 4);
         assert_int_equal(cursor_check(c, &err), 0);
-        cursor_park(pool, c); /* at the end: closed */
+        cursor_park(c); /* at the end: closed */
         c = open_at(run, 0);
         assert_next(c, 0);
         cursor_close(c);
         run_put(run);
     }
-    cursor_park(pool, NULL);
+    cursor_park(NULL);
     cursor_close(NULL);
 }
 
@@ -123,8 +123,8 @@ static void test_pool(void **state)
     assert_next(early, 0);
     for (int vol = 0; vol < 3; vol++)
         assert_next(late, vol);
-    cursor_park(pool, late);
-    cursor_park(pool, early);
+    cursor_park(late);
+    cursor_park(early);
     c = open_at(same, 3);
     assert_ptr_equal(c, late);
     assert_next(c, 3);
@@ -133,7 +133,7 @@ static void test_pool(void **state)
     assert_next(late, 2);
     early = open_at(run, 0); /* from the start, for nothing is left in the pool */
     assert_next(early, 0);
-    cursor_park(pool, c);
+    cursor_park(c);
     cursor_close(late);
     late = open_at(run, 1); /* the parked one stands behind it */
     assert_ptr_not_equal(late, c);
@@ -163,12 +163,12 @@ static void test_pool_is_bounded(void **state)
 
     (void)state;
     cursor_pool_free(pool);
-    pool = cursor_pool_new(rootfd);
+    pool = cursor_pool_new(&(struct cursor_pool_config){.rootfd = rootfd});
     before = count_open_files();
     for (size_t i = 0; i < MANY; i++)
         many[i] = open_at(run, i == 0 ? 4 : 1);
     for (size_t i = 0; i < MANY; i++)
-        cursor_park(pool, many[i]);
+        cursor_park(many[i]);
     assert_in_range(count_open_files() - before, 1, 16);
     c = open_at(run, 4); /* not the oldest, which stood there */
     assert_next(c, 4);
@@ -184,18 +184,18 @@ static void test_changed_file(void **state)
 
     (void)state;
     assert_next(c, 0);
-    cursor_park(pool, c);
+    cursor_park(c);
     scratch_set_mtime(&dir, "d.nii", 1000);
     /* what was parked may be taken, but what it has read is not believed */
     c = open_at(run, 1);
     assert_next(c, 1);
     assert_int_equal(cursor_check(c, &err), -ESTALE);
     cursor_close(c);
-    assert_int_equal(cursor_open(pool, run, 1, &c, &err), -ESTALE);
+    assert_int_equal(cursor_open(pool, run, 1, 1, &c, &err), -ESTALE);
     /* who knows the file as it is now never gets a cursor of what it was */
     now = run_probe(rootfd, "d.nii", NULL);
     c = open_at(now, 0);
-    cursor_park(pool, c);
+    cursor_park(c);
     run_put(now);
     scratch_set_mtime(&dir, "d.nii", 2000);
     now = run_probe(rootfd, "d.nii", NULL);
@@ -214,7 +214,7 @@ static void test_damage_shows_at_the_end(void **state)
     struct cursor *c = open_at(run, 4);
     struct error err;
     int16_t samples[NVOX];
-    int ret = cursor_read(c, samples, &err);
+    int ret = cursor_read(c, samples, sizeof samples, &err);
 
     (void)state;
     if (ret == 0)

@@ -49,7 +49,7 @@ static struct source *open_ok(const char *path, const struct source_id *expect)
     struct source *s;
     struct error err;
 
-    if (source_open(rootfd, path, expect, &s, &err) < 0)
+    if (source_open(rootfd, path, &(struct source_options){.expect = expect}, &s, &err) < 0)
         fail_msg("%s", err.text);
     return s;
 }
@@ -139,13 +139,17 @@ static void skipping_and_progress(void **state)
         assert_int_equal(source_consumed(s), 0);
         assert_int_equal(source_read(s, &byte, 1, &err), 0);
         assert_int_equal(byte, data[0]);
-        assert_int_equal(source_skip(s, 0, &err), 0);
-        assert_int_equal(source_skip(s, 499999, &err), 0);
+        assert_int_equal(source_seek(s, 1, &err), 0);
+        assert_int_equal(source_seek(s, 500000, &err), 0);
         assert_int_equal(source_read(s, &byte, 1, &err), 0);
         assert_int_equal(byte, data[500000]);
         assert_in_range(source_consumed(s), ngz / 2, sizeof data);
-        assert_int_equal(source_skip(s, sizeof data - 500001, &err), 0);
+        assert_int_equal(source_seek(s, 3, &err), 0); /* back */
+        assert_int_equal(source_read(s, &byte, 1, &err), 0);
+        assert_int_equal(byte, data[3]);
+        assert_int_equal(source_seek(s, sizeof data, &err), 0);
         assert_int_equal(source_finish(s, &err), 0);
+        assert_null(source_learned(s)); /* nobody asked */
         assert_int_equal(source_consumed(s), i ? ngz : sizeof data);
         source_close(s);
     }
@@ -172,12 +176,13 @@ static void reading_past_the_end(void **state)
         source_close(s);
 
         s = open_ok(path, NULL);
-        expect_failure(source_skip(s, 2000, &err), EIO, &err, path, says[i]);
+        expect_failure(source_seek(s, 2000, &err), EIO, &err, path, says[i]);
+        assert_non_null(strstr(err.text, "2000 bytes"));
         source_close(s);
 
         s = open_ok(path, NULL);
         assert_int_equal(source_read(s, inflated, 1, &err), 0);
-        expect_failure(source_skip(s, UINT64_MAX, &err), EIO, &err, path, "cannot pass over");
+        expect_failure(source_seek(s, UINT64_MAX, &err), EIO, &err, path, says[i]);
         source_close(s);
     }
 }
@@ -277,7 +282,8 @@ static void expecting_another_version(void **state)
     assert_int_equal(source_identify(rootfd, "e", &id, &err), 0);
     source_close(open_ok("e", &id));
     scratch_set_mtime(&dir, "e", 2000);
-    expect_failure(source_open(rootfd, "e", &id, &s, &err), ESTALE, &err, "e", "has changed");
+    const struct source_options expect = {.expect = &id};
+    expect_failure(source_open(rootfd, "e", &expect, &s, &err), ESTALE, &err, "e", "has changed");
 }
 
 /* What happens to the file between opening and finishing. */

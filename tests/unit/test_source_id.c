@@ -325,7 +325,8 @@ static void nothing_is_leaked(void **state)
     assert_int_equal(source_identify(rootfd, "pointer.nii", &id, NULL), -ENODATA);
     assert_int_equal(source_identify(rootfd, "inside", &id, NULL), 0);
     id.ino++;
-    assert_int_equal(source_open(rootfd, "inside", &id, &s, NULL), -ESTALE);
+    assert_int_equal(
+        source_open(rootfd, "inside", &(struct source_options){.expect = &id}, &s, NULL), -ESTALE);
     int after = dup(rootfd);
     assert_int_equal(after, before);
     assert_int_equal(close(after), 0);
