@@ -230,3 +230,8 @@ bool expr_is_reduction(enum expr_op op)
 {
     return op >= EXPR_MEAN && op <= EXPR_INDEX;
 }
+
+const char *expr_op_name(enum expr_op op)
+{
+    return expr_table[op].name;
+}

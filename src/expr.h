@@ -91,6 +91,9 @@ struct expr_error {
     struct error error;
 };
 
+/* How the operation is written: "+", "mean". */
+const char *expr_op_name(enum expr_op op);
+
 /* Gives the text of the recipe called `name` (of `nbytes`), or NULL where there is none. */
 typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
 

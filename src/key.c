@@ -2,23 +2,24 @@
  *
  * Keys by libb2's BLAKE2b.
  *
- * What is hashed is a list of (name, value) fields, each part preceded by its length as eight
- * little-endian bytes. So the text can be cut up in one way only, on any machine, and a cache
- * directory may be shared between hosts. The operation and its version are simply the first two
- * fields.
+ * What is hashed is a list of (name, value) fields, each part preceded by its length: one byte, or
+ * 255 and eight little-endian bytes. So the text can be cut up in one way only, on any machine, and
+ * a cache directory may be shared between hosts. The operation and its version are simply the first
+ * two fields. Planning hashes thousands of tasks, so the lists are kept short.
  */
 #include "key.h"
 
 #include <blake2.h>
+#include <endian.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { DIGEST_NBYTES = KEY_HEX / 2 };
 
-/* Fields are short, and libb2 takes as long for a short piece as for a block: they are gathered. */
-enum { GATHERED_NBYTES = 1024 };
+/* Fields are short, and libb2 takes as long for a short piece as for a block: they are gathered. A
+ * builder stays under 1 KiB, up to which malloc() is quick. */
+enum { GATHERED_NBYTES = 512 };
 
 struct key_builder {
     blake2b_state state;
@@ -45,12 +46,19 @@ static void gather(struct key_builder *b, const void *bytes, size_t nbytes)
     }
 }
 
+static void put_number(uint8_t out[8], uint64_t number)
+{
+    uint64_t little = htole64(number);
+
+    memcpy(out, &little, sizeof(little));
+}
+
 static void add_part(struct key_builder *b, const void *bytes, size_t nbytes)
 {
-    uint8_t length[8];
-    for (size_t i = 0; i < sizeof(length); i++)
-        length[i] = (uint8_t)((uint64_t)nbytes >> (8 * i));
-    gather(b, length, sizeof(length));
+    uint8_t length[9] = {nbytes < 255 ? (uint8_t)nbytes : 255};
+    if (nbytes >= 255)
+        put_number(length + 1, nbytes);
+    gather(b, length, nbytes < 255 ? 1 : sizeof(length));
     gather(b, bytes, nbytes);
 }
 
@@ -64,10 +72,8 @@ struct key_builder *key_begin(const char *operation, int version)
         return NULL;
     }
     b->ngathered = 0;
-    char digits[16];
-    snprintf(digits, sizeof(digits), "%d", version);
     key_add_text(b, "operation", operation);
-    key_add_text(b, "version", digits);
+    key_add_numbers(b, "version", (const int64_t[]){version}, 1);
     return b;
 }
 
@@ -80,6 +86,14 @@ void key_add(struct key_builder *b, const char *name, const void *bytes, size_t 
 void key_add_text(struct key_builder *b, const char *name, const char *text)
 {
     key_add(b, name, text, strlen(text));
+}
+
+void key_add_numbers(struct key_builder *b, const char *name, const int64_t *numbers, size_t n)
+{
+    uint8_t bytes[8 * KEY_NUMBERS_MAX];
+    for (size_t i = 0; i < n; i++)
+        put_number(bytes + 8 * i, (uint64_t)numbers[i]);
+    key_add(b, name, bytes, 8 * n);
 }
 
 void key_add_key(struct key_builder *b, const char *name, const struct key *key)

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "error.h"
 
@@ -28,6 +29,9 @@ struct key_builder *key_begin(const char *operation, int version) NODISCARD;
 /* Add one field. Fields are length-prefixed, so that no two lists of fields hash alike. */
 void key_add(struct key_builder *b, const char *name, const void *bytes, size_t nbytes);
 void key_add_text(struct key_builder *b, const char *name, const char *text);
+/* numbers[n], at the most KEY_NUMBERS_MAX, as eight little-endian bytes each. */
+enum { KEY_NUMBERS_MAX = 8 };
+void key_add_numbers(struct key_builder *b, const char *name, const int64_t *numbers, size_t n);
 void key_add_key(struct key_builder *b, const char *name, const struct key *key);
 /* Write the key and free the builder. */
 void key_end(struct key_builder *b, struct key *out);

@@ -52,21 +52,20 @@ static struct expr *make_reduction(struct planner *p, enum expr_op op, const str
 static int plan_segments(struct planner *p, const struct expr *e, struct task *t)
 {
     const struct expr *x = e->args[0];
-    struct timeline segments;
+    const struct timeline *segments;
     int64_t at = 0;
-    int ret = timeline_of(x, &p->bold, &segments, p->err);
+    int ret = plan_timeline(p, x, &segments);
 
     if (ret < 0)
         return ret;
-    for (size_t i = 0; i < segments.n && ret == 0; i++) {
+    for (size_t i = 0; i < segments->n && ret == 0; i++) {
         size_t task;
 
-        ret = plan_segment(p, e->op, x, at, segments.nvol[i], &task);
+        ret = plan_segment(p, e->op, x, at, segments->nvol[i], &task);
         if (ret == 0)
             ret = plan_add_dep(p, t, task);
-        at += segments.nvol[i];
+        at += segments->nvol[i];
     }
-    timeline_free(&segments);
     return ret;
 }
 
@@ -121,7 +120,6 @@ static int plan_reductions(struct planner *p, const struct expr *e, struct task 
 static int finish_image(struct planner *p, struct task *t, size_t *task)
 {
     struct key_builder *b = plan_begin_key(p, t->kind);
-    char id[SOURCE_ID_TEXT_MAX];
 
     t->label = expr_print(t->e);
     if (!b || !t->label) {
@@ -134,13 +132,12 @@ static int finish_image(struct planner *p, struct task *t, size_t *task)
     for (size_t i = 0; i < t->nreductions; i++) {
         const struct reduction *r = &t->reductions[i];
 
-        plan_key_add_number(b, "tasks", (int64_t)r->ndeps);
+        key_add_numbers(b, "tasks", (const int64_t[]){(int64_t)r->ndeps}, 1);
         for (size_t d = 0; d < r->ndeps; d++)
             key_add_key(b, "task", &p->g->tasks[t->deps[r->first_dep + d]].key);
     }
     if (t->kind == TASK_IMAGE) { /* the header is the first run's, whatever the voxels are of */
-        source_id_text(&p->g->runs[0]->id, id);
-        key_add_text(b, "header", id);
+        source_id_add_to_key(&p->g->runs[0]->id, b);
     }
     key_end(b, &t->key);
     if (t->kind == TASK_IMAGE)
@@ -279,10 +276,14 @@ static int begin(const struct graph_request *q, struct planner *p, struct error 
     g->recipe = q->recipe;
     g->format = q->format;
     g->runs = calloc(q->nruns, sizeof(struct run *));
-    if (!g->runs)
+    p->starts = calloc(q->nruns, sizeof *p->starts);
+    if (!g->runs || !p->starts)
         return plan_out_of_memory(p);
-    for (size_t i = 0; i < q->nruns; i++)
+    for (size_t i = 0; i < q->nruns; i++) {
         g->runs[g->nruns++] = run_get(q->runs[i]);
+        if (i > 0)
+            p->starts[i] = p->starts[i - 1] + q->runs[i - 1]->nifti.nvol;
+    }
     g->nvox = p->nvox = (size_t)nifti_nvox(&q->runs[0]->nifti);
     return 0;
 }

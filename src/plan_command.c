@@ -19,7 +19,7 @@
 #include "graph_call.h"
 #include "plan_private.h"
 
-enum { COMMAND_VERSION = 1 };
+enum { COMMAND_VERSION = 2 };
 
 /* A dataset's file of that name? -ENOENT: no. */
 static int find_source(struct planner *p, const char *name, struct command_input *in)
@@ -53,15 +53,14 @@ static int plan_series(struct planner *p, const struct expr *x, struct task *t,
                        struct command_input *in)
 {
     int64_t part = graph_part_nvol(&p->q->runs[0]->nifti);
-    struct timeline all;
+    const struct timeline *all;
     size_t task;
-    int ret = timeline_of(x, &p->bold, &all, p->err);
+    int ret = plan_timeline(p, x, &all);
 
     if (ret < 0)
         return ret;
     in->e = x;
-    in->nvol = timeline_nvol(&all);
-    timeline_free(&all);
+    in->nvol = timeline_nvol(all);
     for (int64_t vol = 0; vol < in->nvol && ret == 0; vol += part) {
         ret = plan_chunk(p, x, vol, in->nvol - vol < part ? in->nvol - vol : part, &task);
         if (ret == 0)
@@ -150,19 +149,14 @@ static int plan_input(struct planner *p, const struct command_file *f, struct ta
 static void key_add_input(struct planner *p, struct key_builder *b, const struct task *t,
                           const struct command_input *in, const char *name)
 {
-    char text[SOURCE_ID_TEXT_MAX];
-
     key_add_text(b, "file", name);
     if (in->source) {
-        source_id_text(&in->id, text);
-        key_add_text(b, "source", text);
+        source_id_add_to_key(&in->id, b);
         key_add_text(b, "path", in->source);
     }
     if (in->e) { /* what its head depends on */
-        snprintf(text, sizeof text, "%" PRId64, in->nvol);
-        key_add_text(b, "volumes", text);
-        source_id_text(&p->g->runs[0]->id, text);
-        key_add_text(b, "header", text);
+        key_add_numbers(b, "volumes", &in->nvol, 1);
+        source_id_add_to_key(&p->g->runs[0]->id, b);
     }
     for (size_t i = 0; i < in->ndeps; i++)
         key_add_key(b, "task", &p->g->tasks[t->deps[in->first_dep + i]].key);
@@ -171,7 +165,6 @@ static void key_add_input(struct planner *p, struct key_builder *b, const struct
 static int make_key(struct planner *p, const struct recipe *r, struct task *t)
 {
     struct key_builder *b = key_begin("command", COMMAND_VERSION);
-    char id[SOURCE_ID_TEXT_MAX];
 
     if (!b)
         return plan_out_of_memory(p);
@@ -183,8 +176,7 @@ static int make_key(struct planner *p, const struct recipe *r, struct task *t)
     for (size_t i = 0; i < t->call->ninputs; i++)
         key_add_input(p, b, t, &t->call->inputs[i], r->command->files[i].name);
     for (size_t i = 0; r->command->uses_runs && i < p->g->nruns; i++) {
-        source_id_text(&p->g->runs[i]->id, id);
-        key_add_text(b, "run", id);
+        source_id_add_to_key(&p->g->runs[i]->id, b);
         key_add_text(b, "path", p->g->runs[i]->path);
     }
     key_end(b, &t->key);

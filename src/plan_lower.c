@@ -49,14 +49,21 @@ static int lower(struct planner *p, const struct expr *x, int64_t vol, struct st
 
 static int lower_bold(struct planner *p, int64_t vol, struct stream *s, struct expr **out)
 {
-    size_t i = 0;
+    size_t i = 0, end = p->bold.nruns;
 
-    while (i + 1 < p->bold.nruns && vol >= p->bold.runs[i]->nifti.nvol)
-        vol -= p->bold.runs[i++]->nifti.nvol;
-    return lower_leaf(
-        p, s,
-        (struct stream_leaf){.kind = LEAF_SAMPLE, .run = run_get(p->bold.runs[i]), .vol0 = vol},
-        out);
+    while (end - i > 1) { /* the last run that starts at `vol` or before */
+        size_t middle = i + (end - i) / 2;
+
+        if (p->starts[middle] <= vol)
+            i = middle;
+        else
+            end = middle;
+    }
+    return lower_leaf(p, s,
+                      (struct stream_leaf){.kind = LEAF_SAMPLE,
+                                           .run = run_get(p->bold.runs[i]),
+                                           .vol0 = vol - p->starts[i]},
+                      out);
 }
 
 /* A leaf that is the plane of task `task`. */
@@ -117,14 +124,13 @@ static int lower_fit(struct planner *p, const struct expr *x, int64_t vol, struc
                      struct expr **out)
 {
     struct stream_leaf leaf = {.kind = LEAF_PLANE};
-    struct timeline segments;
+    const struct timeline *segments;
     int64_t start, nvol;
-    int ret = timeline_of(x->args[0], &p->bold, &segments, p->err);
+    int ret = plan_timeline(p, x->args[0], &segments);
 
     if (ret < 0)
         return ret;
-    nvol = segments.nvol[timeline_find(&segments, vol, &start)];
-    timeline_free(&segments);
+    nvol = segments->nvol[timeline_find(segments, vol, &start)];
     if (x->op == EXPR_DETREND) {
         leaf.kind = LEAF_TREND;
         leaf.order = (unsigned)x->number;
@@ -188,26 +194,24 @@ static int lower_zscore(struct planner *p, const struct expr *x, int64_t vol, st
 static int lower_view(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
                       struct expr **out)
 {
-    struct timeline arg;
+    const struct timeline *arg;
     int64_t start, stop;
 
     for (size_t i = 0; i < x->nargs; i++) {
-        int ret = timeline_of(x->args[i], &p->bold, &arg, p->err);
+        int ret = plan_timeline(p, x->args[i], &arg);
 
         if (ret < 0)
             return ret;
-        if (x->op == EXPR_CONCAT && vol >= timeline_nvol(&arg)) {
-            vol -= timeline_nvol(&arg);
-            timeline_free(&arg);
+        if (x->op == EXPR_CONCAT && vol >= timeline_nvol(arg)) {
+            vol -= timeline_nvol(arg);
             continue;
         }
         if (x->op == EXPR_SLICE) {
-            timeline_slice(x, timeline_nvol(&arg), &start, &stop);
+            timeline_slice(x, timeline_nvol(arg), &start, &stop);
             vol += start;
         } else if (x->op == EXPR_DROP) {
-            vol = timeline_undrop(&arg, (int64_t)x->number, vol);
+            vol = timeline_undrop(arg, (int64_t)x->number, vol);
         }
-        timeline_free(&arg);
         return lower(p, x->args[i], vol, s, out);
     }
     return error_set(p->err, EINVAL, "volume %" PRId64 " is behind the end", vol);
@@ -267,19 +271,17 @@ int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int
 int plan_add_streams(struct planner *p, struct task *t, const struct expr *x, int64_t from,
                      int64_t to)
 {
-    struct timeline segments;
+    const struct timeline *segments;
     int64_t at = 0;
-    int ret = timeline_of(x, &p->bold, &segments, p->err);
+    int ret = plan_timeline(p, x, &segments);
 
-    for (size_t i = 0; ret == 0 && i < segments.n; i++) {
+    for (size_t i = 0; ret == 0 && i < segments->n; i++) {
         int64_t begin = at > from ? at : from;
-        int64_t end = at + segments.nvol[i] < to ? at + segments.nvol[i] : to;
+        int64_t end = at + segments->nvol[i] < to ? at + segments->nvol[i] : to;
 
         if (begin < end)
             ret = plan_add_stream(p, t, x, begin, end - begin);
-        at += segments.nvol[i];
+        at += segments->nvol[i];
     }
-    if (ret == 0 || segments.n > 0)
-        timeline_free(&segments);
     return ret;
 }

@@ -15,13 +15,18 @@
 
 struct by_key;
 struct known_plan;
+struct known_timeline;
 
 struct planner {
     const struct graph_request *q;
     struct graph *g;
     struct joined_runs bold;
-    struct by_key *by_key;    /* the tasks of the graph */
-    struct known_plan *known; /* what has been planned for which part of the expression */
+    struct by_key *by_key;            /* the tasks of the graph */
+    struct known_plan *known;         /* what has been planned for which part of the expression */
+    struct known_timeline *timelines; /* of series */
+    int64_t *starts;                  /* [bold.nruns] the first volume of each run */
+    const struct expr *printed;       /* what was printed last, */
+    char *text;                       /* and how */
     size_t nvox;
     size_t depth; /* commands that are being planned, each for the one before */
     struct error *err;
@@ -43,7 +48,6 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
 
 /* A builder with what all keys begin with. */
 struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind) NODISCARD;
-void plan_key_add_number(struct key_builder *b, const char *name, int64_t number);
 
 /* Equal parts of an expression are the same node, so what a node has been planned as need not be
  * planned again; without this, nested series would take exponential time. */
@@ -62,6 +66,9 @@ bool plan_known(const struct planner *p, enum plan_what what, const struct expr 
                 size_t *task);
 int plan_remember(struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
                   size_t task) NODISCARD;
+
+/* timeline_of() x, which the planner keeps. */
+int plan_timeline(struct planner *p, const struct expr *x, const struct timeline **out) NODISCARD;
 
 void planner_clear(struct planner *p); /* but for the graph */
 

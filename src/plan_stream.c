@@ -64,16 +64,15 @@ int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64
 int plan_median(struct planner *p, const struct expr *x, size_t *task)
 {
     struct task t = {.kind = TASK_MEDIAN};
-    struct timeline all;
+    const struct timeline *all;
     size_t column, most;
-    int ret = timeline_of(x, &p->bold, &all, p->err);
+    int ret = plan_timeline(p, x, &all);
 
     if (ret < 0)
         return ret;
-    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(&all));
+    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(all));
     /* all volumes of as many voxels as fit into half of the memory; more passes if that is few */
-    column = (size_t)(timeline_nvol(&all) + 1) * sizeof(double);
-    timeline_free(&all);
+    column = (size_t)(timeline_nvol(all) + 1) * sizeof(double);
     if (ret < 0) {
         task_clear(&t);
         return ret;
@@ -89,14 +88,13 @@ int plan_volume(struct planner *p, const struct expr *index, size_t *task)
 {
     struct task t = {.kind = TASK_VOLUME};
     const struct expr *x = index->args[0];
-    struct timeline all;
+    const struct timeline *all;
     int64_t nvol, vol;
-    int ret = timeline_of(x, &p->bold, &all, p->err);
+    int ret = plan_timeline(p, x, &all);
 
     if (ret < 0)
         return ret;
-    nvol = timeline_nvol(&all);
-    timeline_free(&all);
+    nvol = timeline_nvol(all);
     vol = index->start < 0 ? index->start + nvol : index->start;
     if (vol < 0 || vol >= nvol)
         return error_set(p->err, EINVAL, "there is no volume %" PRId64 ": the series has %" PRId64,
@@ -126,13 +124,12 @@ int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nv
 int plan_checksum(struct planner *p, const struct expr *x, size_t *task)
 {
     struct task t = {.kind = TASK_CHECKSUM, .result_nbytes = sizeof(uint32_t)};
-    struct timeline all;
-    int ret = timeline_of(x, &p->bold, &all, p->err);
+    const struct timeline *all;
+    int ret = plan_timeline(p, x, &all);
 
     if (ret < 0)
         return ret;
-    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(&all));
-    timeline_free(&all);
+    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(all));
     if (ret < 0) {
         task_clear(&t);
         return ret;

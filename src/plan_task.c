@@ -14,7 +14,7 @@
 #include "plan_private.h"
 
 /* Version of all operations over streams and images: raise it when results change. */
-enum { VERSION_OF_ALL = 2 };
+enum { VERSION_OF_ALL = 3 };
 
 struct by_key {
     struct key key;
@@ -29,6 +29,12 @@ struct known_plan {
         int64_t what; /* as wide as the others: no padding, which would be hashed too */
     } part;
     size_t task;
+    UT_hash_handle hh;
+};
+
+struct known_timeline {
+    const struct expr *x;
+    struct timeline timeline;
     UT_hash_handle hh;
 };
 
@@ -89,6 +95,30 @@ bool plan_known(const struct planner *p, enum plan_what what, const struct expr 
     return found != NULL;
 }
 
+int plan_timeline(struct planner *p, const struct expr *x, const struct timeline **out)
+{
+    struct known_timeline *k;
+    int ret;
+
+    HASH_FIND(hh, p->timelines, &x, sizeof x, k);
+    if (k) {
+        *out = &k->timeline;
+        return 0;
+    }
+    k = calloc(1, sizeof *k);
+    if (!k)
+        return plan_out_of_memory(p);
+    k->x = x;
+    ret = timeline_of(x, &p->bold, &k->timeline, p->err);
+    if (ret < 0) {
+        free(k);
+        return ret;
+    }
+    HASH_ADD(hh, p->timelines, x, sizeof x, k);
+    *out = &k->timeline;
+    return 0;
+}
+
 int plan_remember(struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
                   size_t task)
 {
@@ -108,6 +138,7 @@ void planner_clear(struct planner *p)
 {
     struct by_key *b, *next_b;
     struct known_plan *k, *next_k;
+    struct known_timeline *t, *next_t;
 
     HASH_ITER(hh, p->by_key, b, next_b)
     {
@@ -119,6 +150,14 @@ void planner_clear(struct planner *p)
         HASH_DEL(p->known, k);
         free(k);
     }
+    HASH_ITER(hh, p->timelines, t, next_t)
+    {
+        HASH_DEL(p->timelines, t);
+        timeline_free(&t->timeline);
+        free(t);
+    }
+    free(p->starts);
+    free(p->text);
 }
 
 /* ---- keys and labels ---------------------------------------------------------------------------
@@ -138,64 +177,38 @@ struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind)
 
     if (b)
         key_add_text(b, "byte order", BYTE_ORDER == LITTLE_ENDIAN ? "little" : "big");
-    if (b && p->g->is_slices) {
-        plan_key_add_number(b, "first voxel", (int64_t)p->g->vox0);
-        plan_key_add_number(b, "voxels", (int64_t)p->g->nvox);
-    }
+    if (b && p->g->is_slices)
+        key_add_numbers(b, "voxels", (const int64_t[]){(int64_t)p->g->vox0, (int64_t)p->g->nvox},
+                        2);
     return b;
 }
 
-void plan_key_add_number(struct key_builder *b, const char *name, int64_t number)
+/* An expression over leaves, node by node: that is quicker than printing it. */
+static void key_add_nodes(struct key_builder *b, const struct expr *e)
 {
-    char text[32];
+    int64_t detail = e->start; /* which leaf */
 
-    char *at = text + sizeof text - 1;
-    uint64_t left = number < 0 ? -(uint64_t)number : (uint64_t)number;
-
-    *at = '\0';
-    do /* there are many numbers, and printf() takes longer than the hash */
-        *--at = (char)('0' + left % 10);
-    while ((left /= 10) > 0);
-    if (number < 0)
-        *--at = '-';
-    key_add_text(b, name, at);
-}
-
-/* Which leaf stands where, in the order of the text (which says "bold" for every leaf). */
-static void key_add_leaf_numbers(struct key_builder *b, const struct expr *e)
-{
-    if (e->op == EXPR_BOLD)
-        plan_key_add_number(b, "leaf", e->start);
+    if (e->op != EXPR_BOLD)
+        memcpy(&detail, &e->number, sizeof detail);
+    key_add_numbers(b, expr_op_name(e->op), (const int64_t[]){detail, (int64_t)e->nargs}, 2);
     for (size_t i = 0; i < e->nargs; i++)
-        key_add_leaf_numbers(b, e->args[i]);
+        key_add_nodes(b, e->args[i]);
 }
 
-static int key_add_stream(struct planner *p, struct key_builder *b, const struct stream *s)
+static void key_add_stream(struct planner *p, struct key_builder *b, const struct stream *s)
 {
-    char *text = s->e->op == EXPR_BOLD ? NULL : expr_print(s->e);
-
-    if (!text && s->e->op != EXPR_BOLD)
-        return plan_out_of_memory(p);
-    key_add_text(b, "stream", text ? text : "bold");
-    free(text);
-    key_add_leaf_numbers(b, s->e);
-    plan_key_add_number(b, "volumes", s->nvol);
+    key_add_nodes(b, s->e);
+    key_add_numbers(b, "volumes", &s->nvol, 1);
     for (size_t i = 0; i < s->nleaves; i++) {
         const struct stream_leaf *leaf = &s->leaves[i];
-        char id[SOURCE_ID_TEXT_MAX];
 
-        plan_key_add_number(b, "kind", leaf->kind);
-        plan_key_add_number(b, "from", leaf->vol0);
-        if (leaf->kind == LEAF_SAMPLE) {
-            source_id_text(&leaf->run->id, id);
-            key_add_text(b, "source", id);
-            continue;
-        }
-        key_add_key(b, "task", &p->g->tasks[leaf->task].key);
-        plan_key_add_number(b, "order", leaf->order);
-        plan_key_add_number(b, "fitted", leaf->fit_nvol);
+        key_add_numbers(b, "leaf",
+                        (const int64_t[]){leaf->kind, leaf->vol0, leaf->order, leaf->fit_nvol}, 4);
+        if (leaf->kind == LEAF_SAMPLE)
+            source_id_add_to_key(&leaf->run->id, b);
+        else
+            key_add_key(b, "task", &p->g->tasks[leaf->task].key);
     }
-    return 0;
 }
 
 static const char *base_name(const char *path)
@@ -214,23 +227,35 @@ static const struct stream_leaf *first_sample(const struct stream *s)
     return NULL;
 }
 
+/* The text of `x`, which many tasks in a row are of; the planner's. NULL: out of memory. */
+static const char *text_of(struct planner *p, const struct expr *x)
+{
+    if (p->printed != x) {
+        free(p->text);
+        p->text = expr_print(x);
+        p->printed = p->text ? x : NULL;
+    }
+    return p->text;
+}
+
 /* "moments sub-01_bold.nii.gz", "moments sub-01_bold.nii.gz[4:173] of sqrt(bold)". */
-static char *label_stream(enum task_kind kind, const struct stream *s, const struct expr *x)
+static char *label_stream(struct planner *p, enum task_kind kind, const struct stream *s,
+                          const struct expr *x)
 {
     const struct stream_leaf *leaf = first_sample(s);
-    bool raw = stream_is_raw(s);
-    char *text = raw ? NULL : expr_print(x), *label = NULL, range[64] = "";
-    int n = -1;
+    const char *operation = operation_names[kind], *run = leaf ? base_name(leaf->run->path) : "";
+    const char *of = stream_is_raw(s) ? "" : " of ", *text = *of ? text_of(p, x) : "";
+    char *label, range[64] = "";
 
+    if (!text)
+        return NULL;
     if (leaf && (leaf->vol0 != 0 || s->nvol != leaf->run->nifti.nvol))
         snprintf(range, sizeof range, "[%" PRId64 ":%" PRId64 "]", leaf->vol0,
                  leaf->vol0 + s->nvol);
-    if (text || raw)
-        n = asprintf(&label, "%s %s%s%s%s", operation_names[kind],
-                     leaf ? base_name(leaf->run->path) : "", range, raw ? "" : " of ",
-                     raw ? "" : text);
-    free(text);
-    return n < 0 ? NULL : label;
+    label = malloc(strlen(operation) + strlen(run) + strlen(range) + strlen(of) + strlen(text) + 2);
+    if (label) /* thousands of times: printf() takes as long as all the rest of a task */
+        stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(label, operation), " "), run), range), of), text);
+    return label;
 }
 
 /* A task depends on what makes the planes and trends of its streams, once each. */
@@ -276,14 +301,14 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     int ret = b ? depend_on_leaves(p, t) : plan_out_of_memory(p);
 
     t->e = x;
-    t->label = label_stream(t->kind, &t->streams[0], x);
+    t->label = label_stream(p, t->kind, &t->streams[0], x);
     if (!t->label)
         ret = plan_out_of_memory(p);
     for (size_t i = 0; i < t->nstreams; i++) {
         size_t one = stream_mem_nbytes(p, &t->streams[i]);
 
         if (b && ret == 0)
-            ret = key_add_stream(p, b, &t->streams[i]);
+            key_add_stream(p, b, &t->streams[i]);
         t->work_nbytes += stream_work_nbytes(&t->streams[i]);
         reading = one > reading ? one : reading;
     }
@@ -292,7 +317,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
         reading = pages_nbytes(TASK_BUFFER_NBYTES);
     t->mem_nbytes += reading;
     if (b) {
-        plan_key_add_number(b, "order", t->order);
+        key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
         key_end(b, &t->key);
     }
     if (ret < 0) {

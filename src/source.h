@@ -22,6 +22,7 @@
 #include "checkpoints.h"
 #include "crew.h"
 #include "error.h"
+#include "key.h"
 
 enum { SOURCE_ID_TEXT_MAX = 512 };
 
@@ -56,9 +57,11 @@ bool source_is_still(int rootfd, const char *path, const struct source_id *known
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
 
-/* The text that goes into a key: the annex key where there is one, else device, inode, size, mtime
- * and ctime. NUL-terminated, at most SOURCE_ID_TEXT_MAX bytes. */
+/* What tells it from others as a text: the annex key where there is one, else device, inode, size,
+ * mtime and ctime. NUL-terminated, at most SOURCE_ID_TEXT_MAX bytes. */
 void source_id_text(const struct source_id *id, char *out);
+/* The same for a key: there are thousands, and printing takes longer than hashing. */
+void source_id_add_to_key(const struct source_id *id, struct key_builder *b);
 
 struct source;
 

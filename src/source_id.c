@@ -206,3 +206,14 @@ void source_id_text(const struct source_id *id, char *out)
                  " ctime %" PRId64,
                  id->dev, id->ino, id->size, id->mtime_ns, id->ctime_ns);
 }
+
+void source_id_add_to_key(const struct source_id *id, struct key_builder *b)
+{
+    if (id->annex_key[0])
+        key_add_text(b, "annex", id->annex_key);
+    else
+        key_add_numbers(b, "source",
+                        (const int64_t[]){(int64_t)id->dev, (int64_t)id->ino, (int64_t)id->size,
+                                          id->mtime_ns, id->ctime_ns},
+                        5);
+}

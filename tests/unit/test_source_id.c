@@ -81,10 +81,21 @@ static void fails(const char *path, int code, const char *why)
     assert_int_equal(source_open(rootfd, path, NULL, &s, &err), -code);
 }
 
+static struct key key_of(const struct source_id *id)
+{
+    struct key_builder *b = key_begin("test", 1);
+    struct key key;
+
+    assert_non_null(b);
+    source_id_add_to_key(id, b);
+    key_end(b, &key);
+    return key;
+}
+
 static void a_file_is_told_by_its_inode(void **state)
 {
     struct stat st;
-    char text[SOURCE_ID_TEXT_MAX], other[SOURCE_ID_TEXT_MAX];
+    struct key key, other;
 
     (void)state;
     scratch_text(&dir, "ds/plain", "content");
@@ -105,9 +116,9 @@ static void a_file_is_told_by_its_inode(void **state)
     scratch_set_mtime(&dir, "ds/plain", 1001);
     again = identified("plain");
     assert_false(source_id_equal(&id, &again));
-    source_id_text(&id, text);
-    source_id_text(&again, other);
-    assert_string_not_equal(text, other);
+    key = key_of(&id);
+    other = key_of(&again);
+    assert_false(key_equal(&key, &other));
 
     scratch_text(&dir, "ds/new", "content");
     scratch_set_mtime(&dir, "ds/new", 1001);
@@ -120,10 +131,9 @@ static void each_field_counts(void **state)
 {
     static const struct source_id base = {
         .dev = 1, .ino = 2, .size = 3, .mtime_ns = 4, .ctime_ns = 5, .mode = S_IFREG | 0444};
-    char base_text[SOURCE_ID_TEXT_MAX], text[SOURCE_ID_TEXT_MAX];
+    struct key base_key = key_of(&base), key;
 
     (void)state;
-    source_id_text(&base, base_text);
     for (int field = 0; field < 5; field++) {
         struct source_id id = base;
         id.dev += field == 0;
@@ -132,8 +142,8 @@ static void each_field_counts(void **state)
         id.mtime_ns += field == 3;
         id.ctime_ns += field == 4;
         assert_false(source_id_equal(&base, &id));
-        source_id_text(&id, text);
-        assert_string_not_equal(text, base_text);
+        key = key_of(&id);
+        assert_false(key_equal(&key, &base_key));
     }
 }
 
@@ -201,8 +211,6 @@ static void links_stay_inside(void **state)
 
 static void annex_content_is_told_by_its_key(void **state)
 {
-    char text[SOURCE_ID_TEXT_MAX], other[SOURCE_ID_TEXT_MAX];
-
     (void)state;
     annex_object(HASH_KEY, "content");
     scratch_link(&dir, "../" OBJECTS HASH_KEY "/" HASH_KEY, "ds/sub/annexed");
@@ -218,9 +226,8 @@ static void annex_content_is_told_by_its_key(void **state)
     struct source_id again = identified("sub/annexed");
     assert_int_not_equal(id.ino, again.ino);
     assert_true(source_id_equal(&id, &again));
-    source_id_text(&id, text);
-    source_id_text(&again, other);
-    assert_string_equal(text, other);
+    struct key key = key_of(&id), other = key_of(&again);
+    assert_true(key_equal(&key, &other));
 }
 
 static void fetched_again_while_reading(void **state)
