@@ -80,8 +80,10 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     struct work k = {.c = c, .g = g, .t = t, .inputs = inputs, .ctl = ctl};
     int ret;
 
-    if (!g->is_slices && cache_lookup(c->cache, &t->key, out) == 0)
+    if (!g->is_slices && cache_lookup(c->cache, &t->key, out) == 0) {
+        task_found(ctl);
         return 0;
+    }
     if (lacks_inputs(t))
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     if (t->kind == TASK_COMMAND)

@@ -183,18 +183,15 @@ static int add_run(struct dir_scan *scan, struct run *run, const struct bids_nam
 static int sort_files(struct dir_scan *scan)
 {
     scan->runs = calloc(scan->nfiles + 1, sizeof *scan->runs);
-    scan->rejected = calloc(scan->nfiles + 1, sizeof *scan->rejected);
-    if (!scan->runs || !scan->rejected)
+    if (!scan->runs)
         return -ENOMEM;
     for (size_t i = 0; i < scan->nfiles; i++) {
         struct run *run = scan->files[i];
         struct bids_name name;
         bool bids = bids_parse(file_name(run), &name);
-        if (run->state == RUN_NOT)
+        if (run->state == RUN_NOT || (run->state != RUN_OK && !bids))
             continue;
-        if (run->state != RUN_OK && !bids)
-            scan->rejected[scan->nrejected++] = run_get(run);
-        else if (add_run(scan, run, &name))
+        if (add_run(scan, run, &name))
             return -ENOMEM;
     }
     return 0;
@@ -364,12 +361,9 @@ void dir_scan_put(struct dir_scan *scan)
         run_put(scan->runs[i].run);
         free(scan->runs[i].entities);
     }
-    for (size_t i = 0; i < scan->nrejected; i++)
-        run_put(scan->rejected[i]);
     for (size_t i = 0; i < scan->nfiles; i++)
         run_put(scan->files[i]);
     free(scan->runs);
-    free(scan->rejected);
     free(scan->files);
     free(scan->dir);
     free(scan);

@@ -13,7 +13,7 @@
  * joined in the order of their names (C locale). A file named like a run whose header cannot be
  * read belongs to every group with its entities (or makes one of its own), so that a result never
  * silently leaves a run out: reading such a group tells why. In a directory without BIDS names only
- * readable 4-D files count and the others are left out (their sentence is kept in `rejected`).
+ * readable 4-D files count and the others are left out.
  * Hidden names and directories are never runs; links may be.
  * Thread rule: all functions may be called from any thread.
  */
@@ -51,8 +51,6 @@ struct dir_scan {
     size_t nruns;
     struct group *groups; /* [ngroups] in the order of their first runs */
     size_t ngroups;
-    struct run **rejected; /* [nrejected] RUN_BROKEN and RUN_ABSENT files that count as no run */
-    size_t nrejected;
     struct run **files; /* [nfiles] every candidate file, RUN_NOT too; what the next check needs */
     size_t nfiles;
     atomic_bool noted; /* whoever asked for the scan has told what is wrong with its files */

@@ -164,11 +164,6 @@ void moments_add(struct moments *m, void *samples, size_t nsamples)
     add_stretch(m, next + nrows * m->nvox * m->sample_nbytes, rest, 1);
 }
 
-int64_t moments_nvol(const struct moments *m)
-{
-    return (int64_t)(m->nsamples / m->nvox);
-}
-
 size_t moments_nvox(const struct moments *m)
 {
     return m->nvox;

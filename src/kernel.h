@@ -40,8 +40,7 @@ void moments_free(struct moments *m); /* NULL is allowed */
  * (byte order is put right in place). */
 void moments_add(struct moments *m, void *samples, size_t nsamples);
 
-/* Volumes completely added; voxels of a volume. */
-int64_t moments_nvol(const struct moments *m);
+/* Voxels of a volume. */
 size_t moments_nvox(const struct moments *m);
 
 /* One plane of voxels [vox0, vox0 + nvox), in intensity = slope * stored + inter. After the last

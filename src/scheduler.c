@@ -31,6 +31,11 @@ void task_progress(const struct task_control *ctl, uint64_t done_nbytes)
     atomic_store_explicit(&ctl->flight->done_nbytes, done_nbytes, memory_order_relaxed);
 }
 
+void task_found(const struct task_control *ctl)
+{
+    ctl->flight->found = true;
+}
+
 static bool over_limit(const struct sched *s, const struct flight *f)
 {
     return f->task->mem_nbytes > budget_limit(s->config.budget);

@@ -28,6 +28,7 @@
 struct task_control;
 bool task_cancelled(const struct task_control *ctl);                      /* ask often: stop soon */
 void task_progress(const struct task_control *ctl, uint64_t done_nbytes); /* of work_nbytes */
+void task_found(const struct task_control *ctl); /* the result was there already */
 
 /* Run one task: inputs[i] is the result of deps[i]. Called on a worker thread without locks. On
  * success *out is the result (a reference for the scheduler); ECANCELED when it was told to stop.
@@ -92,6 +93,7 @@ struct sched_stats {
     /* Since the start. Each task counts as done, as failed (by itself or with a dependency) or as
      * cancelled, queued or running; besides as joined for each further job that found it. */
     uint64_t tasks_done, tasks_failed, tasks_cancelled, tasks_joined;
+    uint64_t tasks_found; /* of those that are done: by nothing but looking */
     uint64_t pieces_done; /* by helping */
 };
 

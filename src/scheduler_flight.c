@@ -213,8 +213,10 @@ void flight_succeed(struct sched *s, struct flight *f, struct outcome *out)
 {
     struct edge *e, *next;
 
-    if (!f->doomed)
+    if (!f->doomed) {
         s->stats.tasks_done++;
+        s->stats.tasks_found += f->found;
+    }
     DL_FOREACH_SAFE(f->dependants, e, next)
     {
         struct flight *d = e->dependant;

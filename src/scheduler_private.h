@@ -61,6 +61,7 @@ struct flight {
     /* Atomic: the task reads and writes them while it runs. */
     atomic_bool cancelled;
     _Atomic uint64_t done_nbytes;
+    bool found; /* only the worker that runs it sets and reads it */
 
     /* Guarded by s->lock (inputs only until it runs: then they are the worker's). */
     enum flight_state state;

@@ -13,6 +13,30 @@
 #include "engine.h"
 #include "engine_private.h"
 
+/* A text that is being written. */
+struct text {
+    FILE *f;
+    char *bytes;
+    size_t nbytes;
+};
+
+/* NULL: out of memory. */
+static FILE *text_begin(struct text *t)
+{
+    *t = (struct text){.f = NULL};
+    t->f = open_memstream(&t->bytes, &t->nbytes);
+    return t->f;
+}
+
+/* What was written, malloced; NULL where that failed, or it is not `whole`. */
+static char *text_end(struct text *t, bool whole)
+{
+    if (fclose(t->f) == 0 && whole)
+        return t->bytes;
+    free(t->bytes);
+    return NULL;
+}
+
 const char *derived_state_name(enum derived_state state)
 {
     static const char *const names[] = {
@@ -178,9 +202,8 @@ char *engine_status_text(struct engine *e)
 {
     struct cache_stats cache = {.entries = 0};
     struct sched_stats s;
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
+    struct text text;
+    FILE *f = text_begin(&text);
 
     if (!f)
         return NULL;
@@ -195,11 +218,7 @@ char *engine_status_text(struct engine *e)
                 cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
     print_tasks(f, e->sched, "thread");
     print_tasks(f, e->fetcher, "fetch");
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(&text, true);
 }
 
 static void metric(FILE *f, const char *name, const char *type, const char *help, uint64_t value)
@@ -212,9 +231,8 @@ char *engine_metrics_text(struct engine *e)
 {
     struct cache_stats cache = {.entries = 0};
     struct sched_stats s;
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
+    struct text text;
+    FILE *f = text_begin(&text);
 
     if (!f)
         return NULL;
@@ -226,6 +244,8 @@ char *engine_metrics_text(struct engine *e)
            s.queued);
     metric(f, "requests_waiting", "gauge", "Reads that wait for a result.", s.jobs);
     metric(f, "tasks_done_total", "counter", "Tasks that succeeded.", s.tasks_done);
+    metric(f, "tasks_found_total", "counter", "Of these, tasks whose results were cached already.",
+           s.tasks_found);
     metric(f, "tasks_failed_total", "counter", "Tasks that failed.", s.tasks_failed);
     metric(f, "tasks_cancelled_total", "counter", "Tasks that nobody waited for any more.",
            s.tasks_cancelled);
@@ -244,11 +264,7 @@ char *engine_metrics_text(struct engine *e)
         metric(f, "cache_evicted_total", "counter", "Results removed for space.", cache.evicted);
         metric(f, "cache_corrupt_total", "counter", "Damaged entries found.", cache.corrupt);
     }
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(&text, true);
 }
 
 static void print_error(void *ctx, const struct errlog_entry *e)
@@ -264,19 +280,14 @@ static void print_error(void *ctx, const struct errlog_entry *e)
 
 char *engine_errors_text(struct engine *e)
 {
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
+    struct text text;
+    FILE *f = text_begin(&text);
 
     if (!f)
         return NULL;
     recipe_table_put(engine_recipes(e)); /* a mistake that was just made is to be in it */
     errlog_visit(e->errors, print_error, f);
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(&text, true);
 }
 
 /* A key of an INI file. Values were joined from several lines and may be longer than a line may be:
@@ -335,9 +346,8 @@ static int print_recipe(FILE *f, const struct recipe *r)
 char *engine_recipes_text(struct engine *e)
 {
     struct recipe_table *table;
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
+    struct text text;
+    FILE *f = text_begin(&text);
     int ret = 0;
 
     if (!f)
@@ -348,11 +358,7 @@ char *engine_recipes_text(struct engine *e)
         ret = print_recipe(f, &table->recipes[i]);
     }
     recipe_table_put(table);
-    if (fclose(f) != 0 || ret < 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(&text, ret == 0);
 }
 
 char *engine_trace_json(struct engine *e)

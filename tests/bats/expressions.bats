@@ -216,6 +216,8 @@ END
     cat "$MNT/long/trendless.nii.gz" >trendless.nii.gz
     assert_equal "$(stat -c %s trendless.nii.gz)" "$size"
     gzip -dc trendless.nii.gz | cmp - "$MNT/long/trendless.nii"
+    # two trends and eight chunks, which both files are made of
+    assert_equal $(($(metric tasks_done_total) - $(metric tasks_found_total))) 10
     compare_reads "$MNT/long/trendless.nii.gz" trendless.nii.gz 4
     # the end by itself: a checksum without the parts
     forget

@@ -83,15 +83,24 @@ static struct dir_scan *scan(const struct fixture *f, const char *dir,
     return out;
 }
 
+static bool is_run(const struct dir_scan *s, const struct run *file)
+{
+    for (size_t i = 0; i < s->nruns; i++)
+        if (s->runs[i].run == file)
+            return true;
+    return false;
+}
+
 static void describe_runs(const struct dir_scan *s, char *text)
 {
     static const char *const states[] = {"ok", "not", "absent", "broken"};
     for (size_t i = 0; i < s->nruns; i++)
         text += sprintf(text, "%s %s_%s %s\n", s->runs[i].run->path, s->runs[i].entities,
                         s->runs[i].map_suffix, states[s->runs[i].run->state]);
-    for (size_t i = 0; i < s->nrejected; i++)
-        text +=
-            sprintf(text, "rejected %s %s\n", s->rejected[i]->path, states[s->rejected[i]->state]);
+    for (size_t i = 0; i < s->nfiles; i++)
+        if (s->files[i]->state != RUN_NOT && !is_run(s, s->files[i]))
+            text +=
+                sprintf(text, "left out %s %s\n", s->files[i]->path, states[s->files[i]->state]);
     for (size_t i = 0; i < s->ngroups; i++)
         text += sprintf(text, "group '%s' of %zu\n", s->groups[i].prefix, s->groups[i].nruns);
 }
@@ -159,8 +168,8 @@ static void plain_directory(void **state)
     assert_scan(f, "",
                 "a.nii a_boldmap ok\n"
                 "b.nii b_boldmap ok\n"
-                "rejected away.nii absent\n"
-                "rejected garbage.nii broken\n"
+                "left out away.nii absent\n"
+                "left out garbage.nii broken\n"
                 "group '' of 2\n");
 }
 
@@ -206,7 +215,7 @@ static void links_within_the_dataset_are_runs(void **state)
     scratch_link(&f->scratch, "../store/content", "func/a.nii");
     scratch_link(&f->scratch, "/etc/passwd", "func/b.nii");
     scratch_mkdir(&f->scratch, "func/c.nii");
-    assert_scan(f, "func", "func/a.nii a_boldmap ok\nrejected func/b.nii broken\ngroup '' of 1\n");
+    assert_scan(f, "func", "func/a.nii a_boldmap ok\nleft out func/b.nii broken\ngroup '' of 1\n");
 }
 
 static void directory_failures(void **state)
