@@ -15,25 +15,7 @@
 #include <cmocka.h>
 
 #include "expr.h"
-
-/* Recipes: "name=text" pairs, ended by NULL. */
-static const char *look_up(void *ctx, const char *name, size_t nbytes)
-{
-    for (const char *const *r = ctx; *r; r++)
-        if (strncmp(*r, name, nbytes) == 0 && (*r)[nbytes] == '=')
-            return *r + nbytes + 1;
-    return NULL;
-}
-
-static const char *const recipes[] = {
-    "tsnr=mean(bold) / std(bold)",
-    "snr2=tsnr ** 2",
-    "loop=1 + loop_b",
-    "loop_b=loop * 2",
-    "bad=mean(bold",
-    "worse=bad + 1",
-    NULL,
-};
+#include "named_recipes.h"
 
 static uint32_t seed;
 
