@@ -10,10 +10,10 @@
  * exactly that bit, the piece is the data's continuation and is copied out; else it goes on alone.
  * So whatever the pieces are, the bytes are those of a single pass, and an error is only ever met
  * alone. Every joint is a checkpoint for free; without pieces the owner looks for one itself, which
- * takes about 1 % of the time. At known checkpoints the CRC-32 so far is compared; at a member's
- * end CRC-32 and length are, in any case. After the last member only zero bytes may follow (tape
- * padding). Anything else there is an error: gzip(1) warns and drops it, but voxels that were cut
- * off would look just like it.
+ * takes 0.3 ms for 8 MiB of output. At known checkpoints the CRC-32 so far is compared; at a
+ * member's end CRC-32 and length are, in any case. After the last member only zero bytes may follow
+ * (tape padding). Anything else there is an error: gzip(1) warns and drops it, but voxels that were
+ * cut off would look just like it.
  */
 #include "gunzip.h"
 
@@ -129,12 +129,6 @@ void gunzip_free(struct gunzip *z)
     checkpoints_put(z->learned);
     checkpoints_put(z->o.known);
     free(z);
-}
-
-void gunzip_rest(struct gunzip *z)
-{
-    if (z->ring && !z->piece)
-        ring_rest(z->ring);
 }
 
 /* ---- members -----------------------------------------------------------------------------------

@@ -41,9 +41,6 @@ struct gunzip *gunzip_new(const struct gunzip_options *options) NODISCARD; /* NU
 /* Waits for the crew to let go of its pieces: they stop soon. NULL is allowed. */
 void gunzip_free(struct gunzip *z);
 
-/* Nothing will be read for a while: let the crew stop, and give back what its pieces take. */
-void gunzip_rest(struct gunzip *z);
-
 /* Inflate at most `nbytes` into `buf`; *got is less only at the end of the data, every member's
  * CRC-32 and length being right. EIO with a sentence (without the file's name) for anything that is
  * no sound gzip; what `pread` returns where that fails. After a failure only free it. */

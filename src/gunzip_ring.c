@@ -26,9 +26,9 @@ enum {
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 4 << 20,
-    HEAD_NBYTES =
-        1500 * 1000, /* of stored bytes, what the search and the symbols are like at first */
-    LEAST_PART = 4,  /* of a piece: a rest that is less is left to the owner */
+    HEAD_NBYTES = 1500000, /* stored bytes that take a hand as long as the search and the symbols,
+                              before that has been measured */
+    LEAST_PART = 4,        /* of a piece: a rest that is less is left to the owner */
 };
 
 /* Data that hardly compresses is copied faster than it is searched. */
@@ -253,7 +253,7 @@ static struct piece *spare_piece(struct ring *r)
 }
 
 /* Make one of the pieces ready to be offered if there are hands for it. */
-static struct piece *to_offer(struct ring *r, unsigned idle)
+static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
 {
     unsigned busy = 0;
     struct piece *p = NULL;
@@ -262,6 +262,7 @@ static struct piece *to_offer(struct ring *r, unsigned idle)
     for (unsigned i = 0; i < r->nslots; i++)
         busy += r->slots[i]->state != PIECE_FREE;
     r->hands = idle;
+    r->width = width;
     if (busy < 2 * r->hands && !r->planned_out)
         p = spare_piece(r);
     if (p) {
@@ -282,9 +283,10 @@ static void offer_all(struct ring *r, const struct owner *o)
 
     if (o->out_nbytes < WARM_UP || ratio < RATIO_MIN || width < WIDTH_MIN)
         return;
-    r->width = width < WIDTH_MAX ? (uint64_t)width : WIDTH_MAX;
+    if (width > WIDTH_MAX)
+        width = WIDTH_MAX;
     unsigned idle = r->o.crew->idle(r->o.crew);
-    while ((p = to_offer(r, idle)))
+    while ((p = to_offer(r, (uint64_t)width, idle)))
         r->o.crew->offer(r->o.crew, &p->job);
 }
 

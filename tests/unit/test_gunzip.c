@@ -158,8 +158,6 @@ static void seeks_right(struct crew *crew, struct checkpoints *known, uint64_t w
         assert_int_equal(gunzip_read(z, buf, sizeof buf, &got, &err), 0);
         assert_int_equal(got, n);
         assert_memory_equal(buf, expected + at, n);
-        if (i % 4 == 3)
-            gunzip_rest(z);
     }
     gunzip_free(z);
 }
@@ -407,8 +405,8 @@ static void within_the_budget(void **state)
         }
         assert_int_equal(budget_used(b) > 0, i > 0);
         assert_int_equal(read_by_jobs > 0, i > 0);
-        gunzip_rest(z);
-        assert_int_equal(budget_used(b), 0);
+        assert_int_equal(gunzip_seek(z, 4 * READ_NBYTES - 1, &err), 0); /* back: pieces go */
+        assert_int_equal(gunzip_read(z, buf, 1, &got, &err), 0);
         assert_int_equal(gunzip_read(z, buf, READ_NBYTES, &got, &err), 0);
         assert_memory_equal(buf, data + 4 * READ_NBYTES, got);
         gunzip_free(z);
