@@ -83,6 +83,7 @@ static const struct output_format as_written = {
     .kind = OUTPUT_MADE,
     .operation = "command",
     .listed = true,
+    .listed_per_run = true,
     .nbytes = unknown_nbytes,
 };
 
@@ -439,14 +440,14 @@ static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
 {
     bool per_run = recipe->command && recipe->command->per_run;
 
-    for (size_t i = 0; recipe->list && !per_run && i < scan->ngroups; i++)
+    for (size_t i = 0; format->listed && recipe->list && !per_run && i < scan->ngroups; i++)
         if (is_shown(scan->groups[i].first, scan->groups[i].bad)) {
             list[*n] = of_group(scan, table, &scan->groups[i], recipe, format);
             if (!list[*n])
                 return -ENOMEM;
             ++*n;
         }
-    for (size_t i = 0; listed_per_run(recipe) && i < scan->nruns; i++)
+    for (size_t i = 0; format->listed_per_run && listed_per_run(recipe) && i < scan->nruns; i++)
         if (scan->runs[i].run->state != RUN_BROKEN) {
             list[*n] = of_run(scan, table, &scan->runs[i], recipe, format);
             if (!list[*n])
@@ -470,7 +471,7 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
     if (!*out)
         return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
     for (const struct output_format *f = output_formats(); f->extension; f++)
-        for (size_t r = 0; f->listed && r < table->nrecipes && ret == 0; r++)
+        for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
             if (has_format(&table->recipes[r], f))
                 ret = list_recipe(scan, table, &table->recipes[r], f, *out, n);
     for (size_t r = 0; r < table->nrecipes && ret == 0; r++)

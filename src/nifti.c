@@ -352,6 +352,7 @@ int nifti_parse(const unsigned char *bytes, size_t nbytes, struct nifti *out, st
         return ret;
     parse_scaling(&wide, out);
     parse_affine(&wide, out->affine);
+    out->oriented = wide.sform_code > 0 || wide.qform_code > 0;
     out->tr = repetition_time(&wide);
     return 0;
 }

@@ -47,6 +47,7 @@ struct nifti {
     double slope, inter;     /* intensity = slope * stored + inter; 1 and 0 where scl_slope is 0 or
                                 not finite, as the standard has it */
     double affine[3][4];     /* voxel index to mm: sform, else qform, else pixdim */
+    bool oriented;           /* sform or qform: the affine says which side is left */
     double tr;               /* pixdim[4] in seconds (units applied), 0 where unknown */
     unsigned char raw[NIFTI_HEADER_NBYTES]; /* the header itself in this machine's byte order;
                                                348 bytes for version 1, 540 for version 2 */

@@ -2,7 +2,7 @@
  *
  * The format table.
  */
-#include "output.h"
+#include "output_private.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -71,6 +71,7 @@ const struct output_format *output_formats(void)
         {.extension = ".nii",
          OUTPUT_IMAGE,
          .listed = true,
+         .listed_per_run = true,
          .nbytes = image_as_it_is,
          .framing = &no_framing},
         {.extension = ".nii.gz",
@@ -80,8 +81,21 @@ const struct output_format *output_formats(void)
          .nbytes = gzip_stored_nbytes,
          .write = gzip_stored_write,
          .framing = &gzip_framing},
+        {.extension = ".png",
+         OUTPUT_MADE,
+         .operation = "picture",
+         .version = 1,
+         .listed = true,
+         .portrayed = true,
+         .nbytes = output_picture_nbytes,
+         .mem_nbytes = output_picture_mem_nbytes,
+         .write = output_picture_write},
         {.extension = ".svg", OUTPUT_DRAWING, .nbytes = not_told},
-        {.extension = ".json", OUTPUT_SIDECAR, .listed = true, .nbytes = not_told},
+        {.extension = ".json",
+         OUTPUT_SIDECAR,
+         .listed = true,
+         .listed_per_run = true,
+         .nbytes = not_told},
         {.extension = NULL},
     };
 

@@ -62,7 +62,8 @@ struct output_format {
     enum output_kind kind;
     const char *operation; /* OUTPUT_MADE: names the task and goes into its key; else NULL */
     int version;           /* of the operation: goes into the key too */
-    bool listed;           /* shown in listings */
+    bool listed;           /* shown in listings, for groups */
+    bool listed_per_run;   /* and for the runs of the recipe that has files for each of them */
     bool portrayed; /* made from more than the image: from the mean over time, and in words */
     /* Exact size of the file made from an image of `image_nbytes`; 0 where that does not tell. */
     uint64_t (*nbytes)(const struct nifti *grid, uint64_t image_nbytes);

@@ -13,4 +13,10 @@ int gzip_stored_write(const struct output_source *source, struct cache_writer *w
                       struct error *err) NODISCARD;
 extern const struct output_framing gzip_framing;
 
+/* output_picture.c */
+uint64_t output_picture_nbytes(const struct nifti *grid, uint64_t image_nbytes);
+size_t output_picture_mem_nbytes(const struct nifti *grid);
+int output_picture_write(const struct output_source *source, struct cache_writer *w,
+                         struct error *err) NODISCARD;
+
 #endif

@@ -25,6 +25,15 @@ size_t utf8_char_nbytes(const char *text)
     return code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
 }
 
+size_t utf8_fit(const char *text, size_t most)
+{
+    size_t n = 0, one;
+
+    while (text[n] && (one = utf8_char_nbytes(text + n)) > 0 && n + one <= most)
+        n += one;
+    return n;
+}
+
 void utf8_clean(char *text)
 {
     while (*text) {

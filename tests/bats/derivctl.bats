@@ -30,7 +30,7 @@ state_of() {
     run -0 ctl list "$DS/func"
     assert_line --regexp '^virtual +5x6x4 +2 runs +func/tsnr.nii$'
     assert_line --regexp '^virtual +5x6x4 +1 run +func/sub-01_task-a_stat-tsnr_boldmap.nii$'
-    assert_equal "${#lines[@]}" 5
+    assert_equal "${#lines[@]}" 8
     run -0 ctl list "$DS/func/std.nii"
     assert_output --regexp '^virtual .* func/std.nii$'
     # A name that no listing shows is there when it is asked for.
@@ -38,7 +38,7 @@ state_of() {
     assert_output --regexp '^virtual .*1 run'
     cd "$DS/func"
     run -0 ctl list
-    assert_equal "${#lines[@]}" 5
+    assert_equal "${#lines[@]}" 8
     run -0 ctl list "$DS"
     assert_output ''
     assert_not_exists "$CACHE/v1/objects/*"
@@ -60,7 +60,7 @@ state_of() {
     run -0 ctl list --json "$DS/func"
     assert_equal "$(json '[f for f in d if f["path"] == "func/tsnr.nii"][0]' <<<"$output")" \
         '{"path":"func/tsnr.nii","state":"virtual","shape":[5,6,4],"bytes":1504,"sources":["func/sub-01_task-a_bold.nii.gz","func/sub-01_task-b_bold.nii"]}'
-    assert_equal "$(json 'len(d)' <<<"$output")" 5
+    assert_equal "$(json 'len(d)' <<<"$output")" 8
     run -0 ctl list --json "$DS"
     assert_output '[]'
 }
@@ -192,7 +192,7 @@ source_is_short() {
 @test "compute draws a progress bar on a terminal, and only there" {
     dataset
     run -0 script -qec "derivctl --cache_dir='$CACHE' compute '$DS/func'" /dev/null
-    assert_output --partial '[########################################] 100 %  5 of 5'
+    assert_output --partial '[########################################] 100 %  8 of 8'
     ctl cache clear
     run -0 ctl compute "$DS/func"
     assert_output ''

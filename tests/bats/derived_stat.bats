@@ -23,7 +23,7 @@ assert_nothing_computed() {
     chmod 0604 "$DS/func/sub-1_task-y_bold.nii.gz"
     mount_derivfs "$DS"
     local file name
-    for file in "$MNT"/func/{tsnr,mean,std}.nii "$MNT/func/tsnr.nii.gz" \
+    for file in "$MNT"/func/{tsnr,mean,std}.{nii,png} "$MNT/func/tsnr.nii.gz" \
         "$MNT/func/sub-1_task-y_stat-tsnr_boldmap.nii"; do
         stat -c '%n %s %b %B %F' "$file"
     done >before
@@ -32,7 +32,7 @@ assert_nothing_computed() {
     assert_equal "$(stat -c %a "$MNT/func/sub-1_task-x_stat-tsnr_boldmap.nii")" 440
     assert_equal "$(stat -c %a "$MNT/func/sub-1_task-y_stat-tsnr_boldmap.nii")" 404
     assert_equal "$(stat -c %Y "$MNT/func/sub-1_task-x_stat-tsnr_boldmap.nii")" 1500000000
-    assert_nothing_computed "$MNT/func" 5
+    assert_nothing_computed "$MNT/func" 8
     while read -r file size blocks block_nbytes type; do
         name=${file##*/}
         assert_equal "$name $(cat "$file" | wc -c)" "$name $size"
@@ -68,7 +68,7 @@ for path in sys.argv[1:]:
     image = nibabel.load(path)
     print(image.shape, image.get_data_dtype(), image.header["descrip"].size)' "$func"/*.nii
     assert_line --partial '(16, 16, 8) float32'
-    assert_nothing_computed "$func" 8
+    assert_nothing_computed "$func" 11
 }
 
 # read_every_way DIR: read DIR/NUMBER/mean.nii, not computed yet, in a different way for each

@@ -75,7 +75,7 @@ def make_voxels(options, shape):
     elif options.whole:
         voxels = voxels.round()
     voxels[0, 0, 0] = 0
-    voxels[1, 0, 0] = 7
+    voxels[1:2, 0, 0] = 7
     if options.special:
         voxels[2, 0, 0].flat[0] = np.nan
         voxels[3, 0, 0].flat[0] = np.inf

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From voxels to a picture: numbers, slices, bar, letters, file.
+ *
+ * The colours go from the 2nd to the 98th percentile of the head, so that a few extreme voxels do
+ * not darken all others; where the values are positive and the lower end is less than half the
+ * upper one (as of a tSNR), they start at 0. Values beyond the ends get the colours of the ends,
+ * infinities too.
+ */
+#include "picture.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "headmask.h"
+#include "picture_private.h"
+#include "stats.h"
+
+enum {
+    LOW_PERCENTILE = 2,
+    HIGH_PERCENTILE = 98,
+    LIBRARIES_NBYTES = 4 << 20, /* deflate, glyphs, and the buffers of both */
+};
+
+static void choose_range(const double *sorted, size_t n, struct figures *out)
+{
+    double low = stats_percentile(sorted, n, LOW_PERCENTILE);
+    double high = stats_percentile(sorted, n, HIGH_PERCENTILE);
+
+    out->from_zero = low >= 0 && low <= high / 2;
+    if (low == high && low != 0) /* from or to zero */
+        out->from_zero = low > 0;
+    out->low = out->from_zero ? 0 : low;
+    out->high = low == high && low <= 0 ? (low < 0 ? 0 : 1) : high;
+}
+
+static int count(const struct picture_input *in, struct figures *out, struct error *err)
+{
+    size_t nvox = (size_t)nifti_nvox(in->grid), n;
+    uint8_t *mask = malloc(nvox);
+    double *values = NULL;
+    int ret = mask ? headmask_otsu(in->mean, nvox, mask, &out->nhead, err) : -ENOMEM;
+
+    if (ret == 0)
+        values = malloc(nvox * sizeof *values);
+    if (!values) {
+        free(mask);
+        return error_set(err, ENOMEM, "picture: out of memory");
+    }
+    n = stats_gather(in->image, mask, nvox, values);
+    stats_sort(values, n);
+    out->median = stats_percentile(values, n, 50);
+    if (n == 0) { /* colours for what there is elsewhere */
+        n = stats_gather(in->image, NULL, nvox, values);
+        stats_sort(values, n);
+    }
+    choose_range(values, n, out);
+    free(values);
+    free(mask);
+    return 0;
+}
+
+static void draw_slice(const struct picture_input *in, const struct layout *l,
+                       const struct figures *numbers, int i, unsigned char *canvas)
+{
+    struct box b = picture_tile(l, i);
+
+    for (int y = 0; y < b.h; y++)
+        for (int x = 0; x < b.w; x++) {
+            int64_t left = (2 * (int64_t)x + 1) * l->dim[RIGHT] / (2 * (int64_t)b.w);
+            int64_t back = (2 * (int64_t)y + 1) * l->dim[ANTERIOR] / (2 * (int64_t)b.h);
+            int64_t at[3] = {l->dim[RIGHT] - 1 - left, l->dim[ANTERIOR] - 1 - back,
+                             picture_slice(l, i)};
+            float value = in->image[picture_voxel(l, in->grid, at)];
+
+            canvas[(size_t)(b.y + y) * l->width + b.x + x] =
+                picture_colour(value, numbers->low, numbers->high);
+        }
+}
+
+static void draw_bar(const struct layout *l, unsigned char *canvas)
+{
+    const struct box *b = &l->bar;
+
+    for (int y = 0; y < b->h; y++)
+        memset(canvas + (size_t)(b->y + y) * l->width + b->x,
+               picture_colour(b->h - 1 - y, 0, b->h - 1), (size_t)b->w);
+}
+
+static int write_file(const struct picture_input *in, const struct layout *l,
+                      const struct figures *numbers, const unsigned char *canvas,
+                      unsigned char **png, struct error *err)
+{
+    char median[32], range[64], head[32];
+    const struct png_text texts[] = {
+        {"Title", in->title},
+        {"Description", in->description},
+        {"Expression", in->expression},
+        {"Software", "derivfs"},
+        {"Median", median},
+        {"Range", range},
+        {"Head", head},
+        {NULL, NULL},
+    };
+
+    snprintf(median, sizeof median, "%.9g", numbers->median);
+    snprintf(range, sizeof range, "%.9g %.9g", numbers->low, numbers->high);
+    snprintf(head, sizeof head, "%zu", numbers->nhead);
+    return picture_png(l, canvas, texts, png, err);
+}
+
+uint64_t picture_nbytes(const struct nifti *grid)
+{
+    struct layout l;
+
+    picture_layout(grid, &l);
+    return picture_png_nbytes(&l);
+}
+
+size_t picture_mem_nbytes(const struct nifti *grid)
+{
+    size_t nvox = (size_t)nifti_nvox(grid);
+    struct layout l;
+
+    picture_layout(grid, &l);
+    return nvox * sizeof(uint8_t) + headmask_mem_nbytes(nvox) + (size_t)l.width * (size_t)l.height +
+           picture_letter_mem_nbytes(&l) + picture_png_nbytes(&l) + LIBRARIES_NBYTES;
+}
+
+int picture_make(const struct picture_input *in, unsigned char **png, struct error *err)
+{
+    struct figures numbers;
+    unsigned char *canvas;
+    struct layout l;
+    int ret = count(in, &numbers, err);
+
+    if (ret < 0)
+        return ret;
+    picture_layout(in->grid, &l);
+    canvas = malloc((size_t)l.width * (size_t)l.height);
+    if (!canvas)
+        return error_set(err, ENOMEM, "picture: out of memory");
+    memset(canvas, COLOUR_PAPER, (size_t)l.width * (size_t)l.height);
+    for (int i = 0; i < l.nslices; i++)
+        draw_slice(in, &l, &numbers, i, canvas);
+    draw_bar(&l, canvas);
+    ret = picture_letter(in, &l, &numbers, canvas, err);
+    if (ret == 0)
+        ret = write_file(in, &l, &numbers, canvas, png, err);
+    free(canvas);
+    return ret;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The parts of a picture: picture.c (numbers, and the order of things) stands on picture_layout.c
+ * (what is where), picture_colour.c (the palette), picture_text.c (letters and lines) and
+ * picture_png.c (the file).
+ */
+#ifndef DERIVFS_PICTURE_PRIVATE_H
+#define DERIVFS_PICTURE_PRIVATE_H
+
+#include <stdbool.h>
+
+#include "picture.h"
+
+/* ---- picture_layout.c --------------------------------------------------------------------------
+ */
+
+/* Axes of the patient: to the right, to the front, up. */
+enum { RIGHT, ANTERIOR, SUPERIOR };
+
+struct box {
+    int x, y, w, h; /* pixels, from the upper left corner */
+};
+
+struct layout {
+    int axis[3];      /* the voxel axis that is nearest to each axis of the patient */
+    bool backward[3]; /* that axis runs the other way */
+    int64_t dim[3];   /* voxels along each axis of the patient */
+
+    int nslices; /* shown: first_slice, first_slice + slice_step, ... along SUPERIOR */
+    int64_t first_slice, slice_step;
+    int tile_w, tile_h; /* pixels of one slice */
+    int ncols, nrows;   /* of slices */
+
+    int width, height; /* of the picture */
+    struct box head;   /* title and what belongs to it */
+    struct box mosaic; /* slices with their labels */
+    struct box bar;    /* the colours alone */
+    struct box foot;
+    uint64_t pixel_nbytes; /* room for the compressed pixels */
+};
+
+void picture_layout(const struct nifti *grid, struct layout *out);
+
+/* Where slice i of the shown ones is, and what it shows. */
+struct box picture_tile(const struct layout *l, int i);
+int64_t picture_slice(const struct layout *l, int i);
+
+/* The index in the image of the voxel at `at` (voxels to the right, to the front, up). */
+size_t picture_voxel(const struct layout *l, const struct nifti *grid, const int64_t at[3]);
+
+/* z, in mm, of the centre of slice `up`. */
+double picture_slice_mm(const struct layout *l, const struct nifti *grid, int64_t up);
+
+/* ---- picture_colour.c --------------------------------------------------------------------------
+ */
+
+/* The palette: one transparent colour, greys from paper to ink, then the map of colours. */
+enum {
+    COLOUR_CLEAR = 0,
+    COLOUR_PAPER = 1, /* the first grey */
+    COLOUR_NGREYS = 32,
+    COLOUR_FIRST = COLOUR_PAPER + COLOUR_NGREYS, /* of the map */
+    COLOUR_N = 256,
+    COLOUR_NMAP = COLOUR_N - COLOUR_FIRST,
+};
+
+void picture_palette(unsigned char rgb[COLOUR_N][3]);
+
+/* The colour of `value` where the map goes from `low` to `high`. */
+unsigned char picture_colour(double value, double low, double high);
+
+/* ---- picture_text.c ----------------------------------------------------------------------------
+ */
+
+/* The numbers that a picture tells. */
+struct figures {
+    double median;    /* of the finite voxels in the head; NaN where there are none */
+    double low, high; /* of the colours; NaN where no voxel is finite */
+    bool from_zero;   /* low is 0 because it is near the 2nd percentile */
+    size_t nhead;     /* voxels of the head */
+};
+
+/* Write on a canvas of palette indices, [height][width]. */
+int picture_letter(const struct picture_input *in, const struct layout *l,
+                   const struct figures *numbers, unsigned char *canvas,
+                   struct error *err) NODISCARD;
+/* Bytes for it. */
+size_t picture_letter_mem_nbytes(const struct layout *l);
+
+/* ---- picture_png.c -----------------------------------------------------------------------------
+ */
+
+struct png_text {
+    const char *keyword;
+    const char *text;
+};
+
+enum {
+    PNG_TEXT_MAX = 1500,     /* bytes of one text; what is over is cut off */
+    PNG_TEXTS_NBYTES = 8192, /* room for all of a file: at most three long ones */
+};
+
+/* The exact size of every file of that layout. */
+uint64_t picture_png_nbytes(const struct layout *l);
+
+/* The file, malloced. `texts` end with a NULL keyword. */
+int picture_png(const struct layout *l, const unsigned char *canvas, const struct png_text *texts,
+                unsigned char **png, struct error *err) NODISCARD;
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Letters and lines.
+ *
+ * cairo draws them as coverage (a surface of 8 bits), from which each pixel gets one of the greys
+ * between paper and ink; colours of the map are never written over. What is too long for its place
+ * ends in an ellipsis. The rendering of glyphs is set down here, so that it does not depend on the
+ * user's desktop settings; which font "DejaVu Sans" is, fontconfig says.
+ */
+#include <cairo.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "headmask.h"
+#include "picture_private.h"
+#include "utf8.h"
+
+enum { TEXT_NBYTES = 2048 };
+
+enum align { LEFT, CENTRE, RIGHT_END };
+
+struct style {
+    double size; /* pixels */
+    bool bold;
+    double grey; /* 1: ink, 0: paper */
+};
+
+static const struct style title_style = {21, true, 1}, plain_style = {14, false, 1},
+                          small_style = {12.5, false, 0.75}, figure_style = {30, true, 1},
+                          slice_style = {11, false, 0.75}, side_style = {13, true, 1},
+                          bar_style = {12, false, 1};
+
+/* ---- numbers -----------------------------------------------------------------------------------
+ */
+
+/* "−12.35": with a real minus. */
+static const char *number_text(double value, int digits, char out[64])
+{
+    snprintf(out, 64, "%s%.*g", value < 0 ? "\u2212" : "", digits, fabs(value));
+    return out;
+}
+
+/* The tick of the bar at `value`, where ticks are `step` apart. */
+static const char *tick_text(double value, double step, char out[64])
+{
+    int decimals = step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
+
+    if (fabs(value) < step / 2)
+        return strcpy(out, "0");
+    if (decimals > 4 || fabs(value) >= 1e6)
+        return number_text(value, 4, out);
+    snprintf(out, 64, "%s%.*f", value < 0 ? "\u2212" : "", decimals, fabs(value));
+    return out;
+}
+
+/* 1, 2 or 5 times a power of ten: four to ten of them make up `range`. */
+static double tick_step(double range)
+{
+    double power = pow(10, floor(log10(range / 4)));
+    double times = range / 4 / power;
+
+    return power * (times < 2 ? 1 : times < 5 ? 2 : 5);
+}
+
+/* ---- letters -----------------------------------------------------------------------------------
+ */
+
+static double width_of(cairo_t *cr, const char *text)
+{
+    cairo_text_extents_t extents;
+
+    cairo_text_extents(cr, text, &extents);
+    return extents.x_advance;
+}
+
+/* Cut `text`, well-formed, to the longest start that fits with an ellipsis into `width`. */
+static void fit(cairo_t *cr, char text[TEXT_NBYTES], double width)
+{
+    static const char ellipsis[] = "\u2026";
+    size_t good = 0;
+
+    if (width_of(cr, text) <= width)
+        return;
+    for (size_t at = 0; text[at]; at += utf8_char_nbytes(text + at)) {
+        char start[TEXT_NBYTES + sizeof ellipsis];
+
+        memcpy(start, text, at);
+        memcpy(start + at, ellipsis, sizeof ellipsis);
+        if (width_of(cr, start) > width)
+            break;
+        good = at;
+    }
+    if (good + sizeof ellipsis <= TEXT_NBYTES)
+        memcpy(text + good, ellipsis, sizeof ellipsis);
+}
+
+static void use(cairo_t *cr, const struct style *style)
+{
+    cairo_select_font_face(cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+                           style->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    cairo_set_font_size(cr, style->size);
+    cairo_set_source_rgba(cr, 0, 0, 0, style->grey);
+}
+
+/* Write the text, in at most `width` pixels, with its baseline at y; x is where it is aligned. */
+static void write_text(cairo_t *cr, const struct style *style, enum align align, double x, double y,
+                       double width, const char *text)
+{
+    char shown[TEXT_NBYTES];
+    size_t n = utf8_fit(text, sizeof shown - 1);
+
+    memcpy(shown, text, n);
+    shown[n] = '\0';
+    use(cr, style);
+    fit(cr, shown, width);
+    if (align != LEFT)
+        x -= width_of(cr, shown) / (align == CENTRE ? 2 : 1);
+    cairo_move_to(cr, x, y);
+    cairo_show_text(cr, shown);
+}
+
+/* ---- what is said ------------------------------------------------------------------------------
+ */
+
+static void write_head(cairo_t *cr, const struct picture_input *in, const struct layout *l,
+                       const struct figures *numbers)
+{
+    const struct box *b = &l->head;
+    double left = b->w - 210, right = b->x + b->w;
+    char text[TEXT_NBYTES], number[64];
+
+    write_text(cr, &title_style, LEFT, b->x, b->y + 17, left, in->title);
+    snprintf(text, sizeof text, "%s%s%s", in->name, *in->description ? ": " : "", in->description);
+    write_text(cr, &plain_style, LEFT, b->x, b->y + 40, left, text);
+    snprintf(text, sizeof text,
+             "%s  \u00b7  %s  \u00b7  %" PRId64 " \u00d7 %" PRId64 " \u00d7 %" PRId64 " voxels",
+             in->expression, in->extent, in->grid->dim[0], in->grid->dim[1], in->grid->dim[2]);
+    write_text(cr, &small_style, LEFT, b->x, b->y + 60, left, text);
+    if (isnan(numbers->median)) {
+        write_text(cr, &small_style, RIGHT_END, right, b->y + 45, 200,
+                   "no finite voxel in the head");
+        return;
+    }
+    write_text(cr, &figure_style, RIGHT_END, right, b->y + 25, 200,
+               number_text(numbers->median, 4, number));
+    write_text(cr, &small_style, RIGHT_END, right, b->y + 45, 200, "median in the head");
+}
+
+static void write_sides(cairo_t *cr, const struct layout *l, const struct nifti *grid)
+{
+    for (int row = 0; grid->oriented && row < l->nrows; row++) {
+        struct box first = picture_tile(l, row * l->ncols);
+        double y = first.y + first.h / 2.0 + 5;
+
+        write_text(cr, &side_style, CENTRE, l->mosaic.x - 11, y, 20, "R");
+        write_text(cr, &side_style, CENTRE, l->mosaic.x + l->mosaic.w + 11, y, 20, "L");
+    }
+}
+
+static void write_slices(cairo_t *cr, const struct layout *l, const struct nifti *grid)
+{
+    enum { NARROW = 28 }; /* where the labels would run into each other */
+
+    for (int i = 0; l->tile_w >= NARROW && i < l->nslices; i++) {
+        struct box b = picture_tile(l, i);
+        double mm = round(picture_slice_mm(l, grid, picture_slice(l, i)));
+        char text[64];
+
+        if (!grid->oriented || !isfinite(mm))
+            snprintf(text, sizeof text, "%" PRId64, picture_slice(l, i));
+        else
+            number_text(mm, 7, text);
+        write_text(cr, &slice_style, CENTRE, b.x + b.w / 2.0, b.y + b.h + 12, b.w, text);
+    }
+}
+
+static void write_bar(cairo_t *cr, const struct picture_input *in, const struct layout *l,
+                      const struct figures *numbers)
+{
+    const struct box *b = &l->bar;
+    double low = numbers->low, range = numbers->high - low, step = tick_step(range);
+    char text[64];
+
+    write_text(cr, &bar_style, LEFT, b->x, b->y - 9, 92, in->name);
+    if (!isfinite(range) || !(step > 0))
+        return;
+    cairo_set_line_width(cr, 1);
+    for (int i = 0; i <= 12; i++) {
+        double value = (ceil(low / step - 1e-9) + i) * step, part = (value - low) / range;
+        double y = b->y + b->h - 0.5 - floor(part * (b->h - 1) + 0.5);
+
+        if (!(part <= 1 + 1e-9))
+            break;
+        use(cr, &bar_style);
+        cairo_move_to(cr, b->x + b->w, y);
+        cairo_line_to(cr, b->x + b->w + 5, y);
+        cairo_stroke(cr);
+        write_text(cr, &bar_style, LEFT, b->x + b->w + 9, y + 4.5, 66,
+                   tick_text(value, step, text));
+    }
+}
+
+static void write_foot(cairo_t *cr, const struct layout *l, const struct nifti *grid,
+                       const struct figures *numbers)
+{
+    const struct box *b = &l->foot;
+    char text[TEXT_NBYTES], every[64] = "", low[64], high[64];
+
+    write_text(
+        cr, &small_style, LEFT, b->x, b->y + 13, b->w,
+        grid->oriented
+            ? "Radiological convention: the patient's right (R) is on the left of each slice."
+            : "The header gives no orientation: which side is left is not known.");
+    if (l->slice_step > 1)
+        snprintf(every, sizeof every, ", %d of %" PRId64, l->nslices, l->dim[SUPERIOR]);
+    snprintf(text, sizeof text,
+             "Axial slices from below%s; under each %s. Transparent: not a number.", every,
+             grid->oriented ? "the z of its centre in mm" : "its number");
+    write_text(cr, &small_style, LEFT, b->x, b->y + 32, b->w, text);
+    if (isnan(numbers->low))
+        snprintf(text, sizeof text, "No voxel is finite.");
+    else
+        snprintf(text, sizeof text,
+                 "Colours from %s to %s (%s98th percentile in the head). Head: %s, %zu voxels.",
+                 number_text(numbers->low, 4, low), number_text(numbers->high, 4, high),
+                 numbers->from_zero ? "" : "2nd to ", HEADMASK_DEFINITION, numbers->nhead);
+    write_text(cr, &small_style, LEFT, b->x, b->y + 51, b->w, text);
+}
+
+/* ---- on the canvas -----------------------------------------------------------------------------
+ */
+
+static void print_on(cairo_surface_t *surface, const struct layout *l, unsigned char *canvas)
+{
+    const unsigned char *coverage = cairo_image_surface_get_data(surface);
+    int stride = cairo_image_surface_get_stride(surface);
+
+    for (int y = 0; y < l->height; y++)
+        for (int x = 0; x < l->width; x++) {
+            int grey = (coverage[(size_t)y * stride + x] * (COLOUR_NGREYS - 1) + 127) / 255;
+            unsigned char *pixel = canvas + (size_t)y * l->width + x;
+
+            if (*pixel == COLOUR_PAPER)
+                *pixel = (unsigned char)(COLOUR_PAPER + grey);
+        }
+}
+
+static cairo_t *begin(const struct layout *l)
+{
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, l->width, l->height);
+    cairo_t *cr = cairo_create(surface);
+    cairo_font_options_t *options = cairo_font_options_create();
+
+    cairo_surface_destroy(surface); /* cr has it */
+    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
+    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
+    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
+    cairo_set_font_options(cr, options);
+    cairo_font_options_destroy(options);
+    return cr;
+}
+
+size_t picture_letter_mem_nbytes(const struct layout *l)
+{
+    return (size_t)cairo_format_stride_for_width(CAIRO_FORMAT_A8, l->width) * (size_t)l->height;
+}
+
+int picture_letter(const struct picture_input *in, const struct layout *l,
+                   const struct figures *numbers, unsigned char *canvas, struct error *err)
+{
+    cairo_t *cr = begin(l);
+    cairo_status_t status;
+
+    write_head(cr, in, l, numbers);
+    write_sides(cr, l, in->grid);
+    write_slices(cr, l, in->grid);
+    write_bar(cr, in, l, numbers);
+    write_foot(cr, l, in->grid, numbers);
+    cairo_surface_flush(cairo_get_target(cr));
+    status = cairo_status(cr);
+    if (status == CAIRO_STATUS_SUCCESS)
+        print_on(cairo_get_target(cr), l, canvas);
+    cairo_destroy(cr);
+    if (status == CAIRO_STATUS_SUCCESS)
+        return 0;
+    return error_set(err, status == CAIRO_STATUS_NO_MEMORY ? ENOMEM : EIO, "cairo: %s",
+                     cairo_status_to_string(status));
+}
