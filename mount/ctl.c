@@ -23,6 +23,7 @@ static const struct {
     {"graph", "PATH [-o FILE]", "the task graph: DOT, or .dot, .svg, .png by FILE", ctl_graph},
     {"compute", "PATH... [-o OUT] | -r DIR [NAME...]",
      "compute without a mount; fills the same cache", ctl_compute},
+    {"view", "PATH", "show a derived image in a viewer or a browser", ctl_view},
     {"status", "[MOUNTPOINT] [--watch]", "what is computing now, queue, cache use", ctl_status},
     {"cache", "info|verify|prune|clear", "look after the cache directory", ctl_cache},
 };
@@ -38,6 +39,7 @@ static void print_help(FILE *f)
                "mounted.\n\n"
                "    --json                 machine-readable output (list, explain, status, cache)\n"
                "    --watch                redraw every second (status)\n"
+               "    --no-open              serve the page and print its address (view)\n"
                "    -o FILE                write the result there (compute, graph)\n"
                "    -r                     all below a directory (compute)\n"
                "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
@@ -82,6 +84,7 @@ static int parse(struct ctl *ctl, int argc, char **argv)
     static const struct option longs[] = {
         {"json", no_argument, NULL, 'j'},
         {"watch", no_argument, NULL, 'w'},
+        {"no-open", no_argument, NULL, 'n'},
         {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
         {"cache_dir", required_argument, NULL, 'c'},
@@ -107,6 +110,8 @@ static int parse(struct ctl *ctl, int argc, char **argv)
             ctl->watch = true;
         } else if (option == 'o') {
             ctl->out = optarg;
+        } else if (option == 'n') {
+            ctl->no_open = true;
         } else if (option == 'r') {
             ctl->recursive = true;
         } else if (option == 'h') {

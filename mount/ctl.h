@@ -14,7 +14,7 @@ enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
 struct ctl {
     struct options options; /* what the command line says; texts only until resolved */
-    bool json, watch, recursive;
+    bool json, watch, recursive, no_open;
     const char *out; /* -o */
     int npaths;
     char **paths; /* [npaths] operands after the command */
@@ -69,7 +69,8 @@ void found_free(struct found *list, size_t n);
 /* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
 
-/* Compute these files, with a progress bar; to `out` where that is not NULL. */
+/* Compute these files, with a progress bar; to `out` where that is not NULL. After a signal
+ * (ending.h) tidy up and call ending_raise(): the engine's workers may be at work. */
 int ctl_compute_list(const struct target *t, const struct found *list, size_t n, const char *out);
 
 /* What `list --json` says of one file. */
@@ -79,6 +80,7 @@ int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_graph(const struct ctl *ctl);
 int ctl_compute(const struct ctl *ctl);
+int ctl_view(const struct ctl *ctl);
 int ctl_status(const struct ctl *ctl);
 int ctl_cache(const struct ctl *ctl);
 

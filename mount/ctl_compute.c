@@ -7,12 +7,12 @@
  * list of directories grows with the dataset.
  */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ctl.h"
+#include "ending.h"
 #include "orders.h"
 #include "walk.h"
 
@@ -32,16 +32,6 @@ static bool next_of_list(void *ctx, struct found *out, double *weight)
     *weight = 1;
     at->i++;
     return true;
-}
-
-/* End as the signal would have ended it, now that all is told. */
-static void end_by_signal(const struct orders_outcome *outcome)
-{
-    if (outcome->signal) {
-        fflush(stdout);
-        signal(outcome->signal, SIG_DFL);
-        raise(outcome->signal);
-    }
 }
 
 static int start(struct engine *e, const char *path)
@@ -68,9 +58,7 @@ int ctl_compute_list(const struct target *t, const struct found *list, size_t n,
 
     if (ret != CTL_OK)
         return ret;
-    ret = orders_run(&q, &outcome);
-    end_by_signal(&outcome);
-    return ret;
+    return orders_run(&q, &outcome);
 }
 
 static int compute_path(const struct ctl *ctl, const char *path)
@@ -95,6 +83,7 @@ static int compute_path(const struct ctl *ctl, const char *path)
         ret = CTL_FAILED;
     } else if (ret == CTL_OK) {
         ret = ctl_compute_list(&t, list, n, ctl->out);
+        ending_raise(ending_signal());
     }
     found_free(list, n);
     target_close(&t);
@@ -143,7 +132,7 @@ static int compute_walk(const struct target *t, struct walk *w, bool named)
         return ret;
     ret = orders_run(&q, &outcome);
     print_summary(t, &outcome, q.nfiles);
-    end_by_signal(&outcome);
+    ending_raise(outcome.signal);
     return walk_nfailed(w) > 0 ? CTL_FAILED : ret;
 }
 

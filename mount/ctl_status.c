@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "ending.h"
+#include "screen.h"
 
 static FILE *open_control(const char *mountpoint, const char *name)
 {
@@ -32,7 +34,7 @@ static FILE *open_control(const char *mountpoint, const char *name)
     return f;
 }
 
-static int print_text(const char *mountpoint)
+static int print_text(FILE *out, const char *mountpoint)
 {
     FILE *f = open_control(mountpoint, "status");
     char buf[4096];
@@ -40,9 +42,9 @@ static int print_text(const char *mountpoint)
 
     if (!f)
         return CTL_FAILED;
-    printf("%s: ", mountpoint);
+    fprintf(out, "%s: ", mountpoint);
     while ((n = fread(buf, 1, sizeof buf, f)) > 0)
-        fwrite(buf, 1, n, stdout);
+        fwrite(buf, 1, n, out);
     fclose(f);
     return CTL_OK;
 }
@@ -66,7 +68,7 @@ static json_t *load_json(const char *mountpoint)
 }
 
 /* Every derivfs mount of this machine; with --json they are an array. */
-static int show_all(const struct ctl *ctl)
+static int show_all(const struct ctl *ctl, FILE *out)
 {
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     json_t *all = ctl->json ? json_array() : NULL, *status = NULL;
@@ -77,7 +79,7 @@ static int show_all(const struct ctl *ctl)
         if (strcmp(m->mnt_type, "fuse.derivfs") != 0)
             continue;
         n++;
-        if (!ctl->json && print_text(m->mnt_dir) != CTL_OK)
+        if (!ctl->json && print_text(out, m->mnt_dir) != CTL_OK)
             ret = CTL_FAILED;
         if (ctl->json && !(status = load_json(m->mnt_dir)))
             ret = CTL_FAILED;
@@ -95,14 +97,15 @@ static int show_all(const struct ctl *ctl)
     return ret;
 }
 
-static int show_once(const struct ctl *ctl)
+/* To `out`, but for JSON, which goes to stdout. */
+static int show_once(const struct ctl *ctl, FILE *out)
 {
     json_t *status;
 
     if (ctl->npaths == 0)
-        return show_all(ctl);
+        return show_all(ctl, out);
     if (!ctl->json)
-        return print_text(ctl->paths[0]);
+        return print_text(out, ctl->paths[0]);
     status = load_json(ctl->paths[0]);
     if (!status)
         return CTL_FAILED;
@@ -110,21 +113,54 @@ static int show_once(const struct ctl *ctl)
     return CTL_OK;
 }
 
-int ctl_status(const struct ctl *ctl)
+/* Collect a text, then draw it at once. */
+static int draw_once(const struct ctl *ctl)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+    int ret = f ? show_once(ctl, f) : CTL_FAILED;
+
+    if (f && fclose(f) != 0)
+        ret = CTL_FAILED;
+    if (ret == CTL_OK && screen_draw(text) < 0)
+        ret = CTL_FAILED;
+    free(text);
+    return ret;
+}
+
+static void redraw(int sig)
+{
+    (void)sig; /* only interrupts the sleep */
+}
+
+/* Until a signal, or until the mount is gone. */
+static int watch(const struct ctl *ctl)
 {
     static const struct timespec second = {.tv_sec = 1};
-    int ret;
+    struct sigaction resized = {.sa_handler = redraw};
+    struct ending ending;
+    int ret = CTL_OK;
 
+    sigaction(SIGWINCH, &resized, NULL);
+    ending_catch(&ending);
+    screen_begin();
+    while (ret == CTL_OK && !ending_signal()) {
+        ret = draw_once(ctl);
+        if (ret == CTL_OK && !ending_signal())
+            nanosleep(&second, NULL);
+    }
+    screen_end();
+    ending_release(&ending);
+    ending_raise(ending_signal());
+    return ret;
+}
+
+int ctl_status(const struct ctl *ctl)
+{
     if (ctl->npaths > 1)
         return CTL_USAGE;
-    for (;;) {
-        if (ctl->watch)
-            fputs("\033[H\033[2J", stdout);
-        ret = show_once(ctl);
-        if (!ctl->watch || ret != CTL_OK || fflush(stdout) != 0)
-            return ret;
-        nanosleep(&second, NULL);
-    }
+    return ctl->watch ? watch(ctl) : show_once(ctl, stdout);
 }
 
 /* ---- cache -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
  * that are under way finish; when the last file is closed the session ends and the exit status is
  * 0. A second signal ends it at once.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -122,8 +123,46 @@ static bool is_dead_mount(const char *mountpoint)
     return statvfs(mountpoint, &st) < 0 && errno == ENOTCONN;
 }
 
-static int check_mountpoint(const char *mountpoint, struct error *err)
+/* Is there anything in the directory, as far as one may look? */
+static bool has_entries(const char *dir)
 {
+    DIR *d = opendir(dir);
+    const struct dirent *de;
+    bool found = false;
+
+    while (d && !found && (de = readdir(d)))
+        found = strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0;
+    if (d)
+        closedir(d);
+    return found;
+}
+
+/* A mount inside its own dataset would show itself, and wait for itself; over the dataset it hides
+ * it, and is fine. */
+static int check_places(const char *dataset, const char *mountpoint, struct error *err)
+{
+    char *top = realpath(dataset, NULL), *place = realpath(mountpoint, NULL);
+    size_t n = top ? strlen(top) : 0;
+    bool over = top && place && strcmp(top, place) == 0;
+    bool inside = top && place && !over && strncmp(top, place, n) == 0 &&
+                  (place[n] == '/' || strcmp(top, "/") == 0);
+
+    free(top);
+    free(place);
+    if (inside)
+        return error_set(err, EINVAL,
+                         "%s: cannot be mounted on: it is inside the dataset, which would show "
+                         "itself (choose a directory elsewhere)",
+                         mountpoint);
+    if (!over && has_entries(mountpoint))
+        fprintf(stderr, "derivfs: %s: not empty: what is in it is hidden until it is unmounted\n",
+                mountpoint);
+    return 0;
+}
+
+static int check_mountpoint(const struct options *o, struct error *err)
+{
+    const char *mountpoint = o->mountpoint;
     struct stat st;
 
     if (is_dead_mount(mountpoint)) {
@@ -131,17 +170,21 @@ static int check_mountpoint(const char *mountpoint, struct error *err)
         detach(mountpoint);
         if (is_dead_mount(mountpoint))
             return error_set(err, ENOTCONN,
-                             "%s: the mount of a daemon that died cannot be detached", mountpoint);
+                             "%s: the mount of a daemon that died cannot be detached (as root: "
+                             "umount -l %s)",
+                             mountpoint, mountpoint);
     }
     if (stat(mountpoint, &st) < 0)
         return error_set(err, errno, "%s: cannot be mounted on: %s%s", mountpoint, strerror(errno),
                          errno == ENOENT ? " (make the directory first)" : "");
     if (!S_ISDIR(st.st_mode))
-        return error_set(err, ENOTDIR, "%s: cannot be mounted on: not a directory", mountpoint);
+        return error_set(err, ENOTDIR,
+                         "%s: cannot be mounted on: not a directory (name an empty one)",
+                         mountpoint);
     if (is_derivfs_mount(mountpoint))
         return error_set(err, EBUSY, "%s: a derivfs is mounted there already (fusermount3 -u %s)",
                          mountpoint, mountpoint);
-    return 0;
+    return check_places(o->dataset, mountpoint, err);
 }
 
 /* What every mount is, whatever the user says. */
@@ -281,8 +324,11 @@ static int mount_and_serve(struct daemon *d, struct error *err)
     int ret;
 
     if (fuse_session_mount(d->session, d->options.mountpoint) != 0)
-        return error_set(err, EIO, "%s: mounting failed: %s", d->options.mountpoint,
-                         fuse_reason("see above"));
+        return error_set(err, EIO, "%s: mounting failed: %s%s", d->options.mountpoint,
+                         fuse_reason("see above"),
+                         access("/dev/fuse", F_OK) < 0
+                             ? " (there is no /dev/fuse here: derivctl compute works without)"
+                             : "");
     fuse_set_log_func(NULL);
     ret = kernel_caps_install(d->session);
     if (ret == 0 && fuse_daemonize(d->fuse.foreground) != 0)
@@ -326,7 +372,7 @@ static int run(struct daemon *d, struct fuse_args *args)
     int ret = options_resolve(&d->options, &err);
 
     if (ret == 0)
-        ret = check_mountpoint(d->options.mountpoint, &err);
+        ret = check_mountpoint(&d->options, &err);
     if (ret == 0) {
         prepare_signals();
         raise_file_limit();

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ending.h"
 #include "human.h"
 #include "sink.h"
 
@@ -60,13 +60,6 @@ struct orders {
     int drawn; /* columns of the bar on the terminal */
     int64_t began_ns, drawn_ns;
 };
-
-static volatile sig_atomic_t ended_by; /* the signal */
-
-static void note_signal(int sig)
-{
-    ended_by = sig;
-}
 
 static int64_t now_ns(void)
 {
@@ -284,7 +277,7 @@ static bool order_take(struct orders *all, struct order *o)
 {
     struct derived_status status;
 
-    while (!all->exhausted && !ended_by) {
+    while (!all->exhausted && !ending_signal()) {
         all->exhausted = !all->q->next(all->q->ctx, &o->found, &o->weight);
         if (all->exhausted)
             break;
@@ -353,7 +346,7 @@ static void walk_all(struct orders *all)
 {
     bool moved = true;
 
-    while (!ended_by && (look_at_slots(all, &moved) > 0 || moved)) {
+    while (!ending_signal() && (look_at_slots(all, &moved) > 0 || moved)) {
         if (all->terminal && now_ns() - all->drawn_ns > 100000000)
             draw_bar(all);
         if (!moved)
@@ -362,21 +355,6 @@ static void walk_all(struct orders *all)
     if (all->terminal) {
         draw_bar(all);
         fputc('\n', stderr);
-    }
-}
-
-/* Let SIGINT and SIGTERM end the walk, unless they are ignored; or have it as before. */
-static void catch_signals(struct sigaction before[2], bool begin)
-{
-    static const int signals[] = {SIGINT, SIGTERM};
-    struct sigaction note = {.sa_handler = note_signal};
-
-    for (int i = 0; i < 2; i++) {
-        if (begin && sigaction(signals[i], NULL, &before[i]) == 0 &&
-            before[i].sa_handler != SIG_IGN)
-            sigaction(signals[i], &note, NULL);
-        else if (!begin)
-            sigaction(signals[i], &before[i], NULL);
     }
 }
 
@@ -393,7 +371,7 @@ int orders_run(const struct orders_request *q, struct orders_outcome *out)
 {
     struct orders *all = calloc(1, sizeof *all);
     struct error err = {.code = ENOMEM, .text = "compute: out of memory"};
-    struct sigaction before[2];
+    struct ending ending;
     int ret;
 
     if (!all || !(all->buf = malloc(STEP_NBYTES))) {
@@ -410,12 +388,12 @@ int orders_run(const struct orders_request *q, struct orders_outcome *out)
     if (sink_open(&all->sink, q->out, &err) < 0) {
         ret = ctl_complain(q->out, &err);
     } else {
-        catch_signals(before, true);
+        ending_catch(&ending);
         walk_all(all);
-        catch_signals(before, false);
-        all->outcome.signal = ended_by;
+        ending_release(&ending);
+        all->outcome.signal = ending_signal();
         print_failures(all);
-        ret = all->outcome.nfailed || ended_by ? CTL_FAILED : CTL_OK;
+        ret = all->outcome.nfailed || ending_signal() ? CTL_FAILED : CTL_OK;
         if (sink_close(&all->sink, ret == CTL_OK, &err) < 0)
             ret = ctl_complain(q->out, &err);
     }

@@ -25,7 +25,7 @@ struct orders_request {
 
 struct orders_outcome {
     size_t ncomputed, ncached, nfailed; /* ncached: skipped */
-    int signal;                         /* SIGINT or SIGTERM ended it early; else 0 */
+    int signal;                         /* the signal that ended it early; else 0 */
 };
 
 /* With a progress bar where stderr is a terminal. Each failure is told on stderr at the end. After

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #include "engine.h"
 #include "engine_private.h"
+#include "human.h"
 
 /* A text that is being written. */
 struct text {
@@ -117,13 +119,54 @@ static json_t *tasks_json(struct sched *s)
     for (size_t i = 0; i < n; i++) {
         const struct sched_task_info *t = &tasks[i];
 
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s*, s:s, s:I, s:I, s:i}", "task", t->label, "key",
-                                        t->helping ? NULL : t->key.hex, "state", state_of(t),
-                                        "done_bytes", (json_int_t)t->done_nbytes, "work_bytes",
-                                        (json_int_t)t->work_nbytes, "waiters", (int)t->waiters));
+        json_t *line = json_pack("{s:s, s:s*, s:s, s:I, s:I, s:i}", "task", t->label, "key",
+                                 t->helping ? NULL : t->key.hex, "state", state_of(t), "done_bytes",
+                                 (json_int_t)t->done_nbytes, "work_bytes",
+                                 (json_int_t)t->work_nbytes, "waiters", (int)t->waiters);
+
+        if (t->running)
+            json_object_set_new(line, "thread", json_integer(t->thread));
+        json_array_append_new(list, line);
     }
     free(tasks);
+    return list;
+}
+
+/* Seconds that the rest of a request's work takes if it goes on as so far; negative: nobody knows
+ * yet. */
+static double seconds_left(const struct engine_request *r)
+{
+    enum { MIN_S = 1 };
+
+    if (r->rate <= 0 || r->seconds < MIN_S)
+        return -1;
+    return (double)(r->work_nbytes - r->done_nbytes) / r->rate;
+}
+
+static double percent_of(const struct engine_request *r)
+{
+    return r->work_nbytes > 0 ? 100.0 * (double)r->done_nbytes / (double)r->work_nbytes : 0;
+}
+
+static json_t *results_json(struct engine *e)
+{
+    json_t *list = json_array();
+    struct engine_request *requests;
+    size_t n = engine_requests(e, &requests);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct engine_request *r = &requests[i];
+        json_t *line = json_pack("{s:s, s:s, s:f, s:I, s:I, s:f, s:f, s:i}", "path", r->path, "key",
+                                 r->key.hex, "percent", percent_of(r), "done_bytes",
+                                 (json_int_t)r->done_nbytes, "work_bytes",
+                                 (json_int_t)r->work_nbytes, "seconds", r->seconds,
+                                 "bytes_per_second", r->rate, "requests", (int)r->waiting);
+
+        if (seconds_left(r) >= 0)
+            json_object_set_new(line, "seconds_left", json_real(seconds_left(r)));
+        json_array_append_new(list, line);
+    }
+    engine_requests_free(requests, n);
     return list;
 }
 
@@ -156,16 +199,18 @@ char *engine_status_json(struct engine *e)
 
     sched_stats(e->sched, &s);
     errlog_visit(e->errors, add_error, errors);
-    root = json_pack(
-        "{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, s:o, s:o}",
-        "version", DERIVFS_VERSION, "dataset", dataset_path(e->dataset), "layout",
-        layout_name(e->config.layout), "recipes", recipes_path(e), "threads",
-        (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
-        "memory_used_bytes", (json_int_t)budget_used(e->budget), "tasks_running", (int)s.running,
-        "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
-        (json_int_t)s.tasks_done, "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
-        (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
-        "tasks", tasks_json(e->sched), "errors", errors, "cache", cache_json(e));
+    root = json_pack("{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, "
+                     "s:o, s:o, s:o}",
+                     "version", DERIVFS_VERSION, "dataset", dataset_path(e->dataset), "layout",
+                     layout_name(e->config.layout), "recipes", recipes_path(e), "threads",
+                     (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
+                     "memory_used_bytes", (json_int_t)budget_used(e->budget), "tasks_running",
+                     (int)s.running, "tasks_queued", (int)s.queued, "requests", (int)s.jobs,
+                     "tasks_done", (json_int_t)s.tasks_done, "tasks_failed",
+                     (json_int_t)s.tasks_failed, "tasks_cancelled", (json_int_t)s.tasks_cancelled,
+                     "uptime_seconds", (json_int_t)(time(NULL) - e->start_s), "results",
+                     results_json(e), "tasks", tasks_json(e->sched), "errors", errors, "cache",
+                     cache_json(e));
     if (!root)
         return NULL;
     json_object_set_new(root, "annex", json_string(e->config.annex_get ? "get" : "no"));
@@ -178,12 +223,48 @@ char *engine_status_json(struct engine *e)
     return line;
 }
 
+/* A line for each file that is waited for: bar, percent, rate, time left, and last its path, which
+ * a narrow terminal cuts off. */
+static void print_results(FILE *f, struct engine *e)
+{
+    enum { WIDTH = 20 };
+    struct engine_request *requests;
+    size_t n = engine_requests(e, &requests);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct engine_request *r = &requests[i];
+        int filled = (int)(percent_of(r) * WIDTH / 100);
+
+        fprintf(f, "  [%.*s%*s] %3.0f %%", filled, "####################", WIDTH - filled, "",
+                floor(percent_of(r)));
+        if (r->rate > 0)
+            fprintf(f, "  %s/s", human_nbytes((uint64_t)r->rate).text);
+        if (seconds_left(r) >= 0)
+            fprintf(f, "  %s left", human_span((int64_t)(seconds_left(r) * 1e9)).text);
+        fprintf(f, r->waiting > 1 ? "  %s (%u requests)\n" : "  %s\n", r->path, r->waiting);
+    }
+    engine_requests_free(requests, n);
+}
+
+/* Running tasks in the order of their threads, then the others in theirs. */
+static int by_thread(const void *a, const void *b)
+{
+    const struct sched_task_info *x = a, *y = b;
+
+    if (x->running != y->running)
+        return x->running ? -1 : 1;
+    return x->running ? (x->thread > y->thread) - (x->thread < y->thread) : 0;
+}
+
 /* As tasks_json(). `role`: what a line begins with. */
 static void print_tasks(FILE *f, struct sched *s, const char *role)
 {
+    enum { QUEUED_MAX = 20 };
     struct sched_task_info *tasks = NULL;
-    size_t n = s ? sched_snapshot(s, &tasks) : 0;
+    size_t n = s ? sched_snapshot(s, &tasks) : 0, nqueued = 0;
 
+    if (n > 0)
+        qsort(tasks, n, sizeof *tasks, by_thread); /* glibc's is stable: it merges */
     for (size_t i = 0; i < n; i++) {
         const struct sched_task_info *t = &tasks[i];
 
@@ -192,9 +273,11 @@ static void print_tasks(FILE *f, struct sched *s, const char *role)
                     100.0 * (double)t->done_nbytes / (double)t->work_nbytes);
         else if (t->running)
             fprintf(f, "  %s %u: %s\n", role, t->thread, t->label);
-        else
+        else if (nqueued++ < QUEUED_MAX)
             fprintf(f, "  queued: %s\n", t->label);
     }
+    if (nqueued > QUEUED_MAX)
+        fprintf(f, "  and %zu more\n", nqueued - QUEUED_MAX);
     free(tasks);
 }
 
@@ -216,6 +299,7 @@ char *engine_status_text(struct engine *e)
     if (cache_stats(e->cache, &cache, NULL) == 0)
         fprintf(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->cache),
                 cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
+    print_results(f, e);
     print_tasks(f, e->sched, "thread");
     print_tasks(f, e->fetcher, "fetch");
     return text_end(&text, true);

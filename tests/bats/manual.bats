@@ -8,7 +8,7 @@ load helper
 
 # The options in a text, one a line: "-o name", "--name", "-x".
 options_in() {
-    grep -oP '(?<![\w-])(-o [a-z_]+|--[a-z_]+|-[A-Za-z](?![\w-]))' | sort -u
+    grep -oP '(?<![\w-])(-o [a-z_]+|--[a-z_-]+|-[A-Za-z](?![\w-]))' | sort -u
 }
 
 # tags PAGE SECTION...: what the paragraphs in these sections of a man page are headed with.

@@ -150,6 +150,28 @@ recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,xattr=on,log_lev
     assert_output --regexp '/file: .*Not a directory'
 }
 
+@test "a mount point inside the dataset is refused; one that is not empty is told of" {
+    make_run "$DS/a.nii"
+    mkdir "$DS/mnt" "$BATS_TEST_TMPDIR/dataset-2"
+    refused "$DS" "$DS/mnt"
+    assert_output --regexp "^derivfs: $DS/mnt: cannot be mounted on: it is inside the dataset.*choose a directory elsewhere"
+    ln -s "$DS/mnt" link
+    refused "$DS" link
+    # A name that only starts like the dataset's is elsewhere.
+    derivfs --cache_dir="$CACHE" "$DS" "$BATS_TEST_TMPDIR/dataset-2" 3>&- 4>&-
+    fusermount3 -u "$BATS_TEST_TMPDIR/dataset-2"
+    echo x >"$MNT/file"
+    derivfs --cache_dir="$CACHE" "$DS" "$MNT" 2>notice 3>&- 4>&-
+    assert_equal "$(cat notice)" "derivfs: $MNT: not empty: what is in it is hidden until it is unmounted"
+    reference tsnr "$MNT/tsnr.nii" "$DS/a.nii"
+}
+
+@test "without /dev/fuse it is said what works all the same" {
+    run -1 unshare --mount bash -c 'mount -t tmpfs none /dev && exec derivfs "$@"' - \
+        --cache_dir="$CACHE" "$DS" "$MNT"
+    assert_output --partial 'derivctl compute works without'
+}
+
 @test "mounting a second time on the same mount point is refused, and leaves the first working" {
     make_run "$DS/a.nii"
     mount_derivfs "$DS"

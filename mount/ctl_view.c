@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * derivctl view: a derived image in the viewer that is there, or in a page of its own.
+ *
+ *     computed, with a bar --> a mount has it? --> its path there
+ *                                   '-- no ------> a copy in a directory that is removed afterwards
+ *     $DERIVFS_VIEWER, else the first of `viewers` where there is a display, else the page
+ */
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ctl.h"
+#include "ending.h"
+#include "page.h"
+
+/* Programs that open a NIfTI file, in the order in which they are looked for. */
+static const struct {
+    const char *program, *command; /* the command line before the path */
+} viewers[] = {
+    {"mrview", "mrview"},      {"fsleyes", "fsleyes"},   {"freeview", "freeview"},
+    {"itksnap", "itksnap -g"}, {"mricrogl", "mricrogl"}, {"mricron", "mricron"},
+};
+
+/* The name that asks for the page where a viewer would be found. */
+static const char page_name[] = "niivue";
+
+static int complain(const char *path, int code, const char *text)
+{
+    struct error err;
+
+    error_set(&err, code, "view: %s", text);
+    return ctl_complain(path, &err);
+}
+
+static bool has_display(void)
+{
+    return getenv("DISPLAY") || getenv("WAYLAND_DISPLAY");
+}
+
+/* ---- programs ----------------------------------------------------------------------------------
+ */
+
+/* Is there a program of that name in PATH? */
+static bool is_program(const char *name)
+{
+    char *path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), *rest = path, *dir;
+    bool found = false;
+
+    while (path && !found && (dir = strsep(&rest, ":"))) {
+        char file[PATH_MAX];
+
+        found = *dir && snprintf(file, sizeof file, "%s/%s", dir, name) < (int)sizeof file &&
+                access(file, X_OK) == 0;
+    }
+    free(path);
+    return found;
+}
+
+/* The command that shows an image, or NULL: the page. */
+static const char *find_viewer(void)
+{
+    const char *chosen = getenv("DERIVFS_VIEWER");
+
+    if (chosen && *chosen)
+        return strcmp(chosen, page_name) == 0 ? NULL : chosen;
+    for (size_t i = 0; has_display() && i < sizeof viewers / sizeof *viewers; i++)
+        if (is_program(viewers[i].program))
+            return viewers[i].command;
+    return NULL;
+}
+
+/* Start "COMMAND ARGUMENT", the command split by the shell as $EDITOR is; -1: it cannot be. */
+static pid_t start(const char *command, const char *argument)
+{
+    pid_t pid = fork();
+    char *script;
+
+    if (pid == 0) {
+        if (asprintf(&script, "%s \"$1\"", command) >= 0)
+            execl("/bin/sh", "sh", "-c", script, "sh", argument, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+/* Ctrl-C is for the viewer, whose end is waited for. */
+static int run_viewer(const char *asked, const char *command, const char *path)
+{
+    struct ending ending;
+    char text[256];
+    int status;
+    pid_t pid = start(command, path);
+
+    if (pid < 0)
+        return complain(asked, errno, "cannot start a program");
+    ending_catch(&ending);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        if (ending_signal() && ending_signal() != SIGINT)
+            kill(pid, ending_signal());
+    ending_release(&ending);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return CTL_OK;
+    if (WIFSIGNALED(status))
+        snprintf(text, sizeof text, "%s: killed by signal %d", command, WTERMSIG(status));
+    else
+        snprintf(text, sizeof text, "%s: exit status %d%s", command, WEXITSTATUS(status),
+                 WEXITSTATUS(status) == 127 ? " (no such program? see $DERIVFS_VIEWER)" : "");
+    return complain(asked, EIO, text);
+}
+
+/* ---- the page ----------------------------------------------------------------------------------
+ */
+
+/* Where NiiVue's script is: $DERIVFS_NIIVUE, beside the installed program, or in the source tree
+ * that the program was built in. False: nowhere. */
+static bool find_niivue(char out[PATH_MAX])
+{
+    static const char *const places[] = {
+        "../" DERIVFS_DATADIR "/derivfs/niivue.umd.js",
+        "../../contrib/viewer/node_modules/@niivue/niivue/dist/niivue.umd.js",
+    };
+    const char *chosen = getenv("DERIVFS_NIIVUE");
+    char self[PATH_MAX];
+    ssize_t n;
+
+    if (chosen && *chosen)
+        return snprintf(out, PATH_MAX, "%s", chosen) < PATH_MAX && access(out, R_OK) == 0;
+    n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n < 0)
+        return false;
+    self[n] = '\0';
+    dirname(self);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (snprintf(out, PATH_MAX, "%s/%s", self, places[i]) < PATH_MAX && access(out, R_OK) == 0)
+            return true;
+    return false;
+}
+
+static int run_page(const struct ctl *ctl, const char *asked, const char *path, const char *name)
+{
+    char niivue[PATH_MAX];
+    struct error err;
+    struct page *p;
+
+    if (!find_niivue(niivue))
+        return complain(asked, ENOENT,
+                        "no viewer was found, nor NiiVue: set DERIVFS_VIEWER to a program, or let "
+                        "contrib/setup view get NiiVue and install again, or set DERIVFS_NIIVUE to "
+                        "its niivue.umd.js");
+    if (page_open(path, name, niivue, &p, &err) < 0)
+        return ctl_complain(asked, &err);
+    printf("%s\n", page_url(p));
+    fflush(stdout);
+    if (!ctl->no_open && has_display() && is_program("xdg-open")) {
+        pid_t pid = start("xdg-open", page_url(p));
+
+        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    } else {
+        fprintf(stderr, "derivctl: open it in a browser on this machine; Ctrl-C ends it\n");
+    }
+    page_wait(p);
+    page_close(p);
+    return CTL_OK;
+}
+
+/* ---- the image ---------------------------------------------------------------------------------
+ */
+
+static int show(const struct ctl *ctl, const char *asked, const char *path)
+{
+    const char *viewer = ctl->no_open ? NULL : find_viewer(), *name = strrchr(path, '/');
+
+    return viewer ? run_viewer(asked, viewer, path)
+                  : run_page(ctl, asked, path, name ? name + 1 : path);
+}
+
+/* Compute into a file of the image's name in a directory of its own, show that, remove both. */
+static int show_copy(const struct ctl *ctl, const struct target *t, const struct found *f)
+{
+    const char *tmp = getenv("TMPDIR");
+    char dir[PATH_MAX], file[PATH_MAX];
+    int ret;
+
+    if (snprintf(dir, sizeof dir, "%s/derivctl-view.XXXXXX", tmp && *tmp ? tmp : "/tmp") >=
+            (int)sizeof dir ||
+        !mkdtemp(dir))
+        return complain(t->asked, errno, "cannot make a directory for a copy (see $TMPDIR)");
+    if (snprintf(file, sizeof file, "%s/%s", dir, f->derived->name) >= (int)sizeof file) {
+        rmdir(dir);
+        return complain(t->asked, ENAMETOOLONG, "the copy's name is too long");
+    }
+    ret = ctl_compute_list(t, f, 1, file);
+    if (ret == CTL_OK)
+        ret = show(ctl, t->asked, file);
+    unlink(file);
+    rmdir(dir);
+    return ret;
+}
+
+static bool is_image(const char *name)
+{
+    size_t n = strlen(name);
+
+    return (n > 4 && strcmp(name + n - 4, ".nii") == 0) ||
+           (n > 7 && strcmp(name + n - 7, ".nii.gz") == 0);
+}
+
+int ctl_view(const struct ctl *ctl)
+{
+    struct target t;
+    struct found *list;
+    size_t n;
+    int ret;
+
+    if (ctl->npaths != 1)
+        return CTL_USAGE;
+    ret = target_open(ctl, ctl->paths[0], &t);
+    if (ret != CTL_OK)
+        return ret;
+    ret = target_find(&t, &list, &n);
+    if (ret == CTL_OK && (n != 1 || !is_image(list[0].derived->name))) {
+        ret = complain(t.asked, EINVAL, "takes one derived image, .nii or .nii.gz");
+    } else if (ret == CTL_OK && t.status) {
+        ret = ctl_compute_list(&t, list, n, NULL);
+        if (ret == CTL_OK)
+            ret = show(ctl, t.asked, t.asked);
+    } else if (ret == CTL_OK) {
+        ret = show_copy(ctl, &t, &list[0]);
+    }
+    if (ret != CTL_OK) /* interrupted while it was computed; what is shown may be ended so */
+        ending_raise(ending_signal());
+    found_free(list, n);
+    target_close(&t);
+    return ret;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The server, on libmicrohttpd.
+ *
+ * Who may look: whoever knows the token (128 random bits), which only the printed address has; it
+ * is compared in constant time. A foreign site that lets its name point to 127.0.0.1 fails the
+ * check of the Host header; a foreign page can neither read what is here nor frame it (CORP, CSP).
+ * Only GET, only the fixed names of `resources`, no path is ever put together from a request.
+ *
+ * The end: the page tells when it goes. As it does so on a reload too, the end is put off for
+ * LINGER_S, and comes only when nothing is asked for meanwhile. A browser that was killed is
+ * noticed by its silence; timers of tabs in the background fire once a minute, so that takes some
+ * minutes.
+ */
+#include "page.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "ending.h"
+
+enum { TOKEN_NBYTES = 16, TOKEN_HEX = 2 * TOKEN_NBYTES };
+enum { LINGER_S = 3, SILENCE_S = 200, CONNECTIONS = 16, TIMEOUT_S = 30 };
+
+struct page {
+    struct MHD_Daemon *server;
+    char *path, *name, *niivue;
+    char token[TOKEN_HEX + 1];
+    char hosts[2][32]; /* what a Host header may say */
+    char url[96];
+    atomic_llong asked_ns; /* CLOCK_MONOTONIC of the last request */
+    atomic_bool left;      /* the last request was that the page goes */
+};
+
+enum content { CONTENT_TEXT, CONTENT_NAME, CONTENT_NIIVUE, CONTENT_IMAGE, CONTENT_NOTHING };
+
+static const struct {
+    const char *name, *type;
+    enum content content;
+    const char *text; /* CONTENT_TEXT */
+} resources[] = {
+    {"", "text/html; charset=utf-8", CONTENT_TEXT, page_html},
+    {"view.js", "text/javascript; charset=utf-8", CONTENT_TEXT, page_script},
+    {"niivue.js", "text/javascript; charset=utf-8", CONTENT_NIIVUE, NULL},
+    {"name", "text/plain; charset=utf-8", CONTENT_NAME, NULL},
+    {"image.nii", "application/octet-stream", CONTENT_IMAGE, NULL},
+    {"image.nii.gz", "application/octet-stream", CONTENT_IMAGE, NULL},
+    {"alive", "text/plain", CONTENT_NOTHING, NULL},
+    {"bye", "text/plain", CONTENT_NOTHING, NULL},
+};
+
+enum { NRESOURCES = sizeof resources / sizeof *resources };
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* ---- answers -----------------------------------------------------------------------------------
+ */
+
+static const struct {
+    const char *name, *value;
+} headers[] = {
+    {"Cache-Control", "no-store"},
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src 'self' data: "
+     "blob:; "
+     "connect-src 'self' data: blob:; worker-src blob:; base-uri 'none'; form-action 'none'; "
+     "frame-ancestors 'none'"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Referrer-Policy", "no-referrer"},
+    {"X-Content-Type-Options", "nosniff"},
+};
+
+static enum MHD_Result answer(struct MHD_Connection *c, unsigned status, const char *type,
+                              struct MHD_Response *response)
+{
+    enum MHD_Result ret;
+
+    if (!response)
+        return MHD_NO; /* ends the connection */
+    for (size_t i = 0; i < sizeof headers / sizeof *headers; i++)
+        MHD_add_response_header(response, headers[i].name, headers[i].value);
+    MHD_add_response_header(response, "Content-Type", type);
+    ret = MHD_queue_response(c, status, response);
+    MHD_destroy_response(response);
+    return ret;
+}
+
+static struct MHD_Response *text_response(const char *text)
+{
+    return MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_PERSISTENT);
+}
+
+static struct MHD_Response *file_response(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct MHD_Response *response = NULL;
+    struct stat st;
+
+    if (fd >= 0 && fstat(fd, &st) == 0)
+        response = MHD_create_response_from_fd64((uint64_t)st.st_size, fd); /* takes fd over */
+    if (!response && fd >= 0)
+        close(fd);
+    return response;
+}
+
+static struct MHD_Response *content_of(const struct page *p, int i)
+{
+    switch (resources[i].content) {
+    case CONTENT_TEXT:
+        return text_response(resources[i].text);
+    case CONTENT_NAME:
+        return text_response(p->name);
+    case CONTENT_NIIVUE:
+        return file_response(p->niivue);
+    case CONTENT_IMAGE:
+        return file_response(p->path);
+    default:
+        return text_response("");
+    }
+}
+
+static bool is_token(const struct page *p, const char *text)
+{
+    unsigned char differ = 0;
+
+    for (int i = 0; i < TOKEN_HEX; i++)
+        differ |= (unsigned char)(text[i] ^ p->token[i]);
+    return differ == 0;
+}
+
+/* The resource that "/TOKEN/NAME" means, or -1. */
+static int find_resource(const struct page *p, const char *url)
+{
+    if (strlen(url) < TOKEN_HEX + 2 || url[0] != '/' || url[TOKEN_HEX + 1] != '/' ||
+        !is_token(p, url + 1))
+        return -1;
+    for (int i = 0; i < NRESOURCES; i++)
+        if (strcmp(url + TOKEN_HEX + 2, resources[i].name) == 0)
+            return i;
+    return -1;
+}
+
+static bool is_own_host(const struct page *p, struct MHD_Connection *c)
+{
+    const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
+
+    return host && (strcmp(host, p->hosts[0]) == 0 || strcmp(host, p->hosts[1]) == 0);
+}
+
+static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *url,
+                              const char *method, const char *version, const char *body,
+                              size_t *body_nbytes, void **state)
+{
+    struct page *p = arg;
+    int i = is_own_host(p, c) ? find_resource(p, url) : -1;
+
+    (void)version, (void)body, (void)body_nbytes, (void)state;
+    if (i < 0)
+        return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", text_response("no such page\n"));
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return answer(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", text_response("only GET\n"));
+    atomic_store(&p->asked_ns, now_ns());
+    atomic_store(&p->left, strcmp(resources[i].name, "bye") == 0);
+    return answer(c, MHD_HTTP_OK, resources[i].type, content_of(p, i));
+}
+
+/* ---- the server --------------------------------------------------------------------------------
+ */
+
+static int make_token(struct page *p, struct error *err)
+{
+    unsigned char bytes[TOKEN_NBYTES];
+
+    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
+        return error_set(err, EIO, "view: random numbers: %s", strerror(errno));
+    for (int i = 0; i < TOKEN_NBYTES; i++)
+        snprintf(p->token + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+static int start_server(struct page *p, struct error *err)
+{
+    struct sockaddr_in loopback = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const union MHD_DaemonInfo *info;
+
+    p->server = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, p, MHD_OPTION_SOCK_ADDR,
+        (struct sockaddr *)&loopback, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_END);
+    info = p->server ? MHD_get_daemon_info(p->server, MHD_DAEMON_INFO_BIND_PORT) : NULL;
+    if (!info)
+        return error_set(err, EIO, "view: the page cannot be served on 127.0.0.1");
+    snprintf(p->hosts[0], sizeof p->hosts[0], "127.0.0.1:%u", info->port);
+    snprintf(p->hosts[1], sizeof p->hosts[1], "localhost:%u", info->port);
+    snprintf(p->url, sizeof p->url, "http://%s/%s/", p->hosts[0], p->token);
+    return 0;
+}
+
+int page_open(const char *path, const char *name, const char *niivue, struct page **out,
+              struct error *err)
+{
+    struct page *p = calloc(1, sizeof *p);
+    int ret;
+
+    if (!p)
+        return error_set(err, ENOMEM, "view: out of memory");
+    *p = (struct page){.path = strdup(path), .name = strdup(name), .niivue = strdup(niivue)};
+    atomic_init(&p->asked_ns, now_ns());
+    ret = p->path && p->name && p->niivue ? 0 : error_set(err, ENOMEM, "view: out of memory");
+    if (ret == 0 && access(path, R_OK) < 0)
+        ret = error_set(err, errno, "view: open %s: %s", path, strerror(errno));
+    if (ret == 0)
+        ret = make_token(p, err);
+    if (ret == 0)
+        ret = start_server(p, err);
+    if (ret < 0) {
+        page_close(p);
+        return ret;
+    }
+    *out = p;
+    return 0;
+}
+
+void page_close(struct page *p)
+{
+    if (p->server)
+        MHD_stop_daemon(p->server);
+    free(p->path);
+    free(p->name);
+    free(p->niivue);
+    free(p);
+}
+
+const char *page_url(const struct page *p)
+{
+    return p->url;
+}
+
+void page_wait(struct page *p)
+{
+    static const struct timespec moment = {.tv_nsec = 200000000};
+    struct ending ending;
+
+    ending_catch(&ending);
+    while (!ending_signal()) {
+        int64_t silent_ns = now_ns() - atomic_load(&p->asked_ns);
+
+        if (silent_ns > (atomic_load(&p->left) ? LINGER_S : SILENCE_S) * INT64_C(1000000000))
+            break;
+        nanosleep(&moment, NULL);
+    }
+    ending_release(&ending);
+}

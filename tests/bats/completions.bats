@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# Completions: typed into a bash and a zsh on a terminal, where TAB completes what is then run; fish
+# tells what it would offer.
+
+load helper
+
+COMPLETIONS=$BATS_TEST_DIRNAME/../../contrib/completions
+
+# type_into SHELL LINE: the line with TABs, typed at the prompt of an interactive shell; what is on
+# the screen then. The shell runs the line, says "done" and ends.
+type_into() {
+    local start
+    case $1 in
+    bash) start='bash --norc --noprofile -i' ;;
+    zsh) start='zsh -f -i' ;;
+    esac
+    export PS1='> ' HISTFILE=
+    # What is typed waits in the terminal until the shell reads it.
+    case $1 in
+    bash) printf 'source %s\n' "$COMPLETIONS/derivfs.bash" ;;
+    zsh) printf 'fpath=(%s $fpath); autoload -Uz compinit; compinit -u -D\n' "$COMPLETIONS" ;;
+    esac >typed
+    printf '%b\n' "$2" >>typed
+    echo exit >>typed
+    TERM=dumb timeout "$PATIENCE_S" script -qec "stty -echo; exec $start" /dev/null <typed 2>&1 | tr -d '\r'
+}
+
+# In a real shell, completed lines do what they say.
+completes_in() {
+    make_run "$DS/run.nii"
+    run type_into "$1" "derivctl --versi\t"
+    assert_output --partial "$(derivctl --version)"
+    run type_into "$1" "derivctl expl\t $DS/std.n\t"
+    assert_output --partial 'expression: std(bold)'
+    run type_into "$1" "derivctl --cache_dir=$CACHE cache inf\t"
+    assert_output --partial "$CACHE"
+    run type_into "$1" "derivctl --layout=deri\t list $DS/; echo layout-done"
+    assert_output --partial layout-done
+    refute_output --partial 'expected one of'
+}
+
+@test "bash completes commands, options, values, and derived files without a mount" {
+    completes_in bash
+    mount_derivfs "$DS"
+    run type_into bash "derivctl stat\t ${MNT%??}\t --json | grep -c version"
+    assert_output --partial 1
+}
+
+@test "zsh completes commands, options, values, and derived files without a mount" {
+    completes_in zsh
+}
+
+@test "fish offers commands, options, values, and derived files without a mount" {
+    make_run "$DS/run.nii"
+    offers() { fish --no-config -c "source $COMPLETIONS/derivfs.fish; complete -C '$1'"; }
+    export HOME=$BATS_TEST_TMPDIR
+    run -0 offers 'derivctl '
+    assert_line compute
+    assert_line view
+    refute_line --partial "$DS"
+    run -0 offers 'derivctl cache '
+    assert_line prune
+    run -0 offers 'derivctl --la'
+    assert_line --layout=derivatives
+    run -0 offers "derivctl explain $DS/ts"
+    assert_output "$DS/tsnr.nii"
+    run -0 offers 'derivfs --thr'
+    assert_output --partial '--threads='
+    run -0 offers "derivfs ${DS%?}"
+    assert_output --partial "$DS/"
+}
+
+@test "the options that completions know are those of --help" {
+    local program
+    # shellcheck disable=SC1091
+    source "$COMPLETIONS/derivfs.bash"
+    for program in derivfs derivctl; do
+        while read -r option; do
+            run -0 "$program" --help
+            assert_output --partial "${option#--}"
+        done < <(_derivfs_options $program)
+        run -0 _derivfs_options $program
+        assert_line --regexp '^--help$'
+        assert_line --regexp '^--cache_dir=$'
+    done
+}
