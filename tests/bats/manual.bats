@@ -51,7 +51,7 @@ assert_same() {
     local version
     version=$(derivctl --version)
     for page in derivfs derivctl; do
-        assert_file_contains "$ROOT/mount/$page.1" "^\.TH ${page^^} 1 [0-9]* \"$version\""
+        assert_file_contains "$DERIVFS_BIN_DIR/$page.1" "^\.TH ${page^^} 1 [0-9]* \"$version\""
     done
 }
 
@@ -59,8 +59,10 @@ assert_same() {
     local file
     run meson install -C "$DERIVFS_BIN_DIR/.." --no-rebuild --destdir "$PWD/root"
     assert_success
-    for file in bin/derivfs bin/derivctl share/man/man1/derivfs.1 share/man/man1/derivctl.1; do
-        run find root -path "*/$file" -type f
+    for file in bin/derivfs bin/derivctl share/man/man1/derivfs.1 share/man/man1/derivctl.1 \
+        share/bash-completion/completions/derivctl share/zsh/site-functions/_derivfs \
+        share/fish/vendor_completions.d/derivctl.fish lib/systemd/user/derivfs@.service; do
+        run find -L root -path "*/$file" -type f
         assert_output
     done
     run "$(find root -path '*/bin/derivctl')" --version

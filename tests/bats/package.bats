@@ -1,0 +1,86 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# The Debian package, installed, used and removed; the tarball; the systemd unit.
+
+load helper
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' derivfs 2>/dev/null)" = installed ]
+}
+
+teardown() {
+    common_teardown
+    [ ! -e "$BATS_TEST_TMPDIR/installed" ] || ! installed || dpkg --purge derivfs
+}
+
+# A copy of the sources that git knows, committed, since that is what a tarball is made of.
+copy_sources() {
+    mkdir "$1"
+    (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard |
+        xargs -0 cp --parents -t "$1" 2>/dev/null) || true
+    git -C "$1" init -q
+    git -C "$1" add -A
+    git -C "$1" -c user.name=test -c user.email=test@localhost commit -qm test
+}
+
+@test "a Debian package is built, installed, mounts, and is removed without a trace; so is the tarball" {
+    local version deb file
+    run ! installed # one of the machine's own would be replaced
+    copy_sources "$PWD/sources"
+    run -0 sources/contrib/deb/build "$PWD/out"
+    version=$(derivctl --version | cut -d ' ' -f 2)
+    deb=$(echo out/derivfs_"${version}"_*.deb)
+    assert_exists "$deb"
+    run -0 tar tf "out/derivfs-$version.tar.xz"
+    assert_line "derivfs-$version/meson.build"
+    assert_line "derivfs-$version/contrib/deb/build"
+
+    run -0 dpkg-deb --field "$deb" Version Depends
+    assert_line "Version: $version"
+    assert_output --regexp 'libfuse3-3 .*libmicrohttpd12|libmicrohttpd12 .*libfuse3-3'
+    run -0 dpkg-deb --contents "$deb"
+    assert_output --partial './usr/share/zsh/vendor-completions/_derivfs'
+    assert_output --partial './usr/lib/systemd/user/derivfs@.service'
+    run lintian --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog "$deb"
+    assert_success
+
+    touch installed
+    dpkg --install "$deb"
+    make_run "$DS/run.nii"
+    /usr/bin/derivfs --cache_dir="$CACHE" "$DS" "$MNT" 3>&- 4>&-
+    reference tsnr "$MNT/tsnr.nii" "$DS/run.nii"
+    run -0 /usr/bin/derivctl status "$MNT"
+    # A line of fstab finds the program by itself.
+    unmount_derivfs
+    echo "$DS $MNT fuse.derivfs noauto,nofail,cache_dir=$CACHE 0 0" >fstab
+    mount -T "$PWD/fstab" "$MNT" 3>&- 4>&-
+    reference tsnr "$MNT/tsnr.nii" "$DS/run.nii"
+    unmount_derivfs
+    run -0 man --warnings --where derivctl
+    dpkg --listfiles derivfs | grep -E '^/usr/(bin|lib|share/(man|doc/derivfs|derivfs|fish|zsh))/.*derivfs' >files
+    assert [ -s files ]
+    dpkg --purge derivfs
+    run ! installed
+    while read -r file; do
+        assert_not_exists "$file"
+    done <files
+}
+
+@test "the systemd unit is right, and what it starts mounts" {
+    local unit=$PWD/derivfs@.service
+    sed "s|@BINDIR@|$DERIVFS_BIN_DIR|" "$ROOT/contrib/systemd/derivfs@.service.in" >"$unit"
+    XDG_RUNTIME_DIR=$PWD run -0 systemd-analyze verify --user --man=no "$unit"
+    assert_output ''
+    make_run "$DS/run.nii"
+    printf 'DATASET=%s\nMOUNTPOINT=%s\nOPTIONS=--cache_dir=%s --threads=2\n' "$DS" "$MNT" "$CACHE" >study.env
+    # The same line, with the same words, as systemd would start it.
+    bash -c "$(sed 's/^/export /; s/=\(.*\)/="\1"/' study.env)
+        $(sed -n 's/^ExecStart=//p' "$unit" | sed 's/\${\([A-Z]*\)}/"$\1"/g')" 3>&- 4>&-
+    reference tsnr "$MNT/tsnr.nii" "$DS/run.nii"
+    # Its daemon is killed: what the unit does then leaves no dead mount.
+    DAEMON_MAY_DIE=1
+    kill -KILL "$(daemon_pid)"
+    MOUNTPOINT=$MNT bash -c "$(sed -n 's/^ExecStopPost=-//p' "$unit")"
+    run ! mounted "$MNT"
+}
