@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Prints what the kernels make of random samples as one number for each type of sample: equal
+ * numbers, equal results to the last bit. Built once for each instruction set (meson.build), and
+ * compared by tests/kernel_sets. A NaN counts as a NaN, whichever.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernel.h"
+
+enum { NTYPES = SAMPLE_FLOAT64 + 1, NVOL = 7, NVOX_MAX = 1300 };
+
+static const size_t type_nbytes[NTYPES] = {1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
+static const size_t volumes[] = {1, 7, 64, 513, NVOX_MAX}; /* shorter and longer than a tile */
+
+/* xorshift64: the same numbers on every machine. */
+static uint64_t random_bits(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* FNV-1a */
+static void digest(uint64_t *hash, const double *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        double v = isnan(values[i]) ? NAN : values[i];
+        unsigned char bytes[sizeof v];
+
+        memcpy(bytes, &v, sizeof v);
+        for (size_t k = 0; k < sizeof v; k++)
+            *hash = (*hash ^ (isnan(v) ? 1 : bytes[k])) * UINT64_C(1099511628211);
+    }
+}
+
+/* Half of the floats are of moderate size, the others any bits at all, infinities and NaN included.
+ */
+static void fill(enum sample_type type, unsigned char *samples, size_t n, uint64_t *state)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits = random_bits(state);
+        float narrow = (float)((double)(bits >> 40) / 1000.0);
+        double wide = (double)(bits >> 20) / 1000.0;
+
+        memcpy(samples + i * type_nbytes[type], &bits, type_nbytes[type]);
+        if (type == SAMPLE_FLOAT32 && bits % 2)
+            memcpy(samples + i * sizeof narrow, &narrow, sizeof narrow);
+        if (type == SAMPLE_FLOAT64 && bits % 2)
+            memcpy(samples + i * sizeof wide, &wide, sizeof wide);
+    }
+}
+
+/* All that is made of one run; the sum of `joined` grows by it. */
+static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t nvox,
+                       unsigned char *samples, double *out, struct moments_view *joined)
+{
+    struct moments *m = moments_new(type, swap, nvox);
+    struct moments_view view = {.n = NVOL};
+    size_t head = nvox * NVOL / 3;
+
+    if (!m)
+        exit(1);
+    for (size_t plane = 0; plane < MOMENTS_NPLANES; plane++)
+        view.plane[plane] = out + plane * nvox;
+    kernel_scale(type, swap, samples, nvox, 1.7, -3, out);
+    digest(hash, out, nvox);
+    moments_add(m, samples, head);
+    memmove(samples, samples + head * type_nbytes[type], (nvox * NVOL - head) * type_nbytes[type]);
+    moments_add(m, samples, nvox * NVOL - head);
+    for (size_t plane = 0; plane < MOMENTS_NPLANES; plane++)
+        moments_plane(m, (enum moments_plane)plane, 0.3, 11, 0, nvox, view.plane[plane]);
+    digest(hash, out, MOMENTS_NPLANES * nvox);
+    moments_merge(joined, &view, nvox);
+    for (size_t plane = 0; plane < MOMENTS_NPLANES; plane++)
+        digest(hash, joined->plane[plane], nvox);
+    moments_mean(joined, 0, nvox, out);
+    digest(hash, out, nvox);
+    moments_free(m);
+}
+
+int main(void)
+{
+    size_t nbytes = (size_t)NVOX_MAX * NVOL * sizeof(double);
+    unsigned char *samples = aligned_alloc(64, (nbytes + 63) / 64 * 64);
+    double *out = malloc(MOMENTS_NPLANES * NVOX_MAX * sizeof *out);
+    double *sums = malloc(MOMENTS_NPLANES * NVOX_MAX * sizeof *sums);
+    uint64_t state = 88172645463325252;
+
+    if (!samples || !out || !sums)
+        return 1;
+#ifdef KERNEL_CPU
+    if (!__builtin_cpu_supports(KERNEL_CPU)) {
+        puts("unsupported");
+        return 0;
+    }
+#endif
+    for (int type = 0; type < NTYPES; type++) {
+        uint64_t hash = UINT64_C(14695981039346656037);
+
+        for (size_t v = 0; v < sizeof volumes / sizeof *volumes; v++) {
+            struct moments_view joined = {.n = 0};
+
+            for (size_t plane = 0; plane < MOMENTS_NPLANES; plane++)
+                joined.plane[plane] = sums + plane * volumes[v];
+            for (int swap = 0; swap < 2; swap++) {
+                fill((enum sample_type)type, samples, volumes[v] * NVOL, &state);
+                digest_run(&hash, (enum sample_type)type, swap, volumes[v], samples, out, &joined);
+            }
+        }
+        printf("%d %016" PRIx64 "\n", type, hash);
+    }
+    free(samples);
+    free(out);
+    free(sums);
+    return 0;
+}
