@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Speaking to the kernel past libfuse 3.14, in one place. Layout of the messages: linux/fuse.h;
- * what Debian 12's copy of it lacks is defined here with the values of Linux 6.9.
+ * Speaking to the kernel past libfuse, in one place. Layout of the messages: linux/fuse.h; what
+ * Debian 12's copy of it lacks is defined here with the values of Linux 6.9.
  *
- * The session's reads and writes go through here. The request INIT says what the kernel offers; the
- * first reply, the one to INIT, gets the flags added. Passthrough then takes an ioctl that makes an
- * open descriptor known to the kernel, and a reply to OPEN that names it.
+ * libfuse 3.17 negotiates both by itself and has a field for the backing file in what answers an
+ * open. With an older one, the session's reads and writes go through here. The request INIT says
+ * what the kernel offers; the first reply, the one to INIT, gets the flags added. Passthrough then
+ * takes an ioctl that makes an open descriptor known to the kernel, and a reply to OPEN that names
+ * it.
  */
 #include "kernel_caps.h"
 
@@ -20,11 +22,6 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
-/* bits 36 and 37 of the INIT flags, so bits 4 and 5 of their upper half */
-static const uint32_t DIRECT_IO_ALLOW_MMAP_FLAG2 = 1u << 4;
-static const uint32_t PASSTHROUGH_FLAG2 = 1u << 5;
-static const uint32_t OPEN_PASSTHROUGH = 1u << 7; /* of fuse_open_out.open_flags */
-
 struct backing_map { /* fuse_backing_map */
     int32_t fd;
     uint32_t flags;
@@ -34,11 +31,44 @@ struct backing_map { /* fuse_backing_map */
 #define BACKING_OPEN _IOW(229, 1, struct backing_map)
 #define BACKING_CLOSE _IOW(229, 2, uint32_t)
 
+static atomic_bool can_pass_through, can_map_direct_io;
+
+#ifdef FUSE_CAP_PASSTHROUGH
+
+void kernel_caps_init(struct fuse_conn_info *conn)
+{
+    unsigned offered = conn->capable & (FUSE_CAP_PASSTHROUGH | FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+
+    conn->want |= offered;
+    conn->max_backing_stack_depth = 1;
+    atomic_store(&can_pass_through, offered & FUSE_CAP_PASSTHROUGH);
+    atomic_store(&can_map_direct_io, offered & FUSE_CAP_DIRECT_IO_ALLOW_MMAP);
+}
+
+int kernel_caps_install(struct fuse_session *se)
+{
+    (void)se;
+    return 0;
+}
+
+int kernel_reply_passthrough(struct fuse_req *req, const struct fuse_file_info *fi, int backing_id)
+{
+    struct fuse_file_info passed = {.fh = fi->fh, .backing_id = backing_id};
+
+    return fuse_reply_open(req, &passed);
+}
+
+#else
+
+/* bits 36 and 37 of the INIT flags, so bits 4 and 5 of their upper half */
+static const uint32_t DIRECT_IO_ALLOW_MMAP_FLAG2 = 1u << 4;
+static const uint32_t PASSTHROUGH_FLAG2 = 1u << 5;
+static const uint32_t OPEN_PASSTHROUGH = 1u << 7; /* of fuse_open_out.open_flags */
+
 /* One session a process: libfuse hands no pointer of ours to these calls. The INIT exchange comes
  * first and from one thread; afterwards `init_unique` is 0. */
 static atomic_uint_fast64_t init_unique;
 static uint32_t offered_flags2;
-static atomic_bool can_pass_through, can_map_direct_io;
 
 static ssize_t read_request(int fd, void *buf, size_t nbytes, void *userdata)
 {
@@ -88,12 +118,28 @@ static ssize_t write_reply(int fd, struct iovec *iov, int count, void *userdata)
     return writev(fd, iov, count);
 }
 
+void kernel_caps_init(struct fuse_conn_info *conn)
+{
+    (void)conn;
+}
+
 int kernel_caps_install(struct fuse_session *se)
 {
     static const struct fuse_custom_io io = {.writev = write_reply, .read = read_request};
 
     return fuse_session_custom_io(se, &io, fuse_session_fd(se));
 }
+
+int kernel_reply_passthrough(struct fuse_req *req, const struct fuse_file_info *fi, int backing_id)
+{
+    /* the last word of fuse_open_out was padding before it became the backing id */
+    struct fuse_open_out out = {
+        .fh = fi->fh, .open_flags = OPEN_PASSTHROUGH, .padding = (uint32_t)backing_id};
+
+    return fuse_reply_buf(req, (const char *)&out, sizeof out);
+}
+
+#endif
 
 bool kernel_maps_direct_io(void)
 {
@@ -122,13 +168,4 @@ void kernel_backing_close(struct fuse_session *se, int backing_id)
     uint32_t id = (uint32_t)backing_id;
 
     (void)ioctl(fuse_session_fd(se), BACKING_CLOSE, &id);
-}
-
-int kernel_reply_passthrough(struct fuse_req *req, uint64_t fh, int backing_id)
-{
-    /* the last word of fuse_open_out was padding before it became the backing id */
-    struct fuse_open_out out = {
-        .fh = fh, .open_flags = OPEN_PASSTHROUGH, .padding = (uint32_t)backing_id};
-
-    return fuse_reply_buf(req, (const char *)&out, sizeof out);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the kernel's FUSE can do and Debian 12's libfuse (3.14) does not offer: mapping files that
- * are open with direct_io (Linux 6.6), and passthrough (Linux 6.9), by which the kernel reads an
- * open file's bytes straight from another file, without asking the daemon.
+ * What the kernel's FUSE can do and libfuse before 3.17 (Debian 12 has 3.14) does not offer:
+ * mapping files that are open with direct_io (Linux 6.6), and passthrough (Linux 6.9), by which the
+ * kernel reads an open file's bytes straight from another file, without asking the daemon.
  *
  * Thread rule: kernel_caps_install() before the loop; the others from any thread.
  */
@@ -12,10 +12,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct fuse_conn_info;
+struct fuse_file_info;
 struct fuse_req;
 struct fuse_session;
 
-/* Ask for both. After fuse_session_mount(), before the loop. Where the kernel lacks one, the
+/* Ask for both: to be called from the session's init, */
+void kernel_caps_init(struct fuse_conn_info *conn);
+/* and before that, after fuse_session_mount(), before the loop. Where the kernel lacks one, the
  * session works without. Returns 0 or -errno. */
 int kernel_caps_install(struct fuse_session *se) __attribute__((warn_unused_result));
 
@@ -27,8 +31,8 @@ bool kernel_maps_direct_io(void);
 int kernel_backing_open(struct fuse_session *se, int fd);
 void kernel_backing_close(struct fuse_session *se, int backing_id);
 
-/* Answer an OPEN: file handle `fh`, passed through to `backing_id`. Returns as fuse_reply_open().
- */
-int kernel_reply_passthrough(struct fuse_req *req, uint64_t fh, int backing_id);
+/* Answer an OPEN with the handle of `fi`, passed through to `backing_id`. Returns as
+ * fuse_reply_open(). */
+int kernel_reply_passthrough(struct fuse_req *req, const struct fuse_file_info *fi, int backing_id);
 
 #endif

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
+#include "kernel_caps.h"
+
 static const double TIMEOUT_S = 1.0;
 
 struct mount *mount_new(struct engine *e)
@@ -451,6 +453,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
+    kernel_caps_init(conn);
     /* many reads may wait at once; with the default of 12 the thirteenth would hold up reads of
      * anything else */
     conn->max_background = 512;

@@ -167,7 +167,7 @@ static int open_control(struct mount *m, struct node *node, struct fuse_file_inf
 static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
 {
     struct file *f = file_of(fi);
-    int ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi->fh, f->backing_id)
+    int ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi, f->backing_id)
                                 : fuse_reply_open(req, fi);
 
     if (ret != 0)
