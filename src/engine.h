@@ -166,6 +166,9 @@ uint64_t reader_version(const struct reader *r); /* derived->version as it was o
 int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t *got,
                 struct error *err) NODISCARD;
 
+/* Is all of it in the cache, as far as a look at the first and the last part tells? */
+bool reader_is_computed(struct reader *r);
+
 /* A reference to the blob that holds the whole file, if it is there by now, else NULL. */
 struct blob *reader_whole(struct reader *r);
 

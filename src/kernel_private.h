@@ -64,8 +64,9 @@ void settle_nonfinite(double low, double high, double *sum, double *m2);
 
 /* Loops that are compiled for several instruction sets (with AVX2, with AVX-512; on ARM what all of
  * them have, NEON), the right one taken when the program is loaded. The C is the same, and so must
- * the results be, to the bit: tests/kernel_sets compares them. Contraction to fused multiply-add is off, for it would make results depend on the
- * machine. The sanitizers cannot do with functions resolved that early. */
+ * the results be, to the bit: tests/kernel_sets compares them. Contraction to fused multiply-add is
+ * off, for it would make results depend on the machine. The sanitizers cannot do with functions
+ * resolved that early. */
 #define KERNEL_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
 #if defined(__clang__) || !defined(__GNUC__) || defined(KERNEL_PLAIN)
 #define KERNEL_LOOP

@@ -241,6 +241,22 @@ uint64_t reader_version(const struct reader *r)
     return r->version;
 }
 
+bool reader_is_computed(struct reader *r)
+{
+    struct part first = reader_kept_part(r, r->parts.first_off);
+    struct graph *g;
+    bool computed;
+
+    blob_put(first.blob);
+    if (!first.blob || r->parts.n == 1)
+        return first.blob != NULL;
+    if (derived_graph(r->derived, r->parts.n - 1, r->engine->config.memory_nbytes, &g, NULL) < 0)
+        return false;
+    computed = cache_has(r->engine->cache, &graph_root(g)->key);
+    graph_put(g);
+    return computed;
+}
+
 struct blob *reader_whole(struct reader *r)
 {
     struct part part = reader_kept_part(r, 0);

@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# Slices of an image of uncompressed runs are computed by themselves, from their own bytes of the
-# runs alone.
+# What is read of a file is what costs: slices of an image of uncompressed runs are computed by
+# themselves, from their own bytes of the runs alone; a computed series is in the page cache.
 
 load helper
 
@@ -94,4 +94,19 @@ END
     slice 20 >slice.20
     [ "$(entries)" -eq 2 ]
     [[ "$(derivctl explain "$MNT/tsnr.nii")" == *"chunks (16, 16, 40)"* ]]
+}
+
+@test "a series that has been computed is read through the page cache" {
+    make_run "$DS/a.nii" --shape 16,16,40 --volumes 120 # two parts
+    printf '[demeaned]\nexpr = bold - mean(bold)\n' >recipes.ini
+    mount_derivfs "$DS" --recipes=recipes.ini
+    cat "$MNT/demeaned.nii" >computed
+    cat "$MNT/demeaned.nii" >filled # the page cache, that is
+    local before
+    before=$(bytes_read)
+    cat "$MNT/demeaned.nii" >again
+    [ $(($(bytes_read) - before)) -lt 100000 ]
+    [ "$(stat -c %s again)" -eq $((1024 + 16 * 16 * 40 * 120 * 4)) ]
+    cmp computed filled
+    cmp computed again
 }
