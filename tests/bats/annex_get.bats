@@ -84,7 +84,7 @@ gets() {
     mount_getting
     ls -lR "$MNT" >/dev/null
     find "$MNT" -type f -size +1k >/dev/null
-    assert_equal "$(find "$MNT/func" -name '*tsnr*' -printf '%f %s\n' | sort | xargs)" \
+    assert_equal "$(find "$MNT/func" -name '*tsnr*.nii' -printf '%f %s\n' | sort | xargs)" \
         "${A%_*}_stat-tsnr_boldmap.nii 1024 ${B%_*}_stat-tsnr_boldmap.nii 1024 tsnr.nii 1024"
     assert_equal "$(stat -L -c %s "$MNT/func/$A")" "$(stat -c %s a.nii.gz)"
     test -f "$MNT/odd/-- :(top)*ü.nii.gz"
