@@ -65,7 +65,8 @@ completes_in() {
     run -0 offers 'derivctl --la'
     assert_line --layout=derivatives
     run -0 offers "derivctl explain $DS/ts"
-    assert_output "$DS/tsnr.nii"
+    assert_line "$DS/tsnr.nii"
+    refute_line --partial std.nii
     run -0 offers 'derivfs --thr'
     assert_output --partial '--threads='
     run -0 offers "derivfs ${DS%?}"
