@@ -198,23 +198,45 @@ static int make_token(struct page *p, struct error *err)
     return 0;
 }
 
+/* A socket that listens on a free port of 127.0.0.1; the port goes to *port. */
+static int listen_on_loopback(unsigned *port, struct error *err)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t nbytes = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, CONNECTIONS) < 0 ||
+        getsockname(fd, (struct sockaddr *)&at, &nbytes) < 0) {
+        int code = errno;
+        if (fd >= 0)
+            close(fd);
+        return error_set(err, code, "view: the page cannot be served on 127.0.0.1: %s",
+                         strerror(code));
+    }
+    *port = ntohs(at.sin_port);
+    return fd;
+}
+
+/* The server's thread reads the page's fields: they are complete before it starts. */
 static int start_server(struct page *p, struct error *err)
 {
-    struct sockaddr_in loopback = {.sin_family = AF_INET,
-                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const union MHD_DaemonInfo *info;
+    unsigned port = 0;
+    int fd = listen_on_loopback(&port, err);
 
-    p->server = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, p, MHD_OPTION_SOCK_ADDR,
-        (struct sockaddr *)&loopback, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_END);
-    info = p->server ? MHD_get_daemon_info(p->server, MHD_DAEMON_INFO_BIND_PORT) : NULL;
-    if (!info)
-        return error_set(err, EIO, "view: the page cannot be served on 127.0.0.1");
-    snprintf(p->hosts[0], sizeof p->hosts[0], "127.0.0.1:%u", info->port);
-    snprintf(p->hosts[1], sizeof p->hosts[1], "localhost:%u", info->port);
+    if (fd < 0)
+        return fd;
+    snprintf(p->hosts[0], sizeof p->hosts[0], "127.0.0.1:%u", port);
+    snprintf(p->hosts[1], sizeof p->hosts[1], "localhost:%u", port);
     snprintf(p->url, sizeof p->url, "http://%s/%s/", p->hosts[0], p->token);
-    return 0;
+    p->server = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, p,
+                                 MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
+                                 (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
+                                 (unsigned)TIMEOUT_S, MHD_OPTION_END);
+    if (!p->server) {
+        close(fd);
+        return error_set(err, EIO, "view: the page cannot be served on 127.0.0.1");
+    }
+    return 0; /* MHD_stop_daemon() closes fd */
 }
 
 int page_open(const char *path, const char *name, const char *niivue, struct page **out,
