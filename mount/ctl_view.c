@@ -90,14 +90,19 @@ static pid_t start(const char *command, const char *argument)
     return pid;
 }
 
-/* Ctrl-C is for the viewer, whose end is waited for. */
+/* Ctrl-C is for the viewer, whose end is waited for. A path that begins with a dash would be an
+ * option to it. */
 static int run_viewer(const char *asked, const char *command, const char *path)
 {
     struct ending ending;
-    char text[256];
+    char text[256], *from_here = NULL;
     int status;
-    pid_t pid = start(command, path);
+    pid_t pid;
 
+    if (*path == '-' && asprintf(&from_here, "./%s", path) < 0)
+        return complain(asked, ENOMEM, "out of memory");
+    pid = start(command, from_here ? from_here : path);
+    free(from_here);
     if (pid < 0)
         return complain(asked, errno, "cannot start a program");
     ending_catch(&ending);

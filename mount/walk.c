@@ -195,7 +195,8 @@ static int count_below(struct walk *w, const char *dir, struct error *err)
     if (ret < 0)
         ret = pass_over(w, dir, err);
     show_counting(w);
-    qsort(names.list, names.n, sizeof *names.list, by_name);
+    if (names.n > 0)
+        qsort(names.list, names.n, sizeof *names.list, by_name);
     for (size_t i = 0; i < names.n; i++) {
         char *path = NULL;
 

@@ -41,15 +41,25 @@ size_t budget_used(const struct budget *b)
     return atomic_load_explicit(&b->used_nbytes, memory_order_relaxed);
 }
 
-bool budget_take(struct budget *b, size_t nbytes)
+static bool take_below(struct budget *b, size_t limit, size_t nbytes)
 {
     size_t used = budget_used(b);
     do {
-        if (used > b->limit_nbytes || nbytes > b->limit_nbytes - used)
+        if (used > limit || nbytes > limit - used)
             return false;
     } while (!atomic_compare_exchange_weak_explicit(&b->used_nbytes, &used, used + nbytes,
                                                     memory_order_relaxed, memory_order_relaxed));
     return true;
+}
+
+bool budget_take(struct budget *b, size_t nbytes)
+{
+    return take_below(b, b->limit_nbytes, nbytes);
+}
+
+bool budget_take_spare(struct budget *b, size_t nbytes)
+{
+    return take_below(b, b->limit_nbytes / 2, nbytes);
 }
 
 void budget_force(struct budget *b, size_t nbytes)

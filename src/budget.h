@@ -22,6 +22,8 @@ size_t budget_used(const struct budget *b);
 
 /* Take `nbytes` if they fit under the limit; never waits. */
 bool budget_take(struct budget *b, size_t nbytes) NODISCARD;
+/* The same for what can be done without: half of the limit is left to others. */
+bool budget_take_spare(struct budget *b, size_t nbytes) NODISCARD;
 /* Take `nbytes` even if that passes the limit (the scheduler does so for a lone task). */
 void budget_force(struct budget *b, size_t nbytes);
 void budget_give(struct budget *b, size_t nbytes);

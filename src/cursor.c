@@ -11,8 +11,9 @@
  * Who has little to read takes a parked cursor and reads alone: what hands would inflate ahead
  * would often be for nobody. Who has much to read opens the file for himself, and free hands help;
  * such a cursor is not parked, so that nothing of the crew's outlives a task.
- * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 2 KiB of
- * memory for each MiB of the run's inflated bytes, or less, beside the budget.
+ * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 4 to
+ * 16 KiB of memory for each MiB of the run's inflated bytes, beside the budget, and ever less of it
+ * beyond 2 GiB.
  */
 #include "cursor.h"
 

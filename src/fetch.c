@@ -47,7 +47,8 @@ struct talk {
 struct place {
     int rootfd; /* of the dataset */
     int dirfd;
-    bool is_git_dir;
+    bool
+        is_named; /* git is told that this is a repository's .git, and does not find it by itself */
 };
 
 /* ---- what git-annex says -----------------------------------------------------------------------
@@ -146,7 +147,7 @@ static int run_at(const struct place *at, char *const *argv, int out_fd, struct 
                                           "GIT_NAMESPACE",
                                           NULL};
     char *env[] = {"GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS_REQUIRE=never",
-                   at->is_git_dir ? "GIT_DIR=." : NULL, NULL};
+                   at->is_named ? "GIT_DIR=." : NULL, NULL};
     struct program program;
     int ret = program_find(argv[0], at->rootfd, &program, err);
 
@@ -227,15 +228,28 @@ static int prepare(const struct place *at, struct talk *talk, struct error *err)
     return ret == -EIO ? run_heard(at, set_up, talk, err) : ret;
 }
 
+/* git does not run what the configuration of somebody else's repository says, unless it is told
+ * that this is the repository. So before it is told, let it find the repository by itself. */
+static int check_owner(const struct place *at, struct talk *talk, struct error *err)
+{
+    char *find[] = {"git", "rev-parse", "--git-dir", NULL};
+
+    return run_heard(at, find, talk, err);
+}
+
 static int work_at(int rootfd, const struct annex_content *c, struct talk *talk, struct error *err)
 {
-    struct place at = {.rootfd = rootfd, .is_git_dir = c->is_git_dir};
-    int ret;
+    struct place at = {.rootfd = rootfd};
+    int ret = 0;
 
     at.dirfd = beneath_open(rootfd, c->dir, O_PATH | O_DIRECTORY);
     if (at.dirfd < 0)
         return error_set(err, -at.dirfd, "%s: %s", c->dir, strerrordesc_np(-at.dirfd));
-    ret = *c->key.text ? get(&at, c, talk, err) : prepare(&at, talk, err);
+    if (c->is_git_dir)
+        ret = check_owner(&at, talk, err);
+    at.is_named = c->is_git_dir;
+    if (ret == 0)
+        ret = *c->key.text ? get(&at, c, talk, err) : prepare(&at, talk, err);
     close(at.dirfd);
     return ret;
 }

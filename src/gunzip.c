@@ -245,8 +245,12 @@ static void learn(struct gunzip *z, uint64_t bit)
     size_t n = checkpoints_count(z->learned);
     uint64_t last = n > 0 ? checkpoints_at(z->learned, n - 1)->out_off : 0;
 
+    uint64_t apart = z->out_total / 1024; /* of very long data fewer: their memory stays bounded */
+
     z->looked_off = z->out_total;
-    if (!has_window(z) || z->out_total < last + LEARN_NBYTES / 4)
+    if (apart < LEARN_NBYTES / 4)
+        apart = LEARN_NBYTES / 4;
+    if (!has_window(z) || z->out_total < last + apart)
         return;
     if (checkpoints_add(z->learned, &p, NULL) < 0) { /* out of memory: do without */
         checkpoints_put(z->learned);

@@ -110,11 +110,16 @@ static bool advance(struct piece *p, const struct deflate_source *source, struct
     return got > 0;
 }
 
+/* Of a piece whose blocks make less than that on average, making their tables costs more than
+ * decoding: it ends, so that a hostile file cannot hold a hand, and the owner who waits for it. */
+enum { BLOCKS_MIN = 64, BLOCK_SYMBOLS_MIN = 256 };
+
 /* Decode blocks to symbols. PIECE_MIDDLE: from end_bit on the window is known. */
 static enum piece_end run_symbols(struct piece *p, const struct deflate_source *source,
                                   struct input *in)
 {
     uint64_t bit = p->start_bit - 8 * in->base;
+    size_t nblocks = 0, nsymbols;
 
     for (;;) {
         enum deflate_status status = deflate_marker_block(p->marker, p->in, in->nbytes, &bit);
@@ -129,7 +134,9 @@ static enum piece_end run_symbols(struct piece *p, const struct deflate_source *
             continue;
         if (status != DEFLATE_BLOCK)
             return p->end_bit > p->start_bit ? PIECE_BOUNDARY : PIECE_NOTHING;
-        if (p->end_bit >= p->stop_bit)
+        (void)deflate_marker_symbols(p->marker, &nsymbols);
+        if (p->end_bit >= p->stop_bit || (p->stop_bit == NO_BIT && p->end_bit / 8 >= p->to) ||
+            (++nblocks >= BLOCKS_MIN && nsymbols / nblocks < BLOCK_SYMBOLS_MIN))
             return PIECE_BOUNDARY;
         if (deflate_marker_is_clear(p->marker))
             return PIECE_MIDDLE;

@@ -99,10 +99,11 @@ struct ring *ring_new(const struct gunzip_options *o)
 
 void ring_rest(struct ring *r)
 {
+    for (unsigned i = 0; i < r->nslots; i++)
+        atomic_store_explicit(&r->slots[i]->cancelled, true, memory_order_relaxed);
     for (unsigned i = 0; i < r->nslots; i++) {
         struct piece *p = r->slots[i];
 
-        atomic_store_explicit(&p->cancelled, true, memory_order_relaxed);
         pthread_mutex_lock(&r->lock);
         r->stopped = true;
         bool offered = p->state == PIECE_OFFERED;
@@ -239,7 +240,7 @@ static struct piece *spare_piece(struct ring *r)
     for (unsigned i = 0; i < r->nslots; i++)
         if (r->slots[i]->state == PIECE_FREE)
             return r->slots[i];
-    if (r->nslots == SLOTS_MAX || (r->o.budget && !budget_take(r->o.budget, piece_nbytes())))
+    if (r->nslots == SLOTS_MAX || (r->o.budget && !budget_take_spare(r->o.budget, piece_nbytes())))
         return NULL;
     struct piece *p = piece_new(r, &r->source);
     if (!p) {
@@ -250,6 +251,19 @@ static struct piece *spare_piece(struct ring *r)
     p->job.run = run_job;
     r->slots[r->nslots++] = p;
     return p;
+}
+
+/* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy. */
+static void drop_spare_pieces(struct ring *r)
+{
+    for (unsigned i = r->nslots; i-- > 0;) {
+        if (r->slots[i]->state != PIECE_FREE)
+            continue;
+        piece_free(r->slots[i]);
+        r->slots[i] = r->slots[--r->nslots];
+        if (r->o.budget)
+            budget_give(r->o.budget, piece_nbytes());
+    }
 }
 
 /* Make one of the pieces ready to be offered if there are hands for it. */
@@ -263,6 +277,8 @@ static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
         busy += r->slots[i]->state != PIECE_FREE;
     r->hands = idle;
     r->width = width;
+    if (idle == 0)
+        drop_spare_pieces(r);
     if (busy < 2 * r->hands && !r->planned_out)
         p = spare_piece(r);
     if (p) {

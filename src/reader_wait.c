@@ -57,6 +57,7 @@ struct reader_wait {
     pthread_mutex_t lock;
     struct sched *sched; /* guarded by lock: whose job it is */
     uint64_t job_id;     /* guarded by lock: 0 before the start */
+    unsigned nsubmitted; /* guarded by lock: jobs so far, one after the other */
     bool cancelled;      /* guarded by lock */
 };
 
@@ -422,16 +423,22 @@ static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph
                         sched_done_fn *done, struct error *err)
 {
     uint64_t job_id;
+    unsigned number;
     bool cancelled;
     int ret;
 
+    pthread_mutex_lock(&w->lock);
+    number = ++w->nsubmitted;
+    pthread_mutex_unlock(&w->lock);
     request_at(w->reader->engine, &w->request, g);
     atomic_fetch_add(&w->refs, 1); /* `done` may come and go before sched_submit() returns */
     ret = sched_submit(sched, g, done, w, &job_id, err);
     if (ret == 0) {
         pthread_mutex_lock(&w->lock);
-        w->sched = sched;
-        w->job_id = job_id;
+        if (number == w->nsubmitted) { /* else this job is done, and has submitted the next one */
+            w->sched = sched;
+            w->job_id = job_id;
+        }
         cancelled = w->cancelled;
         pthread_mutex_unlock(&w->lock);
         if (cancelled)

@@ -29,11 +29,12 @@ _derivfs_value() {
 
 # Files of the system, and derived files that no mount shows, that start with $1.
 _derivfs_paths() {
-    local dir=''
+    local dir='' name
     [[ $1 != */* ]] || dir=${1%/*}/
     {
         compgen -f -- "$1"
-        derivctl list "${dir:-.}" 2>/dev/null | sed -E "s/.* runs? +//; s|.*/||; s|^|$dir|"
+        derivctl list -- "${dir:-.}" 2>/dev/null | sed -E 's/.* runs? +//; s|.*/||' |
+            while IFS= read -r name; do printf '%s\n' "$dir$name"; done
     } | sort -u | grep -F -- "$1"
 }
 

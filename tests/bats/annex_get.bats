@@ -170,7 +170,9 @@ gets() {
     wait_until eval '[ "$(gets)" -eq 2 ]'
     assert_equal "$(getfattr --only-values -n user.derivfs.state "$MNT/func/tsnr.nii")" computing
     assert_equal "$(json 'len(d["fetches"])' <"$MNT/.derivfs/status.json")" 3
-    grep -q "fetch [0-9]*: git-annex get func/$A" "$MNT/.derivfs/status"
+    # by the name of the link, or of the object that it leads to: whichever was asked for first
+    run grep 'fetch [0-9]*: git-annex get ' "$MNT/.derivfs/status"
+    assert_output --regexp "func/$A|$(basename "$(readlink "$DS/func/$A")")"
     ls -l "$MNT/func" >/dev/null
     kill -KILL $here
     wait_until eval '[ "$(json "len(d[\"fetches\"])" <"$MNT/.derivfs/status.json")" = 1 ]'
@@ -224,4 +226,31 @@ gets() {
     assert_equal "$(gets)" 2
     run derivctl compute --cache_dir="$CACHE" "$DS/nested/tsnr.nii"
     assert_failure
+}
+
+@test "the configuration of somebody else's repository is not run, however its path looks" {
+    local object
+    [ "$(id -u)" -eq 0 ] # only root can give a repository away
+    git init -q evil
+    git -C evil annex init --quiet evil
+    cp a.nii.gz "evil/$A"
+    git -C evil annex add --quiet .
+    git -C evil commit -qm Run
+    git -C evil config annex.evil-store-hook true
+    git -C evil config annex.evil-remove-hook true
+    git -C evil config annex.evil-checkpresent-hook 'echo $ANNEX_KEY'
+    git -C evil config annex.evil-retrieve-hook "touch $PWD/was-run; false"
+    git -C evil annex initremote -q evil type=hook hooktype=evil encryption=none
+    git -C evil annex copy --quiet --to evil .
+    git -C evil annex drop --quiet --force .
+    object=$(readlink "evil/$A")
+    mkdir -p foreign/.git/modules foreign/func
+    mv evil/.git foreign/.git/modules/evil
+    ln -s "../.git/modules/evil/${object#.git/}" "foreign/func/$A"
+    chown -R nobody foreign
+    mount_derivfs foreign -o annex=get
+    run ! cat "$MNT/func/$A"
+    assert_output --partial 'No data available'
+    grep 'cannot be fetched' "$MNT/.derivfs/errors"
+    assert_not_exists was-run
 }

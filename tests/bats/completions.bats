@@ -48,6 +48,15 @@ completes_in() {
     assert_output --partial 1
 }
 
+@test "bash takes names of directories for nothing but names" {
+    local dir='|;e touch was-run;#'
+    mkdir "$dir"
+    make_run "$dir/run.nii"
+    run type_into bash "derivctl explain '$dir/ts\tnii' | grep expression"
+    assert_output --partial 'expression: mean(bold) / std(bold)'
+    assert_not_exists was-run
+}
+
 @test "zsh completes commands, options, values, and derived files without a mount" {
     completes_in zsh
 }

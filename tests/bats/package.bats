@@ -81,6 +81,6 @@ copy_sources() {
     # Its daemon is killed: what the unit does then leaves no dead mount.
     DAEMON_MAY_DIE=1
     kill -KILL "$(daemon_pid)"
-    MOUNTPOINT=$MNT bash -c "$(sed -n 's/^ExecStopPost=-//p' "$unit")"
+    MOUNTPOINT=$MNT bash -c "$(sed -n 's/^ExecStopPost=-//p' "$unit" | sed 's/[$][$]/$/g')"
     run ! mounted "$MNT"
 }

@@ -386,7 +386,7 @@ static void another_file_than_the_checkpoints(void **state)
 
 static void within_the_budget(void **state)
 {
-    static const size_t limits[] = {1000, 50 << 20, 1 << 30};
+    static const size_t limits[] = {1000, 100 << 20, 1 << 30};
 
     (void)state;
     one_long_member();
@@ -401,7 +401,7 @@ static void within_the_budget(void **state)
         assert_non_null(buf);
         for (int k = 0; k < 4; k++) {
             assert_int_equal(gunzip_read(z, buf, READ_NBYTES, &got, &err), 0);
-            assert_true(budget_used(b) <= limits[i]);
+            assert_true(budget_used(b) <= limits[i] / 2); /* the rest is for what must be */
         }
         assert_int_equal(budget_used(b) > 0, i > 0);
         assert_int_equal(read_by_jobs > 0, i > 0);
