@@ -4,6 +4,8 @@
 # Completions: typed into a bash and a zsh on a terminal, where TAB completes what is then run; fish
 # tells what it would offer.
 
+# bats file_tags=release,once
+
 load helper
 
 COMPLETIONS=$BATS_TEST_DIRNAME/../../contrib/completions

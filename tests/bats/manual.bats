@@ -4,6 +4,8 @@
 # The man pages and --help know the same options and commands, and `meson install` puts programs and
 # man pages in place.
 
+# bats file_tags=release,once
+
 load helper
 
 # The options in a text, one a line: "-o name", "--name", "-x".

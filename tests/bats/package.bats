@@ -3,6 +3,8 @@
 #
 # The Debian package, installed, used and removed; the tarball; the systemd unit.
 
+# bats file_tags=release,once
+
 load helper
 
 installed() {
