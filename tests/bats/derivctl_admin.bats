@@ -102,7 +102,7 @@ redrawn() {
 
 @test "cache prune makes the cache as small as cache_size" {
     dataset
-    ctl compute "$DS"
+    ctl compute "$DS/tsnr.nii"
     run -0 ctl cache prune
     assert_output '0 bytes freed'
     run -0 ctl cache prune --cache_size=5K

@@ -39,9 +39,15 @@ END
     VOLUME=$((64 * 64 * 12 * 4))
 }
 
+# What the kernel has read ahead is computed too, after its reader has gone.
+idle() {
+    [ "$(metric tasks_running) $(metric tasks_queued) $(metric requests_waiting)" = '0 0 0' ]
+}
+
 # reads COMMAND...: how many bytes the daemon has read meanwhile, as a percentage of the run's size.
 reads() {
     local pid before
+    wait_until idle
     pid=$(daemon_pid)
     before=$(sed -n 's/^rchar: //p' "/proc/$pid/io")
     "$@" >/dev/null || return
