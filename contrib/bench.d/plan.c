@@ -139,6 +139,8 @@ static size_t plan_all(struct dir_scan *scan, struct recipe_table *table)
     for (size_t i = 0; i < n; i++) {
         struct graph *g;
 
+        if (strcmp(list[i]->format->extension, ".nii") != 0)
+            continue; /* each recipe once: its picture and its sidecar are no plans of their own */
         if (derived_graph(list[i], 0, (size_t)1 << 30, &g, &err) < 0)
             give_up(err.text);
         ntasks += g->ntasks;
