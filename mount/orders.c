@@ -23,6 +23,7 @@
 
 #include "ending.h"
 #include "human.h"
+#include "monotonic.h"
 #include "sink.h"
 
 enum { WINDOW = 64 };
@@ -60,14 +61,6 @@ struct orders {
     int drawn; /* columns of the bar on the terminal */
     int64_t began_ns, drawn_ns;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* ---- one order ---------------------------------------------------------------------------------
  */
@@ -208,7 +201,7 @@ static double weight_done(const struct orders *all)
 /* "", or how long the rest takes if it goes on as so far. */
 static struct human time_left(const struct orders *all, double done)
 {
-    int64_t elapsed_ns = now_ns() - all->began_ns;
+    int64_t elapsed_ns = monotonic_ns() - all->began_ns;
     double fresh = done - all->saved_weight, rest = all->q->weight - done;
     struct human out = {""};
 
@@ -231,7 +224,7 @@ static void draw_bar(struct orders *all)
     int filled = (int)(fraction * width), before = all->drawn;
     char text[160];
 
-    all->drawn_ns = now_ns();
+    all->drawn_ns = monotonic_ns();
     snprintf(text, sizeof text, "[%.*s%*s] %3.0f %%  %zu of %zu", filled,
              "########################################", width - filled, "", floor(100 * fraction),
              nfinished, n);
@@ -296,7 +289,7 @@ static bool order_take(struct orders *all, struct order *o)
         derived_put(o->found.derived);
         free(o->found.path);
         o->found.path = NULL;
-        if (all->terminal && now_ns() - all->drawn_ns > 100000000)
+        if (all->terminal && monotonic_ns() - all->drawn_ns > 100000000)
             draw_bar(all);
     }
     o->found.path = NULL;
@@ -347,7 +340,7 @@ static void walk_all(struct orders *all)
     bool moved = true;
 
     while (!ending_signal() && (look_at_slots(all, &moved) > 0 || moved)) {
-        if (all->terminal && now_ns() - all->drawn_ns > 100000000)
+        if (all->terminal && monotonic_ns() - all->drawn_ns > 100000000)
             draw_bar(all);
         if (!moved)
             wait_a_moment(all);
@@ -380,7 +373,7 @@ int orders_run(const struct orders_request *q, struct orders_outcome *out)
     }
     all->q = q;
     all->terminal = isatty(STDERR_FILENO);
-    all->began_ns = now_ns();
+    all->began_ns = monotonic_ns();
     pthread_mutex_init(&all->lock, NULL);
     pthread_cond_init(&all->changed, NULL);
     for (int i = 0; i < WINDOW; i++)

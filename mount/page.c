@@ -32,6 +32,7 @@
 #include <microhttpd.h>
 
 #include "ending.h"
+#include "monotonic.h"
 
 enum { TOKEN_NBYTES = 16, TOKEN_HEX = 2 * TOKEN_NBYTES };
 enum { LINGER_S = 3, SILENCE_S = 200, CONNECTIONS = 16, TIMEOUT_S = 30 };
@@ -64,14 +65,6 @@ static const struct {
 };
 
 enum { NRESOURCES = sizeof resources / sizeof *resources };
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* ---- answers -----------------------------------------------------------------------------------
  */
@@ -179,7 +172,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
         return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", text_response("no such page\n"));
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", text_response("only GET\n"));
-    atomic_store(&p->asked_ns, now_ns());
+    atomic_store(&p->asked_ns, monotonic_ns());
     atomic_store(&p->left, strcmp(resources[i].name, "bye") == 0);
     return answer(c, MHD_HTTP_OK, resources[i].type, content_of(p, i));
 }
@@ -248,7 +241,7 @@ int page_open(const char *path, const char *name, const char *niivue, struct pag
     if (!p)
         return error_set(err, ENOMEM, "view: out of memory");
     *p = (struct page){.path = strdup(path), .name = strdup(name), .niivue = strdup(niivue)};
-    atomic_init(&p->asked_ns, now_ns());
+    atomic_init(&p->asked_ns, monotonic_ns());
     ret = p->path && p->name && p->niivue ? 0 : error_set(err, ENOMEM, "view: out of memory");
     if (ret == 0 && access(path, R_OK) < 0)
         ret = error_set(err, errno, "view: open %s: %s", path, strerror(errno));
@@ -286,7 +279,7 @@ void page_wait(struct page *p)
 
     ending_catch(&ending);
     while (!ending_signal()) {
-        int64_t silent_ns = now_ns() - atomic_load(&p->asked_ns);
+        int64_t silent_ns = monotonic_ns() - atomic_load(&p->asked_ns);
 
         if (silent_ns > (atomic_load(&p->left) ? LINGER_S : SILENCE_S) * INT64_C(1000000000))
             break;

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "engine_private.h"
+#include "monotonic.h"
 #include "program.h"
 
 void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
@@ -50,14 +51,6 @@ char *join_path(const char *dir, const char *name)
     if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0)
         return NULL;
     return path;
-}
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 static void warn_of_cache(void *ctx, const struct error *what)

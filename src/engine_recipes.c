@@ -22,6 +22,7 @@
 
 #include "engine.h"
 #include "engine_private.h"
+#include "monotonic.h"
 
 static const int64_t LOOK_AGAIN_NS = 1000000000;
 static const char shown_as[] = ".derivfs/recipes.ini"; /* in the error log */
@@ -43,14 +44,6 @@ struct recipes {
     bool looking;               /* guarded by lock: somebody is */
     struct stamp stamp;         /* belongs to who is looking */
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 static struct stamp stamp_of(const char *path)
 {
@@ -107,7 +100,7 @@ int recipes_open(struct engine *e, struct error *err)
     pthread_mutex_init(&r->lock, NULL);
     r->path = e->config.recipes;
     r->optional = e->config.recipes_optional;
-    r->looked_ns = now_ns();
+    r->looked_ns = monotonic_ns();
     r->stamp = stamp_of(r->path);
     e->recipes = r;
     return load(e, NULL, &r->table, err);
@@ -125,7 +118,7 @@ void recipes_close(struct engine *e)
 /* Is it time to look at the file, and nobody else's turn? */
 static bool begin_look(struct recipes *r)
 {
-    int64_t now = now_ns();
+    int64_t now = monotonic_ns();
     bool mine;
 
     pthread_mutex_lock(&r->lock);

@@ -12,25 +12,17 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "engine.h"
 #include "engine_private.h"
+#include "monotonic.h"
 
 #include <utlist.h>
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 void request_begin(struct engine *e, struct request *r, const char *path)
 {
     r->path = path;
-    r->began_ns = now_ns();
+    r->began_ns = monotonic_ns();
     pthread_mutex_lock(&e->requests.lock);
     DL_APPEND(e->requests.list, r);
     pthread_mutex_unlock(&e->requests.lock);
@@ -94,7 +86,7 @@ static size_t copy_requests(struct requests *all, struct engine_request **out)
 {
     struct request *r;
     size_t n, count = 0;
-    int64_t now = now_ns();
+    int64_t now = monotonic_ns();
 
     pthread_mutex_lock(&all->lock);
     DL_COUNT(all->list, r, n);

@@ -14,20 +14,12 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <isa-l/crc.h>
 
 #include "gunzip_private.h"
+#include "monotonic.h"
 #include "pages.h"
-
-double gunzip_now_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 size_t piece_nbytes(void)
 {
@@ -204,7 +196,7 @@ static bool find_ends(struct piece *p, const struct deflate_source *source,
 void piece_run(struct piece *p, const struct deflate_source *source,
                const struct deflate_finder *finder, uint64_t stored_nbytes)
 {
-    double begin = gunzip_now_ns();
+    double begin = (double)monotonic_ns();
     struct input in;
 
     p->end = PIECE_NOTHING;
@@ -227,7 +219,7 @@ void piece_run(struct piece *p, const struct deflate_source *source,
             window_of_symbols(p, window);
             inflater_place(p->inflater, p->end_bit, window, sizeof window);
         }
-        p->marker_ns = gunzip_now_ns() - begin;
+        p->marker_ns = (double)monotonic_ns() - begin;
     }
     if (p->end == PIECE_MIDDLE) {
         uint64_t limit = p->stop_bit != NO_BIT   ? inflater_limit(p->stop_bit)
@@ -235,5 +227,5 @@ void piece_run(struct piece *p, const struct deflate_source *source,
                                                  : UINT64_MAX;
         p->end = run_bytes(p, limit);
     }
-    p->total_ns = gunzip_now_ns() - begin;
+    p->total_ns = (double)monotonic_ns() - begin;
 }

@@ -89,8 +89,6 @@ void piece_run(struct piece *p, const struct deflate_source *source,
 uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
                       uint64_t from, unsigned char *scratch, size_t *got);
 
-double gunzip_now_ns(void);
-
 /* ---- the ring ----------------------------------------------------------------------------------
  */
 

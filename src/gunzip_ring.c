@@ -19,6 +19,7 @@
 #include <utlist.h>
 
 #include "gunzip_private.h"
+#include "monotonic.h"
 
 enum {
     SLOTS_MAX = 128,
@@ -308,7 +309,7 @@ static void offer_all(struct ring *r, const struct owner *o)
 
 static void note_alone(struct ring *r, uint64_t fed)
 {
-    double now = gunzip_now_ns();
+    double now = (double)monotonic_ns();
 
     if (r->since_ns > 0 && fed > r->since_fed)
         pace_add(&r->alone, now - r->since_ns, (double)(fed - r->since_fed), WIDTH_MAX);
@@ -373,7 +374,7 @@ struct piece *ring_take(struct ring *r)
             r->claim = p->to;
     }
     pthread_mutex_unlock(&r->lock);
-    r->taken_ns = gunzip_now_ns();
+    r->taken_ns = (double)monotonic_ns();
     r->since_ns = 0;
     return p;
 }
@@ -381,7 +382,7 @@ struct piece *ring_take(struct ring *r)
 void ring_give_back(struct ring *r, struct piece *p)
 {
     pthread_mutex_lock(&r->lock);
-    pace_add(&r->over, gunzip_now_ns() - r->taken_ns, (double)(p->to - p->from), WIDTH_MAX);
+    pace_add(&r->over, (double)monotonic_ns() - r->taken_ns, (double)(p->to - p->from), WIDTH_MAX);
     p->state = PIECE_FREE;
     pthread_mutex_unlock(&r->lock);
 }

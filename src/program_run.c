@@ -25,9 +25,9 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "program.h"
 
 /* What of stderr is kept, and told: a sentence has to leave room for the rest. */
@@ -162,14 +162,6 @@ static char **make_env(const struct program_run *run, char **tmpdir)
     return env;
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* ---- the end -----------------------------------------------------------------------------------
  */
 
@@ -268,12 +260,13 @@ static int watch(const struct program_run *run, int pidfd, int err_fd, struct ta
                  struct error *err)
 {
     struct pollfd fds[2] = {{.fd = pidfd, .events = POLLIN}, {.fd = err_fd, .events = POLLIN}};
-    int64_t end_ms = run->timeout_s > 0 ? now_ms() + (int64_t)run->timeout_s * 1000 : INT64_MAX;
+    int64_t end_ms =
+        run->timeout_s > 0 ? monotonic_ns() / 1000000 + (int64_t)run->timeout_s * 1000 : INT64_MAX;
 
     while (!(fds[0].revents & POLLIN)) {
         if (run->cancelled(run->ctx))
             return error_set(err, ECANCELED, "%s: cancelled", run->argv[0]);
-        if (now_ms() >= end_ms)
+        if (monotonic_ns() / 1000000 >= end_ms)
             return explain_timeout(run, tail, err);
         if (poll(fds, 2, POLL_MS) < 0 && errno != EINTR)
             return error_set(err, EIO, "%s: poll: %s", run->argv[0], strerrordesc_np(errno));
@@ -287,12 +280,12 @@ static int watch(const struct program_run *run, int pidfd, int err_fd, struct ta
 static void ask_to_end(const struct program_run *run, pid_t pid, int pidfd)
 {
     struct pollfd fd = {.fd = pidfd, .events = POLLIN};
-    int64_t end_ms = now_ms() + run->grace_ms, left_ms = run->grace_ms;
+    int64_t end_ms = monotonic_ns() / 1000000 + run->grace_ms, left_ms = run->grace_ms;
 
     if (left_ms > 0)
         (void)kill(-pid, SIGTERM);
     while (left_ms > 0 && poll(&fd, 1, (int)left_ms) < 0 && errno == EINTR)
-        left_ms = end_ms - now_ms();
+        left_ms = end_ms - monotonic_ns() / 1000000;
 }
 
 static void reap(pid_t pid, siginfo_t *end)

@@ -21,9 +21,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <zlib.h>
 
+#include "monotonic.h"
 #include "reader_private.h"
 
 #define FAILURE_HOLDS_NS INT64_C(1000000000)
@@ -60,14 +60,6 @@ struct reader_wait {
     unsigned nsubmitted; /* guarded by lock: jobs so far, one after the other */
     bool cancelled;      /* guarded by lock */
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
                                     reader_done_fn *done, void *arg)
@@ -247,7 +239,7 @@ static void fail(struct reader_wait *w, const struct error *err)
         engine_failed(r->engine, r->path, err);
         pthread_mutex_lock(&r->lock);
         r->failure = *err;
-        r->failed_ns = now_ns();
+        r->failed_ns = monotonic_ns();
         pthread_mutex_unlock(&r->lock);
     }
     finish(w, err);
@@ -576,7 +568,7 @@ void reader_wait_start(struct reader_wait *w)
     atomic_fetch_add(&w->refs, 1); /* the job's, given up by finish() */
     request_begin(r->engine, &w->request, r->path);
     pthread_mutex_lock(&r->lock);
-    if (r->failure.code != 0 && now_ns() - r->failed_ns < FAILURE_HOLDS_NS)
+    if (r->failure.code != 0 && monotonic_ns() - r->failed_ns < FAILURE_HOLDS_NS)
         err = r->failure;
     pthread_mutex_unlock(&r->lock);
     if (err.code != 0) {

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "monotonic.h"
 #include "utf8.h"
 
 struct trace {
@@ -23,14 +23,6 @@ struct trace {
     uint64_t nadded;           /* guarded by lock: event number i is at ring[i % room] */
     struct trace_event ring[]; /* guarded by lock: [room] */
 };
-
-static int64_t monotonic_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 struct trace *trace_new(size_t nevents, int64_t (*clock_ns)(void))
 {
