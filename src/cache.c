@@ -224,6 +224,14 @@ int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
     return *out ? 0 : -ENOENT;
 }
 
+void cache_drop(struct cache *c, const struct key *key)
+{
+    if (c->max_nbytes == 0)
+        return;
+    forget(c, key);
+    disk_remove(&c->disk, key);
+}
+
 bool cache_keeps(const struct cache *c, uint64_t nbytes)
 {
     return nbytes <= c->max_nbytes && c->max_nbytes > 0;

@@ -53,6 +53,9 @@ bool cache_has(const struct cache *c, const struct key *key);
 /* The same, and how long it is. */
 bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbytes);
 
+/* Remove an entry that is sound, but no longer right. */
+void cache_drop(struct cache *c, const struct key *key);
+
 /* Writing one entry of exactly `nbytes`, from front to back. `label` is one line for people, kept
  * beside the entry ("moments sub-01_task-rest_bold.nii.gz"). Space is set aside first: when the
  * disk is full, evict once, try again, else go on in memory. ENOMEM: that too is over the budget.

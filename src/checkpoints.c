@@ -27,16 +27,19 @@ enum { HEAD_NBYTES = sizeof magic + 8, ENTRY_NBYTES = 32, LEVEL = 1 };
 
 struct checkpoints {
     atomic_uint nrefs;
+    struct budget *budget; /* has given CHECKPOINT_WINDOW for each; or NULL */
     size_t count, room;
     struct checkpoint *points; /* [room], count of them valid, each window malloced */
 };
 
-struct checkpoints *checkpoints_new(void)
+struct checkpoints *checkpoints_new(struct budget *budget)
 {
     struct checkpoints *c = calloc(1, sizeof *c);
 
-    if (c)
-        atomic_init(&c->nrefs, 1);
+    if (!c)
+        return NULL;
+    atomic_init(&c->nrefs, 1);
+    c->budget = budget;
     return c;
 }
 
@@ -52,6 +55,8 @@ void checkpoints_put(struct checkpoints *c)
         return;
     for (size_t i = 0; i < c->count; i++)
         free((void *)(uintptr_t)c->points[i].window);
+    if (c->budget)
+        budget_give(c->budget, c->count * CHECKPOINT_WINDOW);
     free(c->points);
     free(c);
 }
@@ -82,9 +87,14 @@ int checkpoints_add(struct checkpoints *c, const struct checkpoint *point, struc
         c->points = points;
         c->room = room;
     }
-    unsigned char *window = malloc(CHECKPOINT_WINDOW);
-    if (!window)
+    if (c->budget && !budget_take_spare(c->budget, CHECKPOINT_WINDOW))
         return no_memory(err);
+    unsigned char *window = malloc(CHECKPOINT_WINDOW);
+    if (!window) {
+        if (c->budget)
+            budget_give(c->budget, CHECKPOINT_WINDOW);
+        return no_memory(err);
+    }
     memcpy(window, point->window, CHECKPOINT_WINDOW);
     c->points[c->count] = *point;
     c->points[c->count++].window = window;
@@ -235,15 +245,15 @@ static int unpack_all(struct checkpoints *c, size_t count, const unsigned char *
     return at == nbytes ? 0 : not_ours(err);
 }
 
-int checkpoints_unpack(const unsigned char *bytes, size_t nbytes, struct checkpoints **out,
-                       struct error *err)
+int checkpoints_unpack(const unsigned char *bytes, size_t nbytes, struct budget *budget,
+                       struct checkpoints **out, struct error *err)
 {
     if (nbytes < HEAD_NBYTES || memcmp(bytes, magic, sizeof magic) != 0)
         return not_ours(err);
     size_t count = take32(bytes + sizeof magic);
     if (take32(bytes + sizeof magic + 4) != 0 || count > (nbytes - HEAD_NBYTES) / ENTRY_NBYTES)
         return not_ours(err);
-    struct checkpoints *c = checkpoints_new();
+    struct checkpoints *c = checkpoints_new(budget);
     if (!c)
         return no_memory(err);
     int ret = unpack_all(c, count, bytes, nbytes, err);

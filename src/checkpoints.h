@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "error.h"
 
 enum { CHECKPOINT_WINDOW = 32 * 1024 }; /* bytes */
@@ -30,12 +31,14 @@ struct checkpoint {
 
 struct checkpoints;
 
-struct checkpoints *checkpoints_new(void) NODISCARD; /* none yet; NULL: out of memory */
+/* None yet. What they take comes from what `budget` (may be NULL, outlives them) can spare. NULL:
+ * out of memory. */
+struct checkpoints *checkpoints_new(struct budget *budget) NODISCARD;
 struct checkpoints *checkpoints_get(struct checkpoints *c);
 void checkpoints_put(struct checkpoints *c); /* NULL is allowed */
 
 /* Add one that lies behind all others, in bits and in bytes; copies the window. EINVAL if it does
- * not. ENOMEM: the others are as they were. */
+ * not. ENOMEM, or nothing left to spare: the others are as they were. */
 int checkpoints_add(struct checkpoints *c, const struct checkpoint *point,
                     struct error *err) NODISCARD;
 
@@ -52,7 +55,7 @@ size_t checkpoints_nbytes(const struct checkpoints *c); /* of memory */
 int checkpoints_pack(const struct checkpoints *c, unsigned char **bytes, size_t *nbytes,
                      struct error *err) NODISCARD;
 /* EINVAL for bytes that checkpoints_pack() has not made, whatever they are. */
-int checkpoints_unpack(const unsigned char *bytes, size_t nbytes, struct checkpoints **out,
-                       struct error *err) NODISCARD;
+int checkpoints_unpack(const unsigned char *bytes, size_t nbytes, struct budget *budget,
+                       struct checkpoints **out, struct error *err) NODISCARD;
 
 #endif

@@ -73,12 +73,36 @@ static bool lacks_inputs(const struct task *t)
     return needs && t->ndeps == 0;
 }
 
+/* Compute the result, and publish it. */
+static int attempt(struct work *k, struct blob **out, struct error *err)
+{
+    const struct compute *c = k->c;
+    const struct task *t = k->t;
+    int ret = k->g->is_slices
+                  ? cache_begin_unkept(c->cache, t->label, t->result_nbytes, &k->w, err)
+                  : cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k->w, err);
+
+    if (ret < 0)
+        return ret;
+    ret = run(k, err);
+    if (ret < 0) {
+        cache_abort(k->w);
+        return ret;
+    }
+    return cache_commit(k->w, out, err);
+}
+
+static bool stop_asked(void *ctl)
+{
+    return task_cancelled(ctl);
+}
+
 int compute_task(void *ctx, const struct graph *g, const struct task *t, struct blob *const *inputs,
                  const struct task_control *ctl, struct blob **out, struct error *err)
 {
     const struct compute *c = ctx;
     struct work k = {.c = c, .g = g, .t = t, .inputs = inputs, .ctl = ctl};
-    int ret;
+    int ret = -ERESTART;
 
     if (!g->is_slices && cache_lookup(c->cache, &t->key, out) == 0) {
         task_found(ctl);
@@ -88,15 +112,12 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     if (t->kind == TASK_COMMAND)
         return compute_command(&k, out, err);
-    ret = g->is_slices ? cache_begin_unkept(c->cache, t->label, t->result_nbytes, &k.w, err)
-                       : cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k.w, err);
-    if (ret < 0)
-        return ret;
     k.nvox = g->nvox;
-    ret = run(&k, err);
-    if (ret < 0) {
-        cache_abort(k.w);
-        return ret;
-    }
-    return cache_commit(k.w, out, err);
+    k.stop = (struct stop){.asked = stop_asked, .ctx = (void *)(uintptr_t)ctl};
+    /* each run's checkpoints may be wrong, once */
+    for (size_t i = 0; ret == -ERESTART && i <= g->nruns; i++)
+        ret = attempt(&k, out, err);
+    if (ret == -ERESTART)
+        return error_set(err, EIO, "%s: checkpoints do not fit, time and again", t->label);
+    return ret;
 }

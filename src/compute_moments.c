@@ -89,7 +89,7 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
     const struct nifti *h = &leaf->run->nifti;
     uint64_t nbytes = (uint64_t)nvol * k->nvox * h->sample_nbytes;
     struct cursor *c;
-    int ret = cursor_open(k->c->pool, leaf->run, leaf->vol0, nvol, &c, err);
+    int ret = cursor_open(k->c->pool, leaf->run, leaf->vol0, nvol, &k->stop, &c, err);
 
     if (ret < 0)
         return ret;
@@ -115,7 +115,7 @@ static int for_each_volume(const struct work *k, const struct stream *s, each_vo
 {
     double *values = aligned_alloc(64, (k->nvox * sizeof *values + 63) / 64 * 64);
     struct stream_reader *r = NULL;
-    int ret = values ? stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &r, err)
+    int ret = values ? stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &k->stop, &r, err)
                      : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
     for (int64_t vol = 0; ret == 0 && vol < s->nvol; vol++) {

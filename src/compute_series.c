@@ -32,7 +32,7 @@ static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_pa
         const struct stream *s = &k->t->streams[i];
         struct stream_reader *r;
 
-        ret = stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &r, err);
+        ret = stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &k->stop, &r, err);
         if (ret < 0)
             break;
         for (int64_t v = 0; ret == 0 && v < s->nvol; v++, vol++) {

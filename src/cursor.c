@@ -12,8 +12,8 @@
  * would often be for nobody. Who has much to read opens the file for himself, and free hands help;
  * such a cursor is not parked, so that nothing of the crew's outlives a task.
  * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 4 to
- * 16 KiB of memory for each MiB of the run's inflated bytes, beside the budget, and ever less of it
- * beyond 2 GiB.
+ * 16 KiB of memory for each MiB of the run's inflated bytes, from what the budget can spare, and
+ * ever less of it beyond 2 GiB.
  */
 #include "cursor.h"
 
@@ -37,6 +37,7 @@ struct cursor {
     struct checkpoints *known; /* a reference, or NULL */
     uint64_t off;              /* of the next sample, bytes from the first one */
     bool helped;               /* has the crew: not for the pool */
+    bool distrusted;           /* guarded by the pool's lock: `known` does not fit the file */
     struct cursor *prev, *next;
 };
 
@@ -126,7 +127,7 @@ static struct cursor *take_parked(struct cursor_pool *pool, const struct run *ru
 
     pthread_mutex_lock(&pool->lock);
     DL_FOREACH(pool->parked, c)
-    if (is_of(c, run) && is_nearer(c, best, off))
+    if (is_of(c, run) && !c->distrusted && is_nearer(c, best, off))
         best = c;
     if (best) {
         DL_DELETE(pool->parked, best);
@@ -145,10 +146,10 @@ static struct checkpoints *shared_checkpoints(struct cursor_pool *pool, const st
 
     pthread_mutex_lock(&pool->lock);
     DL_FOREACH(pool->parked, c)
-    if (!known && c->known && is_of(c, run))
+    if (!known && c->known && !c->distrusted && is_of(c, run))
         known = checkpoints_get(c->known);
     DL_FOREACH(pool->used, c)
-    if (!known && c->known && is_of(c, run))
+    if (!known && c->known && !c->distrusted && is_of(c, run))
         known = checkpoints_get(c->known);
     pthread_mutex_unlock(&pool->lock);
     return known;
@@ -168,7 +169,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
     c->helped = helped;
     c->known = shared_checkpoints(pool, run);
     if (!c->known && config->cache && !run->plain)
-        c->known = cursor_load_checkpoints(config->cache, run);
+        c->known = cursor_load_checkpoints(config->cache, run, config->budget);
     struct source_options options = {
         .expect = &run->id,
         .crew = helped ? config->crew : NULL,
@@ -188,8 +189,27 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
     return 0;
 }
 
+/* Does a failure come of checkpoints of another file's bytes, or of a fault in the file? Without
+ * them it shows. */
+static int distrust(struct cursor *c, int ret, struct error *err)
+{
+    struct cursor_pool *pool = c->pool;
+    struct cursor *o;
+
+    if (ret != -EIO || !c->known)
+        return ret;
+    pthread_mutex_lock(&pool->lock);
+    DL_FOREACH(pool->parked, o)
+    o->distrusted = o->distrusted || o->known == c->known;
+    DL_FOREACH(pool->used, o)
+    o->distrusted = o->distrusted || o->known == c->known;
+    pthread_mutex_unlock(&pool->lock);
+    cursor_drop_checkpoints(pool->config.cache, c->run);
+    return error_set(err, ERESTART, "%s: its checkpoints do not fit", c->run->path);
+}
+
 int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
-                struct cursor **out, struct error *err)
+                const struct stop *stop, struct cursor **out, struct error *err)
 {
     uint64_t volume = volume_nbytes(run), off = (uint64_t)vol * volume;
     bool helped = pool->config.crew && !run->plain && (uint64_t)nvol * volume >= MUCH_NBYTES;
@@ -198,7 +218,8 @@ int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t 
 
     if (ret < 0)
         return ret;
-    ret = source_seek(c->source, run->nifti.vox_offset + off, err);
+    source_set_stop(c->source, stop);
+    ret = distrust(c, source_seek(c->source, run->nifti.vox_offset + off, err), err);
     if (ret < 0) {
         cursor_close(c);
         return ret;
@@ -211,13 +232,13 @@ int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t 
 int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err)
 {
     c->off += nbytes;
-    return source_read(c->source, buf, nbytes, err);
+    return distrust(c, source_read(c->source, buf, nbytes, err), err);
 }
 
 int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err)
 {
     c->off += nbytes;
-    return source_seek(c->source, c->run->nifti.vox_offset + c->off, err);
+    return distrust(c, source_seek(c->source, c->run->nifti.vox_offset + c->off, err), err);
 }
 
 static bool at_end(const struct cursor *c)
@@ -232,7 +253,7 @@ int cursor_check(struct cursor *c, struct error *err)
 
     if (!at_end(c))
         return source_check(c->source, err);
-    ret = source_finish(c->source, err);
+    ret = distrust(c, source_finish(c->source, err), err);
     learned = ret == 0 ? source_learned(c->source) : NULL;
     if (learned && !c->known)
         cursor_keep_checkpoints(c->pool->config.cache, c->run, learned);
@@ -257,6 +278,7 @@ void cursor_park(struct cursor *c)
         cursor_close(c);
         return;
     }
+    source_set_stop(c->source, NULL);
     pthread_mutex_lock(&pool->lock);
     DL_DELETE(pool->used, c);
     DL_PREPEND(pool->parked, c);

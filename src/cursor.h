@@ -19,6 +19,7 @@
 #include "crew.h"
 #include "error.h"
 #include "run.h"
+#include "stop.h"
 
 struct cursor;
 struct cursor_pool;
@@ -36,9 +37,12 @@ struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config) NOD
 void cursor_pool_free(struct cursor_pool *pool); /* NULL is allowed */
 
 /* A cursor that stands before volume `vol` of `run`, from which about `nvol` volumes will be read;
- * from the pool if one is near. ESTALE: the file is no longer the one that was probed. */
+ * from the pool if one is near. `stop` (may be NULL) is asked while it is read, until it is given
+ * back. This and what follows fail with ESTALE: the file is no longer the one that was probed;
+ * ECANCELED: `stop` said so; ERESTART: checkpoints do not fit the file, and are gone now: what has
+ * been read since the cursor was opened is not to be believed, begin anew. */
 int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
-                struct cursor **out, struct error *err) NODISCARD;
+                const struct stop *stop, struct cursor **out, struct error *err) NODISCARD;
 
 /* Read the next `nbytes` of the stored samples [nvol][nz][ny][nx], x fastest, into `buf`. */
 int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err) NODISCARD;

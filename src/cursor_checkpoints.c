@@ -3,7 +3,8 @@
  * Checkpoints in the cache: an entry of the source, found by its identity.
  *
  * Nothing depends on them but time: whatever goes wrong, the run is read from its start. An entry
- * that the disk has damaged is found by the cache, one that was never sound by unpacking.
+ * that the disk has damaged is found by the cache, one that was never sound by unpacking, one of
+ * another file's bytes when it is used: then it goes (distrust() in cursor.c).
  */
 #include "cursor_private.h"
 
@@ -28,20 +29,21 @@ static bool key_of(const struct run *run, struct key *out)
     return true;
 }
 
-static struct checkpoints *unpack(const struct blob *blob)
+static struct checkpoints *unpack(const struct blob *blob, struct budget *budget)
 {
     struct checkpoints *known = NULL;
     size_t nbytes = (size_t)blob_nbytes(blob);
     unsigned char *bytes = malloc(nbytes);
 
     if (bytes && blob_read(blob, 0, bytes, nbytes, NULL) == 0 &&
-        checkpoints_unpack(bytes, nbytes, &known, NULL) < 0)
+        checkpoints_unpack(bytes, nbytes, budget, &known, NULL) < 0)
         known = NULL;
     free(bytes);
     return known;
 }
 
-struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run)
+struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run,
+                                            struct budget *budget)
 {
     struct checkpoints *known;
     struct blob *blob;
@@ -50,7 +52,7 @@ struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct ru
     if (run->id.size < LEAST_NBYTES || !key_of(run, &key) || !cache_has(cache, &key) ||
         cache_lookup(cache, &key, &blob) < 0)
         return NULL;
-    known = blob_nbytes(blob) < run->id.size ? unpack(blob) : NULL;
+    known = blob_nbytes(blob) < run->id.size ? unpack(blob, budget) : NULL;
     blob_put(blob);
     return known;
 }
@@ -78,10 +80,18 @@ void cursor_keep_checkpoints(struct cache *cache, const struct run *run,
     struct key key;
     size_t nbytes;
 
-    if (run->id.size < LEAST_NBYTES || !key_of(run, &key) ||
+    if (run->id.size < LEAST_NBYTES || !source_is_settled(&run->id) || !key_of(run, &key) ||
         checkpoints_pack(learned, &bytes, &nbytes, NULL) < 0)
         return;
     if (cache_keeps(cache, nbytes))
         publish(cache, run, &key, bytes, nbytes);
     free(bytes);
+}
+
+void cursor_drop_checkpoints(struct cache *cache, const struct run *run)
+{
+    struct key key;
+
+    if (key_of(run, &key))
+        cache_drop(cache, &key);
 }

@@ -39,6 +39,7 @@ struct gunzip {
     struct deflate_source source;
     struct ring *ring; /* NULL: nobody helps */
     struct inflater *inflater;
+    const struct stop *stop; /* NULL: nobody is asked */
     _Atomic uint64_t consumed;
 
     uint64_t out_total;  /* inflated so far */
@@ -68,7 +69,8 @@ struct gunzip {
 static void start_learning(struct gunzip *z)
 {
     checkpoints_put(z->learned);
-    z->learned = z->o.learn && !z->o.known ? checkpoints_new() : NULL; /* NULL: then none */
+    z->learned =
+        z->o.learn && !z->o.known ? checkpoints_new(z->o.budget) : NULL; /* NULL: then none */
     z->look_every = LEARN_NBYTES;
     z->looked_off = 0;
 }
@@ -131,6 +133,11 @@ void gunzip_free(struct gunzip *z)
     free(z);
 }
 
+void gunzip_set_stop(struct gunzip *z, const struct stop *stop)
+{
+    z->stop = stop;
+}
+
 /* ---- members -----------------------------------------------------------------------------------
  */
 
@@ -178,13 +185,16 @@ static int next_member(struct gunzip *z, struct error *err)
     size_t left;
 
     for (;;) {
-        int ret = inflater_peek(z->inflater, &bytes, &left, err);
+        int ret = stop_check(z->stop, err);
+        if (ret == 0)
+            ret = inflater_peek(z->inflater, &bytes, &left, err);
         if (ret < 0)
             return ret;
         size_t zeros = 0;
         while (z->any_member && zeros < left && bytes[zeros] == 0)
             zeros++;
         inflater_advance(z->inflater, zeros);
+        atomic_store_explicit(&z->consumed, inflater_fed(z->inflater), memory_order_relaxed);
         z->at_end = left == 0;
         if (z->at_end)
             return 0;
@@ -436,7 +446,7 @@ int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct 
     *got = 0;
     while (done < nbytes) {
         size_t n = 0;
-        int ret = z->in_member ? 0 : next_member(z, err);
+        int ret = z->in_member ? stop_check(z->stop, err) : next_member(z, err);
 
         if (ret == 0 && z->at_end)
             break;

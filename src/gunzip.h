@@ -18,6 +18,7 @@
 #include "checkpoints.h"
 #include "crew.h"
 #include "error.h"
+#include "stop.h"
 
 /* Put at most `cap` stored bytes from `off` on into `buf`; *got is 0 at their end only. Called from
  * several threads at once where there is a crew. */
@@ -40,6 +41,10 @@ struct gunzip;
 struct gunzip *gunzip_new(const struct gunzip_options *options) NODISCARD; /* NULL: no memory */
 /* Waits for the crew to let go of its pieces: they stop soon. NULL is allowed. */
 void gunzip_free(struct gunzip *z);
+
+/* From now on ask `stop` about every 256 KiB of stored bytes and of output, and fail with ECANCELED
+ * where it says so; NULL: nobody is asked. */
+void gunzip_set_stop(struct gunzip *z, const struct stop *stop);
 
 /* Inflate at most `nbytes` into `buf`; *got is less only at the end of the data, every member's
  * CRC-32 and length being right. EIO with a sentence (without the file's name) for anything that is

@@ -14,9 +14,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { PROBES_MAX = 4 };
+enum {
+    PROBES_MAX = 4,
+    STORED_MAX = 1 << 20, /* of gzip, read for a header: what gives none by then is hostile */
+};
 
 static bool is_identified(const struct run *run)
 {
@@ -34,6 +36,11 @@ static int check_length(const struct run *run, struct error *err)
                      run->path, (unsigned long long)run->id.size, (unsigned long long)need);
 }
 
+static bool is_too_far(void *source)
+{
+    return source_consumed(source) > STORED_MAX;
+}
+
 static int read_header(int rootfd, const struct run *run, struct header_bytes *out,
                        struct error *err)
 {
@@ -44,21 +51,13 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
     if (ret < 0)
         return ret;
     out->plain = !source_is_gzip(source);
+    source_set_stop(source, &(struct stop){.asked = is_too_far, .ctx = source});
     ret = source_read_some(source, out->bytes, sizeof out->bytes, &out->nbytes, err);
     source_close(source);
+    if (ret == -ECANCELED)
+        return error_set(err, EIO, "%s: read header: none in the first %d KiB of gzip data",
+                         run->path, STORED_MAX / 1024);
     return ret;
-}
-
-/* Could the file be changed once more without a new ctime? File systems count in ticks of some ms,
- * old ones in seconds or two. A header that outlives the daemon must not be of such a file. */
-static bool is_settled(const struct source_id *id)
-{
-    bool coarse = id->ctime_ns % 1000000000 == 0;
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - id->ctime_ns >
-           (coarse ? INT64_C(2000000000) : INT64_C(20000000));
 }
 
 static int understand_header(struct run *run, const struct header_bytes *header, struct error *err)
@@ -75,7 +74,7 @@ static int understand_header(struct run *run, const struct header_bytes *header,
 static int find_header(int rootfd, struct run *run, struct header_page *page, struct error *err)
 {
     struct header_bytes header;
-    bool settled = run->id.annex_key[0] || is_settled(&run->id);
+    bool settled = source_is_settled(&run->id); /* as of before it was read */
     int ret =
         header_page_find(page, &run->id, &header) ? 0 : read_header(rootfd, run, &header, err);
 
@@ -86,8 +85,7 @@ static int find_header(int rootfd, struct run *run, struct header_page *page, st
     return ret;
 }
 
-/* Is the file's header known under its attributes alone? Then it is none of git-annex's, and need
- * not be opened. */
+/* Is the file's header known? Then it is no pointer file of git-annex, and need not be opened. */
 static bool recognise(int rootfd, struct run *run, struct header_page *page)
 {
     struct header_bytes header;

@@ -117,6 +117,8 @@ static int explain(const struct source *s, int ret, struct error *err)
 {
     struct error change;
 
+    if (ret == -ECANCELED)
+        return error_wrap(err, ret, "%s", s->path);
     if (check_unchanged(s, &change) == -ESTALE)
         return error_set(err, ESTALE, "%s", change.text);
     return error_wrap(err, ret, "%s: %s", s->path, s->gunzip ? "inflate" : "read");
@@ -179,6 +181,12 @@ int source_open(int rootfd, const char *path, const struct source_options *optio
 bool source_is_gzip(const struct source *s)
 {
     return s->gunzip != NULL;
+}
+
+void source_set_stop(struct source *s, const struct stop *stop)
+{
+    if (s->gunzip)
+        gunzip_set_stop(s->gunzip, stop);
 }
 
 int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got, struct error *err)

@@ -23,6 +23,7 @@
 #include "crew.h"
 #include "error.h"
 #include "key.h"
+#include "stop.h"
 
 enum { SOURCE_ID_TEXT_MAX = 512 };
 
@@ -41,8 +42,9 @@ struct source_id {
 int source_identify(int rootfd, const char *path, struct source_id *out,
                     struct error *err) NODISCARD;
 
-/* The same by its attributes alone: nothing is opened, and whether it is git-annex's is not looked
- * at. EINVAL: not a regular file. */
+/* The same by its attributes and where it lies: it is not opened, so that a pointer file of
+ * git-annex is taken for content. EINVAL: not a regular file. EIO: an object that is not as long as
+ * its key says. */
 int source_peek(int rootfd, const char *path, struct source_id *out) NODISCARD;
 
 /* Identify content that is not here by what is known of it: its git-annex key, which is a hash of
@@ -54,6 +56,13 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out) 
  * opened: where the dataset is on a network, an open may wait for a read of the same file that is
  * under way. False for an annex object with new times too: then identify it anew. */
 bool source_is_still(int rootfd, const char *path, const struct source_id *known);
+
+/* Could the file be changed once more without a new ctime? Then what is kept of it for longer than
+ * the daemon lives might be found under the wrong identity. File systems count in ticks of some ms,
+ * old ones in seconds or two. The ctime is of the file server's clock, which is compared with this
+ * machine's: where that is ahead of the server's, a file that was changed twice within one tick,
+ * and read in between, is believed to be settled though it is not. */
+bool source_is_settled(const struct source_id *id);
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
 
@@ -80,6 +89,10 @@ struct source_options {
  * source must be closed. */
 int source_open(int rootfd, const char *path, const struct source_options *options,
                 struct source **out, struct error *err) NODISCARD;
+
+/* From now on stop where it says so, with ECANCELED: inflating may take long, and give little.
+ * NULL: nobody is asked. */
+void source_set_stop(struct source *s, const struct stop *stop);
 
 /* Is it gzip; if not, inflated bytes are the stored ones. */
 bool source_is_gzip(const struct source *s);

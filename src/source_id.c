@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "annex.h"
@@ -78,14 +79,11 @@ int source_id_of_fd(int fd, const char *path, struct source_id *out, mode_t *typ
     return 0;
 }
 
-/* Look whether the open file belongs to git-annex, and whether its content is what it should be. */
-static int identify_annex(int fd, const char *path, struct source_id *id, struct error *err)
+/* Look whether the open file is an object of git-annex, and as long as it should be. */
+static int identify_object(int fd, const char *path, struct source_id *id, struct error *err)
 {
     char name[64], resolved[PATH_MAX];
     struct annex_key key;
-
-    if (annex_is_pointer(fd, id->size))
-        return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path, path);
 
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
     ssize_t len = readlink(name, resolved, sizeof(resolved) - 1);
@@ -101,6 +99,13 @@ static int identify_annex(int fd, const char *path, struct source_id *id, struct
     if (key.is_content_hash)
         memcpy(id->annex_key, key.text, sizeof(id->annex_key));
     return 0;
+}
+
+static int identify_annex(int fd, const char *path, struct source_id *id, struct error *err)
+{
+    if (annex_is_pointer(fd, id->size))
+        return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path, path);
+    return identify_object(fd, path, id, err);
 }
 
 int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *out,
@@ -169,7 +174,7 @@ static bool same_size_and_rights(const struct source_id *a, const struct source_
     return a->size == b->size && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
 }
 
-int source_peek(int rootfd, const char *path, struct source_id *out)
+static int peek(int rootfd, const char *path, bool objects_too, struct source_id *out)
 {
     mode_t type;
     int fd = beneath_open(rootfd, path, O_PATH);
@@ -177,16 +182,36 @@ int source_peek(int rootfd, const char *path, struct source_id *out)
     if (fd < 0)
         return fd;
     int ret = source_id_of_fd(fd, path, out, &type, NULL);
+    if (ret == 0 && type != S_IFREG)
+        ret = -EINVAL;
+    if (ret == 0 && objects_too)
+        ret = identify_object(fd, path, out, NULL);
     close(fd);
-    return ret == 0 && type != S_IFREG ? -EINVAL : ret;
+    return ret;
+}
+
+int source_peek(int rootfd, const char *path, struct source_id *out)
+{
+    return peek(rootfd, path, true, out);
 }
 
 bool source_is_still(int rootfd, const char *path, const struct source_id *known)
 {
     struct source_id now;
 
-    return source_peek(rootfd, path, &now) == 0 && same_inode(&now, known) &&
+    return peek(rootfd, path, false, &now) == 0 && same_inode(&now, known) &&
            same_size_and_rights(&now, known);
+}
+
+bool source_is_settled(const struct source_id *id)
+{
+    bool coarse = id->ctime_ns % 1000000000 == 0;
+    struct timespec now;
+
+    if (id->annex_key[0])
+        return true;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return in_ns(now) - id->ctime_ns > (coarse ? INT64_C(2000000000) : INT64_C(20000000));
 }
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b)

@@ -25,6 +25,7 @@ struct open_leaf {
 
 struct stream_reader {
     const struct stream *s;
+    const struct stop *stop;
     size_t nvox;
     int64_t vol;              /* the next volume, of the stream */
     struct open_leaf *leaves; /* [s->nleaves] */
@@ -63,7 +64,7 @@ static int open_leaf(struct stream_reader *r, struct cursor_pool *pool, const st
         out->samples = malloc(out->nbytes);
         if (!out->samples)
             return error_set(err, ENOMEM, "%s: out of memory", leaf->run->path);
-        return cursor_open(pool, leaf->run, leaf->vol0, r->s->nvol, &out->cursor, err);
+        return cursor_open(pool, leaf->run, leaf->vol0, r->s->nvol, r->stop, &out->cursor, err);
     }
     if (leaf->kind == LEAF_PLANE)
         return load_planes(r, input_of(t, leaf->task, inputs), 0, 1, out, err);
@@ -74,7 +75,7 @@ static int open_leaf(struct stream_reader *r, struct cursor_pool *pool, const st
 }
 
 int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const struct task *t,
-                       const struct stream *s, struct blob *const *inputs,
+                       const struct stream *s, struct blob *const *inputs, const struct stop *stop,
                        struct stream_reader **out, struct error *err)
 {
     struct stream_reader *r = calloc(1, sizeof *r);
@@ -83,6 +84,7 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
     if (!r)
         return error_set(err, ENOMEM, "%s: out of memory", t->label);
     r->s = s;
+    r->stop = stop;
     r->nvox = g->nvox;
     r->leaves = calloc(s->nleaves + 1, sizeof *r->leaves);
     if (!r->leaves)

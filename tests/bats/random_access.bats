@@ -123,6 +123,26 @@ END
     right 4 500
 }
 
+@test "checkpoints that do not fit the file are dropped, and it is read from its start" {
+    # git-annex's key says that the content is the same; but it was compressed anew, and padded
+    local object=$DS/.git/annex/objects/Xx/1Z/SHA256E-s$SIZE--1.nii.gz
+    mkdir -p "$object"
+    mv "$DS/run.nii.gz" "$object/SHA256E-s$SIZE--1.nii.gz"
+    ln -s "${object#"$DS"/}/SHA256E-s$SIZE--1.nii.gz" "$DS/run.nii.gz"
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    cat "$MNT/mean.nii" >/dev/null
+    unmount_derivfs
+    gzip -3nc "$BATS_FILE_TMPDIR/run.nii" | dd of="$object/SHA256E-s$SIZE--1.nii.gz" status=none
+    assert [ "$(stat -Lc %s "$DS/run.nii.gz")" -lt "$SIZE" ]
+    truncate -s "$SIZE" "$object/SHA256E-s$SIZE--1.nii.gz"
+
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    volumes late.nii 700
+    right 4 700
+    assert [ ! -s "$MNT/.derivfs/errors" ]
+    run ! grep -rl 'checkpoints run.nii.gz' "$CACHE" --include='*.meta'
+}
+
 @test "a damaged entry of checkpoints is ignored, and the bytes are right" {
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     cat "$MNT/mean.nii" >/dev/null

@@ -30,7 +30,7 @@ static struct checkpoint point(size_t i)
 
 static struct checkpoints *sample(void)
 {
-    struct checkpoints *c = checkpoints_new();
+    struct checkpoints *c = checkpoints_new(NULL);
     uint32_t seed = 7;
     struct error err;
 
@@ -56,7 +56,7 @@ static void same(const struct checkpoint *a, const struct checkpoint *b)
 
 static void kept_in_order_and_found(void **state)
 {
-    struct checkpoints *c = sample(), *none = checkpoints_new();
+    struct checkpoints *c = sample(), *none = checkpoints_new(NULL);
     struct checkpoint p = point(COUNT - 1), next;
     struct error err = {0};
 
@@ -96,7 +96,7 @@ static void kept_in_order_and_found(void **state)
 
 static void there_and_back_as_bytes(void **state)
 {
-    struct checkpoints *c = sample(), *back, *none = checkpoints_new();
+    struct checkpoints *c = sample(), *back, *none = checkpoints_new(NULL);
     unsigned char *bytes;
     size_t nbytes;
     struct error err = {0};
@@ -104,7 +104,7 @@ static void there_and_back_as_bytes(void **state)
     (void)state;
     assert_int_equal(checkpoints_pack(c, &bytes, &nbytes, &err), 0);
     assert_true(nbytes < COUNT * (size_t)CHECKPOINT_WINDOW);
-    assert_int_equal(checkpoints_unpack(bytes, nbytes, &back, &err), 0);
+    assert_int_equal(checkpoints_unpack(bytes, nbytes, NULL, &back, &err), 0);
     assert_int_equal(checkpoints_count(back), COUNT);
     for (size_t i = 0; i < COUNT; i++)
         same(checkpoints_at(back, i), checkpoints_at(c, i));
@@ -113,7 +113,7 @@ static void there_and_back_as_bytes(void **state)
     free(bytes);
 
     assert_int_equal(checkpoints_pack(none, &bytes, &nbytes, &err), 0);
-    assert_int_equal(checkpoints_unpack(bytes, nbytes, &back, &err), 0);
+    assert_int_equal(checkpoints_unpack(bytes, nbytes, NULL, &back, &err), 0);
     assert_int_equal(checkpoints_count(back), 0);
     checkpoints_put(back);
     checkpoints_put(none);
@@ -144,7 +144,7 @@ static void hostile_bytes(void **state)
             size_t reach = round % 2 ? 30 + 32 * COUNT : nbytes;
             mutant[image_random(&seed) % reach] ^= (unsigned char)(1U << image_random(&seed) % 8);
         }
-        if (checkpoints_unpack(mutant, len, &back, &err) < 0) {
+        if (checkpoints_unpack(mutant, len, NULL, &back, &err) < 0) {
             assert_int_equal(err.code, EINVAL);
             refused++;
         } else {
@@ -158,12 +158,35 @@ static void hostile_bytes(void **state)
     free(bytes);
 }
 
+static void counted_in_the_budget(void **state)
+{
+    struct checkpoints *c = sample(), *back;
+    struct budget *b = budget_new(2 * COUNT * CHECKPOINT_WINDOW);
+    unsigned char *bytes;
+    size_t nbytes;
+
+    (void)state;
+    assert_non_null(b);
+    assert_int_equal(checkpoints_pack(c, &bytes, &nbytes, NULL), 0);
+    assert_int_equal(checkpoints_unpack(bytes, nbytes, b, &back, NULL), 0);
+    assert_int_equal(budget_used(b), COUNT * CHECKPOINT_WINDOW);
+    assert_int_equal(checkpoints_unpack(bytes, nbytes, b, &(struct checkpoints *){NULL}, NULL),
+                     -ENOMEM); /* half of the budget is for others */
+    assert_int_equal(budget_used(b), COUNT * CHECKPOINT_WINDOW);
+    checkpoints_put(back);
+    assert_int_equal(budget_used(b), 0);
+    budget_free(b);
+    checkpoints_put(c);
+    free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kept_in_order_and_found),
         cmocka_unit_test(there_and_back_as_bytes),
         cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(counted_in_the_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

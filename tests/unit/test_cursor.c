@@ -72,7 +72,7 @@ static struct cursor *open_at(struct run *run, int64_t vol)
     struct cursor *c;
     struct error err;
 
-    if (cursor_open(pool, run, vol, 1, &c, &err) < 0)
+    if (cursor_open(pool, run, vol, 1, NULL, &c, &err) < 0)
         fail_msg("%s", err.text);
     return c;
 }
@@ -191,7 +191,7 @@ static void test_changed_file(void **state)
     assert_next(c, 1);
     assert_int_equal(cursor_check(c, &err), -ESTALE);
     cursor_close(c);
-    assert_int_equal(cursor_open(pool, run, 1, 1, &c, &err), -ESTALE);
+    assert_int_equal(cursor_open(pool, run, 1, 1, NULL, &c, &err), -ESTALE);
     /* who knows the file as it is now never gets a cursor of what it was */
     now = run_probe(rootfd, "d.nii", NULL);
     c = open_at(now, 0);

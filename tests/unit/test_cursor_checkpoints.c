@@ -95,7 +95,7 @@ static struct cursor *open_at(struct cursor_pool *pool, int64_t vol, int64_t nvo
     struct cursor *c;
     struct error err;
 
-    if (cursor_open(pool, run, vol, nvol, &c, &err) < 0)
+    if (cursor_open(pool, run, vol, nvol, NULL, &c, &err) < 0)
         fail_msg("%s", err.text);
     return c;
 }
@@ -183,30 +183,73 @@ static void test_any_volume_after_a_pass(void **state)
     cursor_pool_free(pool);
 }
 
-/* An entry that the cache finds sound, but which is no checkpoints, or those of something else. */
-static void test_rubbish_under_the_key(void **state)
+/* An entry of the run's checkpoints that the cache finds sound, whatever is in it. */
+static void publish(const void *bytes, size_t nbytes)
 {
-    struct cursor_pool *pool = new_pool(NULL);
     struct key_builder *b = key_begin("checkpoints", 1);
     char id[SOURCE_ID_TEXT_MAX];
     struct cache_writer *w;
-    struct cursor *c;
     struct blob *blob;
     struct key key;
 
-    (void)state;
     clear_cache();
     source_id_text(&run->id, id);
     key_add_text(b, "source", id);
     key_end(b, &key);
-    assert_int_equal(cache_begin(cache, &key, "rubbish", sizeof noise, &w, NULL), 0);
-    assert_int_equal(cache_write(w, noise, sizeof noise, NULL), 0);
+    assert_int_equal(cache_begin(cache, &key, "rubbish", nbytes, &w, NULL), 0);
+    assert_int_equal(cache_write(w, bytes, nbytes, NULL), 0);
     assert_int_equal(cache_commit(w, &blob, NULL), 0);
     blob_put(blob);
+}
+
+static void test_rubbish_under_the_key(void **state)
+{
+    struct cursor_pool *pool = new_pool(NULL);
+    struct cursor *c;
+
+    (void)state;
+    publish(noise, sizeof noise);
     c = open_at(pool, 100, 1);
     assert_next(c, 100);
     cursor_close(c);
     cursor_pool_free(pool);
+}
+
+/* Of another file's bytes: whoever meets that is to begin anew, and then all is right. */
+static void test_checkpoints_of_another_file(void **state)
+{
+    struct cursor_pool *pool = new_pool(NULL);
+    struct checkpoints *wrong = checkpoints_new(NULL);
+    struct checkpoint p = {.in_bit = 8 * run->id.size / 2,
+                           .out_off = 70 * (uint64_t)VOLUME,
+                           .window = (const unsigned char *)noise};
+    struct cursor *parked, *c;
+    unsigned char *bytes;
+    size_t nbytes;
+    struct error err;
+
+    (void)state;
+    assert_int_equal(checkpoints_add(wrong, &p, &err), 0);
+    assert_int_equal(checkpoints_pack(wrong, &bytes, &nbytes, &err), 0);
+    publish(bytes, nbytes);
+    parked = open_at(pool, 10, 1); /* before any of them: nothing is wrong yet */
+    assert_next(parked, 10);
+    cursor_park(parked);
+    if (cursor_open(pool, run, 100, 1, NULL, &c, &err) == 0) {
+        assert_int_equal(cursor_read(c, volume, sizeof volume, &err), -ERESTART);
+        cursor_close(c);
+    }
+    assert_int_equal(err.code, ERESTART);
+    assert_int_equal(count_entries(), 0);
+    c = open_at(pool, 100, 1);
+    assert_ptr_not_equal(c, parked);
+    assert_next(c, 100);
+    cursor_close(c);
+    pass(pool);
+    assert_int_equal(count_entries(), 1);
+    cursor_pool_free(pool);
+    checkpoints_put(wrong);
+    free(bytes);
 }
 
 /* Hands help where much is read; the bytes are the same, and checkpoints are learned as well. */
@@ -231,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_any_volume_after_a_pass),
         cmocka_unit_test(test_rubbish_under_the_key),
+        cmocka_unit_test(test_checkpoints_of_another_file),
         cmocka_unit_test(test_with_hands),
     };
 

@@ -303,6 +303,56 @@ static void highly_compressible(void **state)
     expected = data;
 }
 
+/* ---- stopping -----------------------------------------------------------------------------------
+ */
+
+static bool asked_often(void *ctx)
+{
+    unsigned *left = ctx;
+
+    return (*left)-- == 0;
+}
+
+/* stored[nstored] gives nothing; the fourth answer is yes. */
+static void stops_soon(void)
+{
+    unsigned left = 3;
+    struct stop stop = {.asked = asked_often, .ctx = &left};
+    struct gunzip *z = open_stored(NULL, NULL, NULL, false);
+    unsigned char byte;
+    struct error err;
+    size_t got;
+
+    gunzip_set_stop(z, &stop);
+    assert_int_equal(gunzip_read(z, &byte, 1, &got, &err), -ECANCELED);
+    assert_in_range(read_alone, 1, nstored / 4);
+    gunzip_free(z);
+}
+
+/* Asked by what is read, too: what gives no output must not go on unasked. */
+static void no_output_for_long(void **state)
+{
+    static const unsigned char empty_block[5] = {0, 0, 0, 0xff, 0xff};
+
+    (void)state;
+    nstored = 0;
+    add_member(data, 0, 1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, 1); /* an empty one */
+    size_t member = nstored;
+    while (nstored + member <= DATA_NBYTES) {
+        memcpy(stored + nstored, stored, member);
+        nstored += member;
+    }
+    stops_soon();
+    memset(stored + member, 0, DATA_NBYTES); /* padding */
+    stops_soon();
+    nstored = 10; /* the header stays */
+    while (nstored < DATA_NBYTES) {
+        memcpy(stored + nstored, empty_block, sizeof empty_block);
+        nstored += sizeof empty_block;
+    }
+    stops_soon();
+}
+
 /* ---- failures ----------------------------------------------------------------------------------
  */
 
@@ -368,7 +418,8 @@ static void another_file_than_the_checkpoints(void **state)
 
     (void)state;
     one_long_member();
-    struct checkpoints *c = reads_right(NULL, NULL, true, LONG_NBYTES), *other = checkpoints_new();
+    struct checkpoints *c = reads_right(NULL, NULL, true, LONG_NBYTES),
+                       *other = checkpoints_new(NULL);
     assert_non_null(c);
     assert_non_null(other);
     struct checkpoint p = *checkpoints_at(c, 0);
@@ -450,6 +501,7 @@ int main(void)
         cmocka_unit_test(a_giant_block),
         cmocka_unit_test(several_members),
         cmocka_unit_test(highly_compressible),
+        cmocka_unit_test(no_output_for_long),
         cmocka_unit_test(damage),
         cmocka_unit_test(another_file_than_the_checkpoints),
         cmocka_unit_test(within_the_budget),

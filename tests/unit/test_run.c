@@ -210,6 +210,67 @@ static void noticing_changes(void **state)
     is("r.nii", RUN_OK);
 }
 
+/* The same inode under a name of its own, where its attributes tell what it is, and through a link
+ * into the annex, where its key does: what is known of the one must not be taken for the other. */
+static void hard_link_of_an_object(void **state)
+{
+    static const char key[] = "SHA256E-s4000--ab.nii",
+                      target[] = ".git/annex/objects/X/1/SHA256E-s4000--ab.nii";
+    nifti_1_header h = image_n1();
+    struct header_bytes header = {.plain = true, .nbytes = sizeof h};
+    struct headers *headers = headers_new(dir.path);
+    struct header_page *page = headers_page(headers, 1, 1);
+    char object[128];
+    struct source_id id;
+    struct source *s;
+    struct error err;
+
+    (void)state;
+    scratch_mkdir(&dir, ".git");
+    scratch_mkdir(&dir, ".git/annex");
+    scratch_mkdir(&dir, ".git/annex/objects");
+    scratch_mkdir(&dir, ".git/annex/objects/X");
+    scratch_mkdir(&dir, ".git/annex/objects/X/1");
+    scratch_mkdir(&dir, target);
+    snprintf(object, sizeof object, "%s/%s", target, key);
+    write_image(object, &h, sizeof h, 4000);
+    assert_int_equal(link(scratch_at(&dir, object), scratch_at(&dir, "own.nii")), 0);
+    assert_int_equal(symlink(object, scratch_at(&dir, "linked.nii")), 0);
+    memcpy(header.bytes, &h, sizeof h);
+    assert_int_equal(source_identify(rootfd, "own.nii", &id, &err), 0);
+    header_page_add(page, &id, &header);
+
+    const char *names[] = {"own.nii", "linked.nii", "linked.nii"};
+    for (size_t i = 0; i < 3; i++) {
+        struct run *run = run_probe(rootfd, names[i], page);
+
+        assert_string_equal(run->id.annex_key, i > 0 ? key : "");
+        assert_int_equal(
+            source_open(rootfd, names[i], &(struct source_options){.expect = &run->id}, &s, &err),
+            0);
+        source_close(s);
+        run_put(run);
+    }
+    header_page_close(page, 0);
+    headers_free(headers);
+}
+
+/* Which would hold whoever lists the directory for as long as it lasts. */
+static void header_behind_nothing(void **state)
+{
+    static unsigned char stored[4 << 20] = {0x1f, 0x8b, 8};
+
+    (void)state;
+    for (size_t i = 10; i + 5 <= sizeof stored; i += 5) /* empty blocks */
+        memcpy(stored + i, "\0\0\0\xff\xff", 5);
+    scratch_write(&dir, "blocks.nii.gz", stored, sizeof stored);
+    broken("blocks.nii.gz", EIO, "none in the first 1024 KiB");
+    memset(stored, 0, sizeof stored);
+    assert_int_equal(image_gzip("", 0, stored, sizeof stored), 20);
+    scratch_write(&dir, "padding.nii.gz", stored, sizeof stored);
+    broken("padding.nii.gz", EIO, "none in the first 1024 KiB");
+}
+
 static void references(void **state)
 {
     nifti_1_header n1 = image_n1();
@@ -232,6 +293,8 @@ int main(void)
         cmocka_unit_test(broken_runs),
         cmocka_unit_test(absent_runs),
         cmocka_unit_test(noticing_changes),
+        cmocka_unit_test(hard_link_of_an_object),
+        cmocka_unit_test(header_behind_nothing),
         cmocka_unit_test(references),
     };
 
