@@ -21,7 +21,8 @@ enum node_kind {
     NODE_SOURCE,
     NODE_DERIVED,
     NODE_DIR,
-    NODE_TEXT, /* ENTRY_TEXT */
+    NODE_TEXT,  /* ENTRY_TEXT */
+    NODE_TABLE, /* ENTRY_TABLE */
     NODE_CONTROL_DIR,
     NODE_CONTROL,
 };

@@ -78,6 +78,7 @@ int reply_code(const struct error *err)
     case EDOM: /* the parameters in the name: not what EIO says, that the data is at fault */
         return EINVAL;
     case ECANCELED:
+    case EINTR:
         return EINTR;
     default:
         return EIO;
@@ -103,10 +104,11 @@ static void stat_control(const struct mount *m, const struct node_identity *id, 
     st->st_ctim = st->st_atim = st->st_mtim;
 }
 
-/* What is drawn when it is opened has the size that it had the last time. */
+/* What is drawn or put together when it is opened has the size that it had the last time. */
 static bool is_drawn(const struct node *node)
 {
-    return node_kind(node) == NODE_DERIVED && node_derived(node)->format->kind == OUTPUT_DRAWING;
+    return node_kind(node) == NODE_TABLE ||
+           (node_kind(node) == NODE_DERIVED && node_derived(node)->format->kind == OUTPUT_DRAWING);
 }
 
 static void set_drawn_size(const struct node *node, struct stat *st)
@@ -148,6 +150,10 @@ static struct node_identity identity_of(const struct entry *entry)
         return (struct node_identity){NODE_DIR, entry->st.st_ino, 0};
     case ENTRY_TEXT:
         return (struct node_identity){NODE_TEXT, entry->st.st_ino, (uint64_t)entry->st.st_size};
+    case ENTRY_TABLE:
+        return (struct node_identity){NODE_TABLE, entry->st.st_ino,
+                                      (uint64_t)entry->st.st_mtim.tv_sec * 1000000000 +
+                                          (uint64_t)entry->st.st_mtim.tv_nsec};
     case ENTRY_SOURCE:
         break;
     }
@@ -254,6 +260,8 @@ static int stat_source(struct mount *m, const struct node *node, struct stat *st
     *st = entry.st;
     if (node != inodes_find(m->inodes, FUSE_ROOT_ID) && !node_is(node, &id))
         return error_set(err, ESTALE, "%s was replaced", node_name(node));
+    if (is_drawn(node))
+        set_drawn_size(node, st);
     return 0;
 }
 
@@ -279,6 +287,7 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
     case NODE_SOURCE:
     case NODE_DIR:
     case NODE_TEXT:
+    case NODE_TABLE:
         break;
     }
     return stat_source(m, node, st, err);

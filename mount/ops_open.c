@@ -264,6 +264,62 @@ static void park_fetch(fuse_req_t req, struct mount *m, const struct node *node)
     fetch_wait_put(w);
 }
 
+/* The open of a table, which is put together anew each time from what may be cached. */
+struct parked_table {
+    fuse_req_t req;
+    struct mount *m;
+    struct node *node; /* kept by the kernel while it opens it */
+    struct fuse_file_info fi;
+};
+
+static void table_made(void *arg, struct table_wait *w, const struct error *err)
+{
+    struct parked_table *p = arg;
+    struct error failure = {.code = 0};
+    size_t nbytes;
+    char *text;
+
+    /* as in finished() of ops_read.c */
+    if (!err || err->code != ECANCELED)
+        fuse_req_interrupt_func(p->req, NULL, NULL);
+    if (!err) {
+        text = table_wait_take(w, &nbytes);
+        node_set_text_nbytes(p->node, nbytes);
+        err = open_text(p->m, text, nbytes, &p->fi, &failure) < 0 ? &failure : NULL;
+    }
+    if (err)
+        fuse_reply_err(p->req, reply_code(err));
+    else
+        reply_open(p->req, p->m, &p->fi);
+    free(p);
+}
+
+static void table_interrupted(fuse_req_t req, void *arg)
+{
+    (void)req;
+    table_wait_cancel(arg);
+}
+
+static void park_table(fuse_req_t req, struct mount *m, struct node *node,
+                       const struct fuse_file_info *fi)
+{
+    struct parked_table *p = malloc(sizeof *p);
+    char *dir = node_parent_path(m->inodes, node);
+    struct table_wait *w =
+        p && dir ? table_wait_new(m->engine, dir, node_name(node), table_made, p) : NULL;
+
+    free(dir);
+    if (!w) {
+        free(p);
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    *p = (struct parked_table){req, m, node, *fi};
+    fuse_req_interrupt_func(req, table_interrupted, w);
+    table_wait_start(w);
+    table_wait_put(w);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = fuse_req_userdata(req);
@@ -292,8 +348,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     case NODE_DIR:
     case NODE_CONTROL_DIR:
         break; /* opened by opendir only */
+    case NODE_TABLE:
+        break; /* always waited for */
     }
-    if (ret == -ENODATA && node_kind(node) == NODE_SOURCE)
+    if (node_kind(node) == NODE_TABLE)
+        park_table(req, m, node, fi);
+    else if (ret == -ENODATA && node_kind(node) == NODE_SOURCE)
         park_fetch(req, m, node);
     else if (ret < 0)
         fuse_reply_err(req, reply_code(&err));

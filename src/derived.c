@@ -19,21 +19,21 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Owner and mode: nobody may read more through a derived file than through every source. Where the
- * sources' owners differ, an owner has no more right than others have. */
-static void add_rights(struct derived *d, const struct source_id *id, bool first)
+/* Where the sources' owners differ, an owner has no more right than others have. */
+void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
+                        bool first)
 {
-    mode_t mode = id->mode & 0444;
+    mode_t given = id->mode & 0444;
 
     if (first) {
-        d->uid = id->uid;
-        d->gid = id->gid;
+        *uid = id->uid;
+        *gid = id->gid;
     }
-    if (id->uid != d->uid)
-        mode &= (mode_t)(mode << 6 | 077);
-    if (id->gid != d->gid)
-        mode &= (mode_t)(mode << 3 | 0707);
-    d->mode &= mode;
+    if (id->uid != *uid)
+        given &= (mode_t)(given << 6 | 077);
+    if (id->gid != *gid)
+        given &= (mode_t)(given << 3 | 0707);
+    *mode &= given;
 }
 
 static void add_version(XXH3_state_t *state, const struct run *run)
@@ -136,7 +136,7 @@ static void add_sources(struct derived *d, const struct graph *g)
 
             if (!in->source)
                 continue;
-            add_rights(d, &in->id, false);
+            derived_add_rights(&d->mode, &d->uid, &d->gid, &in->id, false);
             if (in->id.mtime_ns > d->mtime_ns)
                 d->mtime_ns = in->id.mtime_ns;
         }
@@ -178,7 +178,7 @@ static void describe(struct derived *d)
 
         add_version(&state, run);
         if (run->id.ino != 0 || run->absent)
-            add_rights(d, &run->id, i == 0);
+            derived_add_rights(&d->mode, &d->uid, &d->gid, &run->id, i == 0);
         if (run->id.mtime_ns > d->mtime_ns)
             d->mtime_ns = run->id.mtime_ns;
     }

@@ -73,6 +73,15 @@ void derived_list_free(struct derived **list, size_t n);
 int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
                   struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
+/* What the file of one run is called that has the plain name `plain`, whose recipe is its first
+ * `stem` bytes. malloced; NULL: out of memory. */
+char *derived_run_name(const struct dir_run *run, const char *plain, size_t stem) NODISCARD;
+
+/* Owner and mode of what is made from a source, or of that and what went before: nobody may read
+ * more through it than through every source. *mode starts as 0444. */
+void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
+                        bool first);
+
 /* A file is computed in parts, each the root of a graph: an image is one part, head included; a
  * series is its head (derived_head), then parts of a few volumes each, then its format's tail. */
 struct parts {

@@ -13,6 +13,16 @@
 
 #include "derived.h"
 
+char *derived_run_name(const struct dir_run *run, const char *plain, size_t stem)
+{
+    char *made;
+
+    if (asprintf(&made, "%s_stat-%.*s_%s%s", run->entities, (int)stem, plain, run->map_suffix,
+                 plain + stem) < 0)
+        return NULL;
+    return made;
+}
+
 /* Add the file called `made`, which is freed, if there is one. */
 static int add_file(struct dir_scan *scan, struct recipe_table *table, char *made,
                     struct derived **list, size_t *n, struct error *err)
@@ -45,12 +55,8 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
         ret = add_file(scan, table, made, *out, n, err);
     }
     for (size_t i = 0; ret == 0 && i < scan->nruns; i++) {
-        const struct dir_run *run = &scan->runs[i];
-        char *made;
+        char *made = derived_run_name(&scan->runs[i], plain, stem);
 
-        if (asprintf(&made, "%s_stat-%.*s_%s%s", run->entities, (int)stem, plain, run->map_suffix,
-                     plain + stem) < 0)
-            made = NULL;
         ret = add_file(scan, table, made, *out, n, err);
     }
     if (ret < 0)

@@ -74,7 +74,10 @@ enum entry_kind {
     ENTRY_SOURCE,  /* a file, directory or link of the dataset */
     ENTRY_DERIVED, /* a derived file */
     ENTRY_DIR,     /* a directory that exists in the mount only (layout=derivatives) */
-    ENTRY_TEXT,    /* a file that tells of such a directory (description.h) */
+    ENTRY_TEXT,    /* a file that tells of such a directory (description.h), or what the columns
+                      of a table mean */
+    ENTRY_TABLE,   /* the numbers of several runs, put together when it is opened; its size is
+                      known only then and told as 0 */
 };
 
 struct entry {
@@ -190,8 +193,33 @@ int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbyt
                      struct error *err) NODISCARD;
 /* How much of the work for what is waited for is done, from 0 to 1. */
 double reader_wait_progress(struct reader_wait *w);
-/* Give up the reference of reader_wait_new(). */
+/* One more reference. */
+struct reader_wait *reader_wait_get(struct reader_wait *w);
+/* Give up the reference of reader_wait_new(), or of reader_wait_get(). */
 void reader_wait_put(struct reader_wait *w);
+
+/* ---- tables ------------------------------------------------------------------------------------
+ */
+
+/* One open of a table that waits for its numbers: one image and its numbers are a job of their own
+ * for each run, some dozens of them at a time. */
+struct table_wait;
+/* Exactly once, on any thread: err is NULL when the table is there (table_wait_take), ECANCELED
+ * only from within table_wait_cancel(). A run that fails does not fail the table but has a row
+ * that says why. */
+typedef void table_done_fn(void *arg, struct table_wait *w, const struct error *err);
+
+struct table_wait *table_wait_new(struct engine *e, const char *dir, const char *name,
+                                  table_done_fn *done,
+                                  void *arg) NODISCARD; /* NULL: out of memory */
+/* Look which runs there are, and start. `done` may be called before this returns. */
+void table_wait_start(struct table_wait *w);
+/* Lose interest, also before table_wait_start(), and at most once. */
+void table_wait_cancel(struct table_wait *w);
+/* The table, which passes to the caller; its bytes are *nbytes. Once, when it is there. */
+char *table_wait_take(struct table_wait *w, size_t *nbytes) NODISCARD;
+/* Give up the reference of table_wait_new(). */
+void table_wait_put(struct table_wait *w);
 
 /* ---- looking in --------------------------------------------------------------------------------
  */

@@ -67,6 +67,36 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
                       struct error *err) NODISCARD;
 
+/* The runs of the mount's directory `dir`; ENOENT: no derived files are there. The caller puts it.
+ */
+int tree_scan(struct engine *e, const char *dir, enum scan_freshness freshness,
+              struct dir_scan **out, struct error *err) NODISCARD;
+/* Call `add` for each directory in `dir` that may have runs of its own: no other dataset's. */
+int tree_subdirs(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+                 struct error *err) NODISCARD;
+/* Called for each directory; non-zero ends it and is returned, with `err` set. */
+typedef int tree_runs_fn(void *ctx, const char *dir, struct dir_scan *scan, struct error *err);
+/* All directories from `dir` on that tree_subdirs() finds, with or without runs. */
+int tree_each_dir(struct engine *e, const char *dir, tree_runs_fn *fn, void *ctx,
+                  struct error *err) NODISCARD;
+/* Is it where the derived files of the dataset's root are? */
+bool tree_is_derived_root(const struct engine *e, const char *dir);
+int tree_stat_root(const struct engine *e, struct stat *st, struct error *err) NODISCARD;
+
+/* Tables (tree_table.c). What the name of one says. */
+struct table_name {
+    bool is_group;
+    struct recipe_table *owner; /* a reference: keeps `recipe` alive */
+    const struct recipe *recipe;
+};
+
+/* The table, or its dictionary, that `name` with this ending may be. ENOENT. */
+int tree_table_name(struct engine *e, const char *dir, const char *name, const char *ending,
+                    struct table_name *out, struct error *err) NODISCARD;
+/* Look up the table or dictionary `name`; all of out->st but the inode number. */
+int tree_lookup_table(struct engine *e, const char *dir, const char *name, struct entry *out,
+                      struct error *err) NODISCARD;
+
 /* The recipes in force (engine_recipes.c). recipes_close() after a failure too. */
 int recipes_open(struct engine *e, struct error *err) NODISCARD;
 void recipes_close(struct engine *e);

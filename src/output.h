@@ -77,6 +77,10 @@ struct output_format {
 /* Go on with a CRC-32, which began as 0, over all of a blob. */
 int output_sum(const struct blob *b, uint32_t *crc, struct error *err) NODISCARD;
 
+/* The numbers of an image (numbers.h), for tables. The slash keeps it from being the ending of any
+ * name of the mount: only the engine itself asks for it. */
+#define OUTPUT_NUMBERS "/numbers"
+
 /* The table's rows, ended by one whose extension is NULL. */
 const struct output_format *output_formats(void);
 

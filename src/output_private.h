@@ -19,4 +19,10 @@ size_t output_picture_mem_nbytes(const struct nifti *grid);
 int output_picture_write(const struct output_source *source, struct cache_writer *w,
                          struct error *err) NODISCARD;
 
+/* output_numbers.c */
+uint64_t output_numbers_nbytes(const struct nifti *grid, uint64_t image_nbytes);
+size_t output_numbers_mem_nbytes(const struct nifti *grid);
+int output_numbers_write(const struct output_source *source, struct cache_writer *w,
+                         struct error *err) NODISCARD;
+
 #endif

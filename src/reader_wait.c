@@ -82,6 +82,12 @@ struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbyte
     return w;
 }
 
+struct reader_wait *reader_wait_get(struct reader_wait *w)
+{
+    atomic_fetch_add(&w->refs, 1);
+    return w;
+}
+
 void reader_wait_put(struct reader_wait *w)
 {
     if (atomic_fetch_sub(&w->refs, 1) > 1)

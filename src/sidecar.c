@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "table.h"
 #include "utf8.h"
 
 char *sidecar_uri(const char *dataset, const char *path)
@@ -105,6 +106,15 @@ static bool set(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
+/* Is it NAME.json? Then NAME.tsv, the table of the directory, stands beside it too. */
+static bool is_of_table(const struct derived *d)
+{
+    size_t len = strlen(d->recipe->name);
+
+    return d->recipe->expr && d->recipe->expr->rank == EXPR_IMAGE &&
+           strncmp(d->name, d->recipe->name, len) == 0 && d->name[len] == '.';
+}
+
 static bool fill(json_t *o, const struct derived *d, const char *dataset)
 {
     const struct recipe *recipe = d->recipe;
@@ -120,7 +130,8 @@ static bool fill(json_t *o, const struct derived *d, const char *dataset)
                (recipe->nparams == 0 || set(o, "Parameters", parameters_json(recipe))) &&
                set(o, "Definition", json_string(definition)) &&
                set(o, "SoftwareName", json_string("derivfs")) &&
-               set(o, "SoftwareVersion", json_string(DERIVFS_VERSION));
+               set(o, "SoftwareVersion", json_string(DERIVFS_VERSION)) &&
+               (!is_of_table(d) || table_describe(o, recipe->name));
 
     free(definition);
     return all;

@@ -11,6 +11,7 @@
  *     Definition          the expression in full, and by which conventions it is computed
  *     SoftwareName, SoftwareVersion
  *
+ * and in NAME.json, which is also that of the table NAME.tsv, what the columns mean (table.h).
  * Known from names and the recipe alone, so that the text's length is the file's size.
  * Thread rule: reentrant.
  */

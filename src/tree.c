@@ -166,16 +166,47 @@ static int add_sidecar(const struct engine *e, struct derived *d, struct error *
     return 0;
 }
 
+static int scan_place(struct engine *e, const struct place *place, enum scan_freshness freshness,
+                      struct dir_scan **out, struct error *err)
+{
+    int ret = dataset_scan(e->dataset, place->dir, freshness, out, err);
+
+    if (ret == 0)
+        note_broken(e, *out);
+    return ret;
+}
+
+int tree_scan(struct engine *e, const char *dir, enum scan_freshness freshness,
+              struct dir_scan **out, struct error *err)
+{
+    struct place place = find_place(e, dir);
+
+    if (!place.shows_derived)
+        return error_set(err, ENOENT, "%s: no derived files are here", dir);
+    return scan_place(e, &place, freshness, out, err);
+}
+
+bool tree_is_derived_root(const struct engine *e, const char *dir)
+{
+    struct place place = find_place(e, dir);
+
+    return place.shows_derived && !*place.dir;
+}
+
+int tree_stat_root(const struct engine *e, struct stat *st, struct error *err)
+{
+    return stat_beneath(e, "", st, err);
+}
+
 static int find_in_scan(struct engine *e, const struct place *place, struct recipe_table *table,
                         const char *name, enum scan_freshness freshness, struct derived **out,
                         struct error *err)
 {
     struct dir_scan *scan;
-    int ret = dataset_scan(e->dataset, place->dir, freshness, &scan, err);
+    int ret = scan_place(e, place, freshness, &scan, err);
 
     if (ret < 0)
         return ret;
-    note_broken(e, scan);
     ret = derived_lookup(scan, table, name, out, err);
     dir_scan_put(scan);
     if (ret == 0 && (*out)->format->kind == OUTPUT_SIDECAR)
@@ -301,6 +332,10 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
         engine_stat_derived(e, out->derived, path, &out->st);
         return 0;
     }
+    if (ret == -ENOENT && place->shows_derived) {
+        ret = tree_lookup_table(e, dir, name, out, err);
+        out->st.st_ino = path_ino(path);
+    }
     if (ret != -ENOENT)
         return ret;
     return lookup_virtual_dir(e, place, name, path, out, err);
@@ -381,6 +416,14 @@ static int list_sources(struct engine *e, const struct place *place, engine_list
     return ret;
 }
 
+int tree_subdirs(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+                 struct error *err)
+{
+    struct place all = find_place(e, dir), place = {.dir = all.dir, .shows_dirs = true};
+
+    return list_sources(e, &place, add, ctx, err);
+}
+
 /* The dataset's own file of that name hides a derived one. */
 static bool is_hidden(struct engine *e, const struct place *place, const char *path)
 {
@@ -409,11 +452,10 @@ static int find_in_place(struct engine *e, const struct place *place, const char
 {
     struct recipe_table *table;
     struct dir_scan *scan;
-    int ret = dataset_scan(e->dataset, place->dir, SCAN_RECENT, &scan, err);
+    int ret = scan_place(e, place, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;
-    note_broken(e, scan);
     table = engine_recipes(e);
     ret = plain ? derived_named(scan, table, plain, out, n, err)
                 : derived_list(scan, table, out, n, err);

@@ -123,4 +123,5 @@ def main():
             show_corner(path)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The numbers of an image as a result that is kept beside it: a struct numbers as it lies in
+ * memory. The image and the mean are read as a whole.
+ */
+#include "output_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "numbers.h"
+
+uint64_t output_numbers_nbytes(const struct nifti *grid, uint64_t image_nbytes)
+{
+    (void)grid;
+    (void)image_nbytes;
+    return sizeof(struct numbers);
+}
+
+size_t output_numbers_mem_nbytes(const struct nifti *grid)
+{
+    size_t nvox = (size_t)nifti_nvox(grid);
+
+    return nvox * (sizeof(float) + sizeof(double)) + numbers_mem_nbytes(nvox);
+}
+
+int output_numbers_write(const struct output_source *source, struct cache_writer *w,
+                         struct error *err)
+{
+    size_t nvox = (size_t)nifti_nvox(source->grid);
+    float *image = malloc(nvox * sizeof *image);
+    double *mean = malloc(nvox * sizeof *mean);
+    struct numbers numbers;
+    int ret = image && mean ? 0 : error_set(err, ENOMEM, "numbers: out of memory");
+
+    if (ret == 0)
+        ret = blob_read(source->image, NIFTI_DERIVED_NBYTES, image, nvox * sizeof *image, err);
+    if (ret == 0)
+        ret = blob_read(source->mean, 0, mean, nvox * sizeof *mean, err);
+    if (ret == 0)
+        ret = numbers_measure(image, mean, nvox, &numbers, err);
+    free(image);
+    free(mean);
+    return ret == 0 ? cache_write(w, &numbers, sizeof numbers, err) : ret;
+}

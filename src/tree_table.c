@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Tables among the names of the mount.
+ *
+ *     DIR/NAME.tsv         of the runs of one directory that has some
+ *     group_NAME.tsv       of those of the whole dataset, at the root of what is derived
+ *     DIR/NAME.json, group_NAME.json    what their columns mean, where no image has that sidecar
+ *
+ * A lookup never looks beyond the directory. What others may read of a directory's table is what
+ * they may read of all of its runs. Which runs there are in a dataset, and who may read them, only
+ * opening its table tells: so that is for the mount's owner alone.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine_private.h"
+#include "table.h"
+
+#define GROUP "group_"
+
+static bool resolve(struct recipe_table *recipes, const char *name, size_t nbytes,
+                    struct table_name *out)
+{
+    if (recipe_resolve(recipes, name, nbytes, &out->owner, &out->recipe, NULL) < 0)
+        return false;
+    if (out->recipe->expr && out->recipe->expr->rank == EXPR_IMAGE)
+        return true;
+    recipe_table_put(out->owner);
+    return false;
+}
+
+int tree_table_name(struct engine *e, const char *dir, const char *name, const char *ending,
+                    struct table_name *out, struct error *err)
+{
+    struct recipe_table *recipes;
+    size_t len = strlen(name), end = strlen(ending), before = strlen(GROUP);
+    bool found;
+
+    if (len <= end || strcmp(name + len - end, ending) != 0)
+        return error_set(err, ENOENT, "%s: no such file", name);
+    len -= end;
+    recipes = engine_recipes(e);
+    out->is_group = tree_is_derived_root(e, dir) && len > before &&
+                    strncmp(name, GROUP, before) == 0 &&
+                    resolve(recipes, name + before, len - before, out);
+    found = out->is_group || resolve(recipes, name, len, out);
+    recipe_table_put(recipes);
+    return found ? 0 : error_set(err, ENOENT, "%s: no such file", name);
+}
+
+/* What stat(2) says of the table of a directory's runs. ENOENT: it has none. */
+static int stat_dir_table(struct engine *e, const char *dir, struct stat *st, struct error *err)
+{
+    struct dir_scan *scan;
+    mode_t mode = 0444;
+    int64_t newest = 0;
+    int ret = tree_scan(e, dir, SCAN_RECENT, &scan, err);
+
+    if (ret < 0)
+        return ret;
+    if (scan->nruns == 0)
+        ret = error_set(err, ENOENT, "%s: there are no runs", dir);
+    for (size_t i = 0; i < scan->nruns; i++) {
+        const struct source_id *id = &scan->runs[i].run->id;
+
+        if (id->ino != 0 || scan->runs[i].run->absent)
+            derived_add_rights(&mode, &st->st_uid, &st->st_gid, id, i == 0);
+        newest = id->mtime_ns > newest ? id->mtime_ns : newest;
+    }
+    st->st_mode = S_IFREG | mode;
+    st->st_mtim = (struct timespec){newest / 1000000000, newest % 1000000000};
+    dir_scan_put(scan);
+    return ret;
+}
+
+static int stat_group_table(struct engine *e, struct stat *st, struct error *err)
+{
+    int ret = tree_stat_root(e, st, err);
+
+    st->st_mode = S_IFREG | 0400;
+    st->st_uid = geteuid();
+    st->st_gid = getegid();
+    return ret;
+}
+
+static int stat_table(struct engine *e, const char *dir, const struct table_name *n,
+                      struct entry *out, struct error *err)
+{
+    struct stat *st = &out->st;
+    struct timespec recipe = {n->recipe->mtime_ns / 1000000000, n->recipe->mtime_ns % 1000000000};
+    int ret;
+
+    *st = (struct stat){.st_blksize = 4096};
+    ret = n->is_group ? stat_group_table(e, st, err) : stat_dir_table(e, dir, st, err);
+    if (recipe.tv_sec > st->st_mtim.tv_sec)
+        st->st_mtim = recipe;
+    st->st_ctim = st->st_atim = st->st_mtim;
+    st->st_nlink = 1;
+    st->st_dev = 0;
+    st->st_size = 0;
+    st->st_blocks = 0;
+    return ret;
+}
+
+int tree_lookup_table(struct engine *e, const char *dir, const char *name, struct entry *out,
+                      struct error *err)
+{
+    struct table_name n;
+    int ret = tree_table_name(e, dir, name, ".tsv", &n, err);
+
+    out->kind = ENTRY_TABLE;
+    if (ret == -ENOENT) {
+        ret = tree_table_name(e, dir, name, ".json", &n, err);
+        out->kind = ENTRY_TEXT;
+    }
+    if (ret < 0)
+        return ret;
+    ret = stat_table(e, dir, &n, out, err);
+    if (ret == 0 && out->kind == ENTRY_TEXT) {
+        out->text = table_dictionary(n.recipe->name);
+        if (!out->text)
+            ret = error_set(err, ENOMEM, "%s: out of memory", name);
+        else
+            out->st.st_size = (off_t)strlen(out->text);
+        out->st.st_blocks = (out->st.st_size + 511) / 512;
+    }
+    recipe_table_put(n.owner);
+    return ret;
+}
