@@ -15,6 +15,9 @@
 /* The name of file number `i`, or NULL behind the last. */
 const char *control_name(size_t i);
 
+/* Does it say what only the mount's owner may read: what is in the runs? */
+bool control_is_private(size_t i);
+
 /* The text of file number `i` now: malloced; NULL: out of memory. */
 char *control_text(struct engine *e, size_t i) NODISCARD;
 

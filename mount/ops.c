@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "kernel_caps.h"
 
@@ -91,12 +92,16 @@ int reply_code(const struct error *err)
 /* The control directory and its files; their size is 0 because only opening them makes the text. */
 static void stat_control(const struct mount *m, const struct node_identity *id, struct stat *st)
 {
-    bool dir = id->kind == NODE_CONTROL_DIR;
+    bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && control_is_private(id->a);
 
     (void)m;
     *st = (struct stat){
         .st_ino = UINT64_C(1) << 62 | (dir ? 0 : id->a + 1),
-        .st_mode = dir ? S_IFDIR | 0555 : S_IFREG | 0444,
+        .st_mode = dir   ? S_IFDIR | 0555
+                   : own ? S_IFREG | 0400
+                         : S_IFREG | 0444,
+        .st_uid = own ? geteuid() : 0,
+        .st_gid = own ? getegid() : 0,
         .st_nlink = 1,
         .st_blksize = 4096,
     };

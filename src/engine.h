@@ -279,5 +279,7 @@ char *engine_metrics_text(struct engine *e) NODISCARD;
 char *engine_errors_text(struct engine *e) NODISCARD;
 char *engine_recipes_text(struct engine *e) NODISCARD;
 char *engine_trace_json(struct engine *e) NODISCARD;
+/* The page about all runs (report.h); NULL also where a directory cannot be read. */
+char *engine_report_html(struct engine *e) NODISCARD;
 
 #endif

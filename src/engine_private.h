@@ -79,8 +79,8 @@ typedef int tree_runs_fn(void *ctx, const char *dir, struct dir_scan *scan, stru
 /* All directories from `dir` on that tree_subdirs() finds, with or without runs. */
 int tree_each_dir(struct engine *e, const char *dir, tree_runs_fn *fn, void *ctx,
                   struct error *err) NODISCARD;
-/* Is it where the derived files of the dataset's root are? */
-bool tree_is_derived_root(const struct engine *e, const char *dir);
+/* Where the derived files of the dataset's root are, in the mount. */
+const char *tree_derived_root(const struct engine *e);
 int tree_stat_root(const struct engine *e, struct stat *st, struct error *err) NODISCARD;
 
 /* Tables (tree_table.c). What the name of one says. */

@@ -186,11 +186,9 @@ int tree_scan(struct engine *e, const char *dir, enum scan_freshness freshness,
     return scan_place(e, &place, freshness, out, err);
 }
 
-bool tree_is_derived_root(const struct engine *e, const char *dir)
+const char *tree_derived_root(const struct engine *e)
 {
-    struct place place = find_place(e, dir);
-
-    return place.shows_derived && !*place.dir;
+    return e->config.layout == LAYOUT_BESIDE ? "" : DERIVFS_DIR;
 }
 
 int tree_stat_root(const struct engine *e, struct stat *st, struct error *err)

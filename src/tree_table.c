@@ -42,7 +42,7 @@ int tree_table_name(struct engine *e, const char *dir, const char *name, const c
         return error_set(err, ENOENT, "%s: no such file", name);
     len -= end;
     recipes = engine_recipes(e);
-    out->is_group = tree_is_derived_root(e, dir) && len > before &&
+    out->is_group = strcmp(dir, tree_derived_root(e)) == 0 && len > before &&
                     strncmp(name, GROUP, before) == 0 &&
                     resolve(recipes, name + before, len - before, out);
     found = out->is_group || resolve(recipes, name, len, out);

@@ -35,7 +35,7 @@ metric_is() {
     mount_derivfs "$DS"
     assert_equal "$(ls -A "$MNT" | grep -c derivfs)" 0
     assert_equal "$(ls -A "$MNT/.derivfs" | LC_ALL=C sort | tr '\n' ' ')" \
-        'errors metrics recipes.ini status status.json trace.json version '
+        'errors index.html metrics recipes.ini status status.json trace.json version '
     assert_equal "$(stat -c '%F %a' "$MNT/.derivfs")" 'directory 555'
     assert_equal "$(stat -c %a "$MNT/.derivfs/status")" 444
     run ! touch "$MNT/.derivfs/status"

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the page about the dataset says of each run: what is in the cache, and the states. Computes
+ * nothing; costs a look at every directory, and at two cache entries a run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "report.h"
+
+#define RECIPE "tsnr"
+
+struct place {
+    struct dir_scan *scan; /* a reference: keeps `run` alive */
+    const struct dir_run *run;
+    char *dir; /* of the mount: owned */
+};
+
+struct collection {
+    struct engine *engine;
+    struct place *places;    /* [n] */
+    struct report_row *rows; /* [n], `reason` owned */
+    size_t n;
+};
+
+/* The run's file with this plain name. */
+static int find(struct engine *e, const struct place *at, const char *plain, struct derived **out,
+                char **path, struct error *err)
+{
+    char *name = derived_run_name(at->run, plain, strlen(RECIPE));
+    int ret;
+
+    *path = name ? join_path(at->dir, name) : NULL;
+    ret = *path ? tree_find_derived(e, at->dir, name, SCAN_RECENT, out, err)
+                : error_set(err, ENOMEM, "%s: out of memory", at->dir);
+    free(name);
+    if (ret < 0)
+        free(*path);
+    return ret;
+}
+
+/* A reference to the result, if it is in the cache. */
+static struct blob *cached(struct engine *e, const struct derived *d)
+{
+    struct blob *b = NULL;
+    struct graph *g;
+
+    if (derived_graph(d, 0, e->config.memory_nbytes, &g, NULL) < 0)
+        return NULL;
+    if (cache_lookup(e->cache, &graph_root(g)->key, &b) < 0)
+        b = NULL;
+    graph_put(g);
+    return b;
+}
+
+static int describe(struct engine *e, const struct place *at, struct report_row *row,
+                    struct error *err)
+{
+    const struct run *run = at->run->run;
+    struct derived_status status;
+    struct derived *d;
+    struct blob *b;
+    char *path;
+    int ret = find(e, at, RECIPE OUTPUT_NUMBERS, &d, &path, err);
+
+    if (ret < 0)
+        return ret;
+    engine_derived_status(e, d, path, &status);
+    free(path);
+    *row = (struct report_row){
+        .path = run->path,
+        .nvol = run->state == RUN_OK ? run->nifti.nvol : 0,
+        .state = derived_state_name(status.state),
+    };
+    b = status.state == STATE_CACHED ? cached(e, d) : NULL;
+    derived_put(d);
+    row->has_numbers = b && blob_read(b, 0, &row->numbers, sizeof row->numbers, NULL) == 0;
+    blob_put(b);
+    if (status.state != STATE_FAILED)
+        return 0;
+    row->reason = strdup(status.error.text);
+    return row->reason ? 0 : error_set(err, ENOMEM, "%s: out of memory", run->path);
+}
+
+/* A tree_runs_fn. */
+static int add_runs(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
+{
+    struct collection *c = ctx;
+    struct place *places = realloc(c->places, (c->n + scan->nruns + 1) * sizeof *places);
+    struct report_row *rows = realloc(c->rows, (c->n + scan->nruns + 1) * sizeof *rows);
+    int ret = 0;
+
+    c->places = places ? places : c->places;
+    c->rows = rows ? rows : c->rows;
+    if (!places || !rows)
+        return error_set(err, ENOMEM, "%s: out of memory", dir);
+    for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
+        places[c->n] = (struct place){dir_scan_get(scan), &scan->runs[i], strdup(dir)};
+        rows[c->n] = (struct report_row){.reason = NULL};
+        if (!places[c->n++].dir)
+            return error_set(err, ENOMEM, "%s: out of memory", dir);
+        ret = describe(c->engine, &places[c->n - 1], &rows[c->n - 1], err);
+        if (ret == -ENOENT) { /* gone meanwhile */
+            c->n--;
+            dir_scan_put(scan);
+            free(places[c->n].dir);
+            ret = 0;
+        }
+    }
+    return ret;
+}
+
+/* A report_picture_fn. */
+static struct blob *picture_of(void *ctx, size_t i)
+{
+    struct collection *c = ctx;
+    struct derived *d;
+    struct blob *b;
+    char *path;
+
+    if (find(c->engine, &c->places[i], RECIPE ".png", &d, &path, NULL) < 0)
+        return NULL;
+    b = d->error.code == 0 ? cached(c->engine, d) : NULL;
+    derived_put(d);
+    free(path);
+    return b;
+}
+
+char *engine_report_html(struct engine *e)
+{
+    struct collection c = {.engine = e};
+    struct error err;
+    char *html = NULL;
+    int ret = tree_each_dir(e, tree_derived_root(e), add_runs, &c, &err);
+
+    if (ret == 0)
+        ret = report_html(dataset_path(e->dataset), c.rows, c.n, picture_of, &c, &html, &err);
+    if (ret < 0)
+        engine_log(e, LOG_LEVEL_ERROR, "index.html: %s", err.text);
+    for (size_t i = 0; i < c.n; i++) {
+        dir_scan_put(c.places[i].scan);
+        free(c.places[i].dir);
+        free((char *)c.rows[i].reason);
+    }
+    free(c.places);
+    free(c.rows);
+    return ret < 0 ? NULL : html;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Written from front to back into memory. Pictures are asked for one at a time, and become base64
+ * as they are read. From PICTURES_NBYTES on they are left out, so that a browser can still show
+ * the page of a large dataset.
+ */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "headmask.h"
+#include "stats.h"
+#include "utf8.h"
+
+#define PICTURES_NBYTES (UINT64_C(64) << 20)
+
+static const double FENCE = 1.5; /* interquartile ranges */
+enum { FENCED_MIN = 4 };
+
+struct page {
+    FILE *f;
+    double low, high; /* medians outside are marked */
+    uint64_t room_nbytes;
+    struct error *err;
+};
+
+static const char head[] =
+    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
+    "<style>\n"
+    ":root { color-scheme: light dark; --line: #8885; --mark: #b45309; --bad: #b91c1c }\n"
+    "@media (prefers-color-scheme: dark) { :root { --mark: #fbbf24; --bad: #f87171 } }\n"
+    "body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; "
+    "padding: 0 1rem }\n"
+    "h1 { font-size: 1.4rem; overflow-wrap: anywhere }\n"
+    "p { max-width: 46rem }\n"
+    "table { border-collapse: collapse; width: 100% }\n"
+    "th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: left; "
+    "vertical-align: top }\n"
+    "thead th { position: sticky; top: 0; background: Canvas }\n"
+    "tbody th { font-weight: 600; min-width: 17rem; overflow-wrap: anywhere }\n"
+    ".n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }\n"
+    ".mark { color: var(--mark); font-weight: 600 }\n"
+    ".failed { color: var(--bad); max-width: 20rem }\n"
+    "small { display: block; font-weight: 400; opacity: .75; overflow-wrap: anywhere }\n"
+    "button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; "
+    "padding: 0; cursor: pointer }\n"
+    "[aria-sort=ascending] button::after { content: ' \\25B2' }\n"
+    "[aria-sort=descending] button::after { content: ' \\25BC' }\n"
+    "img { width: 15rem; display: block; border-radius: 4px }\n"
+    "[aria-expanded=true] img { width: min(60rem, 90vw) }\n"
+    "</style>\n";
+
+static const char script[] =
+    "<script>\n"
+    "'use strict';\n"
+    "const rows = document.querySelector('tbody');\n"
+    "const value = (row, i) => row.cells[i].dataset.v ?? row.cells[i].textContent;\n"
+    "for (const button of document.querySelectorAll('thead button')) {\n"
+    "  button.onclick = () => {\n"
+    "    const head = button.parentElement, i = head.cellIndex;\n"
+    "    const up = head.getAttribute('aria-sort') !== 'ascending';\n"
+    "    document.querySelector('[aria-sort]')?.removeAttribute('aria-sort');\n"
+    "    head.setAttribute('aria-sort', up ? 'ascending' : 'descending');\n"
+    "    const number = head.classList.contains('n');\n"
+    "    rows.append(...[...rows.rows].sort((a, b) => {\n"
+    "      const x = value(a, i), y = value(b, i);\n"
+    "      if (number && (x === '' || y === '')) return (x === '') - (y === '');\n"
+    "      return (number ? x - y : x < y ? -1 : x > y ? 1 : 0) * (up ? 1 : -1);\n"
+    "    }));\n"
+    "  };\n"
+    "}\n"
+    "for (const button of rows.querySelectorAll('button'))\n"
+    "  button.onclick = () => button.setAttribute('aria-expanded',\n"
+    "    button.getAttribute('aria-expanded') !== 'true');\n"
+    "</script>\n";
+
+/* ---- pieces ------------------------------------------------------------------------------------
+ */
+
+static int out_of_memory(struct page *p)
+{
+    return error_set(p->err, ENOMEM, "page: out of memory");
+}
+
+/* Any bytes, as text or within quotes. */
+static int print_text(struct page *p, const char *text)
+{
+    char *clean = strdup(text);
+
+    if (!clean)
+        return out_of_memory(p);
+    utf8_clean(clean);
+    for (const char *at = clean; *at; at++)
+        switch (*at) {
+        case '&':
+            fputs("&amp;", p->f);
+            break;
+        case '<':
+            fputs("&lt;", p->f);
+            break;
+        case '>':
+            fputs("&gt;", p->f);
+            break;
+        case '"':
+            fputs("&quot;", p->f);
+            break;
+        default:
+            fputc(*at, p->f);
+        }
+    free(clean);
+    return 0;
+}
+
+static void print_base64(FILE *f, const unsigned char *b, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i;
+        unsigned group = (unsigned)b[i] << 16 | (left > 1 ? (unsigned)b[i + 1] << 8 : 0) |
+                         (left > 2 ? b[i + 2] : 0);
+
+        fputc(digits[group >> 18], f);
+        fputc(digits[group >> 12 & 63], f);
+        fputc(left > 1 ? digits[group >> 6 & 63] : '=', f);
+        fputc(left > 2 ? digits[group & 63] : '=', f);
+    }
+}
+
+static int print_blob(struct page *p, const struct blob *b)
+{
+    enum { STEP_NBYTES = 3 << 14 }; /* whole groups of three */
+    uint64_t total = blob_nbytes(b);
+    unsigned char *buf = malloc(STEP_NBYTES);
+    int ret = buf ? 0 : out_of_memory(p);
+
+    for (uint64_t off = 0; off < total && ret == 0; off += STEP_NBYTES) {
+        size_t n = total - off < STEP_NBYTES ? (size_t)(total - off) : STEP_NBYTES;
+
+        ret = blob_read(b, off, buf, n, p->err);
+        if (ret == 0)
+            print_base64(p->f, buf, n);
+    }
+    free(buf);
+    return ret;
+}
+
+static int print_picture(struct page *p, const struct report_row *row, struct blob *b)
+{
+    int ret;
+
+    if (!b || blob_nbytes(b) > p->room_nbytes) {
+        fprintf(p->f, "<td>%s", b ? "left out: the page is large" : "not drawn");
+        return 0;
+    }
+    p->room_nbytes -= blob_nbytes(b);
+    fputs("<td><button aria-expanded=\"false\"><img loading=\"lazy\" alt=\"Slices of the tSNR of ",
+          p->f);
+    ret = print_text(p, row->path);
+    fputs("\" src=\"data:image/png;base64,", p->f);
+    if (ret == 0)
+        ret = print_blob(p, b);
+    fputs("\"></button>", p->f);
+    return ret;
+}
+
+static void print_number(FILE *f, bool known, double number, const char *format)
+{
+    if (!known || !isfinite(number)) {
+        fputs("<td class=\"n\" data-v=\"\">n/a", f);
+        return;
+    }
+    fprintf(f, "<td class=\"n\" data-v=\"%.9g\">", number);
+    fprintf(f, format, number);
+}
+
+/* ---- the page ----------------------------------------------------------------------------------
+ */
+
+static int print_row(struct page *p, const struct report_row *row, struct blob *picture)
+{
+    const struct numbers *n = &row->numbers;
+    const char *slash = strrchr(row->path, '/');
+    bool low = row->has_numbers && n->median < p->low,
+         high = row->has_numbers && n->median > p->high;
+    int ret;
+
+    fputs("<tr><th scope=\"row\">", p->f);
+    ret = print_text(p, slash ? slash + 1 : row->path);
+    fputs("<small>", p->f);
+    if (ret == 0)
+        ret = print_text(p, row->path);
+    fputs("</small>", p->f);
+    print_number(p->f, row->nvol > 0, (double)row->nvol, "%.0f");
+    print_number(p->f, row->has_numbers, n->median, "%.1f");
+    if (low || high)
+        fprintf(p->f, " <span class=\"mark\">%s</span>", low ? "low" : "high");
+    print_number(p->f, row->has_numbers, n->mean, "%.1f");
+    print_number(p->f, row->has_numbers, n->p05, "%.1f");
+    print_number(p->f, row->has_numbers, n->p95, "%.1f");
+    fprintf(p->f, "<td class=\"%s\">%s", row->state,
+            strcmp(row->state, "virtual") == 0  ? "not computed"
+            : strcmp(row->state, "cached") == 0 ? "computed"
+                                                : row->state);
+    if (row->reason) {
+        fputs("<small>", p->f);
+        if (ret == 0)
+            ret = print_text(p, row->reason);
+        fputs("</small>", p->f);
+    }
+    return ret == 0 ? print_picture(p, row, picture) : ret;
+}
+
+static size_t count(const struct report_row *rows, size_t nrows, const char *state)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < nrows; i++)
+        n += strcmp(rows[i].state, state) == 0;
+    return n;
+}
+
+static int print_head(struct page *p, const char *dataset, const struct report_row *rows,
+                      size_t nrows)
+{
+    FILE *f = p->f;
+    int ret;
+
+    fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>tSNR of ");
+    ret = print_text(p, dataset);
+    fprintf(f, "</title>\n%s<h1>tSNR of ", head);
+    if (ret == 0)
+        ret = print_text(p, dataset);
+    fprintf(
+        f,
+        "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, %zu failed, %zu not "
+        "computed.\n"
+        "<p>This page computes nothing. Reading <code>group_tsnr.tsv</code> computes all "
+        "numbers, <code>derivctl compute -r <var>MOUNT</var> tsnr.png</code> all pictures; then "
+        "copy it again.\n"
+        "<p>Over the voxels of the head: what is brighter than " HEADMASK_DEFINITION ". ",
+        nrows, count(rows, nrows, "cached"), count(rows, nrows, "computing"),
+        count(rows, nrows, "failed"), count(rows, nrows, "virtual"));
+    if (isfinite(p->low))
+        fprintf(f,
+                "Marked as low or high: a median below %.1f or above %.1f, which is %.1f "
+                "interquartile ranges outside the quartiles of all medians (Tukey 1977).",
+                p->low, p->high, FENCE);
+    fputs("\n<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\"><button>Run</button>",
+          f);
+    for (const char *const *name =
+             (const char *const[]){"Volumes", "Median", "Mean", "5 %", "95 %", NULL};
+         *name; name++)
+        fprintf(f, "<th scope=\"col\" class=\"n\"><button>%s</button>", *name);
+    fputs("<th scope=\"col\"><button>State</button><th scope=\"col\">Picture\n<tbody>\n", f);
+    return ret;
+}
+
+static int find_fences(struct page *p, const struct report_row *rows, size_t nrows)
+{
+    double *medians = malloc((nrows + 1) * sizeof *medians), q1, q3;
+    size_t n = 0;
+
+    p->low = -INFINITY;
+    p->high = INFINITY;
+    if (!medians)
+        return out_of_memory(p);
+    for (size_t i = 0; i < nrows; i++)
+        if (rows[i].has_numbers && isfinite(rows[i].numbers.median))
+            medians[n++] = rows[i].numbers.median;
+    stats_sort(medians, n);
+    if (n >= FENCED_MIN) {
+        q1 = stats_percentile(medians, n, 25);
+        q3 = stats_percentile(medians, n, 75);
+        p->low = q1 - FENCE * (q3 - q1);
+        p->high = q3 + FENCE * (q3 - q1);
+    }
+    free(medians);
+    return 0;
+}
+
+int report_html(const char *dataset, const struct report_row *rows, size_t nrows,
+                report_picture_fn *picture, void *ctx, char **out, struct error *err)
+{
+    struct page p = {.room_nbytes = PICTURES_NBYTES, .err = err};
+    size_t nbytes;
+    int ret;
+
+    *out = NULL;
+    p.f = open_memstream(out, &nbytes);
+    if (!p.f)
+        return out_of_memory(&p);
+    ret = find_fences(&p, rows, nrows);
+    if (ret == 0)
+        ret = print_head(&p, dataset, rows, nrows);
+    for (size_t i = 0; i < nrows && ret == 0; i++) {
+        struct blob *b = picture(ctx, i);
+
+        ret = print_row(&p, &rows[i], b);
+        fputc('\n', p.f);
+        blob_put(b);
+    }
+    fprintf(p.f, "</table>\n%s</html>\n", script);
+    if (fclose(p.f) != 0 && ret == 0)
+        ret = out_of_memory(&p);
+    if (ret < 0)
+        free(*out);
+    return ret;
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# .derivfs/index.html: all runs with what is known of them, in one file that computes nothing.
+
+load helper
+
+# browse FILE: what a browser makes of it.
+browse() {
+    chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+        --disable-background-networking --disable-component-update --disable-sync \
+        --user-data-dir="$BATS_TEST_TMPDIR/profile" --dump-dom "file://$PWD/$1" 3>&- 2>chromium.log
+}
+
+# cells FILE: of each row of the table the run, its median, "low" or "high", and the state.
+cells() {
+    /usr/bin/python3 - "$1" <<'PYTHON'
+import html, re, sys
+with open(sys.argv[1], encoding="utf-8") as f:
+    body = f.read().split("<tbody>")[1].split("</table>")[0]
+for row in re.findall(r"<tr>.*?(?=<tr>|$)", body, re.S):
+    name = re.search(r'<th scope="row">(.*?)<small>', row).group(1)
+    median = re.findall(r'data-v="(.*?)"', row)[1]
+    mark = re.findall(r'class="mark">(\w+)', row)
+    state = re.search(r'<td class="(cached|virtual|failed|computing)">', row).group(1)
+    print(html.unescape(name), bool(median), *mark, state, "base64," in row)
+PYTHON
+}
+
+@test "the page computes nothing, says what is there, and marks what stands out" {
+    local i
+    for i in 1 2 3 4 5; do
+        make_run "$DS/sub-$i/sub-${i}_task-x_bold.nii" --seed $i
+    done
+    make_run "$DS/sub-6/sub-6_task-x_bold.nii" --spread 40
+    make_run "$DS/sub-6/sub-6_task-y_bold.nii" --cut 100
+    make_run "$DS/<img src=x onerror=alert(1)>\"&.nii"
+    mount_derivfs "$DS"
+    assert_equal "$(stat -c '%a %u' "$MNT/.derivfs/index.html")" "400 $(id -u)"
+    cp "$MNT/.derivfs/index.html" before.html
+    run -0 cells before.html
+    assert_equal "${lines[0]}" '<img src=x onerror=alert(1)>"&.nii False virtual False'
+    assert_equal "${lines[7]}" 'sub-6_task-y_bold.nii False failed False'
+    assert_equal "$(metric tasks_done_total)" 0
+
+    cat "$MNT/group_tsnr.tsv" "$MNT/sub-1/sub-1_task-x_stat-tsnr_boldmap.png" >/dev/null
+    cp "$MNT/.derivfs/index.html" after.html
+    run -0 cells after.html
+    assert_equal "${lines[1]}" 'sub-1_task-x_bold.nii True cached True'
+    assert_equal "${lines[6]}" 'sub-6_task-x_bold.nii True low cached False'
+
+    # The names are text, the table sorts, and the file needs no other.
+    sed -i 's|</html>|<script>document.querySelectorAll("thead button")[2].click()</script>&|' after.html
+    browse after.html >dom.html
+    run -0 cells dom.html
+    assert_equal "${lines[0]}" 'sub-6_task-x_bold.nii True low cached False'
+    assert_equal "${lines[7]}" 'sub-6_task-y_bold.nii False failed False'
+    run ! grep -E '<img src="?x|src="?http|href=' dom.html
+}
+
+@test "the page of an empty dataset, and with layout=derivatives" {
+    mount_derivfs "$DS"
+    run -0 grep 'Runs: 0,' "$MNT/.derivfs/index.html"
+    unmount_derivfs
+    make_run "$DS/sub-1/sub-1_task-x_bold.nii"
+    mount_derivfs "$DS" -o layout=derivatives
+    cat "$MNT/derivatives/derivfs/group_tsnr.tsv"
+    run -0 grep 'Runs: 1, of which 1 computed' "$MNT/.derivfs/index.html"
+}
