@@ -8,11 +8,14 @@
 #include <getopt.h>
 #include <locale.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "human.h"
+#include "utf8.h"
 
 static const struct {
     const char *name, *operands, *help;
@@ -127,10 +130,49 @@ static int parse(struct ctl *ctl, int argc, char **argv)
     return -1;
 }
 
+/* Where memory is out, nothing. */
+static void put_shown(FILE *f, const char *before, const char *text, const char *behind)
+{
+    char *shown = utf8_shown(text);
+
+    if (shown)
+        fprintf(f, "%s%s%s", before, shown, behind);
+    free(shown);
+}
+
+void ctl_say(const char *fmt, ...)
+{
+    char *text;
+    va_list args;
+
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (text)
+        put_shown(stderr, "derivctl: ", text, "\n");
+    free(text);
+}
+
 int ctl_complain(const char *path, const struct error *err)
 {
-    fprintf(stderr, "derivctl: %s: %s\n", path, err->text);
+    ctl_say("%s: %s", path, err->text);
     return CTL_FAILED;
+}
+
+void ctl_print(const char *fmt, ...)
+{
+    char *text;
+    va_list args;
+
+    va_start(args, fmt);
+    if (!isatty(STDOUT_FILENO)) {
+        vprintf(fmt, args);
+    } else if (vasprintf(&text, fmt, args) >= 0) {
+        put_shown(stdout, "", text, "");
+        free(text);
+    }
+    va_end(args);
 }
 
 struct ctl_size ctl_size(uint64_t nbytes)
@@ -168,12 +210,12 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: derivctl %s %s\n", commands[i].name, commands[i].operands);
         }
     if (ret < 0) {
-        fprintf(stderr, "derivctl: %s: no such command\n", argv[optind]);
+        ctl_say("%s: no such command", argv[optind]);
         ret = usage();
     }
     options_free(&ctl.options);
     if (fflush(stdout) != 0) {
-        fprintf(stderr, "derivctl: writing to standard output: %s\n", strerror(errno));
+        ctl_say("writing to standard output: %s", strerror(errno));
         ret = CTL_FAILED;
     }
     return ret;

@@ -43,8 +43,15 @@ void target_status(const struct target *t, const struct derived *d, const char *
 /* The state of one task, from this engine and from the mount's daemon. */
 void target_task_status(const struct target *t, const struct key *key, struct task_status *out);
 
+/* Print "derivctl: ...\n" on stderr, so that no name in it commands the terminal (utf8_shown). */
+void ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
 /* Print "derivctl: PATH: REASON" and return CTL_FAILED. */
 int ctl_complain(const char *path, const struct error *err);
+
+/* A part of a line on stdout that has names in it, the newline last or not there: as they are in a
+ * pipe or a file, as ctl_say() prints them on a terminal. */
+void ctl_print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* "9.2 KiB", for people. */
 struct ctl_size {

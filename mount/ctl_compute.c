@@ -72,13 +72,11 @@ static int compute_path(const struct ctl *ctl, const char *path)
         return ret;
     ret = target_find(&t, &list, &n);
     if (ret == CTL_OK && ctl->out && n != 1) {
-        fprintf(stderr, "derivctl: %s: -o takes the result of one file, and there are %zu\n", path,
-                n);
+        ctl_say("%s: -o takes the result of one file, and there are %zu", path, n);
         ret = CTL_USAGE;
     } else if (ret == CTL_OK && n == 0) {
-        fprintf(stderr,
-                "derivctl: %s: there is nothing to compute here: no runs (-r looks into the "
-                "directories below)\n",
+        ctl_say("%s: there is nothing to compute here: no runs (-r looks into the directories "
+                "below)",
                 path);
         ret = CTL_FAILED;
     } else if (ret == CTL_OK) {
@@ -98,15 +96,15 @@ static void print_summary(const struct target *t, const struct orders_outcome *o
     size_t nfinished = o->ncomputed + o->ncached + o->nfailed;
     struct cache_stats cache;
 
-    printf("%s: %zu files: %zu computed, %zu were there, %zu failed", t->asked, nfiles,
-           o->ncomputed, o->ncached, o->nfailed);
+    ctl_print("%s: %zu files: %zu computed, %zu were there, %zu failed", t->asked, nfiles,
+              o->ncomputed, o->ncached, o->nfailed);
     if (nfiles > nfinished)
         printf(", %zu left: the same command goes on", nfiles - nfinished);
     puts("");
     if (cache_stats(engine_cache(t->engine), &cache, NULL) == 0 && cache.evicted > 0)
-        printf("%s: the cache holds %s, and %llu results went to make room for others "
-               "(--cache_size)\n",
-               t->asked, ctl_size(cache.max_nbytes).text, (unsigned long long)cache.evicted);
+        ctl_print("%s: the cache holds %s, and %llu results went to make room for others "
+                  "(--cache_size)\n",
+                  t->asked, ctl_size(cache.max_nbytes).text, (unsigned long long)cache.evicted);
 }
 
 static int compute_walk(const struct target *t, struct walk *w, bool named)
@@ -123,7 +121,7 @@ static int compute_walk(const struct target *t, struct walk *w, bool named)
     if (q.nfiles == 0 && walk_nfailed(w) > 0)
         return CTL_FAILED;
     if (q.nfiles == 0) {
-        fprintf(stderr, "derivctl: %s: there is nothing to compute in it: no runs%s\n", t->asked,
+        ctl_say("%s: there is nothing to compute in it: no runs%s", t->asked,
                 named ? ", or no recipes of these names" : "");
         return CTL_FAILED;
     }

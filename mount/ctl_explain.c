@@ -12,6 +12,7 @@
 #include "human.h"
 #include "notional.h"
 #include "passes.h"
+#include "utf8.h"
 
 static void print_source(const struct run *run)
 {
@@ -19,13 +20,13 @@ static void print_source(const struct run *run)
     char *array;
 
     if (run->state != RUN_OK) {
-        printf("    %s: %s\n", run->path, run->error.text);
+        ctl_print("    %s: %s\n", run->path, run->error.text);
         return;
     }
     n = notional_of_run(run);
     array = notional_text(&n, true);
-    printf("    %s: %s, %s%s\n", run->path, array ? array : "?", ctl_size(run->id.size).text,
-           run->absent ? ", not here" : "");
+    ctl_print("    %s: %s, %s%s\n", run->path, array ? array : "?", ctl_size(run->id.size).text,
+              run->absent ? ", not here" : "");
     free(array);
 }
 
@@ -41,7 +42,7 @@ static void print_task(const struct graph *g, size_t i, const struct task_status
     const struct task *task = &g->tasks[i];
     char *array = array_of(g, task);
 
-    printf("    %zu %-7s %s", i, task_state_name(status->state), task->label);
+    ctl_print("    %zu %-7s %s", i, task_state_name(status->state), task->label);
     if (status->state == TASK_RUNNING && status->percent >= 0)
         printf(", %.0f %% done", status->percent);
     if (task->work_nbytes > 0)
@@ -109,7 +110,7 @@ static void print_passes(const struct target *t, const struct graph *g)
            ctl_size(left_to_read(t, g)).text);
     printf("passes over the data: %u\n", p.n);
     for (size_t i = 0; p.n > 1 && i < p.ntasks; i++)
-        printf("    %s\n", p.tasks[i]);
+        ctl_print("    %s\n", p.tasks[i]);
     passes_free(&p);
 }
 
@@ -137,17 +138,17 @@ static void print_explanation(const struct target *t, const struct found *f)
     char *array = describe_array(d);
 
     target_status(t, d, f->path, &status);
-    printf("%s\n", f->path);
-    printf("recipe: %s\n%s: %s\n", d->recipe->name, d->recipe->command ? "command" : "expression",
-           d->recipe->text);
+    ctl_print("%s\n", f->path);
+    ctl_print("recipe: %s\n", d->recipe->name);
+    ctl_print("%s: %s\n", d->recipe->command ? "command" : "expression", d->recipe->text);
     if (d->recipe->nparams > 0) {
         char *params = recipe_params_text(d->recipe);
 
-        printf("parameters: %s\n", params ? params : "");
+        ctl_print("parameters: %s\n", params ? params : "");
         free(params);
     }
     if (*d->recipe->description)
-        printf("description: %s\n", d->recipe->description);
+        ctl_print("description: %s\n", d->recipe->description);
     if (!d->recipe->command)
         printf("array: %s\n", array ? array : "unknown");
     if (d->recipe->command && status.state != STATE_CACHED)
@@ -162,7 +163,7 @@ static void print_explanation(const struct target *t, const struct found *f)
         printf("key: %s\n", status.key.hex);
     printf("state: %s\n", derived_state_name(status.state));
     if (status.state == STATE_FAILED)
-        printf("error: %s\n", status.error.text);
+        ctl_print("error: %s\n", status.error.text);
     free(array);
 }
 
@@ -176,8 +177,8 @@ static json_t *task_json(const struct target *t, const struct graph *g, const st
     target_task_status(t, &task->key, &status);
     for (size_t d = 0; d < task->ndeps; d++)
         json_array_append_new(needs, json_integer((json_int_t)task->deps[d]));
-    o = json_pack("{s:s, s:s, s:s, s:b, s:o, s:s?, s:I, s:I}", "task", task->label, "key",
-                  task->key.hex, "state", task_state_name(status.state), "cached",
+    o = json_pack("{s:o, s:s, s:s, s:b, s:o, s:s?, s:I, s:I}", "task", utf8_json(task->label),
+                  "key", task->key.hex, "state", task_state_name(status.state), "cached",
                   (int)(status.state == TASK_CACHED), "needs", needs, "array", array, "work_bytes",
                   (json_int_t)task->work_nbytes, "result_bytes", (json_int_t)task->result_nbytes);
     if (status.took_ns > 0)
@@ -196,7 +197,7 @@ static void add_graph_json(json_t *o, const struct target *t, const struct graph
     json_object_set_new(o, "tasks", tasks);
     if (passes_of(g, &p, NULL) == 0) {
         for (size_t i = 0; p.n > 1 && i < p.ntasks; i++)
-            json_array_append_new(reasons, json_string(p.tasks[i]));
+            json_array_append_new(reasons, utf8_json(p.tasks[i]));
         json_object_set_new(o, "passes", json_integer(p.n));
         json_object_set_new(o, "read_bytes", json_integer((json_int_t)p.read_nbytes));
         json_object_set_new(o, "left_bytes", json_integer((json_int_t)left_to_read(t, g)));
@@ -214,9 +215,9 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
     char *array = describe_array(d);
 
     target_status(t, d, f->path, &status);
-    json_object_set_new(o, "recipe", json_string(d->recipe->name));
+    json_object_set_new(o, "recipe", utf8_json(d->recipe->name));
     json_object_set_new(o, d->recipe->command ? "command" : "expression",
-                        json_string(d->recipe->text));
+                        utf8_json(d->recipe->text));
     for (size_t i = 0; i < d->recipe->nparams; i++)
         json_object_set_new(params, d->recipe->params[i].name,
                             json_real(d->recipe->params[i].value));

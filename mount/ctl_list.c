@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "utf8.h"
 
 static json_t *shape_json(const struct derived *d)
 {
@@ -27,7 +28,7 @@ static json_t *sources_json(const struct derived *d)
     json_t *list = json_array();
 
     for (size_t i = 0; i < d->nruns; i++)
-        json_array_append_new(list, json_string(d->runs[i]->path));
+        json_array_append_new(list, utf8_json(d->runs[i]->path));
     return list;
 }
 
@@ -37,12 +38,12 @@ json_t *ctl_summary_json(const struct target *t, const struct found *f)
     json_t *o;
 
     target_status(t, f->derived, f->path, &status);
-    o = json_pack("{s:s, s:s, s:o, s:I, s:o}", "path", f->path, "state",
+    o = json_pack("{s:o, s:s, s:o, s:I, s:o}", "path", utf8_json(f->path), "state",
                   derived_state_name(status.state), "shape", shape_json(f->derived), "bytes",
                   (json_int_t)engine_derived_nbytes(t->engine, f->derived), "sources",
                   sources_json(f->derived));
     if (status.state == STATE_FAILED)
-        json_object_set_new(o, "error", json_string(status.error.text));
+        json_object_set_new(o, "error", utf8_json(status.error.text));
     return o;
 }
 
@@ -63,8 +64,8 @@ static void print_summary(const struct target *t, const struct found *f)
         if (f->derived->recipe->expr->rank == EXPR_SERIES)
             snprintf(shape + n, sizeof shape - (size_t)n, "x%" PRId64, f->derived->nvol);
     }
-    printf("%-9s %-12s %3zu run%s  %s\n", derived_state_name(status.state), shape,
-           f->derived->nruns, f->derived->nruns == 1 ? " " : "s", f->path);
+    ctl_print("%-9s %-12s %3zu run%s  %s\n", derived_state_name(status.state), shape,
+              f->derived->nruns, f->derived->nruns == 1 ? " " : "s", f->path);
 }
 
 int ctl_list(const struct ctl *ctl)

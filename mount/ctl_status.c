@@ -15,6 +15,7 @@
 #include "ctl.h"
 #include "ending.h"
 #include "screen.h"
+#include "utf8.h"
 
 static FILE *open_control(const char *mountpoint, const char *name)
 {
@@ -42,7 +43,9 @@ static int print_text(FILE *out, const char *mountpoint)
 
     if (!f)
         return CTL_FAILED;
-    fprintf(out, "%s: ", mountpoint);
+    char *shown = utf8_shown(mountpoint);
+    fprintf(out, "%s: ", shown ? shown : "");
+    free(shown);
     while ((n = fread(buf, 1, sizeof buf, f)) > 0)
         fwrite(buf, 1, n, out);
     fclose(f);
@@ -61,9 +64,9 @@ static json_t *load_json(const char *mountpoint)
     status = json_loadf(f, 0, &why);
     fclose(f);
     if (!status)
-        fprintf(stderr, "derivctl: %s: status: %s\n", mountpoint, why.text);
+        ctl_say("%s: status: %s", mountpoint, why.text);
     else
-        json_object_set_new(status, "mountpoint", json_string(mountpoint));
+        json_object_set_new(status, "mountpoint", utf8_json(mountpoint));
     return status;
 }
 
@@ -91,7 +94,7 @@ static int show_all(const struct ctl *ctl, FILE *out)
     if (all)
         ctl_print_json(all);
     if (n == 0) {
-        fprintf(stderr, "derivctl: status: no derivfs is mounted\n");
+        ctl_say("status: no derivfs is mounted");
         ret = CTL_FAILED;
     }
     return ret;
@@ -174,19 +177,20 @@ static int cache_info(const struct ctl *ctl, struct cache *c, struct error *err)
     if (ret < 0)
         return ret;
     if (ctl->json)
-        ctl_print_json(json_pack("{s:s, s:I, s:I, s:I}", "dir", cache_dir(c), "entries",
+        ctl_print_json(json_pack("{s:o, s:I, s:I, s:I}", "dir", utf8_json(cache_dir(c)), "entries",
                                  (json_int_t)s.entries, "bytes", (json_int_t)s.nbytes, "max_bytes",
                                  (json_int_t)s.max_nbytes));
     else
-        printf("%s\n%" PRIu64 " entries, %s of %s\n", cache_dir(c), s.entries,
-               ctl_size(s.nbytes).text, ctl_size(s.max_nbytes).text);
+        ctl_print("%s\n", cache_dir(c));
+    printf("%" PRIu64 " entries, %s of %s\n", s.entries, ctl_size(s.nbytes).text,
+           ctl_size(s.max_nbytes).text);
     return 0;
 }
 
 static void report_bad(void *ctx, const struct error *what)
 {
     (void)ctx;
-    fprintf(stderr, "derivctl: cache: %s\n", what->text);
+    ctl_say("cache: %s", what->text);
 }
 
 static int cache_check(const struct ctl *ctl, struct cache *c, struct error *err)
@@ -237,7 +241,7 @@ static const struct {
 static void warn(void *ctx, const struct error *what)
 {
     (void)ctx;
-    fprintf(stderr, "derivctl: cache: %s\n", what->text);
+    ctl_say("cache: %s", what->text);
 }
 
 static cache_command *find_command(const char *name)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "utf8.h"
 
 int split_path(const char *path, char **dir, const char **name)
 {
@@ -111,9 +112,7 @@ static void find_dataset(char *dir)
 
 static char *copy_text(const json_t *object, const char *name)
 {
-    const char *text = json_string_value(json_object_get(object, name));
-
-    return text ? strdup(text) : NULL;
+    return utf8_of_json(json_object_get(object, name));
 }
 
 /* What the command line leaves open is taken from the mount. */
@@ -183,7 +182,7 @@ static void print_problems(const struct target *t)
     struct recipe_table *table = engine_recipes(t->engine);
 
     for (size_t i = 0; i < table->nproblems; i++)
-        fprintf(stderr, "derivctl: %s\n", table->problems[i]);
+        ctl_say("%s", table->problems[i]);
     recipe_table_put(table);
 }
 
@@ -235,12 +234,15 @@ void target_status(const struct target *t, const struct derived *d, const char *
         return;
     json_array_foreach(json_object_get(t->status, "errors"), i, item)
     {
-        const char *where = json_string_value(json_object_get(item, "path"));
+        char *where = utf8_of_json(json_object_get(item, "path"));
+        char *why = utf8_of_json(json_object_get(item, "error"));
 
-        if (where && strcmp(where, path) == 0) {
+        if (where && why && strcmp(where, path) == 0) {
             out->state = STATE_FAILED;
-            error_set(&out->error, EIO, "%s", json_string_value(json_object_get(item, "error")));
+            error_set(&out->error, EIO, "%s", why);
         }
+        free(where);
+        free(why);
     }
     json_array_foreach(json_object_get(t->status, "tasks"), i, item)
     {

@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include "kernel_caps.h"
 #include "ops.h"
 #include "options.h"
+#include "utf8.h"
 
 struct daemon {
     struct options options;
@@ -40,6 +42,23 @@ struct daemon {
 
 static bool log_to_syslog; /* set once, before any thread starts */
 
+/* A line on stderr, so that no name in it commands the terminal. */
+PRINTF_LIKE(1, 2) static void say(const char *fmt, ...)
+{
+    char *text, *shown = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (text)
+        shown = utf8_shown(text);
+    fprintf(stderr, "derivfs: %s\n", shown ? shown : "out of memory");
+    free(shown);
+    free(text);
+}
+
 static void print_log(void *ctx, enum log_level level, const char *text)
 {
     static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
@@ -51,7 +70,7 @@ static void print_log(void *ctx, enum log_level level, const char *text)
     if (log_to_syslog)
         syslog(priorities[level], "%s", text);
     else
-        fprintf(stderr, "derivfs: %s: %s\n", names[level], text);
+        say("%s: %s", names[level], text);
 }
 
 /* The first line that libfuse complained of (it prints in pieces), until the mount works: part of
@@ -79,7 +98,7 @@ static const char *fuse_reason(const char *otherwise)
 
 static int complain(const struct error *err)
 {
-    fprintf(stderr, "derivfs: %s\n", err->text);
+    say("%s", err->text);
     return 1;
 }
 
@@ -155,8 +174,7 @@ static int check_places(const char *dataset, const char *mountpoint, struct erro
                          "itself (choose a directory elsewhere)",
                          mountpoint);
     if (!over && has_entries(mountpoint))
-        fprintf(stderr, "derivfs: %s: not empty: what is in it is hidden until it is unmounted\n",
-                mountpoint);
+        say("%s: not empty: what is in it is hidden until it is unmounted", mountpoint);
     return 0;
 }
 
@@ -166,7 +184,7 @@ static int check_mountpoint(const struct options *o, struct error *err)
     struct stat st;
 
     if (is_dead_mount(mountpoint)) {
-        fprintf(stderr, "derivfs: %s: detaching the mount of a daemon that died\n", mountpoint);
+        say("%s: detaching the mount of a daemon that died", mountpoint);
         detach(mountpoint);
         if (is_dead_mount(mountpoint))
             return error_set(err, ENOTCONN,
@@ -405,7 +423,7 @@ int main(int argc, char **argv)
     openlog("derivfs", LOG_PID, LOG_DAEMON);
     fuse_set_log_func(keep_complaint);
     if (options_parse(&args, &d.options, &err) < 0) {
-        fprintf(stderr, "derivfs: %s (see derivfs --help)\n", fuse_reason(err.text));
+        say("%s (see derivfs --help)", fuse_reason(err.text));
         ret = 2;
     } else if (d.options.show_help) {
         print_help();
@@ -414,8 +432,7 @@ int main(int argc, char **argv)
         fflush(stdout); /* before what fusermount3 prints */
         fuse_lowlevel_version();
     } else if (!d.options.mountpoint || fuse_parse_cmdline(&args, &d.fuse) != 0) {
-        fprintf(stderr, "derivfs: %s (see derivfs --help)\n",
-                fuse_reason("usage: derivfs [options] DATASET MOUNTPOINT"));
+        say("%s (see derivfs --help)", fuse_reason("usage: derivfs [options] DATASET MOUNTPOINT"));
         ret = 2;
     } else {
         ret = run(&d, &args);

@@ -354,7 +354,7 @@ static void walk_all(struct orders *all)
 static void print_failures(const struct orders *all)
 {
     for (size_t i = 0; i < all->nkept; i++) {
-        fprintf(stderr, "derivctl: %s\n", all->failures[i]);
+        ctl_say("%s", all->failures[i]);
         free(all->failures[i]);
     }
     free(all->failures);

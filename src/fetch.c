@@ -27,6 +27,7 @@
 
 #include "beneath.h"
 #include "program.h"
+#include "utf8.h"
 
 /* How long git-annex may take to put its things in order when it is interrupted. */
 enum { GRACE_MS = 2000 };
@@ -65,6 +66,7 @@ static void add_note(struct talk *talk, const char *text)
         else if (at > 0 && text[1] && text[1] != '\n')
             at += (size_t)snprintf(talk->note + at, 4, " / ");
     talk->note[at] = '\0';
+    utf8_clean(talk->note);
 }
 
 static void take_line(struct talk *talk)

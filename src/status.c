@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "engine.h"
 #include "engine_private.h"
 #include "human.h"
+#include "utf8.h"
 
 /* A text that is being written. */
 struct text {
@@ -28,6 +30,23 @@ static FILE *text_begin(struct text *t)
     *t = (struct text){.f = NULL};
     t->f = open_memstream(&t->bytes, &t->nbytes);
     return t->f;
+}
+
+/* A line for people, in which a name may have any bytes. */
+PRINTF_LIKE(2, 3) static void put_line(FILE *f, const char *fmt, ...)
+{
+    char *line, *shown = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    if (vasprintf(&line, fmt, args) < 0)
+        line = NULL;
+    va_end(args);
+    if (line)
+        shown = utf8_shown(line);
+    fputs(shown ? shown : "(out of memory)\n", f);
+    free(shown);
+    free(line);
 }
 
 /* What was written, malloced; NULL where that failed, or it is not `whole`. */
@@ -119,9 +138,9 @@ static json_t *tasks_json(struct sched *s)
     for (size_t i = 0; i < n; i++) {
         const struct sched_task_info *t = &tasks[i];
 
-        json_t *line = json_pack("{s:s, s:s*, s:s, s:I, s:I, s:i}", "task", t->label, "key",
-                                 t->helping ? NULL : t->key.hex, "state", state_of(t), "done_bytes",
-                                 (json_int_t)t->done_nbytes, "work_bytes",
+        json_t *line = json_pack("{s:o, s:s*, s:s, s:I, s:I, s:i}", "task", utf8_json(t->label),
+                                 "key", t->helping ? NULL : t->key.hex, "state", state_of(t),
+                                 "done_bytes", (json_int_t)t->done_nbytes, "work_bytes",
                                  (json_int_t)t->work_nbytes, "waiters", (int)t->waiters);
 
         if (t->running)
@@ -156,9 +175,9 @@ static json_t *results_json(struct engine *e)
 
     for (size_t i = 0; i < n; i++) {
         const struct engine_request *r = &requests[i];
-        json_t *line = json_pack("{s:s, s:s, s:f, s:I, s:I, s:f, s:f, s:i}", "path", r->path, "key",
-                                 r->key.hex, "percent", percent_of(r), "done_bytes",
-                                 (json_int_t)r->done_nbytes, "work_bytes",
+        json_t *line = json_pack("{s:o, s:s, s:f, s:I, s:I, s:f, s:f, s:i}", "path",
+                                 utf8_json(r->path), "key", r->key.hex, "percent", percent_of(r),
+                                 "done_bytes", (json_int_t)r->done_nbytes, "work_bytes",
                                  (json_int_t)r->work_nbytes, "seconds", r->seconds,
                                  "bytes_per_second", r->rate, "requests", (int)r->waiting);
 
@@ -176,19 +195,21 @@ static json_t *cache_json(struct engine *e)
     struct error err;
 
     if (cache_stats(e->cache, &stats, &err) < 0)
-        return json_pack("{s:s, s:s}", "dir", cache_dir(e->cache), "error", err.text);
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dir", cache_dir(e->cache),
-                     "entries", (json_int_t)stats.entries, "bytes", (json_int_t)stats.nbytes,
-                     "max_bytes", (json_int_t)stats.max_nbytes, "hits", (json_int_t)stats.hits,
-                     "misses", (json_int_t)stats.misses, "published", (json_int_t)stats.published,
-                     "evicted", (json_int_t)stats.evicted, "corrupt", (json_int_t)stats.corrupt);
+        return json_pack("{s:o, s:o}", "dir", utf8_json(cache_dir(e->cache)), "error",
+                         utf8_json(err.text));
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dir",
+                     utf8_json(cache_dir(e->cache)), "entries", (json_int_t)stats.entries, "bytes",
+                     (json_int_t)stats.nbytes, "max_bytes", (json_int_t)stats.max_nbytes, "hits",
+                     (json_int_t)stats.hits, "misses", (json_int_t)stats.misses, "published",
+                     (json_int_t)stats.published, "evicted", (json_int_t)stats.evicted, "corrupt",
+                     (json_int_t)stats.corrupt);
 }
 
 static void add_error(void *ctx, const struct errlog_entry *e)
 {
-    json_array_append_new(ctx,
-                          json_pack("{s:s, s:s, s:I, s:I}", "path", e->path, "error", e->text,
-                                    "time", (json_int_t)e->last, "count", (json_int_t)e->count));
+    json_array_append_new(ctx, json_pack("{s:o, s:o, s:I, s:I}", "path", utf8_json(e->path),
+                                         "error", utf8_json(e->text), "time", (json_int_t)e->last,
+                                         "count", (json_int_t)e->count));
 }
 
 char *engine_status_json(struct engine *e)
@@ -199,10 +220,11 @@ char *engine_status_json(struct engine *e)
 
     sched_stats(e->sched, &s);
     errlog_visit(e->errors, add_error, errors);
-    root = json_pack("{s:s, s:s, s:s, s:s?, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, "
+    root = json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, "
                      "s:o, s:o, s:o}",
-                     "version", DERIVFS_VERSION, "dataset", dataset_path(e->dataset), "layout",
-                     layout_name(e->config.layout), "recipes", recipes_path(e), "threads",
+                     "version", DERIVFS_VERSION, "dataset", utf8_json(dataset_path(e->dataset)),
+                     "layout", layout_name(e->config.layout), "recipes",
+                     recipes_path(e) ? utf8_json(recipes_path(e)) : json_null(), "threads",
                      (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
                      "memory_used_bytes", (json_int_t)budget_used(e->budget), "tasks_running",
                      (int)s.running, "tasks_queued", (int)s.queued, "requests", (int)s.jobs,
@@ -241,7 +263,10 @@ static void print_results(FILE *f, struct engine *e)
             fprintf(f, "  %s/s", human_nbytes((uint64_t)r->rate).text);
         if (seconds_left(r) >= 0)
             fprintf(f, "  %s left", human_span((int64_t)(seconds_left(r) * 1e9)).text);
-        fprintf(f, r->waiting > 1 ? "  %s (%u requests)\n" : "  %s\n", r->path, r->waiting);
+        if (r->waiting > 1)
+            put_line(f, "  %s (%u requests)\n", r->path, r->waiting);
+        else
+            put_line(f, "  %s\n", r->path);
     }
     engine_requests_free(requests, n);
 }
@@ -269,12 +294,12 @@ static void print_tasks(FILE *f, struct sched *s, const char *role)
         const struct sched_task_info *t = &tasks[i];
 
         if (t->running && t->work_nbytes > 0)
-            fprintf(f, "  %s %u: %s, %.0f %%\n", role, t->thread, t->label,
-                    100.0 * (double)t->done_nbytes / (double)t->work_nbytes);
+            put_line(f, "  %s %u: %s, %.0f %%\n", role, t->thread, t->label,
+                     100.0 * (double)t->done_nbytes / (double)t->work_nbytes);
         else if (t->running)
-            fprintf(f, "  %s %u: %s\n", role, t->thread, t->label);
+            put_line(f, "  %s %u: %s\n", role, t->thread, t->label);
         else if (nqueued++ < QUEUED_MAX)
-            fprintf(f, "  queued: %s\n", t->label);
+            put_line(f, "  queued: %s\n", t->label);
     }
     if (nqueued > QUEUED_MAX)
         fprintf(f, "  and %zu more\n", nqueued - QUEUED_MAX);
@@ -291,14 +316,14 @@ char *engine_status_text(struct engine *e)
     if (!f)
         return NULL;
     sched_stats(e->sched, &s);
-    fprintf(f, "%s, layout %s\n", dataset_path(e->dataset), layout_name(e->config.layout));
+    put_line(f, "%s, layout %s\n", dataset_path(e->dataset), layout_name(e->config.layout));
     fprintf(f, "threads: %u, %u busy; tasks: %u queued; requests waiting: %u\n", s.nthreads,
             s.running + s.helping, s.queued, s.jobs);
     fprintf(f, "compute buffers: %.1f of %.1f MiB\n", (double)budget_used(e->budget) / 0x1p20,
             (double)budget_limit(e->budget) / 0x1p20);
     if (cache_stats(e->cache, &cache, NULL) == 0)
-        fprintf(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->cache),
-                cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
+        put_line(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->cache),
+                 cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
     print_results(f, e);
     print_tasks(f, e->sched, "thread");
     print_tasks(f, e->fetcher, "fetch");
@@ -358,8 +383,10 @@ static void print_error(void *ctx, const struct errlog_entry *e)
 
     gmtime_r(&e->last, &tm);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    fprintf(ctx, "%s %s: %s", when, e->path, e->text);
-    fprintf(ctx, e->count > 1 ? " (%lu times)\n" : "\n", e->count);
+    if (e->count > 1)
+        put_line(ctx, "%s %s: %s (%lu times)\n", when, e->path, e->text, e->count);
+    else
+        put_line(ctx, "%s %s: %s\n", when, e->path, e->text);
 }
 
 char *engine_errors_text(struct engine *e)

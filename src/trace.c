@@ -102,29 +102,20 @@ static struct trace_event *copy_events(struct trace *t, size_t *n)
 
 static json_t *name_of(const char *what, const char *name, int tid)
 {
-    char *clean = strdup(name);
-    json_t *o = NULL;
-
-    if (clean) {
-        utf8_clean(clean);
-        o = json_pack("{s:s, s:s, s:i, s:i, s:{s:s}}", "name", what, "ph", "M", "pid",
-                      (int)getpid(), "tid", tid, "args", "name", clean);
-    }
-    free(clean);
-    return o;
+    return json_pack("{s:s, s:s, s:i, s:i, s:{s:o}}", "name", what, "ph", "M", "pid", (int)getpid(),
+                     "tid", tid, "args", "name", utf8_json(name));
 }
 
-static json_t *event_json(const struct trace *t, struct trace_event *e)
+static json_t *event_json(const struct trace *t, const struct trace_event *e)
 {
     static const char *const outcomes[] = {
         [TRACE_DONE] = "done", [TRACE_FAILED] = "failed", [TRACE_CANCELLED] = "cancelled"};
     int64_t start_us = (e->start_ns - t->begin_ns) / 1000;
     int64_t stop_us = (e->stop_ns - t->begin_ns) / 1000;
 
-    utf8_clean(e->name);
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:I, s:I, s:{s:s*, s:I, s:I, s:s}}", "name",
-                     e->name, "cat", e->helping ? "piece" : "task", "ph", "X", "pid", (int)getpid(),
-                     "tid", (int)e->thread + 1, "ts", (json_int_t)start_us, "dur",
+    return json_pack("{s:o, s:s, s:s, s:i, s:i, s:I, s:I, s:{s:s*, s:I, s:I, s:s}}", "name",
+                     utf8_json(e->name), "cat", e->helping ? "piece" : "task", "ph", "X", "pid",
+                     (int)getpid(), "tid", (int)e->thread + 1, "ts", (json_int_t)start_us, "dur",
                      (json_int_t)(stop_us - start_us), "args", "key",
                      e->helping ? NULL : e->key.hex, "bytes", (json_int_t)e->nbytes, "read_bytes",
                      (json_int_t)e->read_nbytes, "outcome", outcomes[e->outcome]);

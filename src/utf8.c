@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * One walk over the bytes. Overlong forms, surrogates and what lies behind U+10FFFF are not
+ * Walks over the bytes. Overlong forms, surrogates and what lies behind U+10FFFF are not
  * well-formed, as RFC 3629 has it.
  */
 #include "utf8.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 size_t utf8_char_nbytes(const char *text)
 {
@@ -45,4 +49,108 @@ void utf8_clean(char *text)
         }
         text += n;
     }
+}
+
+/* ---- bytes in JSON -----------------------------------------------------------------------------
+ */
+
+enum { RAW = 0xef00 }; /* U+EF00 + byte */
+
+static uint32_t code_of(const char *c, size_t nbytes)
+{
+    uint32_t code = (unsigned char)*c & (nbytes > 1 ? 0xffu >> (nbytes + 1) : 0x7f);
+
+    for (size_t i = 1; i < nbytes; i++)
+        code = code << 6 | ((unsigned char)c[i] & 0x3f);
+    return code;
+}
+
+static bool is_raw(uint32_t code)
+{
+    return code >= RAW + 0x80 && code <= RAW + 0xff;
+}
+
+json_t *utf8_json(const char *text)
+{
+    char *encoded = malloc(3 * strlen(text) + 1), *to = encoded;
+    json_t *value;
+
+    if (!encoded)
+        return NULL;
+    while (*text) {
+        size_t n = utf8_char_nbytes(text);
+
+        if (n > 0 && !is_raw(code_of(text, n))) {
+            to = mempcpy(to, text, n);
+            text += n;
+            continue;
+        }
+        uint32_t code = RAW + (unsigned char)*text++;
+        *to++ = (char)(0xe0 | code >> 12);
+        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
+        *to++ = (char)(0x80 | (code & 0x3f));
+    }
+    *to = '\0';
+    value = json_string(encoded);
+    free(encoded);
+    return value;
+}
+
+char *utf8_of_json(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    char *bytes = text ? malloc(strlen(text) + 1) : NULL, *to = bytes;
+
+    while (bytes && *text) {
+        size_t n = utf8_char_nbytes(text); /* jansson has seen to that it is one */
+        uint32_t code = code_of(text, n);
+
+        if (is_raw(code))
+            *to++ = (char)(code - RAW);
+        else
+            to = mempcpy(to, text, n);
+        text += n;
+    }
+    if (bytes)
+        *to = '\0';
+    return bytes;
+}
+
+/* ---- on a terminal -----------------------------------------------------------------------------
+ */
+
+/* C0, DEL, C1 (of which U+009B begins what commands a terminal), and what turns the direction. */
+static bool commands(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
+           (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+static char *escape_byte(char *to, unsigned char byte)
+{
+    static const char named[] = "abtnvfr"; /* from 7 on */
+
+    if (byte >= '\a' && byte <= '\r')
+        return to + sprintf(to, "\\%c", named[byte - '\a']);
+    return to + sprintf(to, "\\%03o", byte);
+}
+
+char *utf8_shown(const char *line)
+{
+    char *shown = malloc(4 * strlen(line) + 2), *to = shown;
+
+    while (shown && *line) {
+        size_t n = utf8_char_nbytes(line);
+
+        if ((n > 0 && !commands(code_of(line, n))) || strcmp(line, "\n") == 0) {
+            to = mempcpy(to, line, n);
+            line += n;
+            continue;
+        }
+        for (size_t i = 0; i < (n > 0 ? n : 1); i++)
+            to = escape_byte(to, (unsigned char)*line++);
+    }
+    if (shown)
+        *to = '\0';
+    return shown;
 }

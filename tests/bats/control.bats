@@ -190,3 +190,43 @@ END
     cmp long.nii "$MNT/long.nii"
     assert_equal "$(metric tasks_done_total)" 0
 }
+
+@test "names with escapes, newlines and bytes that are no UTF-8: exact in JSON, harmless on a terminal" {
+    local odd=$'d\xe9\e[31m\nx' # a dataset, a run, and what failed
+    mkdir "$odd"
+    make_run "$odd/$odd.nii" --seed 3
+    gzip "$odd/$odd.nii"
+    truncate -s -100 "$odd/$odd.nii.gz"
+    mount_derivfs "$odd"
+    run cat "$MNT/tsnr.nii"
+    assert_failure
+
+    # exact, and read back by derivctl, which finds dataset, cache and failure in it
+    python3 - "$MNT" "$odd" <<'PYTHON'
+import json, os, subprocess, sys
+def name(text):
+    return b"".join(bytes([ord(c) & 0xFF]) if 0xEF80 <= ord(c) <= 0xEFFF else c.encode() for c in text)
+mnt, odd = sys.argv[1], os.fsencode(sys.argv[2])
+status = json.load(open(mnt + "/.derivfs/status.json"))
+assert name(status["dataset"]).endswith(b"/" + odd), status["dataset"]
+(file,) = json.loads(subprocess.check_output(["derivctl", "list", "--json", mnt + "/tsnr.nii"]))
+assert [name(s) for s in file["sources"]] == [odd + b".nii.gz"], file
+assert file["state"] == "failed" and "error" in file, file
+trace = json.load(open(mnt + "/.derivfs/trace.json"))
+assert any(odd in name(e["name"]) for e in trace["traceEvents"])
+PYTHON
+
+    # for people: one line for each thing, and nothing that commands a terminal
+    local file
+    for file in status errors; do
+        run ! grep -P '[^\n\x20-\x7e]' "$MNT/.derivfs/$file"
+    done
+    run -0 grep -c 'd\\351\\033\[31m' "$MNT/.derivfs/status"
+    run derivctl compute "$MNT/$odd"
+    assert_failure
+    assert_output --partial 'd\351\033[31m\nx: '
+    run -0 script -qec "derivctl explain '$MNT/tsnr.nii'" /dev/null
+    assert_output --partial 'd\351\033[31m\nx.nii.gz: '
+    run -0 derivctl explain "$MNT/tsnr.nii" # piped: as it is
+    assert_output --partial "$odd.nii.gz: "
+}

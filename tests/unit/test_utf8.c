@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -57,12 +58,58 @@ static void test_length_of_a_character(void **state)
     assert_int_equal(utf8_char_nbytes("\xa4"), 0);
 }
 
+/* There and back; `inside` is what stands in the JSON. */
+static void json_is(const char *bytes, const char *inside)
+{
+    json_t *value = utf8_json(bytes);
+    char *back = utf8_of_json(value);
+
+    assert_string_equal(json_string_value(value), inside);
+    assert_string_equal(back, bytes);
+    free(back);
+    json_decref(value);
+}
+
+static void test_any_bytes_in_json(void **state)
+{
+    (void)state;
+    json_is("", "");
+    json_is("a\n\033\xc3\xa4\xf0\x9f\xa7\xa0", "a\n\033\xc3\xa4\xf0\x9f\xa7\xa0");
+    json_is("\xff|\x80", "\xee\xbf\xbf|\xee\xbe\x80");
+    json_is("\xc3", "\xee\xbf\x83");
+    json_is("\xee\xbe\x80", /* a byte's own character: its three bytes */
+            "\xee\xbf\xae\xee\xbe\xbe\xee\xbe\x80");
+    assert_null(utf8_of_json(NULL));
+}
+
+static void shown_as(const char *line, const char *expected)
+{
+    char *shown = utf8_shown(line);
+
+    assert_string_equal(shown, expected);
+    free(shown);
+}
+
+static void test_what_a_terminal_is_shown(void **state)
+{
+    (void)state;
+    shown_as("", "");
+    shown_as("sub-01 \xc3\xa4'\"\\ \xf0\x9f\xa7\xa0\n", "sub-01 \xc3\xa4'\"\\ \xf0\x9f\xa7\xa0\n");
+    shown_as("a\033[2J\nb\n", "a\\033[2J\\nb\n");
+    shown_as("\a\b\t\v\f\r\177\001", "\\a\\b\\t\\v\\f\\r\\177\\001");
+    shown_as("\xc2\x9b"
+             "31m\xff\xe2\x80\xae",
+             "\\302\\23331m\\377\\342\\200\\256");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_well_formed_text_stays),
         cmocka_unit_test(test_other_bytes_become_question_marks),
         cmocka_unit_test(test_length_of_a_character),
+        cmocka_unit_test(test_any_bytes_in_json),
+        cmocka_unit_test(test_what_a_terminal_is_shown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
