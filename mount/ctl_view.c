@@ -164,10 +164,7 @@ static int run_page(const struct ctl *ctl, const char *asked, const char *path, 
     printf("%s\n", page_url(p));
     fflush(stdout);
     if (!ctl->no_open && has_display() && is_program("xdg-open")) {
-        pid_t pid = start("xdg-open", page_url(p));
-
-        while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
+        (void)start("xdg-open", page_ticket_url(p)); /* it may last as long as the browser */
     } else {
         fprintf(stderr, "derivctl: open it in a browser on this machine; Ctrl-C ends it\n");
     }
@@ -192,21 +189,27 @@ static int show_copy(const struct ctl *ctl, const struct target *t, const struct
 {
     const char *tmp = getenv("TMPDIR");
     char dir[PATH_MAX], file[PATH_MAX];
+    struct ending ending;
     int ret;
 
+    ending_catch(&ending); /* from the directory's first moment to its last */
     if (snprintf(dir, sizeof dir, "%s/derivctl-view.XXXXXX", tmp && *tmp ? tmp : "/tmp") >=
             (int)sizeof dir ||
-        !mkdtemp(dir))
+        !mkdtemp(dir)) {
+        ending_release(&ending);
         return complain(t->asked, errno, "cannot make a directory for a copy (see $TMPDIR)");
+    }
     if (snprintf(file, sizeof file, "%s/%s", dir, f->derived->name) >= (int)sizeof file) {
         rmdir(dir);
+        ending_release(&ending);
         return complain(t->asked, ENAMETOOLONG, "the copy's name is too long");
     }
     ret = ctl_compute_list(t, f, 1, file);
-    if (ret == CTL_OK)
+    if (ret == CTL_OK && !ending_signal())
         ret = show(ctl, t->asked, file);
     unlink(file);
     rmdir(dir);
+    ending_release(&ending);
     return ret;
 }
 

@@ -3,12 +3,16 @@
  * The server, on libmicrohttpd.
  *
  * Who may look: whoever knows the token (128 random bits), which only the printed address has; it
- * is compared in constant time. A foreign site that lets its name point to 127.0.0.1 fails the
- * check of the Host header; a foreign page can neither read what is here nor frame it (CORP, CSP).
- * Only GET, only the fixed names of `resources`, no path is ever put together from a request.
+ * is compared in constant time. Other users see the arguments of a program: so the one that opens
+ * the browser is given a ticket, an address that leads to the page's, once. Who takes it from the
+ * process table before the browser does sees the image; the user sees that the page is not there. A
+ * foreign site that lets its name point to 127.0.0.1 fails the check of the Host header; a foreign
+ * page can neither read what is here nor frame it (CORP, CSP). Only GET, only the fixed names of
+ * `resources`, no path is ever put together from a request.
  *
- * The end: the page tells when it goes. As it does so on a reload too, the end is put off for
- * LINGER_S, and comes only when nothing is asked for meanwhile. A browser that was killed is
+ * The end: each tab tells when it comes and when it goes, with a name of its own. As it goes on a
+ * reload too, the end is put off for LINGER_S after the last one, and comes only when nothing is
+ * asked for meanwhile. A browser that was killed is
  * noticed by its silence; timers of tabs in the background fire once a minute, so that takes some
  * minutes.
  */
@@ -35,19 +39,29 @@
 #include "monotonic.h"
 
 enum { TOKEN_NBYTES = 16, TOKEN_HEX = 2 * TOKEN_NBYTES };
+enum { TABS_MAX = 32, TAB_NBYTES = 24 };
 enum { LINGER_S = 3, SILENCE_S = 200, CONNECTIONS = 16, TIMEOUT_S = 30 };
 
 struct page {
     struct MHD_Daemon *server;
     char *path, *name, *niivue;
-    char token[TOKEN_HEX + 1];
+    char token[TOKEN_HEX + 1], ticket[TOKEN_HEX + 1];
     char hosts[2][32]; /* what a Host header may say */
-    char url[96];
-    atomic_llong asked_ns; /* CLOCK_MONOTONIC of the last request */
-    atomic_bool left;      /* the last request was that the page goes */
+    char url[96], ticket_url[96];
+    bool used;                       /* the server's thread: the ticket */
+    char tabs[TABS_MAX][TAB_NBYTES]; /* likewise: their names, "" for none */
+    atomic_llong asked_ns;           /* CLOCK_MONOTONIC of the last request */
+    atomic_bool left;                /* the last request was that the last tab goes */
 };
 
-enum content { CONTENT_TEXT, CONTENT_NAME, CONTENT_NIIVUE, CONTENT_IMAGE, CONTENT_NOTHING };
+enum content {
+    CONTENT_TEXT,
+    CONTENT_NAME,
+    CONTENT_NIIVUE,
+    CONTENT_IMAGE,
+    CONTENT_ALIVE,
+    CONTENT_BYE,
+};
 
 static const struct {
     const char *name, *type;
@@ -60,8 +74,8 @@ static const struct {
     {"name", "text/plain; charset=utf-8", CONTENT_NAME, NULL},
     {"image.nii", "application/octet-stream", CONTENT_IMAGE, NULL},
     {"image.nii.gz", "application/octet-stream", CONTENT_IMAGE, NULL},
-    {"alive", "text/plain", CONTENT_NOTHING, NULL},
-    {"bye", "text/plain", CONTENT_NOTHING, NULL},
+    {"alive", "text/plain", CONTENT_ALIVE, NULL},
+    {"bye", "text/plain", CONTENT_BYE, NULL},
 };
 
 enum { NRESOURCES = sizeof resources / sizeof *resources };
@@ -132,20 +146,44 @@ static struct MHD_Response *content_of(const struct page *p, int i)
     }
 }
 
-static bool is_token(const struct page *p, const char *text)
+static bool is_token(const char *token, const char *text)
 {
     unsigned char differ = 0;
 
     for (int i = 0; i < TOKEN_HEX; i++)
-        differ |= (unsigned char)(text[i] ^ p->token[i]);
+        differ |= (unsigned char)(text[i] ^ token[i]);
     return differ == 0;
+}
+
+/* Is this "/open/TICKET", for the first time? */
+static bool takes_ticket(struct page *p, const char *url)
+{
+    static const char prefix[] = "/open/";
+    const char *ticket = url + strlen(prefix);
+
+    if (p->used || strncmp(url, prefix, strlen(prefix)) != 0 || strlen(ticket) != TOKEN_HEX ||
+        !is_token(p->ticket, ticket))
+        return false;
+    p->used = true;
+    return true;
+}
+
+static enum MHD_Result lead_to_page(const struct page *p, struct MHD_Connection *c)
+{
+    struct MHD_Response *response = text_response("");
+    char place[TOKEN_HEX + 3];
+
+    snprintf(place, sizeof place, "/%s/", p->token);
+    if (response)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, place);
+    return answer(c, MHD_HTTP_SEE_OTHER, "text/plain", response);
 }
 
 /* The resource that "/TOKEN/NAME" means, or -1. */
 static int find_resource(const struct page *p, const char *url)
 {
     if (strlen(url) < TOKEN_HEX + 2 || url[0] != '/' || url[TOKEN_HEX + 1] != '/' ||
-        !is_token(p, url + 1))
+        !is_token(p->token, url + 1))
         return -1;
     for (int i = 0; i < NRESOURCES; i++)
         if (strcmp(url + TOKEN_HEX + 2, resources[i].name) == 0)
@@ -160,34 +198,68 @@ static bool is_own_host(const struct page *p, struct MHD_Connection *c)
     return host && (strcmp(host, p->hosts[0]) == 0 || strcmp(host, p->hosts[1]) == 0);
 }
 
+/* The place of the tab, or of none ("") where there is room; -1. */
+static int find_tab(const struct page *p, const char *name)
+{
+    for (int i = 0; i < TABS_MAX; i++)
+        if (strcmp(p->tabs[i], name) == 0)
+            return i;
+    return -1;
+}
+
+/* Note which tab it is that comes or goes. True: it goes, and there is no other. */
+static bool note_tab(struct page *p, struct MHD_Connection *c, enum content content)
+{
+    const char *name = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "tab");
+    bool goes = content == CONTENT_BYE;
+    int i;
+
+    if (!goes && content != CONTENT_ALIVE)
+        return false;
+    if (name && *name && strlen(name) < TAB_NBYTES) {
+        i = find_tab(p, name);
+        if (i >= 0 && goes)
+            p->tabs[i][0] = '\0';
+        else if (i < 0 && !goes && (i = find_tab(p, "")) >= 0)
+            strcpy(p->tabs[i], name);
+    }
+    for (i = 0; i < TABS_MAX; i++)
+        if (p->tabs[i][0])
+            return false;
+    return goes;
+}
+
 static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *url,
                               const char *method, const char *version, const char *body,
                               size_t *body_nbytes, void **state)
 {
     struct page *p = arg;
-    int i = is_own_host(p, c) ? find_resource(p, url) : -1;
+    bool own_host = is_own_host(p, c);
+    int i = own_host ? find_resource(p, url) : -1;
 
     (void)version, (void)body, (void)body_nbytes, (void)state;
+    if (own_host && strcmp(method, MHD_HTTP_METHOD_GET) == 0 && takes_ticket(p, url))
+        return lead_to_page(p, c);
     if (i < 0)
         return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", text_response("no such page\n"));
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
         return answer(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", text_response("only GET\n"));
     atomic_store(&p->asked_ns, monotonic_ns());
-    atomic_store(&p->left, strcmp(resources[i].name, "bye") == 0);
+    atomic_store(&p->left, note_tab(p, c, resources[i].content));
     return answer(c, MHD_HTTP_OK, resources[i].type, content_of(p, i));
 }
 
 /* ---- the server --------------------------------------------------------------------------------
  */
 
-static int make_token(struct page *p, struct error *err)
+static int make_token(char token[TOKEN_HEX + 1], struct error *err)
 {
     unsigned char bytes[TOKEN_NBYTES];
 
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
         return error_set(err, EIO, "view: random numbers: %s", strerror(errno));
     for (int i = 0; i < TOKEN_NBYTES; i++)
-        snprintf(p->token + 2 * i, 3, "%02x", bytes[i]);
+        snprintf(token + 2 * i, 3, "%02x", bytes[i]);
     return 0;
 }
 
@@ -221,6 +293,7 @@ static int start_server(struct page *p, struct error *err)
     snprintf(p->hosts[0], sizeof p->hosts[0], "127.0.0.1:%u", port);
     snprintf(p->hosts[1], sizeof p->hosts[1], "localhost:%u", port);
     snprintf(p->url, sizeof p->url, "http://%s/%s/", p->hosts[0], p->token);
+    snprintf(p->ticket_url, sizeof p->ticket_url, "http://%s/open/%s", p->hosts[0], p->ticket);
     p->server = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, handle, p,
                                  MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
                                  (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -246,7 +319,9 @@ int page_open(const char *path, const char *name, const char *niivue, struct pag
     if (ret == 0 && access(path, R_OK) < 0)
         ret = error_set(err, errno, "view: open %s: %s", path, strerror(errno));
     if (ret == 0)
-        ret = make_token(p, err);
+        ret = make_token(p->token, err);
+    if (ret == 0)
+        ret = make_token(p->ticket, err);
     if (ret == 0)
         ret = start_server(p, err);
     if (ret < 0) {
@@ -270,6 +345,11 @@ void page_close(struct page *p)
 const char *page_url(const struct page *p)
 {
     return p->url;
+}
+
+const char *page_ticket_url(const struct page *p)
+{
+    return p->ticket_url;
 }
 
 void page_wait(struct page *p)

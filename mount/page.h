@@ -22,8 +22,11 @@ void page_close(struct page *p);
 /* "http://127.0.0.1:PORT/TOKEN/" */
 const char *page_url(const struct page *p);
 
-/* Wait until the page has been closed in the browser, nobody has looked at it for a while, or a
- * signal has come (ending.h). */
+/* An address that leads to that one once, and then is dead: for what others can see. */
+const char *page_ticket_url(const struct page *p);
+
+/* Wait until the page has been closed in the browser (in all tabs), nobody has looked at it for a
+ * while, or a signal has come (ending.h). */
 void page_wait(struct page *p);
 
 /* The page and its script (page_text.c). */

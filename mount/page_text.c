@@ -71,6 +71,9 @@ const char page_script[] =
     "  document.documentElement.dataset.shown = name;\n"
     "}\n"
     "\n"
-    "setInterval(() => fetch('alive').catch(() => say('derivctl view has ended')), 5000);\n"
-    "addEventListener('pagehide', () => fetch('bye', { keepalive: true }));\n"
+    "const tab = '?tab=' + [...crypto.getRandomValues(new Uint8Array(8))].join('').slice(0, 20);\n"
+    "const tell = () => fetch('alive' + tab).catch(() => say('derivctl view has ended'));\n"
+    "tell();\n"
+    "setInterval(tell, 5000);\n"
+    "addEventListener('pagehide', () => fetch('bye' + tab, { keepalive: true }));\n"
     "show().catch((reason) => say(`Cannot show it: ${reason.message}`));\n";

@@ -31,7 +31,7 @@ make_viewer() {
 
 # start_page PATH: `derivctl view --no-open PATH` in the background, as $VIEW; its address in $URL.
 start_page() {
-    ctl view --no-open "$1" >url 2>hint 3>&- &
+    derivctl --cache_dir="$CACHE" view --no-open "$1" >url 2>hint 3>&- &
     VIEW=$!
     wait_until grep -q . url
     URL=$(cat url)
@@ -119,9 +119,49 @@ status_of() {
     assert_equal "${#lines[@]}" 1
     run -0 curl -sI "$URL"
     assert_line --regexp "^Content-Security-Policy: default-src 'none'"
-    kill -INT "$VIEW"
+    kill "$VIEW" # SIGINT is ignored by what is started in the background
     wait "$VIEW"
     assert_equal "$(ls -A "$TMPDIR")" ''
+}
+
+@test "xdg-open gets an address that works once; a signal meanwhile leaves nothing behind" {
+    dataset
+    mkdir bin
+    cat >bin/xdg-open <<'END' # which goes on, as one does that is the browser itself
+#!/bin/sh
+echo $$ >opener
+printf %s "$1" >opened
+exec tail -f /dev/null
+END
+    chmod +x bin/xdg-open
+    DISPLAY=:99 PATH=$PWD/bin:$PATH DERIVFS_VIEWER=niivue \
+        derivctl --cache_dir="$CACHE" view "$DS/tsnr.nii" >url 3>&- &
+    VIEW=$!
+    wait_until test -s opened
+    local ticket token
+    ticket=$(cat opened)
+    token=$(sed 's|.*:[0-9]*/\(.*\)/|\1|' url)
+    refute_regex "$ticket" "$token"
+    assert_equal "$(status_of -X POST "$ticket")" 404
+    assert_equal "$(status_of -I "$ticket")" 404
+    assert_equal "$(curl -s -o answer.nii -w '%{redirect_url}' "$ticket")" "$(cat url)"
+    assert_equal "$(status_of "$ticket")" 404
+    assert_equal "$(status_of "$(cat url)")" 200
+    kill "$VIEW"
+    wait "$VIEW"
+    kill "$(cat opener)"
+    assert_equal "$(ls -A "$TMPDIR")" ''
+}
+
+@test "the page stays for as long as one of its tabs is open" {
+    dataset
+    start_page "$DS/tsnr.nii"
+    curl -sf "${URL}alive?tab=1"
+    curl -sf "${URL}alive?tab=2"
+    curl -sf "${URL}bye?tab=1"
+    run -124 timeout 4 tail --pid="$VIEW" -f /dev/null # three seconds after the last it would end
+    curl -sf "${URL}bye?tab=2"
+    wait "$VIEW"
 }
 
 @test "the page shows the image in a browser, and ends when it is closed" {
