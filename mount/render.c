@@ -12,19 +12,47 @@
 
 #include <graphviz/gvc.h>
 
+#include "late.h"
+
+/* What is used of Graphviz, which is loaded with the first drawing (late.h). */
+#define GRAPHVIZ_FUNCTIONS(F)                                                                      \
+    F(agseterr)                                                                                    \
+    F(agmemread)                                                                                   \
+    F(agclose)                                                                                     \
+    F(gvContext)                                                                                   \
+    F(gvLayout)                                                                                    \
+    F(gvRenderData)                                                                                \
+    F(gvFreeRenderData)                                                                            \
+    F(gvFreeLayout)
+
+#define NAME(f) #f,
+#define MEMBER(f) typeof(f) *f;
+
+static const char *const names[] = {GRAPHVIZ_FUNCTIONS(NAME)};
+
+enum { NFUNCTIONS = sizeof names / sizeof names[0] };
+
+union graphviz {
+    struct {
+        GRAPHVIZ_FUNCTIONS(MEMBER)
+    };
+    void *all[NFUNCTIONS];
+};
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static GVC_t *context; /* guarded by lock: NULL before the first drawing */
 
 /* With the lock held. */
-static int lay_out(GVC_t *gvc, Agraph_t *g, const char *format, char **out, size_t *nbytes)
+static int lay_out(const union graphviz *lib, Agraph_t *g, const char *format, char **out,
+                   size_t *nbytes)
 {
     char *picture = NULL;
     unsigned length = 0;
     int ret = -EIO;
 
-    if (gvLayout(gvc, g, "dot") != 0)
+    if (lib->gvLayout(context, g, "dot") != 0)
         return -EIO;
-    if (gvRenderData(gvc, g, format, &picture, &length) == 0 && picture) {
+    if (lib->gvRenderData(context, g, format, &picture, &length) == 0 && picture) {
         *out = malloc((size_t)length + 1);
         ret = *out ? 0 : -ENOMEM;
     }
@@ -33,26 +61,39 @@ static int lay_out(GVC_t *gvc, Agraph_t *g, const char *format, char **out, size
         (*out)[length] = '\0';
         *nbytes = length;
     }
-    gvFreeRenderData(picture);
-    gvFreeLayout(gvc, g);
+    lib->gvFreeRenderData(picture);
+    lib->gvFreeLayout(context, g);
+    return ret;
+}
+
+/* With the lock held. */
+static int draw(const union graphviz *lib, const char *dot, const char *format, char **out,
+                size_t *nbytes)
+{
+    Agraph_t *g = NULL;
+    int ret = -EIO;
+
+    lib->agseterr(AGMAX); /* what is wrong is returned, and not written to standard error */
+    if (!context)
+        context = lib->gvContext();
+    if (context)
+        g = lib->agmemread(dot);
+    if (g) {
+        ret = lay_out(lib, g, format, out, nbytes);
+        lib->agclose(g);
+    }
     return ret;
 }
 
 int render(const char *dot, const char *format, char **out, size_t *nbytes, struct error *err)
 {
-    Agraph_t *g = NULL;
-    int ret = -EIO;
+    union graphviz lib;
+    int ret = late_load(GRAPHVIZ_SONAME, names, lib.all, NFUNCTIONS, err);
 
+    if (ret < 0)
+        return ret;
     pthread_mutex_lock(&lock);
-    agseterr(AGMAX); /* what is wrong is returned, and not written to standard error */
-    if (!context)
-        context = gvContext();
-    if (context)
-        g = agmemread(dot);
-    if (g) {
-        ret = lay_out(context, g, format, out, nbytes);
-        agclose(g);
-    }
+    ret = draw(&lib, dot, format, out, nbytes);
     pthread_mutex_unlock(&lock);
     if (ret == 0)
         return 0;

@@ -15,10 +15,58 @@
 #include <string.h>
 
 #include "headmask.h"
+#include "late.h"
 #include "picture_private.h"
 #include "utf8.h"
 
 enum { TEXT_NBYTES = 2048 };
+
+/* What is used of cairo, which is loaded with the first picture (late.h). */
+#define CAIRO_FUNCTIONS(F)                                                                         \
+    F(text_extents)                                                                                \
+    F(select_font_face)                                                                            \
+    F(set_font_size)                                                                               \
+    F(set_source_rgba)                                                                             \
+    F(move_to)                                                                                     \
+    F(show_text)                                                                                   \
+    F(set_line_width)                                                                              \
+    F(line_to)                                                                                     \
+    F(stroke)                                                                                      \
+    F(image_surface_get_data)                                                                      \
+    F(image_surface_get_stride)                                                                    \
+    F(image_surface_create)                                                                        \
+    F(create)                                                                                      \
+    F(font_options_create)                                                                         \
+    F(surface_destroy)                                                                             \
+    F(font_options_set_antialias)                                                                  \
+    F(font_options_set_hint_style)                                                                 \
+    F(font_options_set_hint_metrics)                                                               \
+    F(set_font_options)                                                                            \
+    F(font_options_destroy)                                                                        \
+    F(surface_flush)                                                                               \
+    F(get_target)                                                                                  \
+    F(status)                                                                                      \
+    F(destroy)                                                                                     \
+    F(status_to_string)
+
+#define NAME(f) "cairo_" #f,
+#define MEMBER(f) typeof(cairo_##f) *f;
+
+static const char *const cairo_names[] = {CAIRO_FUNCTIONS(NAME)};
+
+enum { CAIRO_N = sizeof cairo_names / sizeof cairo_names[0] };
+
+union cairo {
+    struct {
+        CAIRO_FUNCTIONS(MEMBER)
+    };
+    void *all[CAIRO_N];
+};
+
+struct pen {
+    union cairo cairo;
+    cairo_t *cr;
+};
 
 enum align { LEFT, CENTRE, RIGHT_END };
 
@@ -68,28 +116,28 @@ static double tick_step(double range)
 /* ---- letters -----------------------------------------------------------------------------------
  */
 
-static double width_of(cairo_t *cr, const char *text)
+static double width_of(const struct pen *p, const char *text)
 {
     cairo_text_extents_t extents;
 
-    cairo_text_extents(cr, text, &extents);
+    p->cairo.text_extents(p->cr, text, &extents);
     return extents.x_advance;
 }
 
 /* Cut `text`, well-formed, to the longest start that fits with an ellipsis into `width`. */
-static void fit(cairo_t *cr, char text[TEXT_NBYTES], double width)
+static void fit(const struct pen *p, char text[TEXT_NBYTES], double width)
 {
     static const char ellipsis[] = "\u2026";
     size_t good = 0;
 
-    if (width_of(cr, text) <= width)
+    if (width_of(p, text) <= width)
         return;
     for (size_t at = 0; text[at]; at += utf8_char_nbytes(text + at)) {
         char start[TEXT_NBYTES + sizeof ellipsis];
 
         memcpy(start, text, at);
         memcpy(start + at, ellipsis, sizeof ellipsis);
-        if (width_of(cr, start) > width)
+        if (width_of(p, start) > width)
             break;
         good = at;
     }
@@ -97,70 +145,70 @@ static void fit(cairo_t *cr, char text[TEXT_NBYTES], double width)
         memcpy(text + good, ellipsis, sizeof ellipsis);
 }
 
-static void use(cairo_t *cr, const struct style *style)
+static void use(const struct pen *p, const struct style *style)
 {
-    cairo_select_font_face(cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
-                           style->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(cr, style->size);
-    cairo_set_source_rgba(cr, 0, 0, 0, style->grey);
+    p->cairo.select_font_face(p->cr, "DejaVu Sans", CAIRO_FONT_SLANT_NORMAL,
+                              style->bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+    p->cairo.set_font_size(p->cr, style->size);
+    p->cairo.set_source_rgba(p->cr, 0, 0, 0, style->grey);
 }
 
 /* Write the text, in at most `width` pixels, with its baseline at y; x is where it is aligned. */
-static void write_text(cairo_t *cr, const struct style *style, enum align align, double x, double y,
-                       double width, const char *text)
+static void write_text(const struct pen *p, const struct style *style, enum align align, double x,
+                       double y, double width, const char *text)
 {
     char shown[TEXT_NBYTES];
     size_t n = utf8_fit(text, sizeof shown - 1);
 
     memcpy(shown, text, n);
     shown[n] = '\0';
-    use(cr, style);
-    fit(cr, shown, width);
+    use(p, style);
+    fit(p, shown, width);
     if (align != LEFT)
-        x -= width_of(cr, shown) / (align == CENTRE ? 2 : 1);
-    cairo_move_to(cr, x, y);
-    cairo_show_text(cr, shown);
+        x -= width_of(p, shown) / (align == CENTRE ? 2 : 1);
+    p->cairo.move_to(p->cr, x, y);
+    p->cairo.show_text(p->cr, shown);
 }
 
 /* ---- what is said ------------------------------------------------------------------------------
  */
 
-static void write_head(cairo_t *cr, const struct picture_input *in, const struct layout *l,
+static void write_head(const struct pen *p, const struct picture_input *in, const struct layout *l,
                        const struct figures *numbers)
 {
     const struct box *b = &l->head;
     double left = b->w - 210, right = b->x + b->w;
     char text[TEXT_NBYTES], number[64];
 
-    write_text(cr, &title_style, LEFT, b->x, b->y + 17, left, in->title);
+    write_text(p, &title_style, LEFT, b->x, b->y + 17, left, in->title);
     snprintf(text, sizeof text, "%s%s%s", in->name, *in->description ? ": " : "", in->description);
-    write_text(cr, &plain_style, LEFT, b->x, b->y + 40, left, text);
+    write_text(p, &plain_style, LEFT, b->x, b->y + 40, left, text);
     snprintf(text, sizeof text,
              "%s  \u00b7  %s  \u00b7  %" PRId64 " \u00d7 %" PRId64 " \u00d7 %" PRId64 " voxels",
              in->expression, in->extent, in->grid->dim[0], in->grid->dim[1], in->grid->dim[2]);
-    write_text(cr, &small_style, LEFT, b->x, b->y + 60, left, text);
+    write_text(p, &small_style, LEFT, b->x, b->y + 60, left, text);
     if (isnan(numbers->median)) {
-        write_text(cr, &small_style, RIGHT_END, right, b->y + 45, 200,
+        write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200,
                    "no finite voxel in the head");
         return;
     }
-    write_text(cr, &figure_style, RIGHT_END, right, b->y + 25, 200,
+    write_text(p, &figure_style, RIGHT_END, right, b->y + 25, 200,
                number_text(numbers->median, 4, number));
-    write_text(cr, &small_style, RIGHT_END, right, b->y + 45, 200, "median in the head");
+    write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200, "median in the head");
 }
 
-static void write_sides(cairo_t *cr, const struct layout *l, const struct nifti *grid)
+static void write_sides(const struct pen *p, const struct layout *l, const struct nifti *grid)
 {
     for (int row = 0; grid->oriented && row < l->nrows; row++) {
         struct box first = picture_tile(l, row * l->ncols);
         double y = first.y + first.h / 2.0 + 5;
 
-        write_text(cr, &side_style, CENTRE, l->mosaic.x - 11, y, 20, "R");
-        write_text(cr, &side_style, CENTRE, l->mosaic.x + l->mosaic.w + 11, y, 20, "L");
+        write_text(p, &side_style, CENTRE, l->mosaic.x - 11, y, 20, "R");
+        write_text(p, &side_style, CENTRE, l->mosaic.x + l->mosaic.w + 11, y, 20, "L");
     }
 }
 
-static void write_slices(cairo_t *cr, const struct layout *l, const struct nifti *grid)
+static void write_slices(const struct pen *p, const struct layout *l, const struct nifti *grid)
 {
     enum { NARROW = 28 }; /* where the labels would run into each other */
 
@@ -173,44 +221,43 @@ static void write_slices(cairo_t *cr, const struct layout *l, const struct nifti
             snprintf(text, sizeof text, "%" PRId64, picture_slice(l, i));
         else
             number_text(mm, 7, text);
-        write_text(cr, &slice_style, CENTRE, b.x + b.w / 2.0, b.y + b.h + 12, b.w, text);
+        write_text(p, &slice_style, CENTRE, b.x + b.w / 2.0, b.y + b.h + 12, b.w, text);
     }
 }
 
-static void write_bar(cairo_t *cr, const struct picture_input *in, const struct layout *l,
+static void write_bar(const struct pen *p, const struct picture_input *in, const struct layout *l,
                       const struct figures *numbers)
 {
     const struct box *b = &l->bar;
     double low = numbers->low, range = numbers->high - low, step = tick_step(range);
     char text[64];
 
-    write_text(cr, &bar_style, LEFT, b->x, b->y - 9, 92, in->name);
+    write_text(p, &bar_style, LEFT, b->x, b->y - 9, 92, in->name);
     if (!isfinite(range) || !(step > 0))
         return;
-    cairo_set_line_width(cr, 1);
+    p->cairo.set_line_width(p->cr, 1);
     for (int i = 0; i <= 12; i++) {
         double value = (ceil(low / step - 1e-9) + i) * step, part = (value - low) / range;
         double y = b->y + b->h - 0.5 - floor(part * (b->h - 1) + 0.5);
 
         if (!(part <= 1 + 1e-9))
             break;
-        use(cr, &bar_style);
-        cairo_move_to(cr, b->x + b->w, y);
-        cairo_line_to(cr, b->x + b->w + 5, y);
-        cairo_stroke(cr);
-        write_text(cr, &bar_style, LEFT, b->x + b->w + 9, y + 4.5, 66,
-                   tick_text(value, step, text));
+        use(p, &bar_style);
+        p->cairo.move_to(p->cr, b->x + b->w, y);
+        p->cairo.line_to(p->cr, b->x + b->w + 5, y);
+        p->cairo.stroke(p->cr);
+        write_text(p, &bar_style, LEFT, b->x + b->w + 9, y + 4.5, 66, tick_text(value, step, text));
     }
 }
 
-static void write_foot(cairo_t *cr, const struct layout *l, const struct nifti *grid,
+static void write_foot(const struct pen *p, const struct layout *l, const struct nifti *grid,
                        const struct figures *numbers)
 {
     const struct box *b = &l->foot;
     char text[TEXT_NBYTES], every[64] = "", low[64], high[64];
 
     write_text(
-        cr, &small_style, LEFT, b->x, b->y + 13, b->w,
+        p, &small_style, LEFT, b->x, b->y + 13, b->w,
         grid->oriented
             ? "Radiological convention: the patient's right (R) is on the left of each slice."
             : "The header gives no orientation: which side is left is not known.");
@@ -219,7 +266,7 @@ static void write_foot(cairo_t *cr, const struct layout *l, const struct nifti *
     snprintf(text, sizeof text,
              "Axial slices from below%s; under each %s. Transparent: not a number.", every,
              grid->oriented ? "the z of its centre in mm" : "its number");
-    write_text(cr, &small_style, LEFT, b->x, b->y + 32, b->w, text);
+    write_text(p, &small_style, LEFT, b->x, b->y + 32, b->w, text);
     if (isnan(numbers->low))
         snprintf(text, sizeof text, "No voxel is finite.");
     else
@@ -227,16 +274,17 @@ static void write_foot(cairo_t *cr, const struct layout *l, const struct nifti *
                  "Colours from %s to %s (%s98th percentile in the head). Head: %s, %zu voxels.",
                  number_text(numbers->low, 4, low), number_text(numbers->high, 4, high),
                  numbers->from_zero ? "" : "2nd to ", HEADMASK_DEFINITION, numbers->nhead);
-    write_text(cr, &small_style, LEFT, b->x, b->y + 51, b->w, text);
+    write_text(p, &small_style, LEFT, b->x, b->y + 51, b->w, text);
 }
 
 /* ---- on the canvas -----------------------------------------------------------------------------
  */
 
-static void print_on(cairo_surface_t *surface, const struct layout *l, unsigned char *canvas)
+static void print_on(const struct pen *p, const struct layout *l, unsigned char *canvas)
 {
-    const unsigned char *coverage = cairo_image_surface_get_data(surface);
-    int stride = cairo_image_surface_get_stride(surface);
+    cairo_surface_t *surface = p->cairo.get_target(p->cr);
+    const unsigned char *coverage = p->cairo.image_surface_get_data(surface);
+    int stride = p->cairo.image_surface_get_stride(surface);
 
     for (int y = 0; y < l->height; y++)
         for (int x = 0; x < l->width; x++) {
@@ -248,44 +296,53 @@ static void print_on(cairo_surface_t *surface, const struct layout *l, unsigned 
         }
 }
 
-static cairo_t *begin(const struct layout *l)
+static int begin(const struct layout *l, struct pen *p, struct error *err)
 {
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, l->width, l->height);
-    cairo_t *cr = cairo_create(surface);
-    cairo_font_options_t *options = cairo_font_options_create();
+    union cairo *c = &p->cairo;
+    cairo_surface_t *surface;
+    cairo_font_options_t *options;
+    int ret = late_load(CAIRO_SONAME, cairo_names, c->all, CAIRO_N, err);
 
-    cairo_surface_destroy(surface); /* cr has it */
-    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
-    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
-    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
-    cairo_set_font_options(cr, options);
-    cairo_font_options_destroy(options);
-    return cr;
+    if (ret < 0)
+        return ret;
+    surface = c->image_surface_create(CAIRO_FORMAT_A8, l->width, l->height);
+    options = c->font_options_create();
+    p->cr = c->create(surface);
+    c->surface_destroy(surface); /* cr has it */
+    c->font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
+    c->font_options_set_hint_style(options, CAIRO_HINT_STYLE_NONE);
+    c->font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF);
+    c->set_font_options(p->cr, options);
+    c->font_options_destroy(options);
+    return 0;
 }
 
 size_t picture_letter_mem_nbytes(const struct layout *l)
 {
-    return (size_t)cairo_format_stride_for_width(CAIRO_FORMAT_A8, l->width) * (size_t)l->height;
+    return ((size_t)l->width + 3) / 4 * 4 * (size_t)l->height; /* cairo's rows of words */
 }
 
 int picture_letter(const struct picture_input *in, const struct layout *l,
                    const struct figures *numbers, unsigned char *canvas, struct error *err)
 {
-    cairo_t *cr = begin(l);
+    struct pen p;
     cairo_status_t status;
+    int ret = begin(l, &p, err);
 
-    write_head(cr, in, l, numbers);
-    write_sides(cr, l, in->grid);
-    write_slices(cr, l, in->grid);
-    write_bar(cr, in, l, numbers);
-    write_foot(cr, l, in->grid, numbers);
-    cairo_surface_flush(cairo_get_target(cr));
-    status = cairo_status(cr);
+    if (ret < 0)
+        return ret;
+    write_head(&p, in, l, numbers);
+    write_sides(&p, l, in->grid);
+    write_slices(&p, l, in->grid);
+    write_bar(&p, in, l, numbers);
+    write_foot(&p, l, in->grid, numbers);
+    p.cairo.surface_flush(p.cairo.get_target(p.cr));
+    status = p.cairo.status(p.cr);
     if (status == CAIRO_STATUS_SUCCESS)
-        print_on(cairo_get_target(cr), l, canvas);
-    cairo_destroy(cr);
+        print_on(&p, l, canvas);
+    p.cairo.destroy(p.cr);
     if (status == CAIRO_STATUS_SUCCESS)
         return 0;
     return error_set(err, status == CAIRO_STATUS_NO_MEMORY ? ENOMEM : EIO, "cairo: %s",
-                     cairo_status_to_string(status));
+                     p.cairo.status_to_string(status));
 }

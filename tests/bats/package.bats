@@ -41,6 +41,8 @@ copy_sources() {
     run -0 dpkg-deb --field "$deb" Version Depends
     assert_line "Version: $version"
     assert_output --regexp 'libfuse3-3 .*libmicrohttpd12|libmicrohttpd12 .*libfuse3-3'
+    assert_output --partial libcairo2
+    assert_output --partial libgvc6
     run -0 dpkg-deb --contents "$deb"
     assert_output --partial './usr/share/zsh/vendor-completions/_derivfs'
     assert_output --partial './usr/lib/systemd/user/derivfs@.service'

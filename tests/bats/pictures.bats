@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # NAME.png: sound files of the promised size, with the right voxels in the right places and the
-# right numbers.
+# right numbers. And drawing libraries, which a daemon that draws nothing does not load.
 
 load helper
 
@@ -115,6 +115,19 @@ INI
     assert_pictures echo-1_half.png ../with*/tsnr.png
     run -0 cat echo-1_type.txt
     assert_output --partial 'PNG image data'
+}
+
+@test "drawing libraries are loaded with the first drawing, not with the program" {
+    make_run "$DS/sub-1_task-x_bold.nii"
+    mount_derivfs "$DS"
+    cat "$MNT"/tsnr.{nii,json} >/dev/null
+    stat "$MNT"/tsnr.{png,svg} >/dev/null
+    run -1 grep -E 'cairo|libgvc' "/proc/$(daemon_pid)/maps"
+    run -0 pngcheck "$MNT/tsnr.png"
+    run -0 grep -c '</svg>' "$MNT/tsnr.svg"
+    run -0 cat "/proc/$(daemon_pid)/maps"
+    assert_output --partial libcairo
+    assert_output --partial libgvc
 }
 
 @test "a picture of a broken run fails with its reason, and comes when the run is mended" {
