@@ -37,7 +37,7 @@ drop() {
 }
 
 setup_file() {
-    "$BATS_TEST_DIRNAME/../numpy/make_run.py" - <<END
+    make_run - <<END
 $BATS_FILE_TMPDIR/a.nii.gz
 $BATS_FILE_TMPDIR/b.nii.gz --seed 2
 END

@@ -13,7 +13,7 @@ B=sub-1_task-b_bold.nii.gz
 setup_file() {
     use_git "$BATS_FILE_TMPDIR"
     cd "$BATS_FILE_TMPDIR" || return
-    "$BATS_TEST_DIRNAME/../numpy/make_run.py" - <<END
+    make_run - <<END
 a.nii.gz
 b.nii.gz --seed 2
 END

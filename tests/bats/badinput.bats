@@ -10,7 +10,7 @@ BAD=sub-1_task-b_bold
 
 # Made once: two good runs and, plain and compressed, the third, which tests replace by a bad one.
 setup_file() {
-    "$BATS_TEST_DIRNAME/../numpy/make_run.py" - <<END
+    make_run - <<END
 $BATS_FILE_TMPDIR/a.nii.gz
 $BATS_FILE_TMPDIR/well.nii.gz --seed 2
 $BATS_FILE_TMPDIR/sound.nii --seed 3

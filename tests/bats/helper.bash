@@ -165,7 +165,7 @@ milliseconds() {
 
 # make_run FILE [OPTION...]: see tests/numpy/make_run.py --help.
 make_run() {
-    "$NUMPY/make_run.py" "$@"
+    "$NUMPY/ask" "$NUMPY_SERVER" make_run "$@"
 }
 
 # make_sample DIR [OPTION...]: the sample session, small; DIR is new or empty.
@@ -176,7 +176,7 @@ make_sample() {
 
 # reference STATISTIC DERIVED RUN...: fails where DERIVED is not what numpy says.
 reference() {
-    "$NUMPY/reference.py" "$@"
+    "$NUMPY/ask" "$NUMPY_SERVER" reference "$@"
 }
 
 # --- looking into a mount -------------------------------------------------------------------------
