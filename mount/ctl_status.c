@@ -176,14 +176,15 @@ static int cache_info(const struct ctl *ctl, struct cache *c, struct error *err)
 
     if (ret < 0)
         return ret;
-    if (ctl->json)
+    if (ctl->json) {
         ctl_print_json(json_pack("{s:o, s:I, s:I, s:I}", "dir", utf8_json(cache_dir(c)), "entries",
                                  (json_int_t)s.entries, "bytes", (json_int_t)s.nbytes, "max_bytes",
                                  (json_int_t)s.max_nbytes));
-    else
+    } else {
         ctl_print("%s\n", cache_dir(c));
-    printf("%" PRIu64 " entries, %s of %s\n", s.entries, ctl_size(s.nbytes).text,
-           ctl_size(s.max_nbytes).text);
+        printf("%" PRIu64 " entries, %s of %s\n", s.entries, ctl_size(s.nbytes).text,
+               ctl_size(s.max_nbytes).text);
+    }
     return 0;
 }
 
