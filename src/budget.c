@@ -3,17 +3,25 @@
  * The memory budget: one atomic counter.
  *
  * It only counts, it orders nothing: whoever hands memory from thread to thread synchronises by
- * other means, so relaxed atomics do. The counter may stand above the limit after budget_force();
- * then nothing more is taken until enough has been given back.
+ * other means, so relaxed atomics do, but between who waits and who gives: he who waits says so and
+ * looks once more; he who gives does so and then looks whether somebody waits. One of them sees the
+ * other. The counter may stand above the limit after budget_force(); then nothing more is taken
+ * until enough has been given back.
  */
 #include "budget.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+
+#include <utlist.h>
 
 struct budget {
     size_t limit_nbytes;
     atomic_size_t used_nbytes;
+    atomic_bool awaited; /* somebody has asked in vain */
+    pthread_mutex_t lock;
+    struct budget_listener *listeners; /* guarded by lock */
 };
 
 struct budget *budget_new(size_t limit_nbytes)
@@ -23,11 +31,16 @@ struct budget *budget_new(size_t limit_nbytes)
         return NULL;
     b->limit_nbytes = limit_nbytes;
     atomic_init(&b->used_nbytes, 0);
+    atomic_init(&b->awaited, false);
+    pthread_mutex_init(&b->lock, NULL);
+    b->listeners = NULL;
     return b;
 }
 
 void budget_free(struct budget *b)
 {
+    if (b)
+        pthread_mutex_destroy(&b->lock);
     free(b);
 }
 
@@ -57,6 +70,15 @@ bool budget_take(struct budget *b, size_t nbytes)
     return take_below(b, b->limit_nbytes, nbytes);
 }
 
+bool budget_take_awaited(struct budget *b, size_t nbytes)
+{
+    if (budget_take(b, nbytes))
+        return true;
+    atomic_store(&b->awaited, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    return budget_take(b, nbytes);
+}
+
 bool budget_take_spare(struct budget *b, size_t nbytes)
 {
     return take_below(b, b->limit_nbytes / 2, nbytes);
@@ -69,5 +91,29 @@ void budget_force(struct budget *b, size_t nbytes)
 
 void budget_give(struct budget *b, size_t nbytes)
 {
-    atomic_fetch_sub_explicit(&b->used_nbytes, nbytes, memory_order_relaxed);
+    struct budget_listener *listener;
+
+    atomic_fetch_sub(&b->used_nbytes, nbytes);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load_explicit(&b->awaited, memory_order_relaxed) ||
+        !atomic_exchange(&b->awaited, false))
+        return;
+    pthread_mutex_lock(&b->lock);
+    DL_FOREACH(b->listeners, listener)
+    listener->given(listener);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void budget_listen(struct budget *b, struct budget_listener *listener)
+{
+    pthread_mutex_lock(&b->lock);
+    DL_APPEND(b->listeners, listener);
+    pthread_mutex_unlock(&b->lock);
+}
+
+void budget_unlisten(struct budget *b, struct budget_listener *listener)
+{
+    pthread_mutex_lock(&b->lock);
+    DL_DELETE(b->listeners, listener);
+    pthread_mutex_unlock(&b->lock);
 }

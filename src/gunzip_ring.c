@@ -254,23 +254,27 @@ static struct piece *spare_piece(struct ring *r)
     return p;
 }
 
-/* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy. */
-static void drop_spare_pieces(struct ring *r)
+/* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy.
+ * Returns how many went. */
+static size_t drop_spare_pieces(struct ring *r)
 {
+    size_t n = 0;
+
     for (unsigned i = r->nslots; i-- > 0;) {
         if (r->slots[i]->state != PIECE_FREE)
             continue;
         piece_free(r->slots[i]);
         r->slots[i] = r->slots[--r->nslots];
-        if (r->o.budget)
-            budget_give(r->o.budget, piece_nbytes());
+        n++;
     }
+    return n;
 }
 
 /* Make one of the pieces ready to be offered if there are hands for it. */
 static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
 {
     unsigned busy = 0;
+    size_t ndropped = 0;
     struct piece *p = NULL;
 
     pthread_mutex_lock(&r->lock);
@@ -279,7 +283,7 @@ static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
     r->hands = idle;
     r->width = width;
     if (idle == 0)
-        drop_spare_pieces(r);
+        ndropped = drop_spare_pieces(r);
     if (busy < 2 * r->hands && !r->planned_out)
         p = spare_piece(r);
     if (p) {
@@ -288,6 +292,8 @@ static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
         atomic_store_explicit(&p->cancelled, false, memory_order_relaxed);
     }
     pthread_mutex_unlock(&r->lock);
+    if (r->o.budget && ndropped > 0)
+        budget_give(r->o.budget, ndropped * piece_nbytes());
     return p;
 }
 

@@ -8,7 +8,9 @@
  * KEY is a hash of the directory's device and inode. A page is read when the first header is asked
  * for, checked as a whole, and replaced by rename(2) when a directory's files have changed. Two
  * daemons that replace one at the same time may lose each other's news, which are read again then;
- * nothing is synced. Numbers are in this machine's byte order, which the magic tells.
+ * nothing is synced. A page that is used tells so by its time, at most once a day, so that the ones
+ * that nobody has used for long can go (headers_sweep). Numbers are in this machine's byte order,
+ * which the magic tells.
  *
  * A gzip header costs an open, a read of 16 KiB and an inflate, on a network file system round
  * trips; a page costs one open and one read for all of a directory's.
@@ -22,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HASH_NONFATAL_OOM 1
@@ -30,7 +33,7 @@
 
 #include "key.h"
 
-enum { PAGE_MAX_NBYTES = 64 << 20 };
+enum { PAGE_MAX_NBYTES = 64 << 20, USED_S = 24 * 3600 };
 static const uint64_t MAGIC = 0x31726468736676; /* 'vfshdr1' */
 
 struct page_head {
@@ -208,6 +211,8 @@ static void load(struct header_page *p)
         (buf = malloc((size_t)st.st_size + 1))) {
         take_records(p, buf, read_all(fd, buf, (size_t)st.st_size));
         free(buf);
+        if (llabs((long long)time(NULL) - st.st_mtim.tv_sec) > USED_S)
+            (void)futimens(fd, NULL); /* refused: it looks older than it is */
     }
     close(fd);
 }

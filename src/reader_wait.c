@@ -161,10 +161,6 @@ static void choose_slices(struct reader_wait *w)
     pthread_mutex_lock(&r->lock);
     reads_on = w->at == r->sliced_end ||
                r->sliced_nbytes + w->slices.nbytes > (r->nbytes - first) / SLICED_SHARE;
-    if (!reads_on) {
-        r->sliced_nbytes += w->slices.nbytes;
-        r->sliced_end = w->end;
-    }
     pthread_mutex_unlock(&r->lock);
     if (reads_on || is_nearly_there(r))
         w->slices.nbytes = 0;
@@ -350,6 +346,9 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     }
     pthread_mutex_lock(&r->lock);
     r->failure.code = 0;
+    r->sliced_nbytes += w->slices.nbytes;
+    if (w->slices.nbytes > 0)
+        r->sliced_end = w->end;
     pthread_mutex_unlock(&r->lock);
     errlog_clear(r->engine->errors, r->path);
     go_on(w);

@@ -10,13 +10,15 @@
  * a worker that has found something wakes the next; so a task that can start never waits for a
  * worker that is busy telling jobs.
  * Memory: the head of the queue waits until its memory fits the budget, and nothing overtakes it:
- * a large task is not starved by small ones. Where nothing runs it starts all the same, for nobody
- * says when memory held by others (results that are being read) comes back.
+ * a large task is not starved by small ones. The budget tells when memory held by others (pieces of
+ * running tasks, results that are being read) comes back. Where nothing runs it starts all the
+ * same, for that may take as long as a reader likes.
  */
 #include "scheduler_private.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +59,7 @@ static struct flight *take_next(struct sched *s, unsigned thread)
         return NULL;
     if (!over_limit(s, f)) {
         size_t nbytes = f->task->mem_nbytes;
-        if (!budget_take(s->config.budget, nbytes)) {
+        if (!budget_take_awaited(s->config.budget, nbytes)) {
             if (s->stats.running > 0)
                 return NULL;
             budget_force(s->config.budget, nbytes);
@@ -171,6 +173,15 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
+static void memory_given(struct budget_listener *listener)
+{
+    struct sched *s = (struct sched *)((char *)listener - offsetof(struct sched, listener));
+
+    pthread_mutex_lock(&s->lock);
+    wake_worker(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Workers take no signals: those are for the threads of the program that embeds the engine. */
 static int start_workers(struct sched *s, struct error *err)
 {
@@ -208,6 +219,8 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
     crew_start(s);
+    s->listener.given = memory_given;
+    budget_listen(config->budget, &s->listener);
     int ret = start_workers(s, err);
     if (ret < 0) {
         sched_free(s);
@@ -235,6 +248,7 @@ void sched_stop(struct sched *s)
 
     for (unsigned i = 0; i < s->config.nthreads; i++)
         pthread_join(s->workers[i].thread, NULL);
+    budget_unlisten(s->config.budget, &s->listener);
 }
 
 void sched_free(struct sched *s)

@@ -112,6 +112,7 @@ struct sched {
     uint64_t last_job;        /* guarded by lock */
     uint64_t last_seen;       /* guarded by lock */
     bool stopping;            /* guarded by lock */
+    struct budget_listener listener; /* fixed; on the budget's list until sched_stop() returns */
 };
 
 /* What a change of state leaves to do without the lock. */

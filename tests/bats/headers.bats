@@ -80,3 +80,12 @@ setup() {
     header_reads --cache_size=0
     [ ! -e "$CACHE" ]
 }
+
+@test "a page that is used does not look old" {
+    header_reads
+    find "$CACHE/v1/headers" -type f -exec touch -d '170 days ago' {} +
+    header_reads
+    [ "$READS" -eq 0 ]
+    assert_equal "$(find "$CACHE/v1/headers" -type f -mtime +1)" ''
+    assert [ -n "$(find "$CACHE/v1/headers" -type f)" ]
+}

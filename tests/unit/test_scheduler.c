@@ -227,6 +227,41 @@ static void test_budget_bounds_what_runs(void **state)
     world_free(w);
 }
 
+struct ear {
+    struct budget_listener listener;
+    atomic_bool told;
+};
+
+static void hear(struct budget_listener *listener)
+{
+    atomic_store(&((struct ear *)listener)->told, true);
+}
+
+/* What others hold and give back lets a waiting task start, while another one runs on. */
+static void test_memory_given_back_wakes(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 100);
+    struct told held = {0}, small = {0};
+    struct ear ear = {.listener.given = hear};
+
+    budget_listen(w->budget, &ear.listener);
+    assert_true(budget_take(w->budget, 50));
+    SUBMIT(w, &held, {"hold", NULL, 0, 40});
+    wait_start(w, "hold", 1);
+    SUBMIT(w, &small, {"small", NULL, 0, 40});
+    while (!atomic_load(&ear.told)) /* until a worker has asked in vain */
+        budget_give(w->budget, 0);
+    assert_int_equal(starts(w, "small"), 0);
+    budget_give(w->budget, 50);
+    assert_result(&small, "small");
+    assert_int_equal(held.times, 0);
+    world_poke(w, true);
+    wait_told(&held);
+    budget_unlisten(w->budget, &ear.listener);
+    world_free(w);
+}
+
 static void test_over_the_limit_is_enomem(void **state)
 {
     (void)state;
@@ -496,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_cancel_leaves_what_others_need),
         cmocka_unit_test(test_join_after_cancel),
         cmocka_unit_test(test_budget_bounds_what_runs),
+        cmocka_unit_test(test_memory_given_back_wakes),
         cmocka_unit_test(test_over_the_limit_is_enomem),
         cmocka_unit_test(test_lone_task_starts_in_any_case),
         cmocka_unit_test(test_small_task_does_not_overtake),
