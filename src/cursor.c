@@ -43,6 +43,7 @@ struct cursor {
 
 struct cursor_pool {
     struct cursor_pool_config config;
+    struct keeper *keeper;
     pthread_mutex_t lock;
     struct cursor *used;   /* guarded by lock */
     struct cursor *parked; /* guarded by lock */
@@ -53,10 +54,15 @@ struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config)
 {
     struct cursor_pool *pool = calloc(1, sizeof *pool);
 
-    if (pool) {
-        pool->config = *config;
-        pthread_mutex_init(&pool->lock, NULL);
+    if (!pool)
+        return NULL;
+    pool->config = *config;
+    pool->keeper = keeper_new(config->cache, config->crew);
+    if (!pool->keeper) {
+        free(pool);
+        return NULL;
     }
+    pthread_mutex_init(&pool->lock, NULL);
     return pool;
 }
 
@@ -78,6 +84,7 @@ void cursor_pool_free(struct cursor_pool *pool)
         return;
     DL_FOREACH_SAFE(pool->parked, c, next)
     free_cursor(c);
+    keeper_free(pool->keeper);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
@@ -168,6 +175,8 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
     c->run = run_get(run);
     c->helped = helped;
     c->known = shared_checkpoints(pool, run);
+    if (!c->known)
+        c->known = keeper_find(pool->keeper, run);
     if (!c->known && config->cache && !run->plain)
         c->known = cursor_load_checkpoints(config->cache, run, config->budget);
     struct source_options options = {
@@ -256,7 +265,7 @@ int cursor_check(struct cursor *c, struct error *err)
     ret = distrust(c, source_finish(c->source, err), err);
     learned = ret == 0 ? source_learned(c->source) : NULL;
     if (learned && !c->known)
-        cursor_keep_checkpoints(c->pool->config.cache, c->run, learned);
+        keeper_add(c->pool->keeper, c->run, learned);
     checkpoints_put(learned);
     return ret;
 }

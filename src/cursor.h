@@ -51,8 +51,8 @@ int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err) N
 int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err) NODISCARD;
 
 /* Where the last volume has been read: check what is behind it, the checksum of a gzip member, and
- * keep the checkpoints that the pass has noted. In any case check that the file is still what it
- * was. */
+ * keep the checkpoints that the pass has noted (soon: when a worker has nothing else to do). In any
+ * case check that the file is still what it was. */
 int cursor_check(struct cursor *c, struct error *err) NODISCARD;
 
 /* Stored bytes up to where it stands. */

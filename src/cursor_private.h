@@ -9,6 +9,7 @@
 
 #include "cache.h"
 #include "checkpoints.h"
+#include "crew.h"
 #include "run.h"
 
 /* Those of the run's very file, or NULL: there are none, or they cannot be had. */
@@ -19,6 +20,19 @@ struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct ru
  * when it changes; that it cannot is no failure. */
 void cursor_keep_checkpoints(struct cache *cache, const struct run *run,
                              const struct checkpoints *learned);
+
+/* Publishes such checkpoints while nothing else is to be done. */
+struct keeper;
+
+/* `cache`: NULL only where nothing is ever added; `crew`: NULL: everything is done at once. Both
+ * borrowed. NULL: out of memory. */
+struct keeper *keeper_new(struct cache *cache, struct crew *crew) NODISCARD;
+/* Waits until all is kept. The crew may have stopped. NULL is allowed. */
+void keeper_free(struct keeper *k);
+/* References are taken. */
+void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned);
+/* Those of the run's very file that are on their way: a reference; or NULL. */
+struct checkpoints *keeper_find(struct keeper *k, const struct run *run);
 
 /* They do not fit the run. */
 void cursor_drop_checkpoints(struct cache *cache, const struct run *run);
