@@ -17,10 +17,13 @@
 
 enum {
     DEFLATE_WINDOW = 32 * 1024, /* bytes that a block may refer back to */
-    DEFLATE_SLACK = 8,          /* bytes of any value that must be readable behind an input */
+    DEFLATE_NSYMBOLS = 256 + DEFLATE_WINDOW,
+    DEFLATE_SLACK = 8, /* bytes of any value that must be readable behind an input */
     /* Bits of a dynamic block's header that do not suffice to decode any: 14, and at least 12 for
      * the code of the code lengths. */
     DEFLATE_HEADER_BITS_MIN = 26,
+    /* Bytes of the longest: 17 bits, 19 lengths of 3 bits, 286 + 30 codes of 7 bits with 7 more. */
+    DEFLATE_HEADER_MAX = 563,
 };
 
 /* ---- where blocks begin ------------------------------------------------------------------------
@@ -68,8 +71,9 @@ const uint16_t *deflate_marker_symbols(const struct deflate_marker *d, size_t *n
 /* Does the last DEFLATE_WINDOW of them stand for nothing unknown? */
 bool deflate_marker_is_clear(const struct deflate_marker *d);
 
-/* Put in what the window [DEFLATE_WINDOW] tells. */
-void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned char *window,
+/* What each symbol stands for, [DEFLATE_NSYMBOLS], where the window [DEFLATE_WINDOW] is known. */
+void deflate_meanings(const unsigned char *window, unsigned char *meanings);
+void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned char *meanings,
                      unsigned char *out);
 
 /* ---- with the window ---------------------------------------------------------------------------
@@ -92,7 +96,7 @@ enum inflater_status {
 
 struct inflater;
 
-enum { INFLATER_FEED_MAX = 256 * 1024 }; /* stored bytes read at a time, at most */
+enum { INFLATER_FEED_MAX = 128 * 1024 }; /* stored bytes read at a time, at most */
 
 struct inflater *inflater_new(const struct deflate_source *source) NODISCARD; /* NULL: no memory */
 void inflater_free(struct inflater *f);                                       /* NULL is allowed */

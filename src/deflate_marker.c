@@ -13,6 +13,7 @@
  * cannot be finished leaves no trace.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "deflate_private.h"
 #include "pages.h"
@@ -92,13 +93,21 @@ bool deflate_marker_is_clear(const struct deflate_marker *d)
     return any < 256;
 }
 
-void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned char *window,
+void deflate_meanings(const unsigned char *window, unsigned char *meanings)
+{
+    for (unsigned i = 0; i < 256; i++)
+        meanings[i] = (unsigned char)i;
+    memcpy(meanings + 256, window, DEFLATE_WINDOW);
+}
+
+/* Groups in which all is known, more and more of them, only get narrower, many symbols at once; in
+ * the others a look into the table for each is quicker than a test. */
+void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned char *meanings,
                      unsigned char *out)
 {
     enum { GROUP = 32 };
-    size_t i = 0;
 
-    while (i < nsymbols) {
+    for (size_t i = 0; i < nsymbols; i += GROUP) {
         size_t n = nsymbols - i < GROUP ? nsymbols - i : GROUP;
         unsigned any = 0;
 
@@ -106,11 +115,8 @@ void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned ch
             any |= symbols[i + k];
             out[i + k] = (unsigned char)symbols[i + k];
         }
-        for (size_t k = 0; any >= 256 && k < n; k++) {
-            unsigned symbol = symbols[i + k];
-            out[i + k] = symbol < 256 ? (unsigned char)symbol : window[symbol - 256];
-        }
-        i += n;
+        for (size_t k = 0; any >= 256 && k < n; k++)
+            out[i + k] = meanings[symbols[i + k]];
     }
 }
 

@@ -52,9 +52,9 @@ struct gunzip {
     struct owner owner;                   /* since a place was jumped to */
     unsigned char window[DEFLATE_WINDOW]; /* the last bytes handed out */
 
-    struct piece *piece; /* being handed out, or NULL */
-    size_t piece_done;   /* of its bytes */
-    unsigned char piece_window[DEFLATE_WINDOW];
+    struct piece *piece;                      /* being handed out, or NULL */
+    size_t piece_done;                        /* of its bytes */
+    unsigned char meanings[DEFLATE_NSYMBOLS]; /* of its symbols */
 
     uint64_t next_bit;             /* a checkpoint may be here: known, or found; or NO_BIT */
     uint64_t looked_off;           /* out_total when one was met or looked for */
@@ -333,7 +333,7 @@ static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct er
     }
     z->piece = ring_take(z->ring);
     z->piece_done = 0;
-    memcpy(z->piece_window, z->window, sizeof z->window);
+    deflate_meanings(z->window, z->meanings);
     return 0;
 }
 
@@ -412,7 +412,7 @@ static int read_piece(struct gunzip *z, unsigned char *out, size_t cap, size_t *
         n = nsymbols - z->piece_done;
         n = n < cap ? n : cap;
         n = n < STEP_NBYTES ? n : STEP_NBYTES;
-        deflate_resolve(symbols + z->piece_done, n, z->piece_window, out);
+        deflate_resolve(symbols + z->piece_done, n, z->meanings, out);
         z->crc = crc32_gzip_refl(z->crc, out, n);
     } else {
         n = nsymbols + p->nbytes - z->piece_done;

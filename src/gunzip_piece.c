@@ -24,7 +24,7 @@
 size_t piece_nbytes(void)
 {
     return sizeof(struct piece) + deflate_marker_nbytes(PIECE_SYMBOLS) + inflater_nbytes() +
-           PIECE_IN_NBYTES + DEFLATE_SLACK + pages_nbytes(PIECE_ROOM);
+           pages_nbytes(PIECE_ROOM);
 }
 
 struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
@@ -36,9 +36,8 @@ struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
     p->ring = ring;
     p->marker = deflate_marker_new(PIECE_SYMBOLS);
     p->inflater = inflater_new(source);
-    p->in = malloc(PIECE_IN_NBYTES + DEFLATE_SLACK);
     p->bytes = pages_alloc(PIECE_ROOM);
-    if (p->marker && p->inflater && p->in && p->bytes)
+    if (p->marker && p->inflater && p->bytes)
         return p;
     piece_free(p);
     return NULL;
@@ -50,7 +49,6 @@ void piece_free(struct piece *p)
         return;
     deflate_marker_free(p->marker);
     inflater_free(p->inflater);
-    free(p->in);
     free(p->bytes);
     free(p);
 }
@@ -70,34 +68,47 @@ static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned 
     return done;
 }
 
+/* A header is mostly found in the first of four parts of what is searched. */
+enum { SEARCH_STEP = SEARCH_NBYTES / 4 };
+
 uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
                       uint64_t from, unsigned char *scratch, size_t *got)
 {
-    uint64_t bit;
+    uint64_t bit, searched = 0;
+    size_t n;
 
-    *got = fetch(source, from, scratch, SEARCH_NBYTES);
-    return deflate_find(finder, scratch, *got, 0, 8 * (uint64_t)*got, &bit) ? 8 * from + bit
-                                                                            : NO_BIT;
+    *got = 0;
+    do {
+        n = fetch(source, from + *got, scratch + *got, SEARCH_STEP);
+        *got += n;
+        if (deflate_find(finder, scratch, *got, searched, 8 * (uint64_t)*got, &bit))
+            return 8 * from + bit;
+        /* again where a header would have gone on behind what was there */
+        searched = *got > DEFLATE_HEADER_MAX ? 8 * (uint64_t)(*got - DEFLATE_HEADER_MAX) : 0;
+    } while (n == SEARCH_STEP && *got < SEARCH_NBYTES);
+    return NO_BIT;
 }
 
-/* The input of the symbols: in[0] is stored byte `base`. */
+/* The input of the symbols: in[0] is stored byte `base`. It lies in the room of the bytes, which
+ * are only put out when it is used up: memory touched for the first time costs as much as decoding.
+ */
 struct input {
+    unsigned char *in; /* [PIECE_IN_NBYTES + DEFLATE_SLACK] */
     uint64_t base;
     size_t nbytes;
 };
 
 /* Make `*bit`, counted from base, lie in the first byte, and fill up. False: nothing was gained. */
-static bool advance(struct piece *p, const struct deflate_source *source, struct input *in,
-                    uint64_t *bit)
+static bool advance(const struct deflate_source *source, struct input *in, uint64_t *bit)
 {
     size_t used = (size_t)(*bit >> 3);
 
-    memmove(p->in, p->in + used, in->nbytes - used);
+    memmove(in->in, in->in + used, in->nbytes - used);
     in->base += used;
     in->nbytes -= used;
     *bit &= 7;
     size_t got =
-        fetch(source, in->base + in->nbytes, p->in + in->nbytes, PIECE_IN_NBYTES - in->nbytes);
+        fetch(source, in->base + in->nbytes, in->in + in->nbytes, PIECE_IN_NBYTES - in->nbytes);
     in->nbytes += got;
     return got > 0;
 }
@@ -114,7 +125,7 @@ static enum piece_end run_symbols(struct piece *p, const struct deflate_source *
     size_t nblocks = 0, nsymbols;
 
     for (;;) {
-        enum deflate_status status = deflate_marker_block(p->marker, p->in, in->nbytes, &bit);
+        enum deflate_status status = deflate_marker_block(p->marker, in->in, in->nbytes, &bit);
 
         p->end_bit = 8 * in->base + bit;
         p->marker_nbytes = (p->end_bit - p->start_bit) / 8;
@@ -122,7 +133,7 @@ static enum piece_end run_symbols(struct piece *p, const struct deflate_source *
             return PIECE_NOTHING;
         if (status == DEFLATE_FINAL)
             return PIECE_FINAL;
-        if (status == DEFLATE_INPUT && advance(p, source, in, &bit))
+        if (status == DEFLATE_INPUT && advance(source, in, &bit))
             continue;
         if (status != DEFLATE_BLOCK)
             return p->end_bit > p->start_bit ? PIECE_BOUNDARY : PIECE_NOTHING;
@@ -180,15 +191,15 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 static bool find_ends(struct piece *p, const struct deflate_source *source,
                       const struct deflate_finder *finder, uint64_t stored_nbytes, struct input *in)
 {
-    *in = (struct input){.base = p->from};
+    *in = (struct input){.in = p->bytes, .base = p->from};
     p->start_bit =
-        p->known ? p->known->in_bit : piece_search(source, finder, p->from, p->in, &in->nbytes);
+        p->known ? p->known->in_bit : piece_search(source, finder, p->from, in->in, &in->nbytes);
     ring_found_start(p);
     if (p->start_bit == NO_BIT)
         return false;
     if (p->stop_bit == NO_BIT && p->to < stored_nbytes) {
         size_t got;
-        p->stop_bit = piece_search(source, finder, p->to, p->bytes, &got);
+        p->stop_bit = piece_search(source, finder, p->to, p->bytes + PIECE_IN_NBYTES, &got);
     }
     return true;
 }

@@ -33,11 +33,11 @@ enum piece_end {
 };
 
 enum {
-    PIECE_OUT_NBYTES = 8 << 20, /* of output aimed at */
-    PIECE_ROOM = 12 << 20,      /* for output where the window is known, bytes */
-    PIECE_SYMBOLS = 8 << 20,    /* for output where it is not, symbols */
-    PIECE_IN_NBYTES = 1 << 20,  /* a block longer than that ends a piece */
-    SEARCH_NBYTES = 256 << 10,  /* a block's header is looked for so far */
+    PIECE_OUT_NBYTES = 16 << 20, /* of output aimed at */
+    PIECE_ROOM = 20 << 20,       /* for output where the window is known, bytes */
+    PIECE_SYMBOLS = 8 << 20,     /* for output where it is not, symbols */
+    PIECE_IN_NBYTES = 1 << 20,   /* a block longer than that ends a piece */
+    SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */
 };
 
 static const uint64_t NO_BIT = UINT64_MAX;
@@ -72,7 +72,6 @@ struct piece {
 
     /* kept from one use to the next */
     struct inflater *inflater;
-    unsigned char *in;    /* [PIECE_IN_NBYTES + DEFLATE_SLACK] */
     unsigned char *bytes; /* [PIECE_ROOM] */
 };
 

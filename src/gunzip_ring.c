@@ -23,13 +23,14 @@
 
 enum {
     SLOTS_MAX = 128,
-    WARM_UP = 1 << 20,     /* output before pieces are thought of: a header needs none */
+    WARM_UP = 256 << 10,   /* output before pieces are thought of: a header needs none */
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
-    WIDTH_MAX = 4 << 20,
-    HEAD_NBYTES = 1500000, /* stored bytes that take a hand as long as the search and the symbols,
-                              before that has been measured */
-    LEAST_PART = 4,        /* of a piece: a rest that is less is left to the owner */
+    WIDTH_MAX = 16 << 20,
+    HEAD_NBYTES = 1500000,  /* stored bytes that take a hand as long as the search and the symbols,
+                               before that has been measured */
+    LEAST_NBYTES = 1 << 20, /* stored bytes, or a quarter of a piece: a rest that is less is left to
+                               the owner */
 };
 
 /* Data that hardly compresses is copied faster than it is searched. */
@@ -177,7 +178,8 @@ static bool plan(struct ring *r, struct piece *p)
         width = (left * alone + arrival - head) / (alone + bytes);
         gap = left - width;
     }
-    if (width * LEAST_PART < (double)r->width || gap < 0)
+    double least = (double)r->width / 4;
+    if (width < (least < LEAST_NBYTES ? least : LEAST_NBYTES) || gap < 0)
         return false;
     p->from = (uint64_t)(at + gap);
     p->to = p->from + (uint64_t)width;

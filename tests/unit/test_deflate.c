@@ -163,6 +163,7 @@ static void joins_from_every_block(void **state)
             const unsigned char *before = data + s->blocks[i].off - DEFLATE_WINDOW;
             uint64_t bit = s->blocks[i].bit;
             enum deflate_status status = DEFLATE_BLOCK;
+            unsigned char meanings[DEFLATE_NSYMBOLS];
             size_t n = 0;
 
             if (s->blocks[i].off < DEFLATE_WINDOW)
@@ -179,7 +180,8 @@ static void joins_from_every_block(void **state)
                         assert_int_equal(symbols[b], data[s->blocks[i].off + b]);
             }
             assert_int_equal(status, DEFLATE_FINAL);
-            deflate_resolve(deflate_marker_symbols(d, &n), n, before, out);
+            deflate_meanings(before, meanings);
+            deflate_resolve(deflate_marker_symbols(d, &n), n, meanings, out);
             assert_memory_equal(out, data + s->blocks[i].off, n);
         }
         stream_free(s);
@@ -272,6 +274,7 @@ static long by_marker(struct deflate_marker *d, const unsigned char *in, size_t 
                       const unsigned char *window, unsigned char *out)
 {
     enum deflate_status status;
+    unsigned char meanings[DEFLATE_NSYMBOLS];
     uint64_t bit = 0;
     size_t n;
 
@@ -280,7 +283,8 @@ static long by_marker(struct deflate_marker *d, const unsigned char *in, size_t 
         status = deflate_marker_block(d, in, nbytes, &bit);
     while (status == DEFLATE_BLOCK);
     const uint16_t *symbols = deflate_marker_symbols(d, &n);
-    deflate_resolve(symbols, n, window, out);
+    deflate_meanings(window, meanings);
+    deflate_resolve(symbols, n, meanings, out);
     return status == DEFLATE_FINAL ? (long)n : -1;
 }
 
