@@ -100,12 +100,14 @@ END
     check_all recipes.ini joined special
 }
 
-@test "400 random expressions of the whole language give what numpy makes of them" {
+@test "random expressions of the whole language give what numpy makes of them" {
     make_joined "$DS/joined"
     make_run "$DS/special/a.nii" --dtype f4 --special --volumes 11 --shape 5,4,3
     make_run "$DS/special/b.nii.gz" --seed 5 --volumes 8 --slope 0.3 --inter 7 --shape 5,4,3
     make_run "$DS/single/a.nii.gz" --volumes 20 --shape 7,5,2 --dtype u1
-    "$NUMPY/expressions.py" make 400 20240608 whole >recipes.ini
+    local number=400
+    ! sanitized || number=80 # what they give is known; that they are in order is seen with fewer
+    "$NUMPY/expressions.py" make $number 20240608 whole >recipes.ini
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     check_all recipes.ini joined special single
 }

@@ -314,8 +314,10 @@ END
     "$NUMPY/expressions.py" check recipes.ini "$MNT/{}.nii" "$DS"/*
 }
 
-@test "150 random recipes give what numpy makes of the same text" {
-    "$NUMPY/expressions.py" make 150 20240607 >recipes.ini
+@test "random recipes give what numpy makes of the same text" {
+    local number=150
+    ! sanitized || number=40
+    "$NUMPY/expressions.py" make $number 20240607 >recipes.ini
     make_run - <<END
 $DS/a.nii --dtype f4 --special --whole --slope 0.5 --volumes 8 --shape 5,4,3
 $DS/b.nii.gz --volumes 8 --shape 5,4,3 --seed 2

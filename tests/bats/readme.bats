@@ -109,3 +109,35 @@ run_page() {
     run diff own table
     assert_success
 }
+
+# A tree like this one, in which nothing has to be installed or built.
+tree_to_try() {
+    mkdir -p tree/contrib tree/build
+    cp "$ROOT/contrib/try" tree/contrib/
+    stand_in tree/contrib/setup <<<'exit 0'
+    stand_in tree/contrib/sample <<<"exec cp -r '$BATS_FILE_TMPDIR/sample' \"\$1\""
+    ln -s "$DERIVFS_BIN_DIR" tree/build/mount
+    touch tree/build/build.ninja
+    stand_in bin/meson <<<"[ \"\$*\" = 'compile -C build' ]"
+    PATH=$PWD/bin:$PATH
+}
+
+@test "contrib/try shows the tSNR of a session, twice" {
+    tree_to_try
+    run -0 tree/contrib/try 3>&- 4>&-
+    assert_line Mounted:
+    assert_line --regexp '^  .*sub-01_ses-test_task-.*_stat-tsnr_boldmap.nii$'
+    assert_line --regexp '^  first [0-9.]+ s \(computed\), then [0-9.]+ s \(from the cache\)$'
+    assert_line --regexp '^  16 x 16 x 8 voxels, [0-9]+ of them in the head$'
+    assert_line --regexp '^  median tSNR in the head: [1-9][0-9.]*$'
+    assert_line "  fusermount3 -u $PWD/tree/mnt/sample"
+    run -0 tree/contrib/try
+    assert_line 'Already mounted:'
+    assert_line --regexp '^  median tSNR in the head: [1-9][0-9.]*$'
+    # another dataset of the same name
+    mkdir sample
+    run -1 tree/contrib/try sample
+    assert_output --partial "another dataset is mounted at $PWD/tree/mnt/sample"
+    run -2 tree/contrib/try one two
+    assert_line --regexp 'contrib/try DATASET'
+}
