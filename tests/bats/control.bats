@@ -19,7 +19,7 @@ computing() {
     make_run "$DS/run.nii" --shape 40,40,20 --volumes 60
     local slow=$BATS_TEST_TMPDIR/slow
     mkdir "$slow"
-    mount_throttled "$DS" 50k "$slow" # for a minute, but nobody waits for the end
+    mount_throttled "$DS" 500k "$slow" # takes 8 s; nobody waits for the end
     mount_derivfs "$slow"
     cat "$MNT/tsnr.nii" >/dev/null 3>&- &
     READER=$!

@@ -67,10 +67,12 @@ state_of() {
 
 @test "the states: virtual, cached, failed, computing" {
     dataset
-    make_run "$DS/func/sub-01_task-c_bold.nii" --shape 40,40,20 --volumes 40 # another grid
+    # of another grid; most of it is a hole
+    make_run "$DS/func/sub-01_task-c_bold.nii" --shape 64,64,30 --volumes 2 --set dim=4,64,64,30,80,1,1,1
+    truncate -s $((352 + 2 * 64 * 64 * 30 * 80)) "$DS/func/sub-01_task-c_bold.nii"
     local slow=$BATS_TEST_TMPDIR/slow
     mkdir "$slow"
-    mount_throttled "$DS" 100k "$slow" # the large one takes half a minute; nobody waits for that
+    mount_throttled "$DS" 1000k "$slow" # the large run takes 20 s; nobody waits for that
     mount_derivfs "$slow"
     derived() { echo "$MNT/func/sub-01_task-$1_stat-tsnr_boldmap.nii"; }
     assert_equal "$(state_of "$(derived a)")" virtual

@@ -228,11 +228,15 @@ unmount_all() {
 
 # Daemons end by themselves after the unmount; one that doesn't fails the test and is killed.
 wait_for_daemons() {
-    local pid name status=0
-    for pid in $(daemons); do
-        # A throttled bindfs sleeps off all that was asked of it before it ends: nothing to wait for.
+    local pids pid name status=0
+    mapfile -t pids < <(daemons)
+    # A throttled bindfs sleeps off all that was asked of it before it ends, and who reads from it
+    # waits for that: nothing to wait for.
+    for pid in "${pids[@]}"; do
         { read -r name <"/proc/$pid/comm"; } 2>/dev/null || continue
         [ "$name" != bindfs ] || kill -KILL "$pid"
+    done
+    for pid in "${pids[@]}"; do
         if ! wait_until gone "$pid"; then
             echo "still running after the unmount: $(tr '\0' ' ' <"/proc/$pid/cmdline")" >&2
             kill -KILL "$pid"
