@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What reader.c (opening, reading what is there) and reader_wait.c (having the rest computed)
- * share. Nobody else includes it.
+ * What reader.c (opening, reading what is there), reader_wait.c (having the rest computed) and
+ * reader_extent.c (how much of it by one job) share. Nobody else includes it.
  *
  * Thread rule: as in engine.h.
  */
@@ -69,5 +69,49 @@ size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t 
 /* Copy from one part what of [off, off + nbytes) lies in it, if it has the byte at `off`. */
 int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,
                      size_t nbytes, size_t *got, struct error *err) NODISCARD;
+
+/* ---- requests that wait ------------------------------------------------------------------------
+ */
+
+/* What one job computes: a part of the file, or slices of an image. */
+struct extent {
+    uint64_t off, nbytes;
+};
+
+struct reader_wait {
+    atomic_int refs; /* the owner's and the job's */
+    struct reader *reader;
+    reader_done_fn *done;
+    void *arg;
+    struct request request; /* from the start to the end: how others see it */
+    uint64_t end;           /* the request is for what lies before it, */
+    struct extent slices;   /* of these slices; nbytes 0: of whole parts */
+    /* only touched by the job's callbacks, which come one after the other, and then by the owner */
+    uint64_t at;                        /* up to here it is there */
+    struct part parts[READER_SPAN_MAX]; /* [nparts] */
+    size_t nparts;
+    bool retried;      /* after a change of a source */
+    bool fetched;      /* runs that were not here */
+    unsigned nevicted; /* times that a result had gone from the cache before it was used */
+    pthread_mutex_t lock;
+    struct sched *sched; /* guarded by lock: whose job it is */
+    uint64_t job_id;     /* guarded by lock: 0 before the start */
+    unsigned nsubmitted; /* guarded by lock: jobs so far, one after the other */
+    bool cancelled;      /* guarded by lock */
+};
+
+/* Keep a part; what lies before its end is there then. */
+static inline void reader_wait_add(struct reader_wait *w, struct part part)
+{
+    w->parts[w->nparts++] = part;
+    w->at = part.off + part.nbytes;
+}
+
+/* Decide, once for each request, whether it is for slices by themselves. */
+void reader_choose_slices(struct reader_wait *w);
+/* Plan the job that brings what is there next, of the file as it was found last. */
+int reader_plan_next(struct reader_wait *w, struct graph **out, struct error *err) NODISCARD;
+/* Take over what this job has brought. EIO: it is not what was promised. */
+int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *err) NODISCARD;
 
 #endif

@@ -3,25 +3,15 @@
  * Requests that wait for bytes to be computed, and before that, with annex=get, for runs to be
  * fetched: then the file is looked up again.
  *
- * A request takes the parts that it spans one after the other, each the result of one job. A
- * program that wants a slice or two of an image of uncompressed runs gets just these computed:
- *
- *     [ head |  .  .  .  . #### .  .  . ]      a request in the middle: its slices alone
- *     [ ################### ... ]              from the start on, or on from the last one: all
- *
- * Who reads on from the start, goes on where he was, or has had a quarter of the image in slices is
- * taken to want all of it. So a slice costs its share, and reading in whatever order at most a
- * quarter more than once through. Slices are not cached: they cost little by their nature.
+ * A request takes the parts that it spans one after the other, each the result of one job;
+ * reader_extent.c says which one is next.
  *
  * The kernel repeats a failed page-cache read at once; a failure therefore holds for the same open
  * file for FAILURE_HOLDS_NS, so that one computation and one log line come of it.
  */
-#include <endian.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "monotonic.h"
 #include "reader_private.h"
@@ -30,36 +20,6 @@
 
 /* How often a request is planned again because of evictions. */
 enum { EVICTED_MAX = 100 };
-
-/* One part in this many of an image may be computed slice by slice. */
-enum { SLICED_SHARE = 4 };
-
-/* What one job computes: a part of the file, or slices of an image. */
-struct extent {
-    uint64_t off, nbytes;
-};
-
-struct reader_wait {
-    atomic_int refs; /* the owner's and the job's */
-    struct reader *reader;
-    reader_done_fn *done;
-    void *arg;
-    struct request request; /* from the start to the end: how others see it */
-    uint64_t end;           /* the request is for what lies before it, */
-    struct extent slices;   /* of these slices; nbytes 0: of whole parts */
-    /* only touched by the job's callbacks, which come one after the other, and then by the owner */
-    uint64_t at;                        /* up to here it is there */
-    struct part parts[READER_SPAN_MAX]; /* [nparts] */
-    size_t nparts;
-    bool retried;      /* after a change of a source */
-    bool fetched;      /* runs that were not here */
-    unsigned nevicted; /* times that a result had gone from the cache before it was used */
-    pthread_mutex_t lock;
-    struct sched *sched; /* guarded by lock: whose job it is */
-    uint64_t job_id;     /* guarded by lock: 0 before the start */
-    unsigned nsubmitted; /* guarded by lock: jobs so far, one after the other */
-    bool cancelled;      /* guarded by lock */
-};
 
 struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
                                     reader_done_fn *done, void *arg)
@@ -116,112 +76,6 @@ int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbyt
     return got == nbytes ? 0 : error_set(err, EIO, "%s: a part is missing", w->reader->path);
 }
 
-/* ---- slices ------------------------------------------------------------------------------------
- */
-
-/* The file as it was found last: a reference. */
-static struct derived *latest(struct reader *r)
-{
-    struct derived *d;
-
-    pthread_mutex_lock(&r->lock);
-    d = derived_get(r->derived);
-    pthread_mutex_unlock(&r->lock);
-    return d;
-}
-
-/* Are all runs' moments there already? Then the image costs less than a slice of the runs. */
-static bool is_nearly_there(struct reader *r)
-{
-    struct derived *d = latest(r);
-    uint64_t work = 0;
-    struct graph *g;
-    int ret = engine_plan(r->engine, d, 0, &g, NULL);
-
-    derived_put(d);
-    if (ret < 0)
-        return true; /* the whole plan will tell why */
-    for (size_t i = 0; i < g->ntasks; i++)
-        work += g->tasks[i].work_nbytes;
-    graph_put(g);
-    return work == 0;
-}
-
-/* Decide, once for each request, whether it is for slices by themselves. */
-static void choose_slices(struct reader_wait *w)
-{
-    struct reader *r = w->reader;
-    uint64_t first = NIFTI_DERIVED_NBYTES, slice = r->slice_nbytes;
-    bool reads_on;
-
-    if (slice == 0 || w->at < first)
-        return;
-    w->slices.off = w->at - (w->at - first) % slice;
-    w->slices.nbytes = (w->end - w->slices.off + slice - 1) / slice * slice;
-    pthread_mutex_lock(&r->lock);
-    reads_on = w->at == r->sliced_end ||
-               r->sliced_nbytes + w->slices.nbytes > (r->nbytes - first) / SLICED_SHARE;
-    pthread_mutex_unlock(&r->lock);
-    if (reads_on || is_nearly_there(r))
-        w->slices.nbytes = 0;
-}
-
-static bool is_tail(const struct reader *r, uint64_t off)
-{
-    return r->tail_nbytes > 0 && off >= reader_tail_off(r);
-}
-
-/* What the next job is to bring. */
-static struct extent next_extent(const struct reader_wait *w)
-{
-    const struct reader *r = w->reader;
-    struct extent e = w->slices;
-    uint64_t end;
-
-    if (e.nbytes > 0)
-        return e;
-    end = reader_tail_off(r);
-    if (is_tail(r, w->at))
-        return (struct extent){end, r->tail_nbytes};
-    e.off = w->at - (w->at - r->parts.first_off) % r->parts.nbytes;
-    e.nbytes = end - e.off < r->parts.nbytes ? end - e.off : r->parts.nbytes;
-    return e;
-}
-
-/* Which part of the plan brings it; the checksum counts as part n. */
-static size_t number_of(const struct reader *r, const struct extent *e)
-{
-    return is_tail(r, e->off) ? r->parts.n
-                              : (size_t)((e->off - r->parts.first_off) / r->parts.nbytes);
-}
-
-/* How long the result must be that `e` is made from, since the file's size has been promised. */
-static uint64_t promised_nbytes(const struct reader *r, const struct extent *e)
-{
-    if (is_tail(r, e->off))
-        return sizeof(uint32_t);
-    if (!r->parts.framing)
-        return e->nbytes;
-    return number_of(r, e) + 1 < r->parts.n ? r->parts.result_nbytes : r->parts.last_result_nbytes;
-}
-
-static int plan_next(struct reader_wait *w, const struct derived *d, struct graph **out,
-                     struct error *err)
-{
-    struct engine *e = w->reader->engine;
-    struct extent next = next_extent(w);
-    size_t number = number_of(w->reader, &next);
-
-    if (w->slices.nbytes > 0)
-        return derived_graph_slices(
-            d, (size_t)((next.off - NIFTI_DERIVED_NBYTES) / w->reader->slice_nbytes),
-            (size_t)(next.nbytes / w->reader->slice_nbytes), e->config.memory_nbytes, out, err);
-    /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
-    if (w->nevicted > 0)
-        return derived_graph(d, number, e->config.memory_nbytes, out, err);
-    return engine_plan(e, d, number, out, err);
-}
-
 /* ---- jobs --------------------------------------------------------------------------------------
  */
 
@@ -249,98 +103,12 @@ static void fail(struct reader_wait *w, const struct error *err)
 
 static void go_on(struct reader_wait *w);
 
-/* What the program wrote just now; stat(2) tells it from now on, whether the cache keeps it or not.
- */
-static void note_size(struct reader *r, const struct blob *blob)
-{
-    pthread_mutex_lock(&r->lock);
-    if (r->derived->key.hex[0])
-        sizes_note(r->engine->sizes, &r->derived->key, blob_nbytes(blob));
-    pthread_mutex_unlock(&r->lock);
-    reader_take_size(r, blob);
-}
-
-static void add_part(struct reader_wait *w, struct part part)
-{
-    w->parts[w->nparts++] = part;
-    w->at = part.off + part.nbytes;
-}
-
-/* Go on with the checksum, where this part is the next. */
-static int sum_part(struct reader *r, size_t number, const struct blob *blob, struct error *err)
-{
-    uint32_t crc;
-    bool next;
-    int ret;
-
-    pthread_mutex_lock(&r->lock);
-    next = r->nsummed == number;
-    crc = r->crc;
-    pthread_mutex_unlock(&r->lock);
-    if (!next)
-        return 0;
-    ret = output_sum(blob, &crc, err);
-    pthread_mutex_lock(&r->lock);
-    if (ret == 0 && r->nsummed == number) {
-        r->crc = crc;
-        r->nsummed++;
-    }
-    pthread_mutex_unlock(&r->lock);
-    return ret;
-}
-
-/* Take the checksum of all volumes over. */
-static int take_checksum(struct reader *r, const struct blob *blob, struct error *err)
-{
-    uint64_t total = (r->parts.n - 1) * r->parts.result_nbytes + r->parts.last_result_nbytes;
-    uint32_t crc = 0;
-    int ret = blob_read(blob, 0, &crc, sizeof crc, err);
-
-    pthread_mutex_lock(&r->lock);
-    if (ret == 0) {
-        r->crc = (uint32_t)crc32_combine(r->head.crc, le32toh(crc), (z_off_t)total);
-        r->nsummed = r->parts.n;
-    }
-    pthread_mutex_unlock(&r->lock);
-    return ret;
-}
-
-/* Keep the result that `e` is made from. */
-static int take_result(struct reader_wait *w, const struct extent *e, struct blob *blob,
-                       struct error *err)
-{
-    struct reader *r = w->reader;
-    struct part part = {e->off, r->parts.framing ? e->nbytes : blob_nbytes(blob), blob};
-    int ret = 0;
-
-    if (is_tail(r, e->off))
-        return take_checksum(r, blob, err);
-    if (r->tail_nbytes > 0)
-        ret = sum_part(r, number_of(r, e), blob, err);
-    if (ret < 0)
-        return ret;
-    reader_keep_part(r, &part);
-    blob_get(blob);
-    add_part(w, part);
-    return 0;
-}
-
 static void take_part(struct reader_wait *w, struct blob *blob)
 {
     struct reader *r = w->reader;
-    struct extent e = next_extent(w);
-    uint64_t promised = r->sized ? promised_nbytes(r, &e) : blob_nbytes(blob);
     struct error err;
-    int ret;
 
-    if (!r->sized)
-        note_size(r, blob);
-    if (blob_nbytes(blob) != promised)
-        ret = error_set(&err, EIO, "%" PRIu64 " bytes came out where %" PRIu64 " were promised",
-                        blob_nbytes(blob), promised);
-    else
-        ret = take_result(w, &e, blob, &err);
-    if (ret < 0) {
+    if (reader_take_result(w, blob, &err) < 0) {
         fail(w, &err);
         return;
     }
@@ -473,11 +241,9 @@ static int fetch_for(struct reader_wait *w, const struct graph *g, struct error 
 /* Submit a job for the next part, of the file as it was found last. */
 static int submit(struct reader_wait *w, struct error *err)
 {
-    struct derived *d = latest(w->reader);
     struct graph *g;
-    int ret = plan_next(w, d, &g, err);
+    int ret = reader_plan_next(w, &g, err);
 
-    derived_put(d);
     if (ret < 0)
         return ret;
     ret = w->reader->engine->fetcher && !w->fetched ? fetch_for(w, g, err) : -ENOENT;
@@ -500,7 +266,7 @@ static void go_on(struct reader_wait *w)
                 fail(w, &err);
             return;
         }
-        add_part(w, part);
+        reader_wait_add(w, part);
     }
     finish(w, NULL);
 }
@@ -584,7 +350,7 @@ void reader_wait_start(struct reader_wait *w)
         fetch_runs(w);
         return;
     }
-    choose_slices(w);
+    reader_choose_slices(w);
     go_on(w);
 }
 

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How much one job computes for a request, and what becomes of its result.
+ *
+ * That is a part of the file, or its checksum. A program that wants a slice or two of an image of
+ * uncompressed runs gets just these computed:
+ *
+ *     [ head |  .  .  .  . #### .  .  . ]      a request in the middle: its slices alone
+ *     [ ################### ... ]              from the start on, or on from the last one: all
+ *
+ * Who reads on from the start, goes on where he was, or has had a quarter of the image in slices is
+ * taken to want all of it. So a slice costs its share, and reading in whatever order at most a
+ * quarter more than once through. Slices are not cached: they cost little by their nature.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <zlib.h>
+
+#include "reader_private.h"
+
+/* One part in this many of an image may be computed slice by slice. */
+enum { SLICED_SHARE = 4 };
+
+/* ---- slices ------------------------------------------------------------------------------------
+ */
+
+/* The file as it was found last: a reference. */
+static struct derived *latest(struct reader *r)
+{
+    struct derived *d;
+
+    pthread_mutex_lock(&r->lock);
+    d = derived_get(r->derived);
+    pthread_mutex_unlock(&r->lock);
+    return d;
+}
+
+/* Are all runs' moments there already? Then the image costs less than a slice of the runs. */
+static bool is_nearly_there(struct reader *r)
+{
+    struct derived *d = latest(r);
+    uint64_t work = 0;
+    struct graph *g;
+    int ret = engine_plan(r->engine, d, 0, &g, NULL);
+
+    derived_put(d);
+    if (ret < 0)
+        return true; /* the whole plan will tell why */
+    for (size_t i = 0; i < g->ntasks; i++)
+        work += g->tasks[i].work_nbytes;
+    graph_put(g);
+    return work == 0;
+}
+
+void reader_choose_slices(struct reader_wait *w)
+{
+    struct reader *r = w->reader;
+    uint64_t first = NIFTI_DERIVED_NBYTES, slice = r->slice_nbytes;
+    bool reads_on;
+
+    if (slice == 0 || w->at < first)
+        return;
+    w->slices.off = w->at - (w->at - first) % slice;
+    w->slices.nbytes = (w->end - w->slices.off + slice - 1) / slice * slice;
+    pthread_mutex_lock(&r->lock);
+    reads_on = w->at == r->sliced_end ||
+               r->sliced_nbytes + w->slices.nbytes > (r->nbytes - first) / SLICED_SHARE;
+    pthread_mutex_unlock(&r->lock);
+    if (reads_on || is_nearly_there(r))
+        w->slices.nbytes = 0;
+}
+
+static bool is_tail(const struct reader *r, uint64_t off)
+{
+    return r->tail_nbytes > 0 && off >= reader_tail_off(r);
+}
+
+/* What the next job is to bring. */
+static struct extent next_extent(const struct reader_wait *w)
+{
+    const struct reader *r = w->reader;
+    struct extent e = w->slices;
+    uint64_t end;
+
+    if (e.nbytes > 0)
+        return e;
+    end = reader_tail_off(r);
+    if (is_tail(r, w->at))
+        return (struct extent){end, r->tail_nbytes};
+    e.off = w->at - (w->at - r->parts.first_off) % r->parts.nbytes;
+    e.nbytes = end - e.off < r->parts.nbytes ? end - e.off : r->parts.nbytes;
+    return e;
+}
+
+/* Which part of the plan brings it; the checksum counts as part n. */
+static size_t number_of(const struct reader *r, const struct extent *e)
+{
+    return is_tail(r, e->off) ? r->parts.n
+                              : (size_t)((e->off - r->parts.first_off) / r->parts.nbytes);
+}
+
+/* How long the result must be that `e` is made from, since the file's size has been promised. */
+static uint64_t promised_nbytes(const struct reader *r, const struct extent *e)
+{
+    if (is_tail(r, e->off))
+        return sizeof(uint32_t);
+    if (!r->parts.framing)
+        return e->nbytes;
+    return number_of(r, e) + 1 < r->parts.n ? r->parts.result_nbytes : r->parts.last_result_nbytes;
+}
+
+static int plan(const struct reader_wait *w, const struct derived *d, struct graph **out,
+                struct error *err)
+{
+    struct engine *e = w->reader->engine;
+    struct extent next = next_extent(w);
+    size_t number = number_of(w->reader, &next);
+
+    if (w->slices.nbytes > 0)
+        return derived_graph_slices(
+            d, (size_t)((next.off - NIFTI_DERIVED_NBYTES) / w->reader->slice_nbytes),
+            (size_t)(next.nbytes / w->reader->slice_nbytes), e->config.memory_nbytes, out, err);
+    /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
+    if (w->nevicted > 0)
+        return derived_graph(d, number, e->config.memory_nbytes, out, err);
+    return engine_plan(e, d, number, out, err);
+}
+
+int reader_plan_next(struct reader_wait *w, struct graph **out, struct error *err)
+{
+    struct derived *d = latest(w->reader);
+    int ret = plan(w, d, out, err);
+
+    derived_put(d);
+    return ret;
+}
+
+/* ---- what it has brought -----------------------------------------------------------------------
+ */
+
+/* What the program wrote just now; stat(2) tells it from now on, whether the cache keeps it or not.
+ */
+static void note_size(struct reader *r, const struct blob *blob)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->derived->key.hex[0])
+        sizes_note(r->engine->sizes, &r->derived->key, blob_nbytes(blob));
+    pthread_mutex_unlock(&r->lock);
+    reader_take_size(r, blob);
+}
+
+/* Go on with the checksum, where this part is the next. */
+static int sum_part(struct reader *r, size_t number, const struct blob *blob, struct error *err)
+{
+    uint32_t crc;
+    bool next;
+    int ret;
+
+    pthread_mutex_lock(&r->lock);
+    next = r->nsummed == number;
+    crc = r->crc;
+    pthread_mutex_unlock(&r->lock);
+    if (!next)
+        return 0;
+    ret = output_sum(blob, &crc, err);
+    pthread_mutex_lock(&r->lock);
+    if (ret == 0 && r->nsummed == number) {
+        r->crc = crc;
+        r->nsummed++;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ret;
+}
+
+/* Take the checksum of all volumes over. */
+static int take_checksum(struct reader *r, const struct blob *blob, struct error *err)
+{
+    uint64_t total = (r->parts.n - 1) * r->parts.result_nbytes + r->parts.last_result_nbytes;
+    uint32_t crc = 0;
+    int ret = blob_read(blob, 0, &crc, sizeof crc, err);
+
+    pthread_mutex_lock(&r->lock);
+    if (ret == 0) {
+        r->crc = (uint32_t)crc32_combine(r->head.crc, le32toh(crc), (z_off_t)total);
+        r->nsummed = r->parts.n;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ret;
+}
+
+/* Keep the result that `e` is made from. */
+static int take(struct reader_wait *w, const struct extent *e, struct blob *blob, struct error *err)
+{
+    struct reader *r = w->reader;
+    struct part part = {e->off, r->parts.framing ? e->nbytes : blob_nbytes(blob), blob};
+    int ret = 0;
+
+    if (is_tail(r, e->off))
+        return take_checksum(r, blob, err);
+    if (r->tail_nbytes > 0)
+        ret = sum_part(r, number_of(r, e), blob, err);
+    if (ret < 0)
+        return ret;
+    reader_keep_part(r, &part);
+    blob_get(blob);
+    reader_wait_add(w, part);
+    return 0;
+}
+
+int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *err)
+{
+    struct reader *r = w->reader;
+    struct extent e = next_extent(w);
+    uint64_t promised = r->sized ? promised_nbytes(r, &e) : blob_nbytes(blob);
+
+    if (!r->sized)
+        note_size(r, blob);
+    if (blob_nbytes(blob) != promised)
+        return error_set(err, EIO, "%" PRIu64 " bytes came out where %" PRIu64 " were promised",
+                         blob_nbytes(blob), promised);
+    return take(w, &e, blob, err);
+}
