@@ -23,7 +23,7 @@ static const struct {
     {"recipes.ini", engine_recipes_text},
     {"trace.json", engine_trace_json},
     {"version", version_text},
-    {"index.html", engine_report_html},
+    {"index.html", NULL},
 };
 
 const char *control_name(size_t i)
@@ -31,9 +31,9 @@ const char *control_name(size_t i)
     return i < sizeof control_files / sizeof *control_files ? control_files[i].name : NULL;
 }
 
-bool control_is_private(size_t i)
+bool control_is_page(size_t i)
 {
-    return control_files[i].text == engine_report_html;
+    return !control_files[i].text;
 }
 
 char *control_text(struct engine *e, size_t i)

@@ -15,10 +15,11 @@
 /* The name of file number `i`, or NULL behind the last. */
 const char *control_name(size_t i);
 
-/* Does it say what only the mount's owner may read: what is in the runs? */
-bool control_is_private(size_t i);
+/* Is it the page? That takes a while (text_wait_of_page), and says what only the mount's owner may
+ * read: what is in the runs. */
+bool control_is_page(size_t i);
 
-/* The text of file number `i` now: malloced; NULL: out of memory. */
+/* The text of file number `i` now, which is not the page: malloced; NULL: out of memory. */
 char *control_text(struct engine *e, size_t i) NODISCARD;
 
 #endif

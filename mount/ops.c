@@ -92,7 +92,7 @@ int reply_code(const struct error *err)
 /* The control directory and its files; their size is 0 because only opening them makes the text. */
 static void stat_control(const struct mount *m, const struct node_identity *id, struct stat *st)
 {
-    bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && control_is_private(id->a);
+    bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && control_is_page(id->a);
 
     (void)m;
     *st = (struct stat){

@@ -264,17 +264,17 @@ static void park_fetch(fuse_req_t req, struct mount *m, const struct node *node)
     fetch_wait_put(w);
 }
 
-/* The open of a table, which is put together anew each time from what may be cached. */
-struct parked_table {
+/* The open of a table or the page, put together anew each time from what may be cached. */
+struct parked_text {
     fuse_req_t req;
     struct mount *m;
     struct node *node; /* kept by the kernel while it opens it */
     struct fuse_file_info fi;
 };
 
-static void table_made(void *arg, struct table_wait *w, const struct error *err)
+static void text_made(void *arg, struct text_wait *w, const struct error *err)
 {
-    struct parked_table *p = arg;
+    struct parked_text *p = arg;
     struct error failure = {.code = 0};
     size_t nbytes;
     char *text;
@@ -283,8 +283,9 @@ static void table_made(void *arg, struct table_wait *w, const struct error *err)
     if (!err || err->code != ECANCELED)
         fuse_req_interrupt_func(p->req, NULL, NULL);
     if (!err) {
-        text = table_wait_take(w, &nbytes);
-        node_set_text_nbytes(p->node, nbytes);
+        text = text_wait_take(w, &nbytes);
+        if (node_kind(p->node) == NODE_TABLE)
+            node_set_text_nbytes(p->node, nbytes);
         err = open_text(p->m, text, nbytes, &p->fi, &failure) < 0 ? &failure : NULL;
     }
     if (err)
@@ -294,30 +295,39 @@ static void table_made(void *arg, struct table_wait *w, const struct error *err)
     free(p);
 }
 
-static void table_interrupted(fuse_req_t req, void *arg)
+static void text_interrupted(fuse_req_t req, void *arg)
 {
     (void)req;
-    table_wait_cancel(arg);
+    text_wait_cancel(arg);
 }
 
-static void park_table(fuse_req_t req, struct mount *m, struct node *node,
-                       const struct fuse_file_info *fi)
+static void park_text(fuse_req_t req, struct mount *m, struct node *node,
+                      const struct fuse_file_info *fi)
 {
-    struct parked_table *p = malloc(sizeof *p);
+    struct parked_text *p = malloc(sizeof *p);
     char *dir = node_parent_path(m->inodes, node);
-    struct table_wait *w =
-        p && dir ? table_wait_new(m->engine, dir, node_name(node), table_made, p) : NULL;
+    struct text_wait *w = NULL;
 
+    if (p && node_kind(node) == NODE_CONTROL)
+        w = text_wait_of_page(m->engine, text_made, p);
+    else if (p && dir)
+        w = text_wait_of_table(m->engine, dir, node_name(node), text_made, p);
     free(dir);
     if (!w) {
         free(p);
         fuse_reply_err(req, ENOMEM);
         return;
     }
-    *p = (struct parked_table){req, m, node, *fi};
-    fuse_req_interrupt_func(req, table_interrupted, w);
-    table_wait_start(w);
-    table_wait_put(w);
+    *p = (struct parked_text){req, m, node, *fi};
+    fuse_req_interrupt_func(req, text_interrupted, w);
+    text_wait_start(w);
+    text_wait_put(w);
+}
+
+static bool is_waited_for(const struct node *node)
+{
+    return node_kind(node) == NODE_TABLE ||
+           (node_kind(node) == NODE_CONTROL && control_is_page(node_number(node)));
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -340,7 +350,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
                                                                  : open_derived(m, node, fi, &err);
         break;
     case NODE_CONTROL:
-        ret = open_control(m, node, fi, &err);
+        if (!is_waited_for(node))
+            ret = open_control(m, node, fi, &err);
         break;
     case NODE_TEXT:
         ret = open_told(m, node, fi, &err);
@@ -349,10 +360,10 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     case NODE_CONTROL_DIR:
         break; /* opened by opendir only */
     case NODE_TABLE:
-        break; /* always waited for */
+        break; /* waited for, like the page */
     }
-    if (node_kind(node) == NODE_TABLE)
-        park_table(req, m, node, fi);
+    if (is_waited_for(node))
+        park_text(req, m, node, fi);
     else if (ret == -ENODATA && node_kind(node) == NODE_SOURCE)
         park_fetch(req, m, node);
     else if (ret < 0)

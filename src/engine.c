@@ -16,6 +16,9 @@
 #include "monotonic.h"
 #include "program.h"
 
+/* Walks that are under way at a time: a slow one holds up no short one. */
+enum { ERRANDS_NTHREADS = 2 };
+
 void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
 {
     char *text = NULL;
@@ -148,11 +151,14 @@ int engine_start(struct engine *e, struct error *err)
                                   .dataset = dataset_path(e->dataset)};
     if (!e->pool)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
-    return fetcher_open(e, err);
+    ret = errands_new(ERRANDS_NTHREADS, &e->errands, err);
+    return ret < 0 ? ret : fetcher_open(e, err);
 }
 
 void engine_stop(struct engine *e)
 {
+    errands_free(e->errands); /* these submit jobs */
+    e->errands = NULL;
     /* each calls back into the other: neither goes before both have come to rest */
     if (e->sched)
         sched_stop(e->sched);

@@ -198,28 +198,39 @@ struct reader_wait *reader_wait_get(struct reader_wait *w);
 /* Give up the reference of reader_wait_new(), or of reader_wait_get(). */
 void reader_wait_put(struct reader_wait *w);
 
-/* ---- tables ------------------------------------------------------------------------------------
+/* ---- tables, and the page ----------------------------------------------------------------------
  */
 
-/* One open of a table that waits for its numbers: one image and its numbers are a job of their own
- * for each run, some dozens of them at a time. */
-struct table_wait;
-/* Exactly once, on any thread: err is NULL when the table is there (table_wait_take), ECANCELED
- * only from within table_wait_cancel(). A run that fails does not fail the table but has a row
+/* One open of a text about many runs, which takes a while to put together: of a table, that waits
+ * for its numbers (one image and its numbers are a job of their own for each run, some dozens of
+ * them at a time), or of the page (report.h), that computes nothing. */
+struct text_wait;
+/* Exactly once, on any thread: err is NULL when the text is there (text_wait_take), ECANCELED
+ * only from within text_wait_cancel(). A run that fails does not fail the text but has a row
  * that says why. */
-typedef void table_done_fn(void *arg, struct table_wait *w, const struct error *err);
+typedef void text_done_fn(void *arg, struct text_wait *w, const struct error *err);
 
-struct table_wait *table_wait_new(struct engine *e, const char *dir, const char *name,
-                                  table_done_fn *done,
-                                  void *arg) NODISCARD; /* NULL: out of memory */
-/* Look which runs there are, and start. `done` may be called before this returns. */
-void table_wait_start(struct table_wait *w);
-/* Lose interest, also before table_wait_start(), and at most once. */
-void table_wait_cancel(struct table_wait *w);
-/* The table, which passes to the caller; its bytes are *nbytes. Once, when it is there. */
-char *table_wait_take(struct table_wait *w, size_t *nbytes) NODISCARD;
-/* Give up the reference of table_wait_new(). */
-void table_wait_put(struct table_wait *w);
+struct text_wait *text_wait_of_table(struct engine *e, const char *dir, const char *name,
+                                     text_done_fn *done,
+                                     void *arg) NODISCARD; /* NULL: out of memory */
+struct text_wait *text_wait_of_page(struct engine *e, text_done_fn *done, void *arg) NODISCARD;
+/* Look which runs there are, on a thread for that, and start. `done` may be called before this
+ * returns. */
+void text_wait_start(struct text_wait *w);
+/* Lose interest, also before text_wait_start(), and at most once. */
+void text_wait_cancel(struct text_wait *w);
+/* The text, which passes to the caller; its bytes are *nbytes. Once, when it is there. */
+char *text_wait_take(struct text_wait *w, size_t *nbytes) NODISCARD;
+/* Give up the reference of the caller of text_wait_of_...(). */
+void text_wait_put(struct text_wait *w);
+
+/* Called with the file that keeps the numbers of one run, which no directory shows, and its path,
+ * as for reader_open(): both pass to the callee. Non-zero ends it and is returned. */
+typedef int engine_row_fn(void *ctx, struct derived *d, char *path);
+/* What the rows of the table `name` of `dir` are from, in their order. ENOENT: there is no such
+ * table. */
+int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
+                    void *ctx, struct error *err) NODISCARD;
 
 /* ---- looking in --------------------------------------------------------------------------------
  */
@@ -279,7 +290,5 @@ char *engine_metrics_text(struct engine *e) NODISCARD;
 char *engine_errors_text(struct engine *e) NODISCARD;
 char *engine_recipes_text(struct engine *e) NODISCARD;
 char *engine_trace_json(struct engine *e) NODISCARD;
-/* The page about all runs (report.h); NULL also where a directory cannot be read. */
-char *engine_report_html(struct engine *e) NODISCARD;
 
 #endif

@@ -10,9 +10,11 @@
 #include "compute.h"
 #include "dataset.h"
 #include "engine.h"
+#include "errands.h"
 #include "errlog.h"
 #include "scheduler.h"
 #include "sizes.h"
+#include "stop.h"
 #include "trace.h"
 
 /* A reader that waits (engine_requests.c); its owner keeps it in place from begin to end. */
@@ -42,9 +44,10 @@ struct engine {
     struct sizes *sizes; /* of what commands have written: also of what the cache has not kept */
     struct trace *trace;
     struct requests requests;
-    struct sched *sched;   /* NULL before engine_start() */
-    struct sched *fetcher; /* the same; NULL too without annex_get */
-    int64_t start_s;       /* CLOCK_REALTIME */
+    struct sched *sched;     /* NULL before engine_start() */
+    struct sched *fetcher;   /* the same; NULL too without annex_get */
+    struct errands *errands; /* the same as sched: walks through the dataset */
+    int64_t start_s;         /* CLOCK_REALTIME */
 };
 
 /* Tell the log callback. */
@@ -77,8 +80,8 @@ int tree_subdirs(struct engine *e, const char *dir, engine_list_fn *add, void *c
 /* Called for each directory; non-zero ends it and is returned, with `err` set. */
 typedef int tree_runs_fn(void *ctx, const char *dir, struct dir_scan *scan, struct error *err);
 /* All directories from `dir` on that tree_subdirs() finds, with or without runs. */
-int tree_each_dir(struct engine *e, const char *dir, tree_runs_fn *fn, void *ctx,
-                  struct error *err) NODISCARD;
+int tree_each_dir(struct engine *e, const char *dir, enum scan_freshness freshness,
+                  tree_runs_fn *fn, void *ctx, struct error *err) NODISCARD;
 /* Where the derived files of the dataset's root are, in the mount. */
 const char *tree_derived_root(const struct engine *e);
 int tree_stat_root(const struct engine *e, struct stat *st, struct error *err) NODISCARD;
@@ -93,9 +96,14 @@ struct table_name {
 /* The table, or its dictionary, that `name` with this ending may be. ENOENT. */
 int tree_table_name(struct engine *e, const char *dir, const char *name, const char *ending,
                     struct table_name *out, struct error *err) NODISCARD;
+/* The name of the file that keeps the numbers of one run's image: malloced; NULL: out of memory. */
+char *tree_numbers_name(const struct dir_run *run, const struct recipe *recipe) NODISCARD;
 /* Look up the table or dictionary `name`; all of out->st but the inode number. */
 int tree_lookup_table(struct engine *e, const char *dir, const char *name, struct entry *out,
                       struct error *err) NODISCARD;
+
+/* The page (engine_report.c): a malloced text. ECANCELED. */
+int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err) NODISCARD;
 
 /* The recipes in force (engine_recipes.c). recipes_close() after a failure too. */
 int recipes_open(struct engine *e, struct error *err) NODISCARD;
@@ -114,6 +122,11 @@ int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out,
                    struct error *err) NODISCARD;
 /* Is that under way, and how far is it? */
 bool fetch_progress(struct engine *e, const struct derived *d, double *percent);
+
+/* reader_open() from a snapshot of this freshness: a source that has changed since then is found
+ * out where it is read. */
+int reader_open_at(struct engine *e, const char *dir, const char *name,
+                   enum scan_freshness freshness, struct reader **out, struct error *err) NODISCARD;
 
 /* The plan of one part without what is in the cache already. */
 int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,

@@ -20,6 +20,7 @@ struct place {
 
 struct collection {
     struct engine *engine;
+    const struct stop *stop;
     struct place *places;    /* [n] */
     struct report_row *rows; /* [n], `reason` owned */
     size_t n;
@@ -101,7 +102,9 @@ static int add_runs(void *ctx, const char *dir, struct dir_scan *scan, struct er
         rows[c->n] = (struct report_row){.reason = NULL};
         if (!places[c->n++].dir)
             return error_set(err, ENOMEM, "%s: out of memory", dir);
-        ret = describe(c->engine, &places[c->n - 1], &rows[c->n - 1], err);
+        ret = stop_check(c->stop, err);
+        if (ret == 0)
+            ret = describe(c->engine, &places[c->n - 1], &rows[c->n - 1], err);
         if (ret == -ENOENT) { /* gone meanwhile */
             c->n--;
             dir_scan_put(scan);
@@ -128,17 +131,13 @@ static struct blob *picture_of(void *ctx, size_t i)
     return b;
 }
 
-char *engine_report_html(struct engine *e)
+int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err)
 {
-    struct collection c = {.engine = e};
-    struct error err;
-    char *html = NULL;
-    int ret = tree_each_dir(e, tree_derived_root(e), add_runs, &c, &err);
+    struct collection c = {.engine = e, .stop = stop};
+    int ret = tree_each_dir(e, tree_derived_root(e), SCAN_RECENT, add_runs, &c, err);
 
     if (ret == 0)
-        ret = report_html(dataset_path(e->dataset), c.rows, c.n, picture_of, &c, &html, &err);
-    if (ret < 0)
-        engine_log(e, LOG_LEVEL_ERROR, "index.html: %s", err.text);
+        ret = report_html(dataset_path(e->dataset), c.rows, c.n, picture_of, &c, out, err);
     for (size_t i = 0; i < c.n; i++) {
         dir_scan_put(c.places[i].scan);
         free(c.places[i].dir);
@@ -146,5 +145,5 @@ char *engine_report_html(struct engine *e)
     }
     free(c.places);
     free(c.rows);
-    return ret < 0 ? NULL : html;
+    return ret;
 }

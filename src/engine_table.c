@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * A table that is being put together: one row for each run, each read like a file of its own.
+ * A text that is being put together: of a table one row for each run, each read like a file of its
+ * own; the page as a whole.
  *
- *     table_wait_start -- which runs are there? -- pump -- row: reader, wait -- answered -- pump
- *                                                   |\---- row ...   (ROWS_AT_ONCE of them)
- *                                                   '----- all rows have ended: text, done
+ *     errand -- which runs are there? -- pump -- row: reader, wait -- answered -- pump
+ *                                          |\---- row ...   (ROWS_AT_ONCE of them)
+ *                                          '----- all rows have ended: text, done
  *
  * So the rows share work with whoever reads these images, are cached each by itself, and are told
  * by `status` like any other request. They are no one graph: its runs would have to be of one grid,
@@ -25,7 +26,7 @@ enum { ROWS_AT_ONCE = 64 };
 enum { ASKS_MAX = 2 };
 
 struct row {
-    struct table_wait *table;
+    struct text_wait *table;
     struct dir_scan *scan; /* a reference: keeps `run` alive */
     const struct dir_run *run;
     char *dir; /* of the mount: owned */
@@ -36,14 +37,16 @@ struct row {
     char *reason;          /* owned */
 };
 
-struct table_wait {
-    atomic_int refs; /* the owner's and the work's */
+struct text_wait {
+    struct errand errand; /* the first member */
+    atomic_int refs;      /* the owner's and the work's */
     struct engine *engine;
-    table_done_fn *done;
+    text_done_fn *done;
     void *arg;
     char *dir, *name;
     struct table_name what; /* owner NULL: not known yet */
-    struct row *rows;       /* [nrows], complete before the first one starts */
+    bool is_page;
+    struct row *rows; /* [nrows], complete before the first one starts */
     size_t nrows;
     char *text;
     struct error error; /* code 0: well so far */
@@ -51,15 +54,15 @@ struct table_wait {
     size_t next;     /* guarded by lock: the row that starts next */
     size_t nrunning; /* guarded by lock */
     bool pumping;    /* guarded by lock: somebody starts rows, or looks for them */
-    bool cancelling; /* guarded by lock: table_wait_cancel() is at work */
+    bool cancelling; /* guarded by lock: text_wait_cancel() is at work */
     bool cancelled;  /* guarded by lock */
     bool ended;      /* guarded by lock */
 };
 
-struct table_wait *table_wait_new(struct engine *e, const char *dir, const char *name,
-                                  table_done_fn *done, void *arg)
+static struct text_wait *text_wait_new(struct engine *e, const char *dir, const char *name,
+                                       text_done_fn *done, void *arg)
 {
-    struct table_wait *w = calloc(1, sizeof *w);
+    struct text_wait *w = calloc(1, sizeof *w);
 
     if (!w)
         return NULL;
@@ -68,16 +71,31 @@ struct table_wait *table_wait_new(struct engine *e, const char *dir, const char 
     w->engine = e;
     w->done = done;
     w->arg = arg;
-    w->pumping = true; /* so that an interrupt leaves the end to table_wait_start() */
+    w->pumping = true; /* so that an interrupt leaves the end to run_errand() */
     w->dir = strdup(dir);
     w->name = strdup(name);
     if (w->dir && w->name)
         return w;
-    table_wait_put(w);
+    text_wait_put(w);
     return NULL;
 }
 
-void table_wait_put(struct table_wait *w)
+struct text_wait *text_wait_of_table(struct engine *e, const char *dir, const char *name,
+                                     text_done_fn *done, void *arg)
+{
+    return text_wait_new(e, dir, name, done, arg);
+}
+
+struct text_wait *text_wait_of_page(struct engine *e, text_done_fn *done, void *arg)
+{
+    struct text_wait *w = text_wait_new(e, ".derivfs", "index.html", done, arg);
+
+    if (w)
+        w->is_page = true;
+    return w;
+}
+
+void text_wait_put(struct text_wait *w)
 {
     if (atomic_fetch_sub(&w->refs, 1) > 1)
         return;
@@ -95,7 +113,7 @@ void table_wait_put(struct table_wait *w)
     free(w);
 }
 
-char *table_wait_take(struct table_wait *w, size_t *nbytes)
+char *text_wait_take(struct text_wait *w, size_t *nbytes)
 {
     char *text = w->text;
 
@@ -107,25 +125,26 @@ char *table_wait_take(struct table_wait *w, size_t *nbytes)
 /* ---- which runs --------------------------------------------------------------------------------
  */
 
-static int out_of_memory(struct table_wait *w)
+static int out_of_memory(struct text_wait *w)
 {
     return error_set(&w->error, ENOMEM, "%s: out of memory", w->name);
 }
 
-static bool is_cancelled(struct table_wait *w)
+static bool is_cancelled(void *ctx)
 {
+    struct text_wait *w = ctx;
     bool cancelled;
 
     pthread_mutex_lock(&w->lock);
     cancelled = w->cancelled;
     pthread_mutex_unlock(&w->lock);
-    return cancelled;
+    return cancelled || errands_ending(w->engine->errands);
 }
 
 /* A tree_runs_fn. */
 static int add_rows(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
 {
-    struct table_wait *w = ctx;
+    struct text_wait *w = ctx;
     struct row *grown = realloc(w->rows, (w->nrows + scan->nruns + 1) * sizeof *grown);
 
     if (!grown)
@@ -147,21 +166,25 @@ static int add_rows(void *ctx, const char *dir, struct dir_scan *scan, struct er
     return is_cancelled(w) ? error_set(err, ECANCELED, "%s: cancelled", w->name) : 0;
 }
 
-static int find_rows(struct table_wait *w)
+static int find_rows(struct text_wait *w, struct error *err)
 {
+    struct stop stop = {is_cancelled, w};
     struct dir_scan *scan;
-    int ret = tree_table_name(w->engine, w->dir, w->name, ".tsv", &w->what, &w->error);
+    int ret;
 
+    if (w->is_page)
+        return page_make(w->engine, &stop, &w->text, err);
+    ret = tree_table_name(w->engine, w->dir, w->name, ".tsv", &w->what, err);
     if (ret < 0)
         return ret;
     if (w->what.recipe->wrong)
-        return error_set(&w->error, EDOM, "%s", w->what.recipe->wrong);
+        return error_set(err, EDOM, "%s", w->what.recipe->wrong);
     if (w->what.is_group) /* a directory that cannot be read fails it: it would not be complete */
-        return tree_each_dir(w->engine, w->dir, add_rows, w, &w->error);
-    ret = tree_scan(w->engine, w->dir, SCAN_RECENT, &scan, &w->error);
+        return tree_each_dir(w->engine, w->dir, SCAN_NOW, add_rows, w, err);
+    ret = tree_scan(w->engine, w->dir, SCAN_NOW, &scan, err);
     if (ret < 0)
         return ret;
-    ret = add_rows(w, w->dir, scan, &w->error);
+    ret = add_rows(w, w->dir, scan, err);
     dir_scan_put(scan);
     return ret;
 }
@@ -169,7 +192,7 @@ static int find_rows(struct table_wait *w)
 /* ---- the end -----------------------------------------------------------------------------------
  */
 
-static void make_text(struct table_wait *w)
+static void make_text(struct text_wait *w)
 {
     struct table_row *told = calloc(w->nrows + 1, sizeof *told);
 
@@ -182,7 +205,7 @@ static void make_text(struct table_wait *w)
 }
 
 /* Rows that fail are noted by their readers: this is about the table. */
-static void note(struct table_wait *w)
+static void note(struct text_wait *w)
 {
     char *path = join_path(w->dir, w->name);
 
@@ -194,20 +217,20 @@ static void note(struct table_wait *w)
 }
 
 /* Tell the owner, once, and give up the work's reference. */
-static void finish(struct table_wait *w, int cancel_code)
+static void finish(struct text_wait *w, int cancel_code)
 {
     if (cancel_code)
         error_set(&w->error, cancel_code, "%s: cancelled", w->name);
-    else if (w->error.code == 0)
+    else if (w->error.code == 0 && !w->is_page)
         make_text(w);
     if (!cancel_code)
         note(w);
     w->done(w->arg, w, w->error.code ? &w->error : NULL);
-    table_wait_put(w);
+    text_wait_put(w);
 }
 
 /* Has all ended, and is it the caller's to tell so? */
-static bool take_end(struct table_wait *w)
+static bool take_end(struct text_wait *w)
 {
     bool over = !w->pumping && !w->cancelling && w->nrunning == 0 &&
                 (w->cancelled || w->next == w->nrows) && !w->ended;
@@ -219,12 +242,12 @@ static bool take_end(struct table_wait *w)
 /* ---- rows --------------------------------------------------------------------------------------
  */
 
-static void pump(struct table_wait *w, size_t nended);
+static void pump(struct text_wait *w, size_t nended);
 
 /* `err` NULL: its numbers are there. */
 static void row_end(struct row *row, const struct error *err)
 {
-    struct table_wait *w = row->table;
+    struct text_wait *w = row->table;
     struct reader_wait *wait;
 
     if (err) {
@@ -232,7 +255,7 @@ static void row_end(struct row *row, const struct error *err)
         row->told.reason = row->reason ? row->reason : "out of memory";
     }
     pthread_mutex_lock(&w->lock);
-    /* by table_wait_cancel(), or because the engine stops */
+    /* by text_wait_cancel(), or because the engine stops */
     w->cancelled = w->cancelled || (err && err->code == ECANCELED);
     wait = row->wait;
     row->wait = NULL;
@@ -278,7 +301,7 @@ static void row_answered(void *arg, struct reader_wait *wait, const struct error
 
 static void row_ask(struct row *row)
 {
-    struct table_wait *w = row->table;
+    struct text_wait *w = row->table;
     struct reader_wait *before,
         *wait = reader_wait_new(row->reader, 0, sizeof row->told.numbers, row_answered, row);
     struct error err;
@@ -304,21 +327,15 @@ static void row_ask(struct row *row)
     reader_wait_put(wait);
 }
 
-static void row_start(struct table_wait *w, struct row *row)
+static void row_start(struct text_wait *w, struct row *row)
 {
-    size_t stem = strlen(w->what.recipe->name);
-    char *plain = malloc(stem + sizeof OUTPUT_NUMBERS), *name = NULL;
+    char *name = tree_numbers_name(row->run, w->what.recipe);
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     int ret = -ENOMEM;
 
-    if (plain) {
-        memcpy(plain, w->what.recipe->name, stem);
-        memcpy(plain + stem, OUTPUT_NUMBERS, sizeof OUTPUT_NUMBERS);
-        name = derived_run_name(row->run, plain, stem);
-    }
     if (name)
-        ret = reader_open(w->engine, row->dir, name, &row->reader, &err);
-    free(plain);
+        /* looked at just now: for each row again, it would cost the square of their number */
+        ret = reader_open_at(w->engine, row->dir, name, SCAN_RECENT, &row->reader, &err);
     free(name);
     if (ret < 0)
         row_end(row, &err);
@@ -328,7 +345,7 @@ static void row_start(struct table_wait *w, struct row *row)
 
 /* Start what may start, now that `nended` more rows have ended; tell the owner when nothing is
  * left. Who is not that one must not touch the table afterwards. */
-static void pump(struct table_wait *w, size_t nended)
+static void pump(struct text_wait *w, size_t nended)
 {
     bool over;
     int code;
@@ -354,26 +371,38 @@ static void pump(struct table_wait *w, size_t nended)
         finish(w, code);
 }
 
-void table_wait_start(struct table_wait *w)
+static void run_errand(struct errand *errand)
 {
-    int ret;
+    struct text_wait *w = (struct text_wait *)errand;
+    struct error err;
+    int ret = is_cancelled(w) ? error_set(&err, ECANCELED, "cancelled") : find_rows(w, &err);
 
-    atomic_fetch_add(&w->refs, 1); /* the work's, given up by finish() */
-    ret = find_rows(w);
+    if (ret < 0)
+        w->error = err;
     pthread_mutex_lock(&w->lock);
     w->pumping = false;
+    w->cancelled = w->cancelled || ret == -ECANCELED;
     if (ret < 0)
         w->next = w->nrows; /* none starts */
     pthread_mutex_unlock(&w->lock);
     pump(w, 0);
 }
 
-void table_wait_cancel(struct table_wait *w)
+void text_wait_start(struct text_wait *w)
 {
-    bool over;
+    atomic_fetch_add(&w->refs, 1); /* the work's, given up by finish() */
+    w->errand.run = run_errand;
+    errands_add(w->engine->errands, &w->errand);
+}
+
+void text_wait_cancel(struct text_wait *w)
+{
+    bool over, waited = errands_remove(w->engine->errands, &w->errand);
 
     pthread_mutex_lock(&w->lock);
     w->cancelled = w->cancelling = true;
+    if (waited)
+        w->pumping = false;
     /* rows are complete once one of them runs */
     for (size_t i = 0; i < w->next; i++) {
         struct reader_wait *wait = w->rows[i].wait ? reader_wait_get(w->rows[i].wait) : NULL;

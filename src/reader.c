@@ -189,10 +189,10 @@ static int take_derived(struct reader *r, struct error *err)
     return ret == -ENODATA ? 0 : ret;
 }
 
-int reader_resolve(struct reader *r, struct error *err)
+int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err)
 {
     enum output_kind kind;
-    int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &r->derived, err);
+    int ret = tree_find_derived(r->engine, r->dir, r->name, freshness, &r->derived, err);
 
     if (ret < 0)
         return ret;
@@ -203,21 +203,27 @@ int reader_resolve(struct reader *r, struct error *err)
     return r->lacking ? 0 : take_derived(r, err);
 }
 
-int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
-                struct error *err)
+int reader_open_at(struct engine *e, const char *dir, const char *name,
+                   enum scan_freshness freshness, struct reader **out, struct error *err)
 {
     struct reader *r = reader_new(e, dir, name);
     int ret;
 
     if (!r)
         return error_set(err, ENOMEM, "%s: out of memory", name);
-    ret = reader_resolve(r, err);
+    ret = reader_resolve(r, freshness, err);
     if (ret < 0) {
         reader_put(r);
         return ret;
     }
     *out = r;
     return 0;
+}
+
+int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
+                struct error *err)
+{
+    return reader_open_at(e, dir, name, SCAN_NOW, out, err);
 }
 
 void reader_close(struct reader *r)

@@ -47,8 +47,8 @@ struct reader {
 
 void reader_put(struct reader *r);
 
-/* Find the file as it is now, and whether its first part is there. */
-int reader_resolve(struct reader *r, struct error *err) NODISCARD;
+/* Find the file, and whether its first part is there. */
+int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err) NODISCARD;
 
 /* Where the tail begins, or the file ends. */
 static inline uint64_t reader_tail_off(const struct reader *r)

@@ -281,7 +281,7 @@ static int resolve_fetched(struct reader *r, struct error *err)
     int ret;
 
     r->derived = NULL;
-    ret = reader_resolve(r, err);
+    ret = reader_resolve(r, SCAN_NOW, err);
     if (!r->derived)
         r->derived = before;
     else

@@ -33,25 +33,27 @@ static int compare_names(const void *a, const void *b)
 }
 
 static int each_subdir(struct engine *e, const char *dir, const struct names *names,
-                       tree_runs_fn *fn, void *ctx, struct error *err)
+                       enum scan_freshness freshness, tree_runs_fn *fn, void *ctx,
+                       struct error *err)
 {
     int ret = 0;
 
     for (size_t i = 0; i < names->n && ret == 0; i++) {
         char *path = join_path(dir, names->list[i]);
 
-        ret = path ? tree_each_dir(e, path, fn, ctx, err)
+        ret = path ? tree_each_dir(e, path, freshness, fn, ctx, err)
                    : error_set(err, ENOMEM, "%s: out of memory", dir);
         free(path);
     }
     return ret;
 }
 
-int tree_each_dir(struct engine *e, const char *dir, tree_runs_fn *fn, void *ctx, struct error *err)
+int tree_each_dir(struct engine *e, const char *dir, enum scan_freshness freshness,
+                  tree_runs_fn *fn, void *ctx, struct error *err)
 {
     struct names names = {.n = 0};
     struct dir_scan *scan;
-    int ret = tree_scan(e, dir, SCAN_RECENT, &scan, err);
+    int ret = tree_scan(e, dir, freshness, &scan, err);
 
     if (ret == -ENOENT) /* gone since it was listed */
         return 0;
@@ -66,7 +68,7 @@ int tree_each_dir(struct engine *e, const char *dir, tree_runs_fn *fn, void *ctx
     if (names.n > 0)
         qsort(names.list, names.n, sizeof *names.list, compare_names);
     if (ret == 0)
-        ret = each_subdir(e, dir, &names, fn, ctx, err);
+        ret = each_subdir(e, dir, &names, freshness, fn, ctx, err);
     for (size_t i = 0; i < names.n; i++)
         free(names.list[i]);
     free(names.list);

@@ -67,3 +67,34 @@ PYTHON
     cat "$MNT/derivatives/derivfs/group_tsnr.tsv"
     run -0 grep 'Runs: 1, of which 1 computed' "$MNT/.derivfs/index.html"
 }
+
+@test "whoever makes pages and tables of a slow disk holds up nobody" {
+    local i pids=()
+    make_run run.nii
+    for ((i = 0; i < 80; i++)); do
+        mkdir "$DS/sub-$i"
+        cp run.nii "$DS/sub-$i/sub-${i}_bold.nii"
+    done
+    mkdir slow
+    mount_throttled "$DS" 20k slow
+    mount_derivfs "$BATS_TEST_TMPDIR/slow"
+    for ((i = 0; i < 12; i++)); do
+        cat "$MNT/.derivfs/index.html" >"page$i" 3>&- &
+        pids+=($!)
+    done
+    cat "$MNT/group_tsnr.tsv" >page12 3>&- &
+    pids+=($!)
+    is_opening() {
+        grep -q '^257 ' "/proc/$1/syscall" # openat(2)
+    }
+    for i in "${pids[@]}"; do
+        wait_until is_opening "$i"
+    done
+    run -0 cat "$MNT/.derivfs/version"
+    run -0 ls "$MNT"
+    kill -TERM "${pids[@]}" # all are waiting still
+    for i in "${pids[@]}"; do
+        run ! wait "$i"
+    done
+    assert_equal "$(cat page*)" ''
+}
