@@ -62,14 +62,18 @@ struct ctl_size ctl_size(uint64_t nbytes);
 /* Print and free. */
 void ctl_print_json(json_t *value);
 
-/* A derived file with its path in the mount. */
+/* Is target->path a table? */
+bool target_is_table(const struct target *t);
+
+/* A derived file with its path in the mount, which ends with its name. */
 struct found {
     struct derived *derived;
     char *path;
 };
 
-/* The derived files that target->path means: itself, or those listed in the directory. Says on
- * stderr what is wrong. *out is malloced. */
+/* The derived files that target->path means: itself, those that keep the numbers of a table's rows
+ * (engine_each_row), or those listed in the directory. Says on stderr what is wrong. *out is
+ * malloced. */
 int target_find(const struct target *t, struct found **out, size_t *n) NODISCARD;
 void found_free(struct found *list, size_t n);
 

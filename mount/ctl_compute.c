@@ -7,6 +7,7 @@
  * list of directories grows with the dataset.
  */
 #include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "ctl.h"
 #include "ending.h"
 #include "orders.h"
+#include "sink.h"
 #include "walk.h"
 
 /* The files of a list, one after the other. */
@@ -61,6 +63,82 @@ int ctl_compute_list(const struct target *t, const struct found *list, size_t n,
     return orders_run(&q, &outcome);
 }
 
+/* ---- a table with -o ---------------------------------------------------------------------------
+ */
+
+struct made {
+    sem_t done;
+    struct error error; /* code 0: well */
+};
+
+static void text_made(void *arg, struct text_wait *w, const struct error *err)
+{
+    struct made *made = arg;
+
+    (void)w;
+    if (err)
+        made->error = *err;
+    sem_post(&made->done);
+}
+
+static int make_text(const struct target *t, char **text, size_t *nbytes, struct error *err)
+{
+    struct made made = {.error.code = 0};
+    struct text_wait *w;
+    const char *name;
+    char *dir;
+
+    if (split_path(t->path, &dir, &name) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    w = text_wait_of_table(t->engine, dir, name, text_made, &made);
+    free(dir);
+    if (!w)
+        return error_set(err, ENOMEM, "out of memory");
+    sem_init(&made.done, 0, 0);
+    text_wait_start(w);
+    while (sem_wait(&made.done) < 0) /* EINTR */
+        ;
+    sem_destroy(&made.done);
+    *text = made.error.code == 0 ? text_wait_take(w, nbytes) : NULL;
+    text_wait_put(w);
+    *err = made.error;
+    return -made.error.code;
+}
+
+/* Once the numbers have been computed: also of runs that have failed there is a row. */
+static int write_table(const struct target *t, const char *out)
+{
+    struct error err, why;
+    struct sink sink;
+    size_t nbytes;
+    char *text = NULL;
+    int ret = make_text(t, &text, &nbytes, &err);
+
+    if (ret == 0)
+        ret = sink_open(&sink, out, &err);
+    if (ret == 0) {
+        ret = sink_write(&sink, text, nbytes, &err);
+        if (sink_close(&sink, ret == 0, &why) < 0 && ret == 0) {
+            err = why;
+            ret = -why.code;
+        }
+    }
+    free(text);
+    return ret < 0 ? ctl_complain(t->asked, &err) : CTL_OK;
+}
+
+static int compute_found(const struct target *t, const struct found *list, size_t n,
+                         const char *out)
+{
+    bool table = out && target_is_table(t);
+    int ret = ctl_compute_list(t, list, n, table ? NULL : out);
+
+    ending_raise(ending_signal());
+    if (table && write_table(t, out) != CTL_OK)
+        ret = CTL_FAILED;
+    return ret;
+}
+
 static int compute_path(const struct ctl *ctl, const char *path)
 {
     struct target t;
@@ -71,7 +149,7 @@ static int compute_path(const struct ctl *ctl, const char *path)
     if (ret != CTL_OK)
         return ret;
     ret = target_find(&t, &list, &n);
-    if (ret == CTL_OK && ctl->out && n != 1) {
+    if (ret == CTL_OK && ctl->out && n != 1 && !target_is_table(&t)) {
         ctl_say("%s: -o takes the result of one file, and there are %zu", path, n);
         ret = CTL_USAGE;
     } else if (ret == CTL_OK && n == 0) {
@@ -80,8 +158,7 @@ static int compute_path(const struct ctl *ctl, const char *path)
                 path);
         ret = CTL_FAILED;
     } else if (ret == CTL_OK) {
-        ret = ctl_compute_list(&t, list, n, ctl->out);
-        ending_raise(ending_signal());
+        ret = compute_found(&t, list, n, ctl->out);
     }
     found_free(list, n);
     target_close(&t);

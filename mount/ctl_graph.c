@@ -89,7 +89,7 @@ int ctl_graph(const struct ctl *ctl)
         return ret;
     ret = target_find(&t, &list, &n);
     if (ret == CTL_OK && !(n == 1 && strcmp(list[0].path, t.path) == 0)) {
-        error_set(&err, EISDIR, "graph: a directory; the graph of which file?");
+        error_set(&err, EISDIR, "graph: not one image; the graph of which one?");
         ret = ctl_complain(ctl->paths[0], &err);
     } else if (ret == CTL_OK) {
         ret = draw(ctl, &t, &list[0]);

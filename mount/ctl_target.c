@@ -343,6 +343,57 @@ static int complain_of(const struct target *t, const char *operation, struct err
     return ctl_complain(t->asked, err);
 }
 
+/* What a list of files is being put in. */
+struct finding {
+    struct found *list; /* [n] */
+    size_t n;
+};
+
+/* An engine_row_fn. */
+static int add_row(void *ctx, struct derived *d, char *path)
+{
+    struct finding *f = ctx;
+    struct found *grown = realloc(f->list, (f->n + 1) * sizeof *grown);
+
+    if (!grown) {
+        derived_put(d);
+        free(path);
+        return -ENOMEM;
+    }
+    f->list = grown;
+    grown[f->n++] = (struct found){d, path};
+    return 0;
+}
+
+static int find_rows(const struct target *t, struct found **out, size_t *n, struct error *err)
+{
+    struct finding f = {.list = NULL};
+    const char *name;
+    char *dir;
+    int ret = split_path(t->path, &dir, &name);
+
+    if (ret == 0) {
+        ret = engine_each_row(t->engine, dir, name, add_row, &f, err);
+        free(dir);
+    }
+    *out = f.list;
+    *n = f.n;
+    return ret == -ENOMEM ? error_set(err, ENOMEM, "out of memory") : ret;
+}
+
+bool target_is_table(const struct target *t)
+{
+    struct entry entry;
+    struct error err;
+    bool is_table = engine_lookup_path(t->engine, t->path, &entry, &err) == 0;
+
+    if (!is_table)
+        return false;
+    is_table = entry.kind == ENTRY_TABLE;
+    entry_clear(&entry);
+    return is_table;
+}
+
 int target_find(const struct target *t, struct found **out, size_t *n)
 {
     struct entry entry;
@@ -366,6 +417,8 @@ int target_find(const struct target *t, struct found **out, size_t *n)
         entry_clear(&entry);
     if (ret == 0 && S_ISDIR(entry.st.st_mode))
         ret = find_listed(t, out, n, &err);
+    else if (ret == 0 && entry.kind == ENTRY_TABLE)
+        ret = find_rows(t, out, n, &err);
     else if (ret == 0)
         ret = error_set(&err, EINVAL, "a file of the dataset, not a derived one");
     if (ret == -ENOENT)

@@ -88,10 +88,11 @@ static void order_finish(struct order *o, const struct error *err)
 static void order_open(struct order *o, struct engine *e)
 {
     struct error err = {.code = ENOMEM, .text = "out of memory"};
-    const char *name;
-    char *dir;
+    const char *name = o->found.derived->name; /* what the path ends with */
+    size_t before = strlen(o->found.path) - strlen(name);
+    char *dir = strndup(o->found.path, before > 0 ? before - 1 : 0);
 
-    if (split_path(o->found.path, &dir, &name) < 0) {
+    if (!dir) {
         order_finish(o, &err);
         return;
     }

@@ -136,3 +136,35 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     assert_not_exist "$MNT/group_tsnr.tsv"
     assert_not_exist "$MNT/sub-1/tsnr.tsv"
 }
+
+@test "derivctl computes tables without a mount, and lists and explains their rows" {
+    make_study
+    echo '{"Name": "test", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
+    ctl() {
+        derivctl --cache_dir="$CACHE" "$@"
+    }
+    run -0 ctl list "$DS/sub-1/func/tsnr.tsv"
+    assert_equal "${#lines[@]}" 3
+    assert_line --regexp '^virtual +7x5x3 +1 run +sub-1/func/sub-1_task-y_echo-2_stat-tsnr_boldmap/numbers$'
+    run -0 ctl compute "$DS/sub-1/func/tsnr.tsv"
+    run -0 ctl list --json "$DS/group_tsnr.tsv"
+    run -0 json '[f["state"] for f in d]' <<<"$output"
+    assert_output '["cached","cached","cached","virtual"]'
+    run -0 ctl compute "$DS/group_tsnr.tsv" -o table.tsv
+    mount_derivfs "$DS"
+    cmp table.tsv "$MNT/group_tsnr.tsv"
+    assert_equal "$(metric tasks_done_total)" 0
+    run -0 derivctl explain "$MNT/sub-1/func/tsnr.tsv"
+    assert_equal "$(grep -c '^state: cached$' <<<"$output")" 3
+    run -1 derivctl graph "$MNT/sub-1/func/tsnr.tsv"
+    assert_output --partial 'the graph of which one?'
+
+    # A run that fails is told, and has its row.
+    make_run "$DS/sub-2/sub-2_task-x_bold.nii" --cut 100
+    run -1 ctl compute "$DS/group_tsnr.tsv" -o with_failure.tsv
+    assert_output --partial 'sub-2/sub-2_task-x_stat-tsnr_boldmap/numbers: compute: '
+    run -0 column reason <with_failure.tsv
+    assert_output --partial 'its header promises'
+    run -1 ctl compute "$DS/group_tsnr.tsv" -o "$DS/none/table.tsv"
+    assert_output --partial 'No such file or directory'
+}
