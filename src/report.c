@@ -53,8 +53,9 @@ static const char head[] =
     "padding: 0; cursor: pointer }\n"
     "[aria-sort=ascending] button::after { content: ' \\25B2' }\n"
     "[aria-sort=descending] button::after { content: ' \\25BC' }\n"
-    "img { width: 15rem; display: block; border-radius: 4px }\n"
-    "[aria-expanded=true] img { width: min(60rem, 90vw) }\n"
+    "img { width: 15rem; height: 6.5rem; object-fit: cover; display: block; border-radius: 4px }\n"
+    "td:has(img) { width: 15rem; padding-right: 0 }\n"
+    "[aria-expanded=true] img { width: min(60rem, 60vw); height: auto }\n"
     "</style>\n";
 
 static const char script[] =
@@ -184,12 +185,20 @@ static void print_number(FILE *f, bool known, double number, const char *format)
 /* ---- the page ----------------------------------------------------------------------------------
  */
 
+static bool is_low(const struct page *p, const struct report_row *row)
+{
+    return row->has_numbers && row->numbers.median < p->low;
+}
+
+static bool is_high(const struct page *p, const struct report_row *row)
+{
+    return row->has_numbers && row->numbers.median > p->high;
+}
+
 static int print_row(struct page *p, const struct report_row *row, struct blob *picture)
 {
     const struct numbers *n = &row->numbers;
     const char *slash = strrchr(row->path, '/');
-    bool low = row->has_numbers && n->median < p->low,
-         high = row->has_numbers && n->median > p->high;
     int ret;
 
     fputs("<tr><th scope=\"row\">", p->f);
@@ -200,8 +209,8 @@ static int print_row(struct page *p, const struct report_row *row, struct blob *
     fputs("</small>", p->f);
     print_number(p->f, row->nvol > 0, (double)row->nvol, "%.0f");
     print_number(p->f, row->has_numbers, n->median, "%.1f");
-    if (low || high)
-        fprintf(p->f, " <span class=\"mark\">%s</span>", low ? "low" : "high");
+    if (is_low(p, row) || is_high(p, row))
+        fprintf(p->f, " <span class=\"mark\">%s</span>", is_low(p, row) ? "low" : "high");
     print_number(p->f, row->has_numbers, n->mean, "%.1f");
     print_number(p->f, row->has_numbers, n->p05, "%.1f");
     print_number(p->f, row->has_numbers, n->p95, "%.1f");
@@ -227,9 +236,25 @@ static size_t count(const struct report_row *rows, size_t nrows, const char *sta
     return n;
 }
 
+static void print_fences(const struct page *p, const struct report_row *rows, size_t nrows)
+{
+    size_t nlow = 0, nhigh = 0;
+
+    for (size_t i = 0; i < nrows; i++) {
+        nlow += is_low(p, &rows[i]);
+        nhigh += is_high(p, &rows[i]);
+    }
+    fprintf(p->f,
+            "Marked are <span class=\"mark\">%zu as low, %zu as high</span>: their median is below "
+            "%.1f or above %.1f, which is %.1f interquartile ranges outside the quartiles of all "
+            "medians (Tukey 1977).",
+            nlow, nhigh, p->low, p->high, FENCE);
+}
+
 static int print_head(struct page *p, const char *dataset, const struct report_row *rows,
                       size_t nrows)
 {
+    size_t nfailed = count(rows, nrows, "failed");
     FILE *f = p->f;
     int ret;
 
@@ -240,19 +265,17 @@ static int print_head(struct page *p, const char *dataset, const struct report_r
         ret = print_text(p, dataset);
     fprintf(
         f,
-        "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, %zu failed, %zu not "
-        "computed.\n"
+        "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, <span%s>%zu failed</span>, %zu "
+        "not computed.\n"
         "<p>This page computes nothing. Reading <code>group_tsnr.tsv</code> computes all "
         "numbers, <code>derivctl compute -r <var>MOUNT</var> tsnr.png</code> all pictures; then "
         "copy it again.\n"
         "<p>Over the voxels of the head: what is brighter than " HEADMASK_DEFINITION ". ",
         nrows, count(rows, nrows, "cached"), count(rows, nrows, "computing"),
-        count(rows, nrows, "failed"), count(rows, nrows, "virtual"));
+        nfailed > 0 ? " class=\"failed\"" : "", nfailed, count(rows, nrows, "virtual"));
     if (isfinite(p->low))
-        fprintf(f,
-                "Marked as low or high: a median below %.1f or above %.1f, which is %.1f "
-                "interquartile ranges outside the quartiles of all medians (Tukey 1977).",
-                p->low, p->high, FENCE);
+        print_fences(p, rows, nrows);
+    fputs("\n<p>A click on a picture enlarges it; one on the head of a column sorts.", f);
     fputs("\n<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\"><button>Run</button>",
           f);
     for (const char *const *name =

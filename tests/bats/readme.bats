@@ -62,9 +62,10 @@ run_page() {
 
 @test "the commands of the tutorial work, and find the run" {
     run_page contrib/docs/tutorial.md
-    grep -E '^[a-z]+ +[0-9.]+$' output | sort -k 2 -n >medians
+    grep -P '^[a-z]+\t[0-9]+\t[0-9.]+\t' output | sort -t $'\t' -k 3 -n >medians
     assert_equal "$(wc -l <medians)" 5
-    assert_equal "$(head -n 1 medians | cut -d ' ' -f 1)" linebisection
+    assert_equal "$(head -n 1 medians | cut -f 1)" linebisection
+    grep -q 'data:image/png;base64,' tsnr.html
     grep -E '^voxel [0-9]+ [0-9]+ [0-9]+ at -[0-9.]+ -[0-9.]+ ' output
 }
 

@@ -58,6 +58,37 @@ PYTHON
     run ! grep -E '<img src="?x|src="?http|href=' dom.html
 }
 
+@test "no name gets out of its cell" {
+    mkdir -p "$DS/x<" "$DS/y\"><svg onload=alert(1)>"
+    make_run "$DS/x</script><script>alert(1)<.nii"
+    make_run "$DS/y\"><svg onload=alert(1)>/--> '&amp;.nii" --seed 2
+    make_run other.nii --seed 3
+    mv other.nii "$DS/"$'\377\n\342\200\256.nii'
+    mount_derivfs "$DS"
+    cat "$MNT/group_tsnr.tsv" >table
+    assert_equal "$(wc -l <table)" 4
+    cp "$MNT/.derivfs/index.html" page.html
+    browse page.html >dom.html
+    /usr/bin/python3 - dom.html <<'PYTHON'
+import sys
+from html.parser import HTMLParser
+
+class Page(HTMLParser):
+    tags, text = [], ""
+    def handle_starttag(self, tag, attributes):
+        assert all(key in ("class", "data-v", "scope", "aria-sort", "lang", "charset", "name", "content",
+                           "http-equiv") for key, _ in attributes), (tag, attributes)
+        self.tags.append(tag)
+    def handle_data(self, data):
+        self.text += data
+
+page = Page()
+page.feed(open(sys.argv[1], encoding="utf-8").read())
+assert page.tags.count("script") == 1 and page.tags.count("tr") == 4 and "svg" not in page.tags, page.tags
+assert "x</script><script>alert(1)<.nii" in page.text and "--> '&amp;.nii" in page.text, page.text
+PYTHON
+}
+
 @test "the page of an empty dataset, and with layout=derivatives" {
     mount_derivfs "$DS"
     run -0 grep 'Runs: 0,' "$MNT/.derivfs/index.html"

@@ -168,3 +168,27 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     run -1 ctl compute "$DS/group_tsnr.tsv" -o "$DS/none/table.tsv"
     assert_output --partial 'No such file or directory'
 }
+
+@test "runs without contrast, of NaN alone, of one volume, and changed ones" {
+    make_run "$DS/constant.nii" --spread 0
+    make_run "$DS/nan.nii" --dtype f4
+    /usr/bin/python3 -c 'import sys; sys.stdout.buffer.write(b"\0\0\xc0\x7f" * 1440)' |
+        dd of="$DS/nan.nii" bs=352 seek=1 conv=notrunc status=none
+    make_run "$DS/one.nii" --volumes 1
+    make_run "$DS/sound.nii"
+    mount_derivfs "$DS"
+    cp "$MNT/group_tsnr.tsv" .
+    assert_equal "$(column filename <group_tsnr.tsv)" 'constant.nii nan.nii sound.nii'
+    assert_equal "$(column tsnr <group_tsnr.tsv | cut -d ' ' -f 1,2)" 'n/a n/a'
+    assert_equal "$(column tsnr_n <group_tsnr.tsv | cut -d ' ' -f 1,2)" '0 0'
+    assert_equal "$(column reason <group_tsnr.tsv)" 'n/a n/a n/a'
+    run -0 grep -A 1 'Runs: 3, of which 3 computed' "$MNT/.derivfs/index.html"
+
+    # What is read is what is there now, not what was there when the names were looked at.
+    rm "$DS/constant.nii" "$DS/nan.nii"
+    make_run "$DS/sound.nii" --seed 2
+    cp "$MNT/group_tsnr.tsv" later.tsv
+    run -0 "$NUMPY/tables.py" later.tsv "$DS"
+    assert_output '1 0'
+    run -1 cmp -s <(tail -n 1 later.tsv) <(tail -n 1 group_tsnr.tsv)
+}
