@@ -13,12 +13,18 @@
 
 #include <stdbool.h>
 
+enum crew_kind {
+    CREW_PIECE,       /* of the offering thread's work */
+    CREW_CHECKPOINTS, /* what that leaves behind, and can wait */
+};
+
 struct crew_job {
     void (*run)(struct crew_job *job); /* called without locks; the crew does not touch the job
                                           from this call on, so that it may be freed meanwhile */
     struct crew_job *prev, *next;      /* the crew's, while the job is offered; prev is NULL where
                                           it is not */
-    const char *helped;                /* the crew's: what the offering thread is at, for people */
+    enum crew_kind kind;
+    const char *helped; /* the crew's: what the offering thread is at, for people */
 };
 
 struct crew {

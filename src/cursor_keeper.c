@@ -96,6 +96,7 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
         return;
     }
     one->job.run = keep;
+    one->job.kind = CREW_CHECKPOINTS;
     one->keeper = k;
     one->run = run_get(run);
     one->learned = checkpoints_get(learned);

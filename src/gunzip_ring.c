@@ -252,6 +252,7 @@ static struct piece *spare_piece(struct ring *r)
         return NULL;
     }
     p->job.run = run_job;
+    p->job.kind = CREW_PIECE;
     r->slots[r->nslots++] = p;
     return p;
 }

@@ -87,7 +87,9 @@ struct crew_job *crew_take(struct sched *s, struct worker *w)
         return NULL;
     DL_DELETE(s->offers, job);
     job->prev = NULL;
-    snprintf(w->helping, sizeof w->helping, "piece of %s", job->helped);
+    w->helps_with = job->kind;
+    snprintf(w->helping, sizeof w->helping, "%s of %s",
+             job->kind == CREW_PIECE ? "piece" : "checkpoints", job->helped);
     s->stats.helping++;
     return job;
 }
@@ -112,5 +114,5 @@ void crew_done(struct sched *s, struct worker *w)
 {
     w->helping[0] = '\0';
     s->stats.helping--;
-    s->stats.pieces_done++;
+    s->stats.pieces_done += w->helps_with == CREW_PIECE;
 }

@@ -91,7 +91,8 @@ struct worker {
     struct sched *sched;
     unsigned index;
     pthread_t thread;
-    const struct flight *flight;  /* that it runs, or NULL; guarded by sched->lock */
+    const struct flight *flight; /* that it runs, or NULL; guarded by sched->lock */
+    enum crew_kind helps_with;
     char helping[TRACE_NAME_MAX]; /* the piece it runs, or ""; changed by the worker alone, with
                                      sched->lock held */
 };
