@@ -77,6 +77,11 @@ struct found {
 int target_find(const struct target *t, struct found **out, size_t *n) NODISCARD;
 void found_free(struct found *list, size_t n);
 
+/* target_open() and target_find(). Where that fails, nothing is left to close or to free. */
+int target_open_files(const struct ctl *ctl, const char *path, struct target *t, struct found **out,
+                      size_t *n) NODISCARD;
+void target_close_files(struct target *t, struct found *list, size_t n);
+
 /* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
 

@@ -144,24 +144,22 @@ static int compute_path(const struct ctl *ctl, const char *path)
     struct target t;
     struct found *list;
     size_t n;
-    int ret = target_open(ctl, path, &t);
+    int ret = target_open_files(ctl, path, &t, &list, &n);
 
     if (ret != CTL_OK)
         return ret;
-    ret = target_find(&t, &list, &n);
-    if (ret == CTL_OK && ctl->out && n != 1 && !target_is_table(&t)) {
+    if (ctl->out && n != 1 && !target_is_table(&t)) {
         ctl_say("%s: -o takes the result of one file, and there are %zu", path, n);
         ret = CTL_USAGE;
-    } else if (ret == CTL_OK && n == 0) {
+    } else if (n == 0) {
         ctl_say("%s: there is nothing to compute here: no runs (-r looks into the directories "
                 "below)",
                 path);
         ret = CTL_FAILED;
-    } else if (ret == CTL_OK) {
+    } else {
         ret = compute_found(&t, list, n, ctl->out);
     }
-    found_free(list, n);
-    target_close(&t);
+    target_close_files(&t, list, n);
     return ret;
 }
 

@@ -8,15 +8,17 @@
 #include <string.h>
 
 #include "ctl.h"
+#include "cursor.h"
 #include "describe.h"
 #include "human.h"
 #include "notional.h"
 #include "passes.h"
 #include "utf8.h"
 
-static void print_source(const struct run *run)
+static void print_source(const struct target *t, const struct run *run)
 {
     struct notional n;
+    const char *way;
     char *array;
 
     if (run->state != RUN_OK) {
@@ -25,8 +27,9 @@ static void print_source(const struct run *run)
     }
     n = notional_of_run(run);
     array = notional_text(&n, true);
-    ctl_print("    %s: %s, %s%s\n", run->path, array ? array : "?", ctl_size(run->id.size).text,
-              run->absent ? ", not here" : "");
+    way = cursor_way(engine_cache(t->engine), run);
+    ctl_print("    %s: %s, %s%s%s%s\n", run->path, array ? array : "?", ctl_size(run->id.size).text,
+              run->absent ? ", not here" : "", way ? ", gzip, read " : "", way ? way : "");
     free(array);
 }
 
@@ -157,7 +160,7 @@ static void print_explanation(const struct target *t, const struct found *f)
         printf("size: %" PRIu64 " bytes\n", engine_derived_nbytes(t->engine, d));
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < d->nruns; i++)
-        print_source(d->runs[i]);
+        print_source(t, d->runs[i]);
     print_graph(t, d);
     if (status.key.hex[0])
         printf("key: %s\n", status.key.hex);
@@ -211,7 +214,7 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
     const struct derived *d = f->derived;
     struct derived_status status;
     struct graph *g;
-    json_t *o = ctl_summary_json(t, f), *params = json_object();
+    json_t *o = ctl_summary_json(t, f), *params = json_object(), *ways = json_array();
     char *array = describe_array(d);
 
     target_status(t, d, f->path, &status);
@@ -222,6 +225,13 @@ static json_t *explanation_json(const struct target *t, const struct found *f)
         json_object_set_new(params, d->recipe->params[i].name,
                             json_real(d->recipe->params[i].value));
     json_object_set_new(o, "parameters", params);
+    for (size_t i = 0; i < d->nruns; i++) {
+        const struct run *run = d->runs[i];
+        const char *way = run->state == RUN_OK ? cursor_way(engine_cache(t->engine), run) : NULL;
+
+        json_array_append_new(ways, way ? json_string(way) : json_null());
+    }
+    json_object_set_new(o, "sources_read", ways);
     json_object_set_new(o, "array", array ? json_string(array) : json_null());
     json_object_set_new(o, "key", status.key.hex[0] ? json_string(status.key.hex) : json_null());
     json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));
@@ -242,11 +252,10 @@ int ctl_explain(const struct ctl *ctl)
 
     if (ctl->npaths != 1)
         return CTL_USAGE;
-    ret = target_open(ctl, ctl->paths[0], &t);
+    ret = target_open_files(ctl, ctl->paths[0], &t, &list, &n);
     if (ret != CTL_OK)
         return ret;
-    ret = target_find(&t, &list, &n);
-    for (size_t i = 0; ret == CTL_OK && i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (ctl->json) {
             ctl_print_json(explanation_json(&t, &list[i]));
         } else {
@@ -254,7 +263,6 @@ int ctl_explain(const struct ctl *ctl)
             print_explanation(&t, &list[i]);
         }
     }
-    found_free(list, n);
-    target_close(&t);
+    target_close_files(&t, list, n);
     return ret;
 }

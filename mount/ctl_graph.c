@@ -84,17 +84,15 @@ int ctl_graph(const struct ctl *ctl)
         ctl_complain(ctl->out, &err);
         return CTL_USAGE;
     }
-    ret = target_open(ctl, ctl->paths[0], &t);
+    ret = target_open_files(ctl, ctl->paths[0], &t, &list, &n);
     if (ret != CTL_OK)
         return ret;
-    ret = target_find(&t, &list, &n);
-    if (ret == CTL_OK && !(n == 1 && strcmp(list[0].path, t.path) == 0)) {
+    if (!(n == 1 && strcmp(list[0].path, t.path) == 0)) {
         error_set(&err, EISDIR, "graph: not one image; the graph of which one?");
         ret = ctl_complain(ctl->paths[0], &err);
-    } else if (ret == CTL_OK) {
+    } else {
         ret = draw(ctl, &t, &list[0]);
     }
-    found_free(list, n);
-    target_close(&t);
+    target_close_files(&t, list, n);
     return ret;
 }

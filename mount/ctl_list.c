@@ -77,21 +77,19 @@ int ctl_list(const struct ctl *ctl)
 
     if (ctl->npaths > 1)
         return CTL_USAGE;
-    ret = target_open(ctl, ctl->npaths ? ctl->paths[0] : ".", &t);
+    ret = target_open_files(ctl, ctl->npaths ? ctl->paths[0] : ".", &t, &list, &n);
     if (ret != CTL_OK)
         return ret;
-    ret = target_find(&t, &list, &n);
-    if (ret == CTL_OK && ctl->json) {
+    if (ctl->json) {
         json_t *all = json_array();
 
         for (size_t i = 0; i < n; i++)
             json_array_append_new(all, ctl_summary_json(&t, &list[i]));
         ctl_print_json(all);
-    } else if (ret == CTL_OK) {
+    } else {
         for (size_t i = 0; i < n; i++)
             print_summary(&t, &list[i]);
     }
-    found_free(list, n);
-    target_close(&t);
+    target_close_files(&t, list, n);
     return ret;
 }

@@ -425,3 +425,22 @@ int target_find(const struct target *t, struct found **out, size_t *n)
         error_set(&err, ENOENT, "no such file, nor a derived one");
     return ret < 0 ? complain_of(t, "look up", &err) : CTL_OK;
 }
+
+int target_open_files(const struct ctl *ctl, const char *path, struct target *t, struct found **out,
+                      size_t *n)
+{
+    int ret = target_open(ctl, path, t);
+
+    if (ret != CTL_OK)
+        return ret;
+    ret = target_find(t, out, n);
+    if (ret != CTL_OK)
+        target_close_files(t, *out, *n);
+    return ret;
+}
+
+void target_close_files(struct target *t, struct found *list, size_t n)
+{
+    found_free(list, n);
+    target_close(t);
+}

@@ -230,22 +230,20 @@ int ctl_view(const struct ctl *ctl)
 
     if (ctl->npaths != 1)
         return CTL_USAGE;
-    ret = target_open(ctl, ctl->paths[0], &t);
+    ret = target_open_files(ctl, ctl->paths[0], &t, &list, &n);
     if (ret != CTL_OK)
         return ret;
-    ret = target_find(&t, &list, &n);
-    if (ret == CTL_OK && (n != 1 || !is_image(list[0].derived->name))) {
+    if (n != 1 || !is_image(list[0].derived->name)) {
         ret = complain(t.asked, EINVAL, "takes one derived image, .nii or .nii.gz");
-    } else if (ret == CTL_OK && t.status) {
+    } else if (t.status) {
         ret = ctl_compute_list(&t, list, n, NULL);
         if (ret == CTL_OK)
             ret = show(ctl, t.asked, t.asked);
-    } else if (ret == CTL_OK) {
+    } else {
         ret = show_copy(ctl, &t, &list[0]);
     }
     if (ret != CTL_OK) /* interrupted while it was computed; what is shown may be ended so */
         ending_raise(ending_signal());
-    found_free(list, n);
-    target_close(&t);
+    target_close_files(&t, list, n);
     return ret;
 }

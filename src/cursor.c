@@ -104,6 +104,23 @@ static uint64_t volume_nbytes(const struct run *run)
     return (uint64_t)nifti_nvox(&run->nifti) * run->nifti.sample_nbytes;
 }
 
+/* Is it so much that hands help? */
+static bool is_much(const struct run *run, int64_t nvol)
+{
+    return !run->plain && (uint64_t)nvol * volume_nbytes(run) >= MUCH_NBYTES;
+}
+
+const char *cursor_way(struct cache *cache, const struct run *run)
+{
+    bool much = is_much(run, run->nifti.nvol);
+
+    if (run->plain)
+        return NULL;
+    if (cache && cursor_has_checkpoints(cache, run))
+        return much ? "from checkpoints, free threads help" : "from checkpoints";
+    return much ? "in sequence, free threads help" : "in sequence";
+}
+
 static bool is_of(const struct cursor *c, const struct run *run)
 {
     return source_id_equal(&c->run->id, &run->id);
@@ -221,7 +238,7 @@ int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t 
                 const struct stop *stop, struct cursor **out, struct error *err)
 {
     uint64_t volume = volume_nbytes(run), off = (uint64_t)vol * volume;
-    bool helped = pool->config.crew && !run->plain && (uint64_t)nvol * volume >= MUCH_NBYTES;
+    bool helped = pool->config.crew && is_much(run, nvol);
     struct cursor *c = helped ? NULL : take_parked(pool, run, off);
     int ret = c ? 0 : open_new(pool, run, helped, &c, err);
 

@@ -42,6 +42,13 @@ static struct checkpoints *unpack(const struct blob *blob, struct budget *budget
     return known;
 }
 
+bool cursor_has_checkpoints(struct cache *cache, const struct run *run)
+{
+    struct key key;
+
+    return run->id.size >= LEAST_NBYTES && key_of(run, &key) && cache_has(cache, &key);
+}
+
 struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run,
                                             struct budget *budget)
 {
@@ -49,7 +56,7 @@ struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct ru
     struct blob *blob;
     struct key key;
 
-    if (run->id.size < LEAST_NBYTES || !key_of(run, &key) || !cache_has(cache, &key) ||
+    if (!cursor_has_checkpoints(cache, run) || !key_of(run, &key) ||
         cache_lookup(cache, &key, &blob) < 0)
         return NULL;
     known = blob_nbytes(blob) < run->id.size ? unpack(blob, budget) : NULL;

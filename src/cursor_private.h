@@ -12,6 +12,9 @@
 #include "crew.h"
 #include "run.h"
 
+/* Are there some? Cheap. */
+bool cursor_has_checkpoints(struct cache *cache, const struct run *run);
+
 /* Those of the run's very file, or NULL: there are none, or they cannot be had. */
 struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run,
                                             struct budget *budget) NODISCARD;

@@ -87,6 +87,8 @@ END
 
 @test "after one pass any volume costs little, backwards too, and in the next daemon" {
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    run -0 derivctl explain "$MNT/late.nii"
+    assert_line --regexp 'run.nii.gz: .*, gzip, read in sequence, free threads help$'
     run -0 reads volumes scored.nii 0 # needs the mean of all volumes
     assert [ "$output" -ge 99 ]
     run -0 reads volumes scored.nii 900 700 500 300 100
@@ -95,6 +97,8 @@ END
     run -0 reads volumes late.nii 800
     assert [ "$output" -lt 20 ]
     right 4 800
+    run -0 derivctl explain --json "$MNT/late.nii"
+    assert_equal "$(json 'd["sources_read"]' <<<"$output")" '["from checkpoints, free threads help"]'
     unmount_derivfs
 
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
