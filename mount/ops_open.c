@@ -4,7 +4,7 @@
  *
  *     bytes in one file (a source, a cached result)     passthrough: the kernel reads them itself
  *     the same, where the kernel cannot                 page cache, filled by op_read
- *     a series that is in the cache in parts            likewise
+ *     a series that is not joined yet, but cached       likewise
  *     not computed yet, control files, drawings         direct_io (ops_read.c says why)
  *     a command's file                                  direct_io: its size may be news to the
  *                                                       kernel

@@ -232,6 +232,20 @@ void cache_drop(struct cache *c, const struct key *key)
     disk_remove(&c->disk, key);
 }
 
+void cache_retire(struct cache *c, const struct key *key)
+{
+    struct disk_meta meta;
+    struct stat st;
+    int fd;
+
+    if (c->max_nbytes == 0 || disk_open(&c->disk, key, &meta, &fd, &st) < 0)
+        return;
+    bool verified = is_verified(c, key, &st);
+    if (disk_touch(fd, 0) && verified)
+        cache_remember(c, key, fd);
+    close(fd);
+}
+
 bool cache_keeps(const struct cache *c, uint64_t nbytes)
 {
     return nbytes <= c->max_nbytes && c->max_nbytes > 0;

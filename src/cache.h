@@ -55,6 +55,8 @@ bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbyte
 
 /* Remove an entry that is sound, but no longer right. */
 void cache_drop(struct cache *c, const struct key *key);
+/* From now on the entry counts as the least recently used, until it is used again. */
+void cache_retire(struct cache *c, const struct key *key);
 
 /* Writing one entry of exactly `nbytes`, from front to back. `label` is one line for people, kept
  * beside the entry ("moments sub-01_task-rest_bold.nii.gz"). Space is set aside first: when the
@@ -67,6 +69,12 @@ int cache_begin(struct cache *c, const struct key *key, const char *label, uint6
  * long as somebody holds them. */
 int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
                        struct cache_writer **out, struct error *err) NODISCARD;
+/* The same for a second form of what the cache has already: on disk where there is free space, or
+ * not at all. Nothing is evicted for it before it is there, and no memory taken. ENOSPC: it is not
+ * kept.
+ */
+int cache_begin_spare(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                      struct cache_writer **out, struct error *err) NODISCARD;
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
                 struct error *err) NODISCARD;
 /* Publish and hand back the bytes. Frees the writer in any case. Fewer or more bytes written than

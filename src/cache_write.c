@@ -28,6 +28,7 @@ struct cache_writer {
     struct disk_meta meta; /* nbytes and label from the start, the rest at commit */
     uint64_t written_nbytes;
     bool failed;           /* only cache_abort(), or a commit that fails */
+    bool spare;            /* cache_begin_spare(): no eviction, never in memory */
     struct disk_temp temp; /* fd -1: in memory */
     unsigned char *memory; /* [meta.nbytes], taken from the budget; NULL: on disk */
     XXH3_state_t *xxh3;    /* of what is written to temp */
@@ -77,9 +78,17 @@ static void warn_not_kept(const struct cache_writer *w, int code)
                w->meta.label, strerror(code));
 }
 
+static int refuse_spare(const struct cache_writer *w, int code, struct error *err)
+{
+    return error_set(err, code, "cache %s: %s: %s", w->cache->disk.root, w->meta.label,
+                     strerror(code));
+}
+
 /* The disk refused with `code`: go on in memory with what was written so far. */
 static int go_to_memory(struct cache_writer *w, int code, struct error *err)
 {
+    if (w->spare)
+        return refuse_spare(w, code, err);
     warn_not_kept(w, code);
     int ret = take_memory(w, err);
     if (ret == 0 && !read_back(w))
@@ -98,7 +107,7 @@ static int reserve(struct cache_writer *w)
 {
     struct cache *c = w->cache;
     int ret = disk_temp_open(&c->disk, &w->key, w->meta.nbytes, &w->temp);
-    if (!is_full(ret))
+    if (!is_full(ret) || w->spare)
         return ret;
     cache_make_room(c, w->meta.nbytes);
     return disk_temp_open(&c->disk, &w->key, w->meta.nbytes, &w->temp);
@@ -107,6 +116,10 @@ static int reserve(struct cache_writer *w)
 static int start(struct cache_writer *w, struct error *err)
 {
     struct cache *c = w->cache;
+    if (w->spare) {
+        int refused = cache_keeps(c, w->meta.nbytes) ? reserve(w) : -ENOSPC;
+        return refused < 0 ? refuse_spare(w, -refused, err) : 0;
+    }
     if (c->max_nbytes == 0)
         return take_memory(w, err);
     if (w->meta.nbytes > c->max_nbytes) {
@@ -124,13 +137,14 @@ static int start(struct cache_writer *w, struct error *err)
 }
 
 /* `key` NULL: in memory. */
-static int begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
-                 struct cache_writer **out, struct error *err)
+static int begin(struct cache *c, const struct key *key, bool spare, const char *label,
+                 uint64_t nbytes, struct cache_writer **out, struct error *err)
 {
     struct cache_writer *w = calloc(1, sizeof(*w));
     if (!w)
         return error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
     w->cache = c;
+    w->spare = spare;
     if (key)
         w->key = *key;
     w->meta.nbytes = nbytes;
@@ -153,13 +167,19 @@ static int begin(struct cache *c, const struct key *key, const char *label, uint
 int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
                 struct cache_writer **out, struct error *err)
 {
-    return begin(c, key, label, nbytes, out, err);
+    return begin(c, key, false, label, nbytes, out, err);
+}
+
+int cache_begin_spare(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                      struct cache_writer **out, struct error *err)
+{
+    return begin(c, key, true, label, nbytes, out, err);
 }
 
 int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
                        struct cache_writer **out, struct error *err)
 {
-    return begin(c, NULL, label, nbytes, out, err);
+    return begin(c, NULL, false, label, nbytes, out, err);
 }
 
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct error *err)

@@ -54,6 +54,7 @@ static int run(const struct work *k, struct error *err)
         return compute_checksum(k, err);
     case TASK_COMMAND: /* compute_command() */
     case TASK_FETCH:   /* fetch_task() */
+    case TASK_JOIN:    /* join_task() */
     case TASK_OUTPUT:
         break;
     }

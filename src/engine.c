@@ -152,7 +152,9 @@ int engine_start(struct engine *e, struct error *err)
     if (!e->pool)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     ret = errands_new(ERRANDS_NTHREADS, &e->errands, err);
-    return ret < 0 ? ret : fetcher_open(e, err);
+    if (ret == 0)
+        ret = fetcher_open(e, err);
+    return ret < 0 ? ret : joiner_open(e, err);
 }
 
 void engine_stop(struct engine *e)
@@ -164,10 +166,11 @@ void engine_stop(struct engine *e)
         sched_stop(e->sched);
     if (e->fetcher)
         sched_stop(e->fetcher);
+    sched_free(e->joiner); /* calls back into neither */
     cursor_pool_free(e->pool);
     sched_free(e->sched);
     sched_free(e->fetcher);
-    e->sched = e->fetcher = NULL;
+    e->sched = e->fetcher = e->joiner = NULL;
     e->pool = NULL;
 }
 

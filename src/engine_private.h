@@ -46,6 +46,7 @@ struct engine {
     struct requests requests;
     struct sched *sched;     /* NULL before engine_start() */
     struct sched *fetcher;   /* the same; NULL too without annex_get */
+    struct sched *joiner;    /* the same as sched */
     struct errands *errands; /* the same as sched: walks through the dataset */
     int64_t start_s;         /* CLOCK_REALTIME */
 };
@@ -127,6 +128,15 @@ bool fetch_progress(struct engine *e, const struct derived *d, double *percent);
  * out where it is read. */
 int reader_open_at(struct engine *e, const char *dir, const char *name,
                    enum scan_freshness freshness, struct reader **out, struct error *err) NODISCARD;
+
+/* Start the thread that joins (join.h). */
+int joiner_open(struct engine *e, struct error *err) NODISCARD;
+/* The whole file of a series, if it is in the cache in one piece: a reference, or NULL. */
+struct blob *joined_lookup(struct engine *e, const struct derived *d);
+/* Is it? Then *key names the entry. */
+bool joined_is_cached(struct engine *e, const struct derived *d, struct key *key);
+/* Have it joined, if all its parts are in the cache; that is waited for by nobody. */
+void joined_start(struct engine *e, const struct derived *d);
 
 /* The plan of one part without what is in the cache already. */
 int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,

@@ -60,6 +60,7 @@ void task_clear(struct task *t)
     if (t->content)
         annex_content_clear(t->content);
     free(t->content);
+    free(t->pieces);
 }
 
 /* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies,

@@ -46,6 +46,7 @@ enum task_kind {
     TASK_COMMAND,  /* what a program writes; its length is known only then */
     TASK_FETCH,    /* nothing, but then a file's content is here (fetch.h): never in a graph with
                       others */
+    TASK_JOIN,     /* a 4-D file in one piece, from its parts in the cache (join.h): likewise */
 };
 
 /* How much of a run is inflated before the kernel takes it: large enough that the calls cost
@@ -64,6 +65,14 @@ struct reduction {
 
 struct annex_content;
 struct command_call;
+
+/* The pieces of a JOIN, malloced as one. */
+struct join_pieces {
+    size_t head_nbytes;
+    unsigned char head[NIFTI_DERIVED_NBYTES]; /* what the file starts with */
+    size_t nparts;
+    struct key parts[]; /* [nparts] of the cache's entries that follow, in order */
+};
 
 struct task {
     enum task_kind kind;
@@ -89,6 +98,7 @@ struct task {
     struct caption *caption;            /* OUTPUT of a `portrayed` format */
     struct command_call *call;          /* COMMAND (graph_call.h) */
     struct annex_content *content;      /* FETCH (annex.h); NULL: of all that it depends on */
+    struct join_pieces *pieces;         /* JOIN */
 };
 
 struct graph {

@@ -84,6 +84,7 @@ struct notional notional_of_task(const struct graph *g, const struct task *t)
         return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {-1}, .chunks = {-1}};
     case TASK_CHECKSUM:
     case TASK_OUTPUT:
+    case TASK_JOIN:
         break;
     }
     return (struct notional){.dtype = "uint8",

@@ -10,10 +10,10 @@
  *        |---- a result went from the cache meanwhile (EAGAIN): planned again without the cache
  *        \---- failed: noted in the error log, told to the owner, forgotten after a second
  *
- * An image is one part; a series has many (derived_parts()), of which a reader keeps the two
- * latest: enough for a program that reads on, and bounded. What a .nii.gz of one ends with is known
- * when all parts have come by in their order; who reads the end alone waits for a task that sums
- * up. reader_wait.c has the waits.
+ * An image is one part, and so is a series that was joined (engine_join.c); else one has many
+ * (derived_parts()), of which a reader keeps the two latest: enough for a program that reads on,
+ * and bounded. What a .nii.gz of one ends with is known when all parts have come by in their order;
+ * who reads the end alone waits for a task that sums up. reader_wait.c has the waits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -107,6 +107,7 @@ void reader_keep_part(struct reader *r, const struct part *part)
     for (size_t i = 0; i < READER_KEPT; i++)
         known = known || (r->kept[i].blob && r->kept[i].off == part->off &&
                           r->kept[i].nbytes == part->nbytes);
+    r->reached_end = r->reached_end || part->off + part->nbytes == reader_tail_off(r);
     if (!known) {
         dropped = r->kept[READER_KEPT - 1].blob;
         memmove(r->kept + 1, r->kept, (READER_KEPT - 1) * sizeof *r->kept);
@@ -124,13 +125,30 @@ void reader_take_size(struct reader *r, const struct blob *blob)
     }
 }
 
+/* A series that has been joined is one part, head included. */
+static bool keep_whole(struct reader *r)
+{
+    struct part part = {.blob = joined_lookup(r->engine, r->derived)};
+    bool whole = part.blob && blob_nbytes(part.blob) == r->nbytes;
+
+    part.nbytes = r->nbytes;
+    if (whole)
+        reader_keep_part(r, &part);
+    blob_put(part.blob);
+    return whole;
+}
+
 /* Plan the first part, and look whether its result is in the cache. One that is to be summed up is
  * waited for, so that it comes by where that is done. */
 static int find_in_cache(struct reader *r, struct error *err)
 {
     struct part part = {.off = r->parts.first_off};
     struct graph *g;
-    int ret = derived_graph(r->derived, 0, r->engine->config.memory_nbytes, &g, err);
+    int ret;
+
+    if (keep_whole(r))
+        return 0;
+    ret = derived_graph(r->derived, 0, r->engine->config.memory_nbytes, &g, err);
 
     if (ret < 0)
         return ret;
@@ -226,10 +244,28 @@ int reader_open(struct engine *e, const char *dir, const char *name, struct read
     return reader_open_at(e, dir, name, SCAN_NOW, out, err);
 }
 
+/* A series of which the last part has come by is likely to have them all in the cache. */
+static void join_parts(struct reader *r)
+{
+    struct blob *whole = reader_whole(r);
+    struct derived *d = NULL;
+
+    pthread_mutex_lock(&r->lock);
+    if (r->reached_end && !whole)
+        d = derived_get(r->derived);
+    pthread_mutex_unlock(&r->lock);
+    if (d)
+        joined_start(r->engine, d);
+    derived_put(d);
+    blob_put(whole);
+}
+
 void reader_close(struct reader *r)
 {
-    if (r)
-        reader_put(r);
+    if (!r)
+        return;
+    join_parts(r);
+    reader_put(r);
 }
 
 bool reader_is_sized(const struct reader *r)
@@ -254,7 +290,7 @@ bool reader_is_computed(struct reader *r)
     bool computed;
 
     blob_put(first.blob);
-    if (!first.blob || r->parts.n == 1)
+    if (!first.blob || first.nbytes == r->nbytes || r->parts.n == 1)
         return first.blob != NULL;
     if (derived_graph(r->derived, r->parts.n - 1, r->engine->config.memory_nbytes, &g, NULL) < 0)
         return false;

@@ -37,6 +37,7 @@ struct reader {
     pthread_mutex_t lock;
     struct derived *derived;       /* guarded by lock: replaced when a source has changed */
     struct part kept[READER_KEPT]; /* guarded by lock: the latest first */
+    bool reached_end;              /* guarded by lock: of a series in parts: the last one came by */
     uint64_t sliced_nbytes;        /* guarded by lock: handed out slice by slice so far */
     uint64_t sliced_end;           /* guarded by lock: where the latest such request ended */
     uint32_t crc;                  /* guarded by lock: of the head and the first `nsummed` parts; */

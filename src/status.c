@@ -77,6 +77,11 @@ static int add_up_parts(struct engine *e, const struct derived *d, struct derive
     size_t ncached = 0;
     double percent = 0;
 
+    if (joined_is_cached(e, d, &out->key)) {
+        out->state = STATE_CACHED;
+        out->percent = 100;
+        return 0;
+    }
     derived_parts(d, &parts);
     for (size_t i = 0; i < parts.n; i++) {
         uint64_t done, work;

@@ -364,6 +364,42 @@ static void test_least_recently_used_goes_first(void **state)
     assert_int_equal(count_files(f), 2 * 8);
 }
 
+static void test_retired_goes_first(void **state)
+{
+    struct fixture *f = *state;
+    fixture_reopen(f, MAX_NBYTES);
+    for (unsigned i = 0; i < 10; i++) {
+        fixture_now_s++;
+        entry_put(f->cache, i, NBYTES);
+    }
+    for (unsigned i = 6; i < 10; i++) {
+        struct key key = entry_key(i);
+        cache_retire(f->cache, &key);
+    }
+    entry_assert_hit(f->cache, 9, NBYTES); /* used again */
+    entry_put(f->cache, 10, NBYTES);
+    for (unsigned i = 0; i <= 10; i++)
+        assert_int_equal(entry_there(f->cache, i), i < 6 || i >= 9);
+}
+
+static void test_spare_evicts_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct key key = entry_key(1);
+    struct cache_writer *w;
+    struct error err;
+    fixture_reopen(f, MAX_NBYTES);
+    assert_int_equal(cache_begin_spare(f->cache, &key, "too long", MAX_NBYTES + 1, &w, &err),
+                     -ENOSPC);
+    fixture_reopen(f, UINT64_MAX);
+    entry_put(f->cache, 2, NBYTES);
+    /* more than any disk has */
+    assert_true(cache_begin_spare(f->cache, &key, "too long", INT64_MAX, &w, &err) < 0);
+    assert_true(entry_there(f->cache, 2));
+    assert_false(entry_there(f->cache, 1));
+    assert_int_equal(f->nwarnings, 0);
+}
+
 static void test_touch_at_most_once_an_hour(void **state)
 {
     struct fixture *f = *state;
@@ -546,6 +582,8 @@ int main(void)
         WITH_CACHE(test_verify),
         WITH_CACHE(test_least_recently_used_goes_first),
         WITH_CACHE(test_touch_at_most_once_an_hour),
+        WITH_CACHE(test_retired_goes_first),
+        WITH_CACHE(test_spare_evicts_nothing),
         WITH_CACHE(test_newest_entry_is_never_evicted),
         WITH_CACHE(test_total_of_earlier_processes_counts),
         WITH_CACHE(test_two_caches_stay_near_the_maximum),

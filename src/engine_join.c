@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * When the parts of a 4-D file are joined, and how the whole is found again.
+ *
+ *     a reader has read to the end -- closed -- all parts in the cache? -- join_task, on its own
+ * thread opened: is the whole in the cache? -- then it is the file, as an image's result is
+ *
+ * The whole's key has that of all volumes in one pass (TASK_CHECKSUM), which says what the values
+ * are, and the head. What reads parts (.nii.gz) goes on reading parts.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "join.h"
+
+enum { JOIN_VERSION = 1 };
+
+int joiner_open(struct engine *e, struct error *err)
+{
+    struct sched_config config = {
+        .nthreads = 1, .budget = e->budget, .run = join_task, .ctx = e->cache};
+
+    return sched_new(&config, &e->joiner, err);
+}
+
+/* A 4-D .nii: all of its bytes are the head and results as they are. */
+static bool is_joinable(const struct derived *d)
+{
+    return d->error.code == 0 && d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES &&
+           d->format->kind == OUTPUT_IMAGE;
+}
+
+static bool key_of_whole(const struct engine *e, const struct derived *d, const struct head *head,
+                         struct key *out)
+{
+    struct key_builder *b;
+    struct parts parts;
+    struct graph *g;
+
+    derived_parts(d, &parts);
+    if (derived_graph(d, parts.n, e->config.memory_nbytes, &g, NULL) < 0)
+        return false;
+    b = key_begin("join", JOIN_VERSION);
+    if (b) {
+        key_add(b, "head", head->bytes, head->nbytes);
+        key_add_key(b, "values", &graph_root(g)->key);
+        key_end(b, out);
+    }
+    graph_put(g);
+    return b != NULL;
+}
+
+struct blob *joined_lookup(struct engine *e, const struct derived *d)
+{
+    struct blob *whole;
+    struct head head;
+    struct key key;
+
+    if (!is_joinable(d) || derived_head(d, &head, NULL) < 0 || !key_of_whole(e, d, &head, &key) ||
+        cache_lookup(e->cache, &key, &whole) < 0)
+        return NULL;
+    return whole;
+}
+
+bool joined_is_cached(struct engine *e, const struct derived *d, struct key *key)
+{
+    struct head head;
+
+    return is_joinable(d) && derived_head(d, &head, NULL) == 0 && key_of_whole(e, d, &head, key) &&
+           cache_has(e->cache, key);
+}
+
+/* The parts, if all of them are in the cache; else NULL. */
+static struct join_pieces *find_pieces(struct engine *e, const struct derived *d,
+                                       const struct head *head)
+{
+    struct join_pieces *p;
+    struct parts parts;
+
+    derived_parts(d, &parts);
+    p = malloc(sizeof *p + parts.n * sizeof p->parts[0]);
+    if (!p)
+        return NULL;
+    p->head_nbytes = head->nbytes;
+    memcpy(p->head, head->bytes, head->nbytes);
+    for (p->nparts = 0; p->nparts < parts.n; p->nparts++) {
+        struct graph *g;
+
+        if (derived_graph(d, p->nparts, e->config.memory_nbytes, &g, NULL) < 0)
+            break;
+        p->parts[p->nparts] = graph_root(g)->key;
+        graph_put(g);
+        if (!cache_has(e->cache, &p->parts[p->nparts]))
+            break;
+    }
+    if (p->nparts == parts.n)
+        return p;
+    free(p);
+    return NULL;
+}
+
+/* Who reads the file next finds what came of it. */
+static void joined(void *arg, struct blob *result, const struct error *err)
+{
+    struct engine *e = arg;
+
+    if (!result && err->code != ECANCELED)
+        engine_log(e, LOG_LEVEL_DEBUG, "%s; the file stays in parts", err->text);
+}
+
+void joined_start(struct engine *e, const struct derived *d)
+{
+    struct join_pieces *pieces;
+    struct error err;
+    struct graph *g;
+    struct head head;
+    struct key key;
+    uint64_t job_id;
+
+    if (!e->joiner || !is_joinable(d) || !cache_keeps(e->cache, d->nbytes) ||
+        derived_head(d, &head, NULL) < 0 || !key_of_whole(e, d, &head, &key) ||
+        cache_has(e->cache, &key))
+        return;
+    pieces = find_pieces(e, d, &head);
+    if (!pieces || join_plan(&key, d->name, pieces, d->nbytes, &g, &err) < 0)
+        return;
+    /* what cannot be submitted (the daemon ends) is joined after another reader */
+    if (sched_submit(e->joiner, g, joined, e, &job_id, &err) < 0)
+        engine_log(e, LOG_LEVEL_DEBUG, "%s", err.text);
+    graph_put(g);
+}
