@@ -13,7 +13,7 @@ load helper
 
 # What has to be answered at once may take so long, in milliseconds: far less than what is slow,
 # far more than it takes even on a busy machine and under a sanitizer.
-AT_ONCE_MS=2000
+AT_ONCE_MS=5000
 
 # make_slow N VOLUMES: N runs in $DS/slow, 1.nii and so on, of which about 12 volumes are read in a
 # second, all runs together.
