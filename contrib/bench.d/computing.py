@@ -116,6 +116,19 @@ def large(bench, data):
     return rows
 
 
+def odd(bench, data):
+    """Runs whose gzip is not what most programs write: more threads must not make them slower."""
+    rows = []
+    for way, dataset in data.odd_runs().items():
+        warm_up(dataset)
+        s = bench.contest(
+            all=lambda: cold(bench, dataset, "tsnr.nii"),
+            one=lambda: cold(bench, dataset, "tsnr.nii", "--threads=1"),
+        )
+        rows.append(Row(f"first tsnr of a run: {way}", "one thread", s["all"], s["one"], at_most=1.1))
+    return rows
+
+
 def plain(bench, data):
     dataset = data.plain_session()
     func = func_of(dataset)

@@ -3,10 +3,12 @@
 noise on a smooth head, which igzip compresses to what real runs come to (a ratio of about 1.9)."""
 
 import glob
+import math
 import os
 import shutil
 import struct
 import subprocess
+import zlib
 
 import numpy as np
 
@@ -104,6 +106,43 @@ class Inputs:
                 write_run(f"{path}/task-rest_run-{i + 1}_bold{ending}", grid, nvol)
 
         return self._made(name, fill)
+
+    def odd_runs(self):
+        """Directories of one run of 30 MB each, highly compressible ones of 98 MB (inflated), by
+        how it is compressed."""
+        ways = {
+            "stored blocks": (0, zlib.Z_DEFAULT_STRATEGY, None),
+            "fixed codes": (6, zlib.Z_FIXED, None),
+            "no matches": (6, zlib.Z_HUFFMAN_ONLY, None),
+            "zlib, level 9": (9, zlib.Z_DEFAULT_STRATEGY, None),
+            "flushed every 128 KiB": (1, zlib.Z_DEFAULT_STRATEGY, zlib.Z_FULL_FLUSH),
+            "highly compressible": (6, zlib.Z_DEFAULT_STRATEGY, None),
+            "many members": (1, zlib.Z_DEFAULT_STRATEGY, zlib.Z_FINISH),
+        }
+
+        def packed(voxels, level, strategy, flush):
+            z = zlib.compressobj(level, zlib.DEFLATED, 31, 9, strategy)
+            for off in range(0, len(voxels), 128 << 10):
+                yield z.compress(voxels[off : off + (128 << 10)])
+                if flush == zlib.Z_FINISH:
+                    yield z.flush()
+                    z = zlib.compressobj(level, zlib.DEFLATED, 31, 9, strategy)
+                elif flush:
+                    yield z.flush(flush)
+            yield z.flush()
+
+        def fill(path):
+            for way, how in ways.items():
+                nvol = 400 if way == "highly compressible" else 122
+                voxels = b"".join(volumes(GRID, nvol))
+                if way == "highly compressible":
+                    voxels = voxels[: 2 * math.prod(GRID)] * nvol
+                os.mkdir(f"{path}/{way}")
+                with open(f"{path}/{way}/task-rest_bold.nii.gz", "wb") as out:
+                    out.writelines(packed(header((*GRID, nvol)) + voxels, *how))
+
+        path = self._made("odd", fill)
+        return {way: f"{path}/{way}" for way in ways}
 
     def series(self):
         """An uncompressed run of which a 4-D result has some 500 MB."""
