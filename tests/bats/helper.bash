@@ -212,7 +212,7 @@ daemons() {
 # fails the test, unless it has set DAEMON_MAY_DIE.
 unmount_all() {
     local mounts dir status=0 i
-    mapfile -t mounts < <(grep -F " $BATS_TEST_TMPDIR/" /proc/self/mountinfo)
+    mapfile -t mounts < <(grep -aF " $BATS_TEST_TMPDIR/" /proc/self/mountinfo)
     for ((i = ${#mounts[@]} - 1; i >= 0; i--)); do
         read -r _ _ _ _ dir _ <<<"${mounts[i]}"
         printf -v dir %b "$dir" # blanks are in octal
