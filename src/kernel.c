@@ -199,46 +199,45 @@ void moments_plane(const struct moments *m, enum moments_plane plane, double slo
         scale(nvox, out, slope, inter);
 }
 
-void settle_nonfinite(double low, double high, double *sum, double *m2)
-{
-    if (isfinite(low) && isfinite(high))
-        return;
-    *sum = low + high; /* NaN, inf or -inf as the sum of the whole series would be */
-    *m2 = NAN;
-}
-
 /* NaN wins, as in numpy's minimum and maximum. */
-static double lesser(double a, double b)
+KERNEL_INLINE double lesser(double a, double b)
 {
     return a < b || isnan(a) ? a : b;
 }
 
-static double greater(double a, double b)
+KERNEL_INLINE double greater(double a, double b)
 {
     return a > b || isnan(a) ? a : b;
 }
 
-KERNEL_LOOP static void merge_planes(struct moments_view *into, const struct moments_view *from,
-                                     size_t nvox)
+KERNEL_LOOP static void merge_rows(size_t nvox, double n, double *restrict sum, double *restrict m2,
+                                   double *restrict min, double *restrict max, double n1,
+                                   const double *restrict sum1, const double *restrict m2_1,
+                                   const double *restrict min1, const double *restrict max1)
 {
-    double weight = into->n * from->n / (into->n + from->n);
+    double weight = n * n1 / (n + n1);
 
     for (size_t i = 0; i < nvox; i++) {
-        double sum = into->plane[MOMENTS_SUM][i] + from->plane[MOMENTS_SUM][i];
-        double delta =
-            from->plane[MOMENTS_SUM][i] / from->n - into->plane[MOMENTS_SUM][i] / into->n;
-        double low = lesser(into->plane[MOMENTS_MIN][i], from->plane[MOMENTS_MIN][i]);
-        double high = greater(into->plane[MOMENTS_MAX][i], from->plane[MOMENTS_MAX][i]);
-        double m2 =
-            into->plane[MOMENTS_M2][i] + from->plane[MOMENTS_M2][i] + delta * delta * weight;
+        double delta = sum1[i] / n1 - sum[i] / n;
+        double low = lesser(min[i], min1[i]), high = greater(max[i], max1[i]);
+        double both_sum = sum[i] + sum1[i];
+        double both_m2 = m2[i] + m2_1[i] + delta * delta * weight;
 
-        settle_nonfinite(low, high, &sum, &m2);
-        into->plane[MOMENTS_SUM][i] = sum;
+        settle_nonfinite(low, high, &both_sum, &both_m2);
+        sum[i] = both_sum;
         /* means that should be equal may differ in the last bit: no deviation for all that */
-        into->plane[MOMENTS_M2][i] = low == high && isfinite(low) ? 0 : m2;
-        into->plane[MOMENTS_MIN][i] = low;
-        into->plane[MOMENTS_MAX][i] = high;
+        m2[i] = low == high && isfinite(low) ? 0 : both_m2;
+        min[i] = low;
+        max[i] = high;
     }
+}
+
+static void merge_planes(struct moments_view *into, const struct moments_view *from, size_t nvox)
+{
+    merge_rows(nvox, into->n, into->plane[MOMENTS_SUM], into->plane[MOMENTS_M2],
+               into->plane[MOMENTS_MIN], into->plane[MOMENTS_MAX], from->n,
+               from->plane[MOMENTS_SUM], from->plane[MOMENTS_M2], from->plane[MOMENTS_MIN],
+               from->plane[MOMENTS_MAX]);
 }
 
 void moments_mean(const struct moments_view *m, size_t vox0, size_t n, double *out)

@@ -9,6 +9,9 @@
 #ifndef DERIVFS_KERNEL_PRIVATE_H
 #define DERIVFS_KERNEL_PRIVATE_H
 
+#include <math.h>
+#include <stdbool.h>
+
 #include "kernel.h"
 
 struct moments {
@@ -58,10 +61,6 @@ const double *kernel_as_float64(enum sample_type type, const void *samples, size
 void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes);
 size_t kernel_sample_nbytes(enum sample_type type);
 
-/* The sum and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
- * numpy gives. Finite series are left alone. */
-void settle_nonfinite(double low, double high, double *sum, double *m2);
-
 /* Loops that are compiled for several instruction sets (with AVX2, with AVX-512; on ARM what all of
  * them have, NEON), the right one taken when the program is loaded. The C is the same, and so must
  * the results be, to the bit: tests/kernel_sets compares them. Contraction to fused multiply-add is
@@ -79,5 +78,19 @@ void settle_nonfinite(double low, double high, double *sum, double *m2);
 #else
 #define KERNEL_LOOP __attribute__((KERNEL_O3))
 #endif
+
+/* Functions of one voxel, for these loops: calls would keep them from being made vectors of. */
+#define KERNEL_INLINE static inline __attribute__((always_inline))
+
+/* The sum and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
+ * numpy gives. Finite series are left alone. */
+KERNEL_INLINE void settle_nonfinite(double low, double high, double *sum, double *m2)
+{
+    bool finite = isfinite(low) && isfinite(high);
+
+    *sum =
+        finite ? *sum : low + high; /* NaN, inf or -inf as the sum of the whole series would be */
+    *m2 = finite ? *m2 : NAN;
+}
 
 #endif

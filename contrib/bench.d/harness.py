@@ -80,7 +80,7 @@ def mounted(mountpoint, *command):
 def wait_for_mount(process, mountpoint):
     end = time.monotonic() + 20
     while True:
-        with open("/proc/self/mountinfo") as file:
+        with open("/proc/self/mountinfo", errors="surrogateescape") as file:
             if any(line.split()[4] == mountpoint for line in file):
                 return
         if process.poll() is not None or time.monotonic() > end:
