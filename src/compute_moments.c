@@ -22,7 +22,7 @@
 enum { BLOCK_NVOX = 2048 };
 
 /* Slices are few bytes: a small buffer, which costs few page faults. */
-enum { SLICES_BUFFER_NBYTES = 128 << 10 };
+enum { SLICES_BUFFER_NBYTES = 32 << 10 };
 
 /* ---- a run as it is stored ---------------------------------------------------------------------
  */
