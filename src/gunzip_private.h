@@ -33,8 +33,8 @@ enum piece_end {
 };
 
 enum {
-    PIECE_OUT_NBYTES = 16 << 20, /* of output aimed at */
-    PIECE_ROOM = 20 << 20,       /* for output where the window is known, bytes */
+    PIECE_OUT_NBYTES = 12 << 20, /* of output aimed at */
+    PIECE_ROOM = 16 << 20,       /* for output where the window is known, bytes */
     PIECE_SYMBOLS = 8 << 20,     /* for output where it is not, symbols */
     PIECE_IN_NBYTES = 1 << 20,   /* a block longer than that ends a piece */
     SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */

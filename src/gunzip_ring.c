@@ -12,7 +12,9 @@
  * for the search and the symbols of a piece on top. The more hands, the smaller the gaps. At the
  * end of the file pieces get shorter, so that owner and hands are done together. Guarantee: a hand
  * that comes late, or never, costs nothing; one that is slow, the wait for one piece. At most two
- * pieces a hand exist at a time, and only what the budget has room for.
+ * pieces a hand exist at a time, towards the end of a file one, and only what the budget has room
+ * for: memory that is touched for the first time can cost more than decoding into it, where a
+ * virtual machine has to get it from its host.
  */
 #include <stdlib.h>
 
@@ -27,6 +29,8 @@ enum {
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
+    LONG_NBYTES = 64 << 20, /* stored bytes to go: so many that a second piece a hand is worth its
+                               memory */
     HEAD_NBYTES = 1500000,  /* stored bytes that take a hand as long as the search and the symbols,
                                before that has been measured */
     LEAST_NBYTES = 1 << 20, /* stored bytes, or a quarter of a piece: a rest that is less is left to
@@ -274,8 +278,9 @@ static size_t drop_spare_pieces(struct ring *r)
 }
 
 /* Make one of the pieces ready to be offered if there are hands for it. */
-static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
+static struct piece *to_offer(struct ring *r, const struct owner *o, uint64_t width, unsigned idle)
 {
+    bool long_way = r->o.stored_nbytes - o->fed > LONG_NBYTES;
     unsigned busy = 0;
     size_t ndropped = 0;
     struct piece *p = NULL;
@@ -287,7 +292,7 @@ static struct piece *to_offer(struct ring *r, uint64_t width, unsigned idle)
     r->width = width;
     if (idle == 0)
         ndropped = drop_spare_pieces(r);
-    if (busy < 2 * r->hands && !r->planned_out)
+    if (busy < (long_way ? 2 * r->hands : r->hands) && !r->planned_out)
         p = spare_piece(r);
     if (p) {
         p->state = PIECE_OFFERED;
@@ -312,7 +317,7 @@ static void offer_all(struct ring *r, const struct owner *o)
     if (width > WIDTH_MAX)
         width = WIDTH_MAX;
     unsigned idle = r->o.crew->idle(r->o.crew);
-    while ((p = to_offer(r, (uint64_t)width, idle)))
+    while ((p = to_offer(r, o, (uint64_t)width, idle)))
         r->o.crew->offer(r->o.crew, &p->job);
 }
 
