@@ -30,6 +30,7 @@ struct block {
     const struct work *k;
     struct block_values *values; /* [nreductions] */
     struct moments_view one;     /* of the segment that is being merged */
+    double *out;                 /* [BLOCK_NVOX], or as many floats: the values of the block */
     size_t tile0;                /* where in the block the tile that is being evaluated starts */
 };
 
@@ -155,7 +156,8 @@ static int block_open(struct block *b, const struct work *k)
 
     *b = (struct block){.k = k};
     b->values = calloc(t->nreductions + 1, sizeof *b->values);
-    ret = b->values ? new_view(&b->one) : -ENOMEM;
+    b->out = calloc(BLOCK_NVOX, sizeof *b->out);
+    ret = b->values && b->out ? new_view(&b->one) : -ENOMEM;
     for (size_t i = 0; ret == 0 && i < t->nreductions; i++) {
         const struct reduction *r = &t->reductions[i];
 
@@ -177,17 +179,29 @@ static void block_close(struct block *b)
         free(b->values[i].merged.plane[0]);
     free(b->values);
     free(b->one.plane[0]);
+    free(b->out);
 }
 
-static int write_tile(const struct work *k, const double *tile, size_t n, struct error *err)
+/* Voxels go out a block at a time: a write of each tile would cost more than its values. */
+static int write_block(struct block *b, size_t n, struct error *err)
 {
-    float rounded[EVAL_TILE];
+    const struct work *k = b->k;
+    float *rounded = (float *)b->out;
 
-    if (k->t->kind == TASK_PLANE)
-        return cache_write(k->w, tile, n * sizeof *tile, err);
-    for (size_t i = 0; i < n; i++)
-        rounded[i] = (float)tile[i];
-    return cache_write(k->w, rounded, n * sizeof *rounded, err);
+    for (b->tile0 = 0; b->tile0 < n; b->tile0 += EVAL_TILE) {
+        size_t ntile = n - b->tile0 < EVAL_TILE ? n - b->tile0 : EVAL_TILE;
+        double tile[EVAL_TILE];
+
+        if (k->t->kind == TASK_PLANE) {
+            eval_tile(k->t->e, leaf, b, ntile, b->out + b->tile0);
+            continue;
+        }
+        eval_tile(k->t->e, leaf, b, ntile, tile);
+        for (size_t i = 0; i < ntile; i++)
+            rounded[b->tile0 + i] = (float)tile[i];
+    }
+    return cache_write(k->w, b->out,
+                       n * (k->t->kind == TASK_PLANE ? sizeof *b->out : sizeof *rounded), err);
 }
 
 int compute_plane(const struct work *k, struct error *err)
@@ -203,13 +217,8 @@ int compute_plane(const struct work *k, struct error *err)
         ret = work_go_on(k, err);
         if (ret == 0)
             ret = load_block(&b, vox, n, err);
-        for (b.tile0 = 0; ret == 0 && b.tile0 < n; b.tile0 += EVAL_TILE) {
-            size_t ntile = n - b.tile0 < EVAL_TILE ? n - b.tile0 : EVAL_TILE;
-            double tile[EVAL_TILE];
-
-            eval_tile(k->t->e, leaf, &b, ntile, tile);
-            ret = write_tile(k, tile, ntile, err);
-        }
+        if (ret == 0)
+            ret = write_block(&b, n, err);
     }
     block_close(&b);
     return ret;

@@ -2,9 +2,11 @@
 """Rows on what is there already: mirrored files, cached results, listings, mounting, planning."""
 
 import contextlib
+import glob
 import os
 import statistics
 import subprocess
+import time
 
 from harness import Row, timed
 
@@ -30,8 +32,17 @@ def source(bench, data):
     ]
 
 
+def wait_for_entry(cache, nbytes):
+    """Until the cache has an entry of that size: parts are joined behind the first reader."""
+    end = time.monotonic() + 60
+    while not any(os.stat(path).st_size == nbytes for path in glob.glob(f"{cache}/v1/objects/*/*")):
+        if time.monotonic() > end:
+            raise RuntimeError(f"no entry of {nbytes} bytes in {cache}")
+        time.sleep(0.05)
+
+
 def result(bench, data):
-    """A 4-D result that has been computed and read before."""
+    """A 4-D result that has been computed and read before, and is at rest in the cache."""
     dataset = data.series()
     with bench.place() as place:
         recipes = f"{place}/recipes.ini"
@@ -41,6 +52,7 @@ def result(bench, data):
             name = f"{place}/mnt/demeaned.nii"
             copy = f"{place}/copy.nii"
             subprocess.run(["cp", name, copy], check=True)
+            wait_for_entry(f"{place}/cache", os.stat(name).st_size)
             for path in (name, copy):
                 timed(["cat", path])
             s = bench.contest(
