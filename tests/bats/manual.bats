@@ -1,8 +1,8 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# The man pages and --help know the same options and commands, and `meson install` puts programs and
-# man pages in place.
+# The man pages and --help know the same options and commands, derivfs(1) what the tables in the
+# sources have, and `meson install` puts programs and man pages in place.
 
 # bats file_tags=release,once
 
@@ -47,6 +47,31 @@ assert_same() {
     derivctl --help | sed -nE 's/^ {4}([a-z]+) .*/\1/p' | sort >help
     tags derivctl COMMANDS | awk '{ print $1 }' | sort -u >manual
     assert_same help manual
+}
+
+# names SECTION WORD...: does the section of derivfs(1) have each of the words?
+names() {
+    local text word
+    text=$(awk -v name="$1" '/^\.SH/ { on = index($0, name) } on' "$ROOT/mount/derivfs.1" | sed 's/\\fB//g; s/\\-/-/g')
+    assert [ $# -gt 2 ]
+    for word in "${@:2}"; do
+        grep -qP "(?<![\w.])\Q$word\E(?!\w)" <<<"$text" || fail "derivfs(1), $1: no $word"
+    done
+}
+
+# found PATTERN FILE: what a Perl pattern finds in a source, a word each.
+found() {
+    grep -ohP "$1" "$ROOT/src/$2"
+}
+
+# shellcheck disable=SC2046 # words
+@test "derivfs(1) has every function, ending, control file, metric and errno" {
+    names RECIPES $(found 'FUNCTION(_WITH)?\("\K\w+' expr.c)
+    names 'DERIVED FILES' $(found '\.extension = "\K[^"]+' output.c)
+    names FILES $(found 'metric\(f, "\K\w+' status.c) $(found '\{"\K[a-z.]+(?=",)' ../mount/control.c)
+    # the table of README.md
+    names ERRORS $(sed -nE '/^### When it/,/^## /s/^\| (E[A-Z]+) .*/\1/p' "$ROOT/README.md")
+    names ENVIRONMENT $(found 'getenv\("\K\w+' program.c) $(found 'getenv\("\K\w+' program_dir.c) HOME
 }
 
 @test "the man pages tell the version of the programs" {
