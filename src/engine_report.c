@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the page about the dataset says of each run: what is in the cache, and the states. Computes
- * nothing; costs a look at every directory, and at two cache entries a run.
+ * nothing; costs a look at every directory, and at two cache entries of a run that has its numbers,
+ * at one for each of its files where nothing is known of any.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,15 @@
 #include "report.h"
 
 #define RECIPE "tsnr"
+
+/* A run's files, of which the first that is not virtual tells how far the run is. The numbers come
+ * first: with them nothing is left to be known. */
+static const char *const files[] = {
+    RECIPE OUTPUT_NUMBERS,
+    RECIPE ".nii",
+    RECIPE ".nii.gz",
+    RECIPE ".png",
+};
 
 struct place {
     struct dir_scan *scan; /* a reference: keeps `run` alive */
@@ -56,27 +66,43 @@ static struct blob *cached(struct engine *e, const struct derived *d)
     return b;
 }
 
+/* What is known of one of the run's files; with `result` also a reference to what is in the cache
+ * of it. */
+static int look_at(struct engine *e, const struct place *at, const char *plain,
+                   struct derived_status *status, struct blob **result, struct error *err)
+{
+    struct derived *d;
+    char *path;
+    int ret = find(e, at, plain, &d, &path, err);
+
+    if (ret < 0)
+        return ret;
+    engine_derived_status(e, d, path, status);
+    if (result && status->state == STATE_CACHED)
+        *result = cached(e, d);
+    derived_put(d);
+    free(path);
+    return 0;
+}
+
 static int describe(struct engine *e, const struct place *at, struct report_row *row,
                     struct error *err)
 {
     const struct run *run = at->run->run;
-    struct derived_status status;
-    struct derived *d;
-    struct blob *b;
-    char *path;
-    int ret = find(e, at, RECIPE OUTPUT_NUMBERS, &d, &path, err);
+    struct derived_status status = {.state = STATE_VIRTUAL};
+    struct blob *b = NULL;
 
-    if (ret < 0)
-        return ret;
-    engine_derived_status(e, d, path, &status);
-    free(path);
+    for (size_t i = 0; i < sizeof files / sizeof *files && status.state == STATE_VIRTUAL; i++) {
+        int ret = look_at(e, at, files[i], &status, i == 0 ? &b : NULL, err);
+
+        if (ret < 0)
+            return ret;
+    }
     *row = (struct report_row){
         .path = run->path,
         .nvol = run->state == RUN_OK ? run->nifti.nvol : 0,
         .state = derived_state_name(status.state),
     };
-    b = status.state == STATE_CACHED ? cached(e, d) : NULL;
-    derived_put(d);
     row->has_numbers = b && blob_read(b, 0, &row->numbers, sizeof row->numbers, NULL) == 0;
     blob_put(b);
     if (status.state != STATE_FAILED)

@@ -216,8 +216,9 @@ static int print_row(struct page *p, const struct report_row *row, struct blob *
     print_number(p->f, row->has_numbers, n->p95, "%.1f");
     fprintf(p->f, "<td class=\"%s\">%s", row->state,
             strcmp(row->state, "virtual") == 0  ? "not computed"
-            : strcmp(row->state, "cached") == 0 ? "computed"
-                                                : row->state);
+            : strcmp(row->state, "cached") != 0 ? row->state
+            : row->has_numbers                  ? "computed"
+                                                : "computed, not measured");
     if (row->reason) {
         fputs("<small>", p->f);
         if (ret == 0)

@@ -21,7 +21,7 @@
 struct report_row {
     const char *path;   /* of the run, relative to the dataset's root */
     int64_t nvol;       /* 0: not known */
-    const char *state;  /* "cached", "computing", "failed" or "virtual" */
+    const char *state;  /* "cached" (image or numbers), "computing", "failed" or "virtual" */
     const char *reason; /* of a failure; else NULL */
     bool has_numbers;
     struct numbers numbers;

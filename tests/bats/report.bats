@@ -58,6 +58,39 @@ PYTHON
     run ! grep -E '<img src="?x|src="?http|href=' dom.html
 }
 
+@test "the page tells of images that are under way, failed or there, though nobody asked for numbers" {
+    make_run "$DS/a.nii" --seed 1
+    make_run "$DS/b.nii.gz" --seed 2 --cut 100
+    make_run "$DS/c.nii" --seed 3
+    make_run "$DS/d.nii.gz" --shape 40,40,20 --volumes 200
+    mkdir slow
+    mount_throttled "$DS" 400k slow
+    mount_derivfs "$BATS_TEST_TMPDIR/slow"
+    cat "$MNT/a_stat-tsnr_boldmap.nii" >/dev/null
+    run ! cat "$MNT/b_stat-tsnr_boldmap.nii.gz"
+    cat "$MNT/d_stat-tsnr_boldmap.png" >/dev/null 3>&- &
+    local reader=$!
+    is_computing() {
+        cp "$MNT/.derivfs/index.html" page.html
+        run -0 cells page.html
+        [ "${lines[3]}" = 'd.nii.gz False computing False' ]
+    }
+    wait_until is_computing
+    assert_equal "${lines[0]}" 'a.nii False cached False'
+    assert_equal "${lines[1]}" 'b.nii.gz False failed False'
+    assert_equal "${lines[2]}" 'c.nii False virtual False'
+    run -0 cat page.html
+    assert_line --regexp '^<p>Runs: 4, of which 1 computed, 1 computing, .*1 failed.*, 1 not computed'
+    assert_line --partial 'computed, not measured'
+    assert_line --partial 'inflate: gzip data ends early'
+    kill "$reader"
+    wait_until is_not_computing
+}
+
+is_not_computing() {
+    grep -q ', 0 computing' "$MNT/.derivfs/index.html"
+}
+
 @test "no name gets out of its cell" {
     mkdir -p "$DS/x<" "$DS/y\"><svg onload=alert(1)>"
     make_run "$DS/x</script><script>alert(1)<.nii"
