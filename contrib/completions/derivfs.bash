@@ -10,7 +10,8 @@ _derivfs_options() {
     if [ "$2" = -o ]; then
         "$1" --help 2>/dev/null | sed -nE 's/^ +-o ([a-z_]+)(=?).*/\1\2/p'
     else
-        "$1" --help 2>/dev/null | grep -oE -- '(^|[ ,])--?[a-zA-Z_-]+=?' | tr -d ' ,' | grep -v '^-o$'
+        "$1" --help 2>/dev/null | grep -oE -- '(^|[ ,])--?[a-zA-Z_-]+=?' | tr -d ' ,' |
+            grep -vxE -- '-o|--name='
         [ "$1" != derivfs ] || derivfs --help 2>/dev/null |
             sed -nE '/^FUSE options/q; s/^    -o ([a-z_]+)(=?).*/--\1\2/p'
     fi
@@ -22,6 +23,7 @@ _derivfs_value() {
     *cache_dir) compgen -d -- "$2" ;;
     *recipes | -o) compgen -f -- "$2" ;;
     *layout) compgen -W 'beside derivatives' -- "$2" ;;
+    *annex) compgen -W 'no get' -- "$2" ;;
     *log_level) compgen -W 'error warn info debug' -- "$2" ;;
     *xattr) compgen -W 'on off' -- "$2" ;;
     esac

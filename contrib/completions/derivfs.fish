@@ -5,11 +5,12 @@
 
 function __derivfs_options --argument-names program
     $program --help 2>/dev/null | string match --all --regex --groups-only -- '(?:^|[ ,])(--?[a-zA-Z_-]+=?)' |
-        string match --invert -- -o
+        string match --invert --regex -- '^(-o|--name=)$'
     if test "$program" = derivfs
         derivfs --help 2>/dev/null | sed -nE '/^FUSE options/q; s/^    -o ([a-z_]+)(=?).*/--\1\2/p'
+        printf '%s\n' --log_level={error,warn,info,debug} --xattr={on,off}
     end
-    printf '%s\n' --layout={beside,derivatives} --log_level={error,warn,info,debug}
+    printf '%s\n' --layout={beside,derivatives} --annex={no,get}
 end
 
 function __derivctl_commands

@@ -38,9 +38,11 @@ completes_in() {
     assert_output --partial 'expression: std(bold)'
     run type_into "$1" "derivctl --cache_dir=$CACHE cache inf\t"
     assert_output --partial "$CACHE"
-    run type_into "$1" "derivctl --layout=deri\t list $DS/; echo layout-done"
+    run type_into "$1" "derivctl --layout=deri\t --annex=ge\t list $DS/; echo layout-done"
     assert_output --partial layout-done
     refute_output --partial 'expected one of'
+    run type_into "$1" "derivfs --xattr=of\t --log_level=deb\t $DS nowhere"
+    assert_output --partial '/nowhere: cannot be mounted on'
 }
 
 @test "bash completes commands, options, values, and derived files without a mount" {
@@ -84,17 +86,32 @@ completes_in() {
     assert_output --partial "$DS/"
 }
 
-@test "the options that completions know are those of --help" {
-    local program
+@test "completions know the options of --help, all and no others, and the values of each" {
+    local program option values
+    export HOME=$BATS_TEST_TMPDIR
     # shellcheck disable=SC1091
     source "$COMPLETIONS/derivfs.bash"
     for program in derivfs derivctl; do
-        while read -r option; do
-            run -0 "$program" --help
-            assert_output --partial "${option#--}"
-        done < <(_derivfs_options $program)
-        run -0 _derivfs_options $program
-        assert_line --regexp '^--help$'
-        assert_line --regexp '^--cache_dir=$'
+        # What stands behind -o works as --name=value too, but for options of FUSE itself.
+        "$program" --help | /usr/bin/python3 -c 'import re, sys
+help = sys.stdin.read()
+words = re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*=?", help)
+own = re.findall(r"^    -o ([a-z_]+=?)", help.split("FUSE options")[0], re.M)
+print(*sorted(set(words) - {"-o", "--name="} | {"--" + name for name in own}), sep="\n")' >help
+        assert [ -s help ]
+        _derivfs_options $program | LC_ALL=C sort -u >known
+        diff --unified=0 help known
+        fish --no-config -c "source $COMPLETIONS/derivfs.fish; __derivfs_options $program" >$program.fish
+        grep -v '=.' $program.fish | LC_ALL=C sort -u >known
+        diff --unified=0 help known
+    done
+
+    for option in layout annex log_level; do
+        run -1 derivfs --$option=? "$DS" "$MNT"
+        values=$(sed 's/.*expected one of //; s/, /\n/g' <<<"$output" | sort)
+        assert_equal "$(_derivfs_value --$option '' | sort)" "$values"
+        assert_equal "$(sed -n "s/^--$option=\(.\)/\1/p" derivfs.fish | sort)" "$values"
+        assert_equal "$(sed -n "s/ *\*$option=) compadd \(.*\) ;;/\1/p" "$COMPLETIONS/_derivfs" |
+            tr ' ' '\n' | sort)" "$values"
     done
 }
