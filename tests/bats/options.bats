@@ -38,8 +38,8 @@ write_recipe() {
 
 # Fails unless the mount is as in the next two tests.
 assert_all_options_hold() {
-    assert_equal "$(status_of cache.dir cache.max_bytes threads memory_bytes layout recipes)" \
-        "$BATS_TEST_TMPDIR/other 3221225472 3 268435456 derivatives $BATS_TEST_TMPDIR/my.ini"
+    assert_equal "$(status_of cache.dir cache.max_bytes threads memory_bytes layout annex recipes)" \
+        "$BATS_TEST_TMPDIR/other 3221225472 3 268435456 derivatives get $BATS_TEST_TMPDIR/my.ini"
     local dir=$MNT/derivatives/derivfs
     assert_equal "$(getfattr --only-values -n user.derivfs.state "$dir/tsnr.nii")" virtual
     cat "$dir/doubled.nii" >/dev/null
@@ -50,7 +50,8 @@ assert_all_options_hold() {
     make_run "$DS/a.nii"
     write_recipe my.ini doubled
     derivfs --cache_dir="$BATS_TEST_TMPDIR/other" --cache_size=3G --threads=3 --memory=256M \
-        --recipes="$BATS_TEST_TMPDIR/my.ini" --layout=derivatives --xattr --log_level=error \
+        --recipes="$BATS_TEST_TMPDIR/my.ini" --layout=derivatives --annex=get --xattr \
+        --log_level=error \
         "$DS" "$MNT" 3>&- 4>&-
     assert_all_options_hold
 }
@@ -59,8 +60,8 @@ assert_all_options_hold() {
     make_run "$DS/a.nii"
     write_recipe my.ini doubled
     derivfs "$DS" "$MNT" -o cache_dir="$BATS_TEST_TMPDIR/other" -o cache_size=3145728K -o threads=3 \
-        -o memory=268435456 -o recipes="$BATS_TEST_TMPDIR/my.ini" -o layout=derivatives -o xattr \
-        -o log_level=debug 3>&- 4>&-
+        -o memory=268435456 -o recipes="$BATS_TEST_TMPDIR/my.ini" -o layout=derivatives \
+        -o annex=get -o xattr -o log_level=debug 3>&- 4>&-
     assert_all_options_hold
 }
 
@@ -68,7 +69,7 @@ assert_all_options_hold() {
     make_run "$DS/a.nii"
     write_recipe my.ini doubled
     derivfs -o "cache_dir=$BATS_TEST_TMPDIR/other,cache_size=3G,max_threads=4,threads=3,memory=0.25G,\
-recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,xattr=on,log_level=warn" \
+recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,annex=get,xattr=on,log_level=warn" \
         "$DS" "$MNT" 3>&- 4>&-
     assert_all_options_hold
     grep -F " $MNT " /proc/self/mountinfo | grep -q allow_other
@@ -104,7 +105,8 @@ recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,xattr=on,log_lev
     local option
     for option in -h --help; do
         run -0 --separate-stderr derivfs $option
-        for name in cache_dir cache_size threads memory recipes layout xattr log_level allow_other; do
+        for name in cache_dir cache_size threads memory recipes layout annex xattr log_level \
+            allow_other; do
             assert_line --regexp "^ +-o $name"
         done
         assert_equal "$stderr" ''
@@ -124,7 +126,7 @@ recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,xattr=on,log_lev
     local value
     for value in threads=0 threads=-1 threads=x threads=2x threads= threads=99999999999 \
         cache_size=x cache_size=-1 cache_size=5Q cache_size= memory=big memory=nan layout=above \
-        log_level=loud log_level= xattr=maybe recipes=/nowhere/recipes.ini; do
+        annex=maybe annex= log_level=loud log_level= xattr=maybe recipes=/nowhere/recipes.ini; do
         refused --cache_dir="$CACHE" --"$value" "$DS" "$MNT"
         assert_output --partial "$value"
         refused --cache_dir="$CACHE" -o "$value" "$DS" "$MNT"
@@ -141,9 +143,9 @@ recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,xattr=on,log_lev
     assert_output --partial 'DATASET MOUNTPOINT'
     echo x >file
     refused "$DS" nowhere
-    assert_output --regexp 'nowhere: .*No such file'
+    assert_output --regexp '/nowhere: .*No such file or directory \(make the directory first\)$'
     refused "$DS" file
-    assert_output --regexp '/file: .*not a directory'
+    assert_output --regexp '/file: .*not a directory \(name an empty one\)$'
     refused nowhere "$MNT"
     assert_output --regexp 'nowhere: .*No such file'
     refused file "$MNT"
