@@ -176,13 +176,44 @@ static bool describe_column(json_t *o, const char *recipe, const char *ending,
     return done;
 }
 
+/* The entities that names of functional runs have in BIDS. A dictionary is the same whatever runs
+ * there are, so that its size costs no look at them: it tells of columns that a table lacks. */
+static bool describe_entities(json_t *o)
+{
+    static const char *const entities[][2] = {
+        {"sub", "Subject"},
+        {"ses", "Session"},
+        {"task", "Task"},
+        {"acq", "Acquisition parameters"},
+        {"ce", "Contrast agent"},
+        {"rec", "Reconstruction"},
+        {"dir", "Phase encoding direction"},
+        {"run", "Index among repeated runs"},
+        {"echo", "Index of the echo"},
+        {"part", "Part of the complex signal"},
+        {"space", "Space of the image"},
+        {"res", "Resolution of the image"},
+        {"desc", "Description that tells variants apart"},
+    };
+
+    for (size_t i = 0; i < sizeof entities / sizeof *entities; i++) {
+        char text[96];
+
+        snprintf(text, sizeof text, "%s: the run's entity %s, where its name has one",
+                 entities[i][1], entities[i][0]);
+        if (!describe_column(o, entities[i][0], "", text))
+            return false;
+    }
+    return true;
+}
+
 bool table_describe(json_t *o, const char *recipe)
 {
 #define WITHIN                                                                                     \
     " over the head's finite voxels; the head is what is brighter than " HEADMASK_DEFINITION
 
     return describe_column(o, "bids_name", "", "File name of the run, without its ending") &&
-           describe_column(o, "size_t", "", "Volumes of the run") &&
+           describe_entities(o) && describe_column(o, "size_t", "", "Volumes of the run") &&
            describe_column(o, recipe, "", "Median of the run's image" WITHIN) &&
            describe_column(o, recipe, "_mean", "Mean" WITHIN) &&
            describe_column(o, recipe, "_p05", "5th percentile" WITHIN) &&

@@ -36,7 +36,8 @@ struct table_row {
  * NULL: out of memory. Bytes of names that are not UTF-8, and control characters, become "?". */
 char *table_text(const char *recipe, const struct table_row *rows, size_t nrows) NODISCARD;
 
-/* Add the data dictionary of such a table to the object `o`: false: out of memory. */
+/* Add the data dictionary of such a table to the object `o`, with the entities that runs usually
+ * have: false: out of memory. */
 bool table_describe(json_t *o, const char *recipe) NODISCARD;
 
 /* The dictionary alone, as a file. malloced; NULL: out of memory. */
