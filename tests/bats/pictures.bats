@@ -72,6 +72,8 @@ assert_pictures() {
 @test "any shape and any values give a sound picture" {
     make_run - <<RUNS
 $DS/one/run.nii --shape 1,1,1
+$DS/usual/run.nii --shape 64,64,30 --volumes 2
+$DS/template/run.nii --shape 91,109,91 --volumes 2
 $DS/slice/run.nii --shape 40,30,1
 $DS/tall/run.nii --shape 6,5,300 --volumes 3
 $DS/wide/run.nii --shape 3000,1,2 --volumes 3
