@@ -46,7 +46,7 @@ static int start(struct engine *e, const char *path)
     return ctl_complain(path, &err);
 }
 
-int ctl_compute_list(const struct target *t, const struct found *list, size_t n, const char *out)
+static int order_list(const struct target *t, const struct found *list, size_t n, const char *out)
 {
     struct cursor_of_list at = {list, 0, n};
     struct orders_request q = {.engine = t->engine,
@@ -56,11 +56,15 @@ int ctl_compute_list(const struct target *t, const struct found *list, size_t n,
                                .weight = (double)n,
                                .out = out};
     struct orders_outcome outcome;
+
+    return orders_run(&q, &outcome);
+}
+
+int ctl_compute_list(const struct target *t, const struct found *list, size_t n, const char *out)
+{
     int ret = start(t->engine, t->asked);
 
-    if (ret != CTL_OK)
-        return ret;
-    return orders_run(&q, &outcome);
+    return ret == CTL_OK ? order_list(t, list, n, out) : ret;
 }
 
 /* ---- a table with -o ---------------------------------------------------------------------------
@@ -131,8 +135,11 @@ static int compute_found(const struct target *t, const struct found *list, size_
                          const char *out)
 {
     bool table = out && target_is_table(t);
-    int ret = ctl_compute_list(t, list, n, table ? NULL : out);
+    int ret = start(t->engine, t->asked);
 
+    if (ret != CTL_OK)
+        return ret;
+    ret = order_list(t, list, n, table ? NULL : out);
     ending_raise(ending_signal());
     if (table && write_table(t, out) != CTL_OK)
         ret = CTL_FAILED;

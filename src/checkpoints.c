@@ -27,6 +27,7 @@ enum { HEAD_NBYTES = sizeof magic + 8, ENTRY_NBYTES = 32, LEVEL = 1 };
 
 struct checkpoints {
     atomic_uint nrefs;
+    atomic_bool distrusted;
     struct budget *budget; /* has given CHECKPOINT_WINDOW for each; or NULL */
     size_t count, room;
     struct checkpoint *points; /* [room], count of them valid, each window malloced */
@@ -47,6 +48,16 @@ struct checkpoints *checkpoints_get(struct checkpoints *c)
 {
     atomic_fetch_add_explicit(&c->nrefs, 1, memory_order_relaxed);
     return c;
+}
+
+void checkpoints_distrust(struct checkpoints *c)
+{
+    atomic_store(&c->distrusted, true);
+}
+
+bool checkpoints_are_trusted(const struct checkpoints *c)
+{
+    return !atomic_load(&c->distrusted);
 }
 
 void checkpoints_put(struct checkpoints *c)

@@ -12,6 +12,7 @@
 #ifndef DERIVFS_CHECKPOINTS_H
 #define DERIVFS_CHECKPOINTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,10 @@ const struct checkpoint *checkpoints_at(const struct checkpoints *c, size_t i);
 const struct checkpoint *checkpoints_find(const struct checkpoints *c, uint64_t out_off);
 /* The first one at or after the bit; NULL: there is none. */
 const struct checkpoint *checkpoints_find_bit(const struct checkpoints *c, uint64_t in_bit);
+
+/* They have been found not to fit their file: for all who share them. Any thread. */
+void checkpoints_distrust(struct checkpoints *c);
+bool checkpoints_are_trusted(const struct checkpoints *c);
 
 size_t checkpoints_nbytes(const struct checkpoints *c); /* of memory */
 

@@ -24,7 +24,8 @@ struct crew_job {
     struct crew_job *prev, *next;      /* the crew's, while the job is offered; prev is NULL where
                                           it is not */
     enum crew_kind kind;
-    const char *helped; /* the crew's: what the offering thread is at, for people */
+    const char *helped; /* for people: of a piece the crew's, what the offering thread is
+                                  at; else set by who offers, and good until the job has run */
 };
 
 struct crew {

@@ -37,7 +37,6 @@ struct cursor {
     struct checkpoints *known; /* a reference, or NULL */
     uint64_t off;              /* of the next sample, bytes from the first one */
     bool helped;               /* has the crew: not for the pool */
-    bool distrusted;           /* guarded by the pool's lock: `known` does not fit the file */
     struct cursor *prev, *next;
 };
 
@@ -132,6 +131,11 @@ static bool can_go_back(const struct cursor *c)
     return c->run->plain || c->known;
 }
 
+static bool is_trusted(const struct cursor *c)
+{
+    return !c->known || checkpoints_are_trusted(c->known);
+}
+
 /* Would `c` be a better one to read from `off` on than `best`? */
 static bool is_nearer(const struct cursor *c, const struct cursor *best, uint64_t off)
 {
@@ -151,7 +155,7 @@ static struct cursor *take_parked(struct cursor_pool *pool, const struct run *ru
 
     pthread_mutex_lock(&pool->lock);
     DL_FOREACH(pool->parked, c)
-    if (is_of(c, run) && !c->distrusted && is_nearer(c, best, off))
+    if (is_of(c, run) && is_trusted(c) && is_nearer(c, best, off))
         best = c;
     if (best) {
         DL_DELETE(pool->parked, best);
@@ -170,10 +174,10 @@ static struct checkpoints *shared_checkpoints(struct cursor_pool *pool, const st
 
     pthread_mutex_lock(&pool->lock);
     DL_FOREACH(pool->parked, c)
-    if (!known && c->known && !c->distrusted && is_of(c, run))
+    if (!known && c->known && is_trusted(c) && is_of(c, run))
         known = checkpoints_get(c->known);
     DL_FOREACH(pool->used, c)
-    if (!known && c->known && !c->distrusted && is_of(c, run))
+    if (!known && c->known && is_trusted(c) && is_of(c, run))
         known = checkpoints_get(c->known);
     pthread_mutex_unlock(&pool->lock);
     return known;
@@ -219,18 +223,12 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
  * them it shows. */
 static int distrust(struct cursor *c, int ret, struct error *err)
 {
-    struct cursor_pool *pool = c->pool;
-    struct cursor *o;
-
-    if (ret != -EIO || !c->known)
+    if (ret == -EIO && c->known) {
+        checkpoints_distrust(c->known);
+        cursor_drop_checkpoints(c->pool->config.cache, c->run);
+    }
+    if (is_trusted(c) || (ret < 0 && ret != -EIO))
         return ret;
-    pthread_mutex_lock(&pool->lock);
-    DL_FOREACH(pool->parked, o)
-    o->distrusted = o->distrusted || o->known == c->known;
-    DL_FOREACH(pool->used, o)
-    o->distrusted = o->distrusted || o->known == c->known;
-    pthread_mutex_unlock(&pool->lock);
-    cursor_drop_checkpoints(pool->config.cache, c->run);
     return error_set(err, ERESTART, "%s: its checkpoints do not fit", c->run->path);
 }
 
@@ -278,7 +276,7 @@ int cursor_check(struct cursor *c, struct error *err)
     int ret;
 
     if (!at_end(c))
-        return source_check(c->source, err);
+        return distrust(c, source_check(c->source, err), err);
     ret = distrust(c, source_finish(c->source, err), err);
     learned = ret == 0 ? source_learned(c->source) : NULL;
     if (learned && !c->known)

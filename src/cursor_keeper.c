@@ -52,7 +52,8 @@ static void keep(struct crew_job *job)
     struct keeping *one = (struct keeping *)job;
     struct keeper *k = one->keeper;
 
-    cursor_keep_checkpoints(k->cache, one->run, one->learned);
+    if (checkpoints_are_trusted(one->learned))
+        cursor_keep_checkpoints(k->cache, one->run, one->learned);
     pthread_mutex_lock(&k->lock);
     DL_DELETE(k->list, one);
     pthread_mutex_unlock(&k->lock);
@@ -99,6 +100,7 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
     one->job.kind = CREW_CHECKPOINTS;
     one->keeper = k;
     one->run = run_get(run);
+    one->job.helped = run->path;
     one->learned = checkpoints_get(learned);
     pthread_mutex_lock(&k->lock);
     DL_APPEND(k->list, one);
@@ -114,7 +116,7 @@ struct checkpoints *keeper_find(struct keeper *k, const struct run *run)
 
     pthread_mutex_lock(&k->lock);
     DL_FOREACH(k->list, one)
-    if (!found && source_id_equal(&one->run->id, &run->id))
+    if (!found && checkpoints_are_trusted(one->learned) && source_id_equal(&one->run->id, &run->id))
         found = checkpoints_get(one->learned);
     pthread_mutex_unlock(&k->lock);
     return found;

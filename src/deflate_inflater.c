@@ -21,7 +21,8 @@
 enum {
     FEED_FIRST = 16 * 1024,
     FEED_MAX = INFLATER_FEED_MAX,
-    OUT_MAX = 1 << 30, /* ISA-L counts in 32 bits */
+    HEADER_MAX = 1 << 20, /* of a gzip member: names and comments that are longer are no names */
+    OUT_MAX = 1 << 30,    /* ISA-L counts in 32 bits */
 };
 
 struct inflater {
@@ -186,6 +187,8 @@ void inflater_advance(struct inflater *f, size_t nbytes)
  * where a header straddles two input buffers. */
 int inflater_gzip_header(struct inflater *f, int *code, struct error *err)
 {
+    uint64_t begin = f->in_end;
+
     do {
         int ret = refill(f, UINT64_MAX, err);
         if (ret < 0)
@@ -195,6 +198,8 @@ int inflater_gzip_header(struct inflater *f, int *code, struct error *err)
         f->in_header = true;
         f->state.avail_in = (uint32_t)left_in(f);
         *code = isal_read_gzip_header(&f->state, &f->header);
+        if (*code == ISAL_END_INPUT && f->in_end - begin > HEADER_MAX)
+            *code = ISAL_INVALID_WRAPPER;
     } while (*code == ISAL_END_INPUT && !f->ended);
     if (*code == ISAL_DECOMP_OK)
         inflater_place(f, 8 * (f->in_end - left_in(f)), NULL, 0);

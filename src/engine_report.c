@@ -117,7 +117,7 @@ static int add_runs(void *ctx, const char *dir, struct dir_scan *scan, struct er
     struct collection *c = ctx;
     struct place *places = realloc(c->places, (c->n + scan->nruns + 1) * sizeof *places);
     struct report_row *rows = realloc(c->rows, (c->n + scan->nruns + 1) * sizeof *rows);
-    int ret = 0;
+    int ret = stop_check(c->stop, err);
 
     c->places = places ? places : c->places;
     c->rows = rows ? rows : c->rows;
@@ -148,7 +148,10 @@ static struct blob *picture_of(void *ctx, size_t i)
     struct derived *d;
     struct blob *b;
     char *path;
+    struct error stopped;
 
+    if (stop_check(c->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
+        return NULL;
     if (find(c->engine, &c->places[i], RECIPE ".png", &d, &path, NULL) < 0)
         return NULL;
     b = d->error.code == 0 ? cached(c->engine, d) : NULL;

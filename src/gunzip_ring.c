@@ -174,16 +174,16 @@ static bool plan(struct ring *r, struct piece *p)
         at = to;
     }
     double left = (double)r->o.stored_nbytes - at, width = (double)r->width;
+    double least = width / 4 < LEAST_NBYTES ? width / 4 : LEAST_NBYTES;
     if (r->hands > 0 && width > left / r->hands)
-        width = left / r->hands;
+        width = left / r->hands > least ? left / r->hands : least;
     double lead = head + width * bytes;
     double gap = arrival < lead ? (lead - arrival) / alone : 0;
     if (gap + width > left) { /* let both come to the end at once */
         width = (left * alone + arrival - head) / (alone + bytes);
         gap = left - width;
     }
-    double least = (double)r->width / 4;
-    if (width < (least < LEAST_NBYTES ? least : LEAST_NBYTES) || gap < 0)
+    if (width < least || gap < 0)
         return false;
     p->from = (uint64_t)(at + gap);
     p->to = p->from + (uint64_t)width;

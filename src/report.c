@@ -334,7 +334,9 @@ int report_html(const char *dataset, const struct report_row *rows, size_t nrows
     fprintf(p.f, "</table>\n%s</html>\n", script);
     if (fclose(p.f) != 0 && ret == 0)
         ret = out_of_memory(&p);
-    if (ret < 0)
+    if (ret < 0) {
         free(*out);
+        *out = NULL;
+    }
     return ret;
 }

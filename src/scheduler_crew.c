@@ -39,7 +39,8 @@ static void offer(struct crew *crew, struct crew_job *job)
     struct sched *s = sched_of(crew);
 
     pthread_mutex_lock(&s->lock);
-    job->helped = own_task(s);
+    if (job->kind == CREW_PIECE)
+        job->helped = own_task(s);
     DL_APPEND(s->offers, job);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
