@@ -51,6 +51,24 @@ PYTHON
     assert_equal "$(metric tasks_done_total)" 0
 }
 
+@test "layout=beside passes bids-validator with the lines that README.md gives" {
+    make_sample "$DS"
+    for suffix in bold cbv; do
+        make_run "$DS/sub-02/func/sub-02_task-rest_$suffix.nii.gz"
+        echo '{"TaskName": "rest", "RepetitionTime": 2}' >"$DS/sub-02/func/sub-02_task-rest_$suffix.json"
+    done
+    assert_valid "$DS"
+    printf '%s\n' '[cv]' 'expr = std(bold) / mean(bold)' 'list = yes' >recipes.ini
+    {
+        sed -nE 's/^    (\*\*\/)/\1/p' "$ROOT/README.md"
+        printf '%s\n' '**/cv.*' '**/*_cv.*'
+    } >"$DS/.bidsignore"
+    mount_derivfs "$DS" --recipes=recipes.ini
+    assert_valid "$MNT"
+    assert_exists "$MNT/sub-02/func/sub-02_task-rest_stat-tsnr_cbvmap.nii"
+    assert_exists "$MNT/sub-02/func/cbv_cv.nii"
+}
+
 @test ".bidsignore follows the recipes, and layout=beside has no such files" {
     make_run "$DS/sub-1/func/sub-1_task-x_bold.nii"
     printf '%s\n' '[late]' 'expr = mean(drop(bold, n))' 'param n = 2' >recipes.ini
