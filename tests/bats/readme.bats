@@ -131,6 +131,8 @@ tree_to_try() {
     assert_line --regexp '^  first [0-9.]+ s \(computed\), then [0-9.]+ s \(from the cache\)$'
     assert_line --regexp '^  16 x 16 x 8 voxels, [0-9]+ of them in the head$'
     assert_line --regexp '^  median tSNR in the head: [1-9][0-9.]*$'
+    assert_line "  as a picture: $PWD/tree/mnt/sample/sub-01/ses-test/func/tsnr.png"
+    assert_exists tree/mnt/sample/sub-01/ses-test/func/tsnr.png
     assert_line "  fusermount3 -u $PWD/tree/mnt/sample"
     run -0 tree/contrib/try
     assert_line 'Already mounted:'
