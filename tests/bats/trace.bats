@@ -94,5 +94,5 @@ PYTHON
     mount_derivfs "$DS"
     cat "$MNT/tsnr.nii" >/dev/null
     assert_equal "$(trace '.traceEvents[] | select(.ph == "X" and .args.read_bytes > 0) | .name')" \
-        'moments r?"n.nii.gz'
+        "$(printf 'moments r\xee\xbf\xbf"n.nii.gz')" # 0xff as U+EFFF
 }
