@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# What README.md and the pages of contrib/docs tell to type works. Of each page the blocks that open
+# What README.md and the pages of contrib/docs and contrib/recipes tell to type works. Of each page the blocks that open
 # with "```sh" are run one after the other as one script, in a directory that has the sample session
 # at ./sample; README.md's blocks of "```ini" are ./recipes.ini there. Only what makes the sample
 # (smaller) and sbatch (which runs its script at once) are stood in for.
@@ -67,6 +67,8 @@ run_page() {
     assert_equal "$(head -n 1 medians | cut -f 1)" linebisection
     grep -q 'data:image/png;base64,' tsnr.html
     grep -E '^voxel [0-9]+ [0-9]+ [0-9]+ at -[0-9.]+ -[0-9.]+ ' output
+    # Without that run the place is as good as others.
+    awk '/ there: / { at[$1] = $NF } END { exit !(2 * at["tsnr.nii"] < at["tsnr_without.nii"]) }' output
 }
 
 @test "the commands of the page on clusters work" {
@@ -78,10 +80,20 @@ run_page() {
     run_page contrib/docs/questions.md
 }
 
-@test "every page of contrib/docs that has commands is run here" {
-    for page in $(cd "$ROOT" && grep -l '^```sh$' contrib/docs/*.md); do
+@test "the commands of the page on recipes work" {
+    run_page contrib/recipes/README.md
+    assert_exists tsnr_nipype@regress_poly=2.nii
+}
+
+@test "every page that has commands is run here, and every command is in a block that is" {
+    cd "$ROOT"
+    for page in $(grep -l '^```sh$' README.md contrib/docs/*.md contrib/recipes/*.md); do
         grep -qF "run_page $page" "$BATS_TEST_FILENAME"
     done
+    # but for programs that install, build or measure, and those that need a cluster
+    run ! grep -nP '^ {4,}(\./)?(?!contrib/(try|check|bench)\b|derivfs /data/study )(derivfs|derivctl|contrib/\w)' \
+        README.md contrib/docs/*.md contrib/recipes/*.md
+    assert_output ''
 }
 
 @test "links between the pages lead somewhere" {
