@@ -111,7 +111,7 @@ print(*sorted(set(words) - {"-o", "--name="} | {"--" + name for name in own}), s
         values=$(sed 's/.*expected one of //; s/, /\n/g' <<<"$output" | sort)
         assert_equal "$(_derivfs_value --$option '' | sort)" "$values"
         assert_equal "$(sed -n "s/^--$option=\(.\)/\1/p" derivfs.fish | sort)" "$values"
-        assert_equal "$(sed -n "s/ *\*$option=) compadd \(.*\) ;;/\1/p" "$COMPLETIONS/_derivfs" |
+        assert_equal "$(sed -n "s/ *\*$option=\*) compadd \(.*\) ;;/\1/p" "$COMPLETIONS/_derivfs" |
             tr ' ' '\n' | sort)" "$values"
     done
 }
