@@ -92,6 +92,17 @@ listed() {
     assert_output --partial '[########################################] 100 %  7 of 7  2 failed'
 }
 
+@test "compute -r: the bar tells what time is left" {
+    make_run "$DS/run.nii" --shape 40,40,20 --volumes 28
+    mkdir slow
+    mount_throttled "$DS" 500k slow
+    script -qec "derivctl --cache_dir='$CACHE' compute -r slow std.nii" /dev/null >screen 2>&1 3>&-
+    run -0 cat screen
+    assert_output --regexp '\]  ?[1-9][0-9]? %  0 of [12]  [0-9.]+ s left'
+    run tail -c 300 screen # the last bar: nothing is left
+    refute_output --regexp '100 %.*left'
+}
+
 @test "compute -r: what is wrong with the path or the usage" {
     dataset
     run -1 ctl compute -r "$DS/dataset_description.json"
