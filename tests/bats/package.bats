@@ -34,15 +34,24 @@ copy_sources() {
     version=$(derivctl --version | cut -d ' ' -f 2)
     deb=$(echo out/derivfs_"${version}"_*.deb)
     assert_exists "$deb"
-    run -0 tar tf "out/derivfs-$version.tar.xz"
-    assert_line "derivfs-$version/meson.build"
-    assert_line "derivfs-$version/contrib/deb/build"
-
     run -0 dpkg-deb --field "$deb" Version Depends
     assert_line "Version: $version"
     assert_output --regexp 'libfuse3-3 .*libmicrohttpd12|libmicrohttpd12 .*libfuse3-3'
     assert_output --partial libcairo2
     assert_output --partial libgvc6
+
+    # The tarball can be built, and packaged: in the place of the sources that it is made of, so that
+    # nothing is compiled twice.
+    dpkg-deb --fsys-tarfile "$deb" | tar t >contents
+    rm -r "$deb" sources
+    mkdir sources
+    tar xf "out/derivfs-$version.tar.xz" -C sources --strip-components=1
+    run -0 meson setup fresh sources
+    run -0 sources/contrib/deb/build "$PWD/out"
+    assert_line "$(realpath "$deb")"
+    refute_output --partial tar.xz
+    dpkg-deb --fsys-tarfile "$deb" | tar t | diff contents -
+
     run -0 dpkg-deb --contents "$deb"
     assert_output --partial './usr/share/zsh/vendor-completions/_derivfs'
     assert_output --partial './usr/lib/systemd/user/derivfs@.service'
