@@ -71,111 +71,6 @@ for path in sys.argv[1:]:
     assert_nothing_computed "$func" 11
 }
 
-# read_every_way DIR: read DIR/NUMBER/mean.nii, not computed yet, in a different way for each
-# NUMBER into the file way.NUMBER; prints how many ways there are.
-read_every_way() {
-    /usr/bin/python3 - "$1" <<'PYTHON'
-import mmap, os, shutil, socket, subprocess, sys, threading
-
-def source(number):
-    return f"{sys.argv[1]}/{number}/mean.nii"
-
-def program(*words):
-    def way(path, out):
-        command = [word.format(path=path, out=out, dir=os.path.dirname(path)) for word in words]
-        subprocess.run(["bash", "-ec", command[0]], check=True)
-    return way
-
-def mapped(flags):
-    def way(path, out):
-        with open(path, "rb") as f, open(out, "wb") as o:
-            with mmap.mmap(f.fileno(), 0, flags, mmap.PROT_READ) as m:
-                o.write(m[:])
-    return way
-
-def mapped_backwards(path, out):
-    with open(path, "rb") as f, open(out, "wb") as o:
-        with mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ) as m:
-            pages = [m[at : at + 4096] for at in reversed(range(0, len(m), 4096))]
-        o.write(b"".join(reversed(pages)))
-
-def sendfile_to_file(path, out):
-    with open(path, "rb") as f, open(out, "wb") as o:
-        at, total = 0, os.fstat(f.fileno()).st_size
-        while at < total:
-            n = os.sendfile(o.fileno(), f.fileno(), at, total - at)
-            assert n > 0, f"sendfile ends at {at} of {total}"
-            at += n
-
-def sendfile_to_socket(path, out):
-    left, right = socket.socketpair()
-    def send():
-        with open(path, "rb") as f:
-            left.sendfile(f)
-        left.close()
-    sender = threading.Thread(target=send)
-    sender.start()
-    with open(out, "wb") as o:
-        while data := right.recv(65536):
-            o.write(data)
-    sender.join()
-
-def copy_file_range(path, out):
-    with open(path, "rb") as f, open(out, "wb") as o:
-        try:
-            while os.copy_file_range(f.fileno(), o.fileno(), 1 << 20):
-                pass
-        except OSError:
-            o.truncate(0)
-            shutil.copyfile(path, out)
-
-def backwards(path, out):
-    with open(path, "rb", buffering=0) as f, open(out, "wb") as o:
-        for at in reversed(range(0, os.fstat(f.fileno()).st_size, 1000)):
-            data = b""
-            while len(data) < 1000 and (more := os.pread(f.fileno(), 1000 - len(data), at + len(data))):
-                data += more
-            o.seek(at)
-            o.write(data)
-
-def vectors(path, out):
-    with open(path, "rb") as f, open(out, "wb") as o:
-        while True:
-            parts = [bytearray(700), bytearray(5000)]
-            n = os.readv(f.fileno(), parts)
-            if n == 0:
-                break
-            o.write(b"".join(parts)[:n])
-
-ways = [
-    program("cat {path} >{out}"),
-    program("cp {path} {out}"),
-    program("cp --sparse=always {path} {out}"),
-    program("cp --reflink=auto -p {path} {out}"),
-    program("dd if={path} of={out} bs=1M status=none"),
-    program("dd if={path} of={out} bs=777 status=none"),
-    program("dd if={path} of={out} bs=4096 iflag=direct status=none"),
-    program("tar -C {dir} -S -cf - mean.nii | tar -xO >{out}"),
-    program("rsync {path} {out}"),
-    program("rsync -c --inplace --no-whole-file {path} {out}"),
-    program("tail -c +1 {path} >{out}"),
-    program("gzip -c <{path} | gzip -dc >{out}"),
-    program("split -b 3000 {path} {out}.part. && cat {out}.part.* >{out}"),
-    mapped(mmap.MAP_SHARED),
-    mapped(mmap.MAP_PRIVATE),
-    mapped_backwards,
-    sendfile_to_file,
-    sendfile_to_socket,
-    copy_file_range,
-    backwards,
-    vectors,
-]
-for number, way in enumerate(ways):
-    way(source(number), f"way.{number}")
-print(len(ways))
-PYTHON
-}
-
 @test "every way of reading a file that is not computed yet delivers the same, right bytes" {
     local number
     make_run "$DS/0/a.nii" --shape 30,20,10 --volumes 5
@@ -186,7 +81,7 @@ PYTHON
     # Read through the mount once before, so that directories and names are known to the kernel.
     mount_derivfs "$DS"
     ls -lR "$MNT" >/dev/null
-    run -0 read_every_way "$MNT"
+    run -0 "$NUMPY/read_every_way.py" "$MNT"
     assert_output 21
     # Each was computed on its own, once: the run's moments and the mean.
     assert_equal "$(metric cache_published_total)" 42
@@ -206,7 +101,7 @@ PYTHON
     mount_derivfs "$DS"
     cat "$MNT/0/mean.nii" >expected.nii
     reference mean expected.nii "$DS/0/a.nii"
-    run -0 read_every_way "$MNT"
+    run -0 "$NUMPY/read_every_way.py" "$MNT"
     assert_output 21
     assert_equal "$(metric tasks_done_total)" 2
     for number in {0..20}; do

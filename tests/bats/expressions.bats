@@ -36,68 +36,8 @@ check_all() {
     make_joined "$DS/joined"
     make_run "$DS/special/a.nii" --dtype f4 --special --volumes 10
     make_run "$DS/special/b.nii.gz" --seed 5 --volumes 14 --slope 0.3 --inter 7
-    cat >recipes.ini <<'END'
-[slice]
-expr = bold[..., 4:]
-[slice_end]
-expr = bold[..., -9:-2]
-[index]
-expr = bold[..., -1] - bold[..., 5]
-[dropped]
-expr = drop(bold, 3)
-[detrended]
-expr = detrend(bold, 2)
-[detrended_not]
-expr = detrend(bold, 0)
-[detrended_twice]
-expr = detrend(detrend(drop(bold, 1), 1), 3)
-[detrended_reduced]
-expr = mean(detrend(bold, 2)) + std(detrend(bold, 3)) + sum(detrend(bold, 1)) - min(detrend(bold, 1))
-[detrended_constant]
-expr = std(detrend(bold, 3)) == 0
-[detrended_beside_infinite]
-expr = mean(detrend(bold, 1)) + mean(1 / bold)
-[detrended_more_than_there_is]
-expr = mean(detrend(drop(bold, 7), 5))
-[part_of_detrended]
-expr = detrend(bold, 1)[..., 2:9]
-[demeaned]
-expr = demean(bold)
-[demeaned_power]
-expr = mean(demean(detrend(bold, 1)) ** 2)
-[scored]
-expr = zscore(bold)
-[scored_twice]
-expr = zscore(zscore(drop(bold, 2)))
-[joined]
-expr = concat(bold[..., 6:], detrend(bold, 1), bold[..., :2])
-[middle]
-expr = median(bold)
-[middle_even]
-expr = median(bold[..., :8])
-[middle_of_scored]
-expr = median(abs(zscore(bold)))
-[differences]
-expr = std(bold[..., 1:] - bold[..., :-1], ddof=1)
-[ties]
-expr = bold > mean(bold)
-[ties_equal]
-expr = mean((bold == mean(bold)) * 1)
-[ties_median]
-expr = sum((bold >= median(bold)) * 1)
-[masked]
-expr = where(mean(bold) > 50, bold, 0) / max(bold)
-[powers]
-expr = bold ** 0.5 + (1 / bold) ** 0.5 + (-bold) ** -1
-[masks]
-expr = where(isfinite(bold), bold > 7, bold < 0)
-[of_masks]
-expr = mean(bold > 80) + max(bold > 80) + std(isfinite(bold)) + median(bold > 85)
-[clean]
-expr = nan_to_num(bold) * (abs(bold) < 1e6)
-END
-    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
-    check_all recipes.ini joined special
+    mount_derivfs "$DS" --recipes="$NUMPY/series.ini"
+    check_all "$NUMPY/series.ini" joined special
 }
 
 @test "random expressions of the whole language give what numpy makes of them" {
