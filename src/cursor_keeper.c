@@ -6,9 +6,9 @@
  *                                            └──> meanwhile keeper_find() knows them
  *
  * Packing and publishing those of a 30 MB run takes 4 to 5 ms, for which whoever waits for the
- * pass's result would wait too. So it is offered to the crew, like a piece, and is done when
- * nothing else is. Guarantee: what was added is in the cache when the keeper is gone. Where there
- * is no crew it is published at once.
+ * pass's result would wait too. So it is offered to the crew, like a piece, and is done when no
+ * task runs. Guarantee: what was added is in the cache when the keeper is gone. Where there is no
+ * crew, or much is waiting already, it is published at once.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -16,6 +16,8 @@
 #include <utlist.h>
 
 #include "cursor_private.h"
+
+enum { PENDING_MAX = 16 }; /* what is more is not left for later: it takes memory */
 
 struct keeping {
     struct crew_job job; /* must be first */
@@ -90,8 +92,13 @@ void keeper_free(struct keeper *k)
 
 void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
 {
-    struct keeping *one = k->crew ? calloc(1, sizeof *one) : NULL;
+    struct keeping *one = NULL;
 
+    pthread_mutex_lock(&k->lock);
+    bool crowded = k->pending >= PENDING_MAX;
+    pthread_mutex_unlock(&k->lock);
+    if (k->crew && !crowded)
+        one = calloc(1, sizeof *one);
     if (!one) {
         cursor_keep_checkpoints(k->cache, run, learned);
         return;

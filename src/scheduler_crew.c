@@ -84,6 +84,9 @@ struct crew_job *crew_take(struct sched *s, struct worker *w)
 {
     struct crew_job *job = s->offers;
 
+    /* what can wait does, as long as a task runs: both might want the disk */
+    while (job && job->kind != CREW_PIECE && s->stats.running > 0)
+        job = job->next;
     if (!job)
         return NULL;
     DL_DELETE(s->offers, job);
