@@ -131,9 +131,10 @@ static int parse(struct ctl *ctl, int argc, char **argv)
 }
 
 /* Where memory is out, nothing. */
-static void put_shown(FILE *f, const char *before, const char *text, const char *behind)
+static void put_shown(FILE *f, const char *before, const char *fmt, va_list args,
+                      const char *behind)
 {
-    char *shown = utf8_shown(text);
+    char *shown = utf8_vshown(fmt, args);
 
     if (shown)
         fprintf(f, "%s%s%s", before, shown, behind);
@@ -142,16 +143,11 @@ static void put_shown(FILE *f, const char *before, const char *text, const char 
 
 void ctl_say(const char *fmt, ...)
 {
-    char *text;
     va_list args;
 
     va_start(args, fmt);
-    if (vasprintf(&text, fmt, args) < 0)
-        text = NULL;
+    put_shown(stderr, "derivctl: ", fmt, args, "\n");
     va_end(args);
-    if (text)
-        put_shown(stderr, "derivctl: ", text, "\n");
-    free(text);
 }
 
 int ctl_complain(const char *path, const struct error *err)
@@ -162,16 +158,13 @@ int ctl_complain(const char *path, const struct error *err)
 
 void ctl_print(const char *fmt, ...)
 {
-    char *text;
     va_list args;
 
     va_start(args, fmt);
-    if (!isatty(STDOUT_FILENO)) {
+    if (isatty(STDOUT_FILENO))
+        put_shown(stdout, "", fmt, args, "");
+    else
         vprintf(fmt, args);
-    } else if (vasprintf(&text, fmt, args) >= 0) {
-        put_shown(stdout, "", text, "");
-        free(text);
-    }
     va_end(args);
 }
 

@@ -45,18 +45,14 @@ static bool log_to_syslog; /* set once, before any thread starts */
 /* A line on stderr, so that no name in it commands the terminal. */
 PRINTF_LIKE(1, 2) static void say(const char *fmt, ...)
 {
-    char *text, *shown = NULL;
+    char *shown;
     va_list args;
 
     va_start(args, fmt);
-    if (vasprintf(&text, fmt, args) < 0)
-        text = NULL;
+    shown = utf8_vshown(fmt, args);
     va_end(args);
-    if (text)
-        shown = utf8_shown(text);
     fprintf(stderr, "derivfs: %s\n", shown ? shown : "out of memory");
     free(shown);
-    free(text);
 }
 
 static void print_log(void *ctx, enum log_level level, const char *text)

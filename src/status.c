@@ -35,18 +35,14 @@ static FILE *text_begin(struct text *t)
 /* A line for people, in which a name may have any bytes. */
 PRINTF_LIKE(2, 3) static void put_line(FILE *f, const char *fmt, ...)
 {
-    char *line, *shown = NULL;
+    char *shown;
     va_list args;
 
     va_start(args, fmt);
-    if (vasprintf(&line, fmt, args) < 0)
-        line = NULL;
+    shown = utf8_vshown(fmt, args);
     va_end(args);
-    if (line)
-        shown = utf8_shown(line);
     fputs(shown ? shown : "(out of memory)\n", f);
     free(shown);
-    free(line);
 }
 
 /* What was written, malloced; NULL where that failed, or it is not `whole`. */

@@ -154,3 +154,14 @@ char *utf8_shown(const char *line)
         *to = '\0';
     return shown;
 }
+
+char *utf8_vshown(const char *fmt, va_list args)
+{
+    char *line, *shown;
+
+    if (vasprintf(&line, fmt, args) < 0)
+        return NULL;
+    shown = utf8_shown(line);
+    free(line);
+    return shown;
+}

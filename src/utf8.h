@@ -13,6 +13,7 @@
 #define DERIVFS_UTF8_H
 
 #include <jansson.h>
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Bytes of the well-formed character that `text` starts with; 0: there is none, nor is it the end.
@@ -38,5 +39,7 @@ char *utf8_of_json(const json_t *value);
  * of writing, and bytes that are no UTF-8 are escaped. One newline at the end stays. NULL: out of
  * memory. */
 char *utf8_shown(const char *line);
+/* The same of what vprintf(3) would print. */
+char *utf8_vshown(const char *fmt, va_list args);
 
 #endif
