@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "utf8.h"
 
-static char *json_text(const char *dataset, const struct recipe_table *table)
+static char *dataset_json(const char *dataset, const struct recipe_table *table)
 {
     const char *slash = strrchr(dataset, '/');
-    char *name, *json = NULL, *text = NULL;
+    char *name, *text;
     json_t *o;
 
     (void)table;
@@ -28,11 +29,7 @@ static char *json_text(const char *dataset, const struct recipe_table *table)
                   "Version", DERIVFS_VERSION, "Description",
                   "computed from the runs when first read", "DatasetLinks", DESCRIPTION_RAW,
                   "../../");
-    if (o)
-        json = json_dumps(o, JSON_INDENT(2));
-    if (json && asprintf(&text, "%s\n", json) < 0)
-        text = NULL;
-    free(json);
+    text = json_text(o);
     json_decref(o);
     free(name);
     return text;
@@ -81,7 +78,7 @@ static const struct {
     const char *name;
     char *(*text)(const char *dataset, const struct recipe_table *table);
 } files[] = {
-    {"dataset_description.json", json_text},
+    {"dataset_description.json", dataset_json},
     {"README", readme_text},
     {".bidsignore", ignore_text},
 };

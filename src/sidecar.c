@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "json_text.h"
 #include "table.h"
 #include "utf8.h"
 
@@ -140,12 +141,8 @@ static bool fill(json_t *o, const struct derived *d, const char *dataset)
 char *sidecar_text(const struct derived *d, const char *dataset)
 {
     json_t *o = json_object();
-    char *json = o && fill(o, d, dataset) ? json_dumps(o, JSON_INDENT(2)) : NULL;
-    char *text = NULL;
+    char *text = o && fill(o, d, dataset) ? json_text(o) : NULL;
 
     json_decref(o);
-    if (json && asprintf(&text, "%s\n", json) < 0)
-        text = NULL;
-    free(json);
     return text;
 }

@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "engine_private.h"
 #include "human.h"
+#include "json_text.h"
 #include "utf8.h"
 
 /* A text that is being written. */
@@ -217,7 +218,7 @@ char *engine_status_json(struct engine *e)
 {
     struct sched_stats s;
     json_t *root, *errors = json_array();
-    char *text, *line = NULL;
+    char *text;
 
     sched_stats(e->sched, &s);
     errlog_visit(e->errors, add_error, errors);
@@ -238,12 +239,9 @@ char *engine_status_json(struct engine *e)
         return NULL;
     json_object_set_new(root, "annex", json_string(e->config.annex_get ? "get" : "no"));
     json_object_set_new(root, "fetches", tasks_json(e->fetcher));
-    text = json_dumps(root, JSON_INDENT(2));
+    text = json_text(root);
     json_decref(root);
-    if (!text || asprintf(&line, "%s\n", text) < 0)
-        line = NULL;
-    free(text);
-    return line;
+    return text;
 }
 
 /* A line for each file that is waited for: bar, percent, rate, time left, and last its path, which

@@ -14,6 +14,7 @@
 
 #include "bids.h"
 #include "headmask.h"
+#include "json_text.h"
 #include "utf8.h"
 
 enum { KEYS_MAX = 64 };
@@ -227,12 +228,8 @@ bool table_describe(json_t *o, const char *recipe)
 char *table_dictionary(const char *recipe)
 {
     json_t *o = json_object();
-    char *json = o && table_describe(o, recipe) ? json_dumps(o, JSON_INDENT(2)) : NULL;
-    char *text = NULL;
+    char *text = o && table_describe(o, recipe) ? json_text(o) : NULL;
 
     json_decref(o);
-    if (json && asprintf(&text, "%s\n", json) < 0)
-        text = NULL;
-    free(json);
     return text;
 }
