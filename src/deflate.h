@@ -49,27 +49,30 @@ struct deflate_marker;
 enum deflate_status {
     DEFLATE_BLOCK, /* a block is done */
     DEFLATE_FINAL, /* the stream's last block is done */
-    DEFLATE_INPUT, /* the input ends within the block, or less than DEFLATE_SLACK bytes behind it;
+    DEFLATE_INPUT, /* the input is used up, but for less than a header or DEFLATE_SLACK bytes;
                       behind a gzip member's last block are that many */
-    DEFLATE_ROOM,  /* no room for the block's output */
+    DEFLATE_ROOM,  /* what has been decoded is to be taken first */
     DEFLATE_BAD,   /* no block */
 };
 
-/* With room for `room` symbols; NULL: out of memory. */
-struct deflate_marker *deflate_marker_new(size_t room) NODISCARD;
-void deflate_marker_free(struct deflate_marker *d); /* NULL is allowed */
-size_t deflate_marker_nbytes(size_t room);          /* of memory */
+struct deflate_marker *deflate_marker_new(void) NODISCARD; /* NULL: out of memory */
+void deflate_marker_free(struct deflate_marker *d);        /* NULL is allowed */
+size_t deflate_marker_nbytes(void);                        /* of memory */
+/* At a block, with an unknown window. */
 void deflate_marker_restart(struct deflate_marker *d);
 
-/* Decode the block at *bit of in[nbytes + DEFLATE_SLACK]; on DEFLATE_BLOCK and DEFLATE_FINAL *bit
- * is behind it, else nothing has changed. */
-enum deflate_status deflate_marker_block(struct deflate_marker *d, const unsigned char *in,
-                                         size_t nbytes, uint64_t *bit) NODISCARD;
+/* Decode on, at *bit of in[nbytes + DEFLATE_SLACK], up to the end of the block; *bit is then behind
+ * what has been decoded. After DEFLATE_INPUT and DEFLATE_ROOM the next call goes on within the
+ * block, after DEFLATE_BAD only deflate_marker_restart() does. */
+enum deflate_status deflate_marker_run(struct deflate_marker *d, const unsigned char *in,
+                                       size_t nbytes, uint64_t *bit) NODISCARD;
 
-/* What has been decoded, [*nsymbols]: a byte, or 256 + i for byte i of the window before. */
-const uint16_t *deflate_marker_symbols(const struct deflate_marker *d, size_t *nsymbols);
-/* Does the last DEFLATE_WINDOW of them stand for nothing unknown? */
+/* Take what has been decoded since the last time, [*nsymbols]: a byte, or 256 + i for byte i of the
+ * window before. Good until the next run. */
+const uint16_t *deflate_marker_take(struct deflate_marker *d, size_t *nsymbols);
+/* Does the last DEFLATE_WINDOW of them stand for nothing unknown? Then it is the window. */
 bool deflate_marker_is_clear(const struct deflate_marker *d);
+void deflate_marker_window(const struct deflate_marker *d, unsigned char *window);
 
 /* What each symbol stands for, [DEFLATE_NSYMBOLS], where the window [DEFLATE_WINDOW] is known. */
 void deflate_meanings(const unsigned char *window, unsigned char *meanings);

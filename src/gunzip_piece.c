@@ -9,8 +9,9 @@
  *
  * The symbols' last 32 KiB being without any of the unknown window, they are the window of what
  * follows. In runs of int16 voxels that takes 1 to 7 MiB of output. Where it does not come to that,
- * the piece ends as soon as there is no more room.
- * Guarantee: what it says to have decoded is what follows from the bit where it began.
+ * the piece ends at its end all the same, or as soon as there is no more room.
+ * Guarantee: what it has put out and called ready is what follows from the bit where it began.
+ * Symbols are ready by whole blocks, for nobody can go on within one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +22,20 @@
 #include "monotonic.h"
 #include "pages.h"
 
+enum {
+    SEARCH_STEP = SEARCH_NBYTES / 4, /* in the first of four parts a header is mostly found */
+    FEED_NBYTES = 64 << 10,          /* read at a time for symbols */
+    /* Of a piece whose blocks make less than that on average, making their tables costs more than
+     * decoding: it ends, so that a hostile file cannot hold a hand, and the owner who waits for it.
+     */
+    BLOCKS_MIN = 64,
+    BLOCK_SYMBOLS_MIN = 256,
+};
+
 size_t piece_nbytes(void)
 {
-    return sizeof(struct piece) + deflate_marker_nbytes(PIECE_SYMBOLS) + inflater_nbytes() +
-           pages_nbytes(PIECE_ROOM);
+    return sizeof(struct piece) + inflater_nbytes() + sizeof(struct bench) +
+           deflate_marker_nbytes() + PIECE_CHUNKS * pages_nbytes(sizeof(struct chunk));
 }
 
 struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
@@ -34,10 +45,8 @@ struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
     if (!p)
         return NULL;
     p->ring = ring;
-    p->marker = deflate_marker_new(PIECE_SYMBOLS);
     p->inflater = inflater_new(source);
-    p->bytes = pages_alloc(PIECE_ROOM);
-    if (p->marker && p->inflater && p->bytes)
+    if (p->inflater)
         return p;
     piece_free(p);
     return NULL;
@@ -47,9 +56,7 @@ void piece_free(struct piece *p)
 {
     if (!p)
         return;
-    deflate_marker_free(p->marker);
     inflater_free(p->inflater);
-    free(p->bytes);
     free(p);
 }
 
@@ -67,9 +74,6 @@ static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned 
     }
     return done;
 }
-
-/* A header is mostly found in the first of four parts of what is searched. */
-enum { SEARCH_STEP = SEARCH_NBYTES / 4 };
 
 uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
                       uint64_t from, unsigned char *scratch, size_t *got)
@@ -89,11 +93,12 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
     return NO_BIT;
 }
 
-/* The input of the symbols: in[0] is stored byte `base`. It lies in the room of the bytes, which
- * are only put out when it is used up: memory touched for the first time costs as much as decoding.
+/* ---- symbols -----------------------------------------------------------------------------------
  */
+
+/* Their input: in[0] is stored byte `base`. */
 struct input {
-    unsigned char *in; /* [PIECE_IN_NBYTES + DEFLATE_SLACK] */
+    unsigned char *in; /* [SEARCH_NBYTES + DEFLATE_SLACK] */
     uint64_t base;
     size_t nbytes;
 };
@@ -107,69 +112,89 @@ static bool advance(const struct deflate_source *source, struct input *in, uint6
     in->base += used;
     in->nbytes -= used;
     *bit &= 7;
-    size_t got =
-        fetch(source, in->base + in->nbytes, in->in + in->nbytes, PIECE_IN_NBYTES - in->nbytes);
+    size_t want = SEARCH_NBYTES - in->nbytes;
+    size_t got = fetch(source, in->base + in->nbytes, in->in + in->nbytes,
+                       want < FEED_NBYTES ? want : FEED_NBYTES);
     in->nbytes += got;
     return got > 0;
 }
 
-/* Of a piece whose blocks make less than that on average, making their tables costs more than
- * decoding: it ends, so that a hostile file cannot hold a hand, and the owner who waits for it. */
-enum { BLOCKS_MIN = 64, BLOCK_SYMBOLS_MIN = 256 };
+/* False: there is no room for them. */
+static bool put_symbols(struct piece *p, struct deflate_marker *marker, bool ready)
+{
+    size_t nsymbols;
+    const uint16_t *symbols = deflate_marker_take(marker, &nsymbols);
+
+    do {
+        struct chunk *c = output_room(p, true);
+        if (!c)
+            return false;
+        size_t room = CHUNK_NSYMBOLS - c->n, n = nsymbols < room ? nsymbols : room;
+        memcpy(c->room + c->n * sizeof *symbols, symbols, n * sizeof *symbols);
+        symbols += n;
+        nsymbols -= n;
+        output_put(p, c, n, ready && nsymbols == 0);
+    } while (nsymbols > 0);
+    return true;
+}
+
+/* At the end of a block: is it the piece's last one? */
+static bool ends_here(const struct piece *p, size_t nblocks)
+{
+    return p->end_bit >= p->stop_bit || (p->stop_bit == NO_BIT && p->end_bit / 8 >= p->to) ||
+           (nblocks >= BLOCKS_MIN && p->put_n / nblocks < BLOCK_SYMBOLS_MIN);
+}
 
 /* Decode blocks to symbols. PIECE_MIDDLE: from end_bit on the window is known. */
-static enum piece_end run_symbols(struct piece *p, const struct deflate_source *source,
-                                  struct input *in)
+static enum piece_end run_symbols(struct piece *p, struct deflate_marker *marker,
+                                  const struct deflate_source *source, struct input *in)
 {
     uint64_t bit = p->start_bit - 8 * in->base;
-    size_t nblocks = 0, nsymbols;
+    size_t nblocks = 0;
 
+    deflate_marker_restart(marker);
     for (;;) {
-        enum deflate_status status = deflate_marker_block(p->marker, in->in, in->nbytes, &bit);
+        enum deflate_status status = deflate_marker_run(marker, in->in, in->nbytes, &bit);
+        bool whole = status == DEFLATE_BLOCK || status == DEFLATE_FINAL;
+        bool kept = put_symbols(p, marker, whole);
 
-        p->end_bit = 8 * in->base + bit;
-        p->marker_nbytes = (p->end_bit - p->start_bit) / 8;
         if (atomic_load_explicit(&p->cancelled, memory_order_relaxed))
-            return PIECE_NOTHING;
+            return PIECE_BROKEN;
+        if (kept && whole) {
+            p->end_bit = 8 * in->base + bit;
+            p->marker_nbytes = (p->end_bit - p->start_bit) / 8;
+        }
+        if (!kept || status == DEFLATE_BAD ||
+            (status == DEFLATE_INPUT && !advance(source, in, &bit)))
+            return p->end_bit > p->start_bit ? PIECE_BOUNDARY : PIECE_BROKEN;
         if (status == DEFLATE_FINAL)
             return PIECE_FINAL;
-        if (status == DEFLATE_INPUT && advance(source, in, &bit))
-            continue;
-        if (status != DEFLATE_BLOCK)
-            return p->end_bit > p->start_bit ? PIECE_BOUNDARY : PIECE_NOTHING;
-        (void)deflate_marker_symbols(p->marker, &nsymbols);
-        if (p->end_bit >= p->stop_bit || (p->stop_bit == NO_BIT && p->end_bit / 8 >= p->to) ||
-            (++nblocks >= BLOCKS_MIN && nsymbols / nblocks < BLOCK_SYMBOLS_MIN))
+        if (whole && ends_here(p, ++nblocks))
             return PIECE_BOUNDARY;
-        if (deflate_marker_is_clear(p->marker))
+        if (whole && deflate_marker_is_clear(marker))
             return PIECE_MIDDLE;
     }
 }
 
-/* The last bytes that the symbols stand for. */
-static void window_of_symbols(const struct piece *p, unsigned char window[DEFLATE_WINDOW])
-{
-    size_t n;
-    const uint16_t *symbols = deflate_marker_symbols(p->marker, &n);
-
-    for (size_t i = 0; i < DEFLATE_WINDOW; i++)
-        window[i] = (unsigned char)symbols[n - DEFLATE_WINDOW + i];
-}
+/* ---- bytes -------------------------------------------------------------------------------------
+ */
 
 static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 {
+    struct chunk *c;
     struct error err;
 
-    while (p->nbytes < PIECE_ROOM) {
+    while ((c = output_room(p, false))) {
         enum inflater_status status;
+        unsigned char *out = c->room + c->n;
         size_t got;
 
         if (atomic_load_explicit(&p->cancelled, memory_order_relaxed) ||
-            inflater_run(p->inflater, p->bytes + p->nbytes, PIECE_ROOM - p->nbytes, limit, &got,
-                         &status, &err) < 0)
-            return PIECE_NOTHING;
-        p->crc = crc32_gzip_refl(p->crc, p->bytes + p->nbytes, got);
+            inflater_run(p->inflater, out, sizeof c->room - c->n, limit, &got, &status, &err) < 0)
+            return PIECE_BROKEN;
+        p->crc = crc32_gzip_refl(p->crc, out, got);
         p->nbytes += got;
+        output_put(p, c, got, true);
         switch (status) {
         case INFLATER_MORE:
             break;
@@ -181,41 +206,39 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
             (void)inflater_between_blocks(p->inflater, &p->end_bit);
             return PIECE_FINAL;
         default:
-            return PIECE_NOTHING;
+            return PIECE_BROKEN;
         }
     }
     return PIECE_MIDDLE;
 }
 
-/* Find out where to begin and where to stop. */
+/* ---- a piece -----------------------------------------------------------------------------------
+ */
+
+/* Find out where to stop and where to begin. */
 static bool find_ends(struct piece *p, const struct deflate_source *source,
                       const struct deflate_finder *finder, uint64_t stored_nbytes, struct input *in)
 {
-    *in = (struct input){.in = p->bytes, .base = p->from};
+    if (p->stop_bit == NO_BIT && p->to < stored_nbytes)
+        p->stop_bit = piece_search(source, finder, p->to, in->in, &in->nbytes);
+    in->base = p->from;
     p->start_bit =
         p->known ? p->known->in_bit : piece_search(source, finder, p->from, in->in, &in->nbytes);
     ring_found_start(p);
-    if (p->start_bit == NO_BIT)
-        return false;
-    if (p->stop_bit == NO_BIT && p->to < stored_nbytes) {
-        size_t got;
-        p->stop_bit = piece_search(source, finder, p->to, p->bytes + PIECE_IN_NBYTES, &got);
-    }
-    return true;
+    return p->start_bit != NO_BIT;
 }
 
-void piece_run(struct piece *p, const struct deflate_source *source,
+void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
                const struct deflate_finder *finder, uint64_t stored_nbytes)
 {
     double begin = (double)monotonic_ns();
-    struct input in;
+    struct input in = {.in = b->in};
 
-    p->end = PIECE_NOTHING;
+    p->end = PIECE_BROKEN;
     p->nbytes = 0;
     p->crc = 0;
     p->marker_nbytes = 0;
     p->marker_ns = 0;
-    deflate_marker_restart(p->marker);
     if (!find_ends(p, source, finder, stored_nbytes, &in))
         return;
     p->end_bit = p->start_bit;
@@ -225,9 +248,9 @@ void piece_run(struct piece *p, const struct deflate_source *source,
     } else {
         unsigned char window[DEFLATE_WINDOW];
 
-        p->end = run_symbols(p, source, &in);
+        p->end = run_symbols(p, b->marker, source, &in);
         if (p->end == PIECE_MIDDLE) {
-            window_of_symbols(p, window);
+            deflate_marker_window(b->marker, window);
             inflater_place(p->inflater, p->end_bit, window, sizeof window);
         }
         p->marker_ns = (double)monotonic_ns() - begin;

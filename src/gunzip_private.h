@@ -5,7 +5,10 @@
  * The reader ("owner") goes through the file from front to back. Ahead of it pieces are being
  * decoded, each from the first block header that the search finds behind its nominal beginning, or
  * from a checkpoint. Where the owner ends at exactly the bit where the next piece began, the piece
- * is right, and its output is taken over; where it does not, the piece is dropped.
+ * is right, and its output is taken over, also while it is still growing; where it does not, the
+ * piece is dropped.
+ * gunzip_ring.c has the pieces' lives, gunzip_plan.c decides where they lie, gunzip_output.c hands
+ * their output on, gunzip_piece.c makes it.
  */
 #ifndef DERIVFS_GUNZIP_PRIVATE_H
 #define DERIVFS_GUNZIP_PRIVATE_H
@@ -18,6 +21,39 @@
 
 struct ring;
 
+enum {
+    CHUNK_NBYTES = 2 << 20,      /* of memory: a huge page */
+    PIECE_CHUNKS = 16,           /* that a piece may fill */
+    PIECE_OUT_NBYTES = 12 << 20, /* of output aimed at */
+    SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */
+};
+
+static const uint64_t NO_BIT = UINT64_MAX;
+
+/* ---- output ------------------------------------------------------------------------------------
+ */
+
+/* A part of a piece's output: symbols as long as some may stand for the unknown window, else
+ * bytes. */
+struct chunk {
+    struct chunk *prev, *next;
+    bool has_symbols;
+    size_t n; /* symbols or bytes that are there; changed under lock, by the hand alone */
+    _Alignas(64) unsigned char room[CHUNK_NBYTES - 64];
+};
+
+enum { CHUNK_NSYMBOLS = (CHUNK_NBYTES - 64) / 2 };
+
+/* What the owner may take next: one of the two is NULL. */
+struct span {
+    const uint16_t *symbols;
+    const unsigned char *bytes;
+    size_t n;
+};
+
+/* ---- pieces ------------------------------------------------------------------------------------
+ */
+
 enum piece_state {
     PIECE_FREE,
     PIECE_OFFERED, /* to the crew */
@@ -26,21 +62,19 @@ enum piece_state {
 };
 
 enum piece_end {
-    PIECE_NOTHING,  /* no use: no header found, an error (the owner will meet it), cancelled */
+    PIECE_BROKEN,   /* an error (the owner will meet it), cancelled, or nothing came of it: the
+                       owner goes on alone from where the piece began */
     PIECE_BOUNDARY, /* between two blocks, at end_bit */
     PIECE_FINAL,    /* behind the stream's last block, at end_bit */
     PIECE_MIDDLE,   /* somewhere: its inflater goes on from there */
 };
 
-enum {
-    PIECE_OUT_NBYTES = 12 << 20, /* of output aimed at */
-    PIECE_ROOM = 16 << 20,       /* for output where the window is known, bytes */
-    PIECE_SYMBOLS = 8 << 20,     /* for output where it is not, symbols */
-    PIECE_IN_NBYTES = 1 << 20,   /* a block longer than that ends a piece */
-    SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */
+/* What a hand needs while it works on a piece. */
+struct bench {
+    struct bench *prev, *next;
+    struct deflate_marker *marker;
+    unsigned char in[SEARCH_NBYTES + DEFLATE_SLACK];
 };
-
-static const uint64_t NO_BIT = UINT64_MAX;
 
 struct piece {
     struct crew_job job; /* must be first */
@@ -49,8 +83,15 @@ struct piece {
 
     /* guarded by ring->lock */
     enum piece_state state;
-    bool start_known; /* start_bit is set, and stays */
-    bool dropped;     /* nobody waits for it */
+    bool start_known;     /* start_bit is set, and stays */
+    bool dropped;         /* nobody waits for it */
+    double due_ns;        /* when it is expected to be done, on the monotonic clock */
+    struct chunk *chunks; /* of output, not yet taken */
+    unsigned nchunks;     /* since the piece began */
+    size_t put_n;         /* bytes that the output stands for */
+    size_t ready_n;       /* of these may be taken: whatever comes, they stay right */
+    size_t taken_n;       /* of these have been */
+    size_t chunk_taken_n; /* of the first chunk */
 
     atomic_bool cancelled;
 
@@ -63,24 +104,22 @@ struct piece {
     uint64_t start_bit; /* NO_BIT: none found */
     enum piece_end end;
     uint64_t end_bit;
-    struct deflate_marker *marker; /* its output comes first */
-    size_t nbytes;                 /* then these of `bytes` */
-    uint32_t crc;                  /* of these */
-    double marker_ns;              /* time that the search and the symbols took */
+    size_t nbytes;    /* of the output that are bytes */
+    uint32_t crc;     /* of these */
+    double marker_ns; /* time that the search and the symbols took */
     double total_ns;
     uint64_t marker_nbytes; /* stored bytes that became symbols */
 
     /* kept from one use to the next */
     struct inflater *inflater;
-    unsigned char *bytes; /* [PIECE_ROOM] */
 };
 
-size_t piece_nbytes(void); /* of memory, with all its buffers */
+size_t piece_nbytes(void); /* of memory, with all that it may come to need */
 struct piece *piece_new(struct ring *ring, const struct deflate_source *source) NODISCARD;
-void piece_free(struct piece *p); /* NULL is allowed */
+void piece_free(struct piece *p); /* of which no chunk is left; NULL is allowed */
 
 /* Decode as planned. */
-void piece_run(struct piece *p, const struct deflate_source *source,
+void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
                const struct deflate_finder *finder, uint64_t stored_nbytes);
 
 /* The first block header that may be one in SEARCH_NBYTES from stored byte `from` on, or NO_BIT.
@@ -88,8 +127,64 @@ void piece_run(struct piece *p, const struct deflate_source *source,
 uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
                       uint64_t from, unsigned char *scratch, size_t *got);
 
+/* ---- where pieces lie --------------------------------------------------------------------------
+ */
+
+/* Times in ns, places and lengths in stored bytes. */
+struct outlook {
+    double left;    /* behind the last piece that has been begun, to the end of the file */
+    double arrival; /* of the owner at its beginning, from now */
+    double alone;   /* the owner's for a byte alone, with all that its caller does in between */
+    double over;    /* the owner's for a byte of a finished piece */
+    double bytes;   /* a hand's for a byte */
+    double head;    /* a hand's for the search and the symbols of a piece, on top */
+    double width;   /* of a piece, aimed at */
+    unsigned hands; /* that work on pieces; at least one */
+};
+
+/* How far behind the last one the next piece is to begin, and how long it is to be. False: there is
+ * no place for one. */
+bool plan_piece(const struct outlook *o, double *gap, double *width);
+
 /* ---- the ring ----------------------------------------------------------------------------------
  */
+
+enum { RING_SLOTS_MAX = 128 };
+
+/* An average in which what was long ago counts less. */
+struct pace {
+    double ns, amount;
+};
+
+struct ring {
+    struct gunzip_options o;
+    struct deflate_source source;
+    struct deflate_finder *finder;
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a piece's state, start_known or ready_n */
+
+    /* guarded by lock */
+    bool stopped;          /* no piece begins */
+    bool planned_out;      /* no place for one was left */
+    struct piece *active;  /* begun and not yet reached by the owner, in order */
+    struct piece *taking;  /* the one that the owner is in, or NULL */
+    struct chunk *spare;   /* chunks that no piece has; at most PIECE_CHUNKS a slot, with theirs */
+    struct bench *benches; /* that no hand is at */
+    uint64_t claim;        /* stored bytes that the owner has read or may be reading */
+    double ratio;          /* of output to stored bytes */
+    double width;          /* stored bytes of a piece, aimed at */
+    unsigned hands;
+    struct pace alone, over; /* of the owner, by stored bytes: alone; of finished pieces */
+    struct pace bytes, head; /* of a hand: by stored bytes; by pieces, what comes on top */
+
+    /* the owner's */
+    struct piece *slots[RING_SLOTS_MAX]; /* [nslots] */
+    unsigned nslots;
+    double taken_ns;    /* when a piece was taken */
+    double waited_ns;   /* for its output, since then */
+    double since_ns;    /* the last call of ring_go_on(), or 0 */
+    uint64_t since_fed; /* then */
+};
 
 struct ring *ring_new(const struct gunzip_options *o) NODISCARD; /* NULL: out of memory */
 /* Stop all pieces, wait for those that run. */
@@ -111,12 +206,29 @@ struct owner {
  * further away than the owner reads at a time. */
 uint64_t ring_go_on(struct ring *r, const struct owner *o);
 
-/* The owner stands at the bit that ring_go_on() told: that piece when it is done, to be given back.
- * NULL: it is no good; go on alone. */
+/* The owner stands at the bit that ring_go_on() told: that piece, to be given back when all of its
+ * output has been taken. */
 struct piece *ring_take(struct ring *r);
 void ring_give_back(struct ring *r, struct piece *p);
 
 /* The owner did not come by that bit: drop the piece. */
 void ring_drop(struct ring *r);
+
+/* ---- output, of one thread to the other --------------------------------------------------------
+ */
+
+/* The chunk that the running piece goes on in; NULL: it has had as many as it may. */
+struct chunk *output_room(struct piece *p, bool symbols);
+/* `n` symbols or bytes more have been put into that chunk. With `ready`, all so far may be taken.
+ */
+void output_put(struct piece *p, struct chunk *c, size_t n, bool ready);
+
+/* What the owner may take next; waits for it. False: all has been taken, and the piece is done. */
+bool output_next(struct piece *p, struct span *out);
+void output_took(struct piece *p, size_t n);
+
+/* With the lock held: nobody wants what is left of it. */
+void output_drop(struct piece *p);
+void output_free(struct chunk *chunks); /* without the lock */
 
 #endif

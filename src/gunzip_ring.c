@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ring: where pieces begin, and who works on them when.
+ * The ring: who works on which piece when.
  *
  *     stored  |=======owner=======>......gap......|--piece--|.....gap.....|--piece--|
  *                                 alone, at full speed       alone
  *
- * Where a piece lies is decided when a hand begins it: so far ahead that the owner, who decodes the
- * gap and takes over the finished pieces before it, gets there when the piece is done. How far that
- * is, the times measured so far tell: what the owner takes for a stored byte alone (with all that
- * its caller does in between), what for one of a finished piece, what a hand takes for a byte, and
- * for the search and the symbols of a piece on top. The more hands, the smaller the gaps. At the
- * end of the file pieces get shorter, so that owner and hands are done together. Guarantee: a hand
- * that comes late, or never, costs nothing; one that is slow, the wait for one piece. At most two
- * pieces a hand exist at a time, towards the end of a file one, and only what the budget has room
- * for: memory that is touched for the first time can cost more than decoding into it, where a
- * virtual machine has to get it from its host.
+ * Where a piece lies is decided when a hand begins it (gunzip_plan.c), from the times measured so
+ * far. Guarantee: a hand that comes late, or never, costs nothing; one that is slow, the wait for
+ * one piece. At most two pieces a hand exist at a time, of which the owner takes over the first
+ * while the hand works on the second, and only what the budget has room for.
  */
 #include <stdlib.h>
 
@@ -24,51 +18,16 @@
 #include "monotonic.h"
 
 enum {
-    SLOTS_MAX = 128,
     WARM_UP = 256 << 10,   /* output before pieces are thought of: a header needs none */
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
-    LONG_NBYTES = 64 << 20, /* stored bytes to go: so many that a second piece a hand is worth its
-                               memory */
-    HEAD_NBYTES = 1500000,  /* stored bytes that take a hand as long as the search and the symbols,
-                               before that has been measured */
-    LEAST_NBYTES = 1 << 20, /* stored bytes, or a quarter of a piece: a rest that is less is left to
-                               the owner */
+    HEAD_NBYTES = 1500000, /* stored bytes that take a hand as long as the search and the symbols,
+                              before that has been measured */
 };
 
 /* Data that hardly compresses is copied faster than it is searched. */
 static const double RATIO_MIN = 1.05;
-
-/* An average in which what was long ago counts less. */
-struct pace {
-    double ns, amount;
-};
-
-struct ring {
-    struct gunzip_options o;
-    struct deflate_source source;
-    struct deflate_finder *finder;
-    pthread_mutex_t lock;
-    pthread_cond_t changed; /* a piece's state or start_known */
-
-    /* guarded by lock */
-    bool stopped;         /* no piece begins */
-    bool planned_out;     /* no place for one was left */
-    struct piece *active; /* begun and not yet reached by the owner, in order */
-    uint64_t claim;       /* stored bytes that the owner has read or may be reading */
-    uint64_t width;       /* stored bytes of a piece */
-    unsigned hands;
-    struct pace alone, over; /* of the owner, by stored bytes: alone; of finished pieces */
-    struct pace bytes, head; /* of a hand: by stored bytes; by pieces, what comes on top */
-
-    /* the owner's */
-    struct piece *slots[SLOTS_MAX]; /* [nslots] */
-    unsigned nslots;
-    double taken_ns;    /* when a piece was taken */
-    double since_ns;    /* the last call of ring_go_on(), or 0 */
-    uint64_t since_fed; /* then */
-};
 
 static void pace_add(struct pace *p, double ns, double amount, double keep)
 {
@@ -103,27 +62,47 @@ struct ring *ring_new(const struct gunzip_options *o)
     return r;
 }
 
+static void free_benches(struct bench *benches)
+{
+    struct bench *b, *next;
+
+    DL_FOREACH_SAFE(benches, b, next)
+    {
+        deflate_marker_free(b->marker);
+        free(b);
+    }
+}
+
+/* No longer on offer, nor running. */
+static void recall(struct ring *r, struct piece *p)
+{
+    pthread_mutex_lock(&r->lock);
+    r->stopped = true;
+    bool offered = p->state == PIECE_OFFERED;
+    pthread_mutex_unlock(&r->lock);
+    bool back = offered && r->o.crew->take_back(r->o.crew, &p->job);
+    pthread_mutex_lock(&r->lock);
+    while (!back && (p->state == PIECE_OFFERED || p->state == PIECE_RUNNING))
+        pthread_cond_wait(&r->changed, &r->lock);
+    output_drop(p);
+    pthread_mutex_unlock(&r->lock);
+}
+
 void ring_rest(struct ring *r)
 {
     for (unsigned i = 0; i < r->nslots; i++)
         atomic_store_explicit(&r->slots[i]->cancelled, true, memory_order_relaxed);
     for (unsigned i = 0; i < r->nslots; i++) {
-        struct piece *p = r->slots[i];
-
-        pthread_mutex_lock(&r->lock);
-        r->stopped = true;
-        bool offered = p->state == PIECE_OFFERED;
-        pthread_mutex_unlock(&r->lock);
-        bool back = offered && r->o.crew->take_back(r->o.crew, &p->job);
-        pthread_mutex_lock(&r->lock);
-        while (!back && (p->state == PIECE_OFFERED || p->state == PIECE_RUNNING))
-            pthread_cond_wait(&r->changed, &r->lock);
-        pthread_mutex_unlock(&r->lock);
-        piece_free(p);
+        recall(r, r->slots[i]);
+        piece_free(r->slots[i]);
         if (r->o.budget)
             budget_give(r->o.budget, piece_nbytes());
     }
-    r->active = NULL;
+    output_free(r->spare);
+    free_benches(r->benches);
+    r->spare = NULL;
+    r->benches = NULL;
+    r->active = r->taking = NULL;
     r->nslots = 0;
     r->stopped = r->planned_out = false;
     r->since_ns = 0;
@@ -157,36 +136,51 @@ static bool snap_to_known(const struct ring *r, struct piece *p)
     return true;
 }
 
+/* When the owner will have taken over what has been begun, `*at` being the end of it; under lock.
+ */
+static double arrival_ns(const struct ring *r, double now, double alone, double over, double *at)
+{
+    const struct piece *p = r->taking;
+    double t = now;
+
+    *at = (double)r->claim;
+    if (p) {
+        double left = (double)(p->to - p->from) - (double)p->taken_n / r->ratio;
+        t += left > 0 ? left * over : 0;
+        if (p->state == PIECE_RUNNING && t < p->due_ns)
+            t = p->due_ns;
+    }
+    DL_FOREACH(r->active, p)
+    {
+        double from = (double)p->from, to = (double)p->to;
+        t += (from > *at ? (from - *at) * alone : 0) + (to - from) * over;
+        if (p->state == PIECE_RUNNING && t < p->due_ns)
+            t = p->due_ns;
+        *at = to;
+    }
+    return t - now;
+}
+
 /* Decide where a piece lies; under lock. False: nowhere. */
 static bool plan(struct ring *r, struct piece *p)
 {
-    double alone = pace_of(&r->alone, 4), over = pace_of(&r->over, alone / 4);
-    double bytes = pace_of(&r->bytes, alone), head = pace_of(&r->head, HEAD_NBYTES * alone);
-    double at = (double)r->claim, arrival = 0; /* of the owner there, in ns from now */
-    const struct piece *a;
+    double now = (double)monotonic_ns(), alone = pace_of(&r->alone, 4), at, gap, width;
+    struct outlook o = {
+        .alone = alone,
+        .over = pace_of(&r->over, alone / 8),
+        .bytes = pace_of(&r->bytes, alone),
+        .head = r->o.known ? 0 : pace_of(&r->head, HEAD_NBYTES * alone),
+        .width = r->width,
+        .hands = r->hands > 0 ? r->hands : 1,
+    };
 
-    if (r->o.known)
-        head = 0;
-    DL_FOREACH(r->active, a)
-    {
-        double from = (double)a->from, to = (double)a->to;
-        arrival += (from > at ? (from - at) * alone : 0) + (to - from) * over;
-        at = to;
-    }
-    double left = (double)r->o.stored_nbytes - at, width = (double)r->width;
-    double least = width / 4 < LEAST_NBYTES ? width / 4 : LEAST_NBYTES;
-    if (r->hands > 0 && width > left / r->hands)
-        width = left / r->hands > least ? left / r->hands : least;
-    double lead = head + width * bytes;
-    double gap = arrival < lead ? (lead - arrival) / alone : 0;
-    if (gap + width > left) { /* let both come to the end at once */
-        width = (left * alone + arrival - head) / (alone + bytes);
-        gap = left - width;
-    }
-    if (width < least || gap < 0)
+    o.arrival = arrival_ns(r, now, alone, o.over, &at);
+    o.left = (double)r->o.stored_nbytes - at;
+    if (o.left <= 0 || !plan_piece(&o, &gap, &width))
         return false;
     p->from = (uint64_t)(at + gap);
     p->to = p->from + (uint64_t)width;
+    p->due_ns = now + o.head + width * o.bytes;
     p->stop_bit = NO_BIT;
     p->known = NULL;
     return !r->o.known || snap_to_known(r, p);
@@ -195,14 +189,51 @@ static bool plan(struct ring *r, struct piece *p)
 static void note_pace(struct ring *r, const struct piece *p)
 {
     double stored = (double)(p->end_bit - p->start_bit) / 8 - (double)p->marker_nbytes;
-    double keep = 4 * (double)r->width;
 
     if (p->end != PIECE_BOUNDARY && p->end != PIECE_FINAL)
         return;
     if (stored > 0)
-        pace_add(&r->bytes, p->total_ns - p->marker_ns, stored, keep);
+        pace_add(&r->bytes, p->total_ns - p->marker_ns, stored, 4 * r->width);
     if (!p->known)
         pace_add(&r->head, p->marker_ns - (double)p->marker_nbytes * pace_of(&r->bytes, 4), 1, 4);
+}
+
+/* A bench that is free, or a new one; NULL: out of memory. */
+static struct bench *bench_get(struct ring *r)
+{
+    struct bench *b;
+
+    pthread_mutex_lock(&r->lock);
+    b = r->benches;
+    if (b)
+        DL_DELETE(r->benches, b);
+    pthread_mutex_unlock(&r->lock);
+    if (b)
+        return b;
+    b = malloc(sizeof *b);
+    if (b && !(b->marker = deflate_marker_new())) {
+        free(b);
+        b = NULL;
+    }
+    return b;
+}
+
+/* True: the piece has got its place. */
+static bool begin(struct ring *r, struct piece *p)
+{
+    pthread_mutex_lock(&r->lock);
+    bool begins = !r->stopped && plan(r, p);
+    r->planned_out = !begins;
+    p->state = begins ? PIECE_RUNNING : PIECE_FREE;
+    p->start_known = false;
+    p->nchunks = 0;
+    p->put_n = p->ready_n = p->taken_n = p->chunk_taken_n = 0;
+    if (begins)
+        DL_APPEND(r->active, p);
+    else
+        pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    return begins;
 }
 
 static void run_job(struct crew_job *job)
@@ -210,21 +241,22 @@ static void run_job(struct crew_job *job)
     struct piece *p = (struct piece *)job;
     struct ring *r = p->ring;
 
-    pthread_mutex_lock(&r->lock);
-    bool begins = !r->stopped && plan(r, p);
-    r->planned_out = !begins;
-    p->state = begins ? PIECE_RUNNING : PIECE_FREE;
-    p->start_known = false;
-    if (begins)
-        DL_APPEND(r->active, p);
-    else
-        pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
-    if (!begins)
+    if (!begin(r, p))
         return;
-    piece_run(p, &r->source, r->finder, r->o.stored_nbytes);
+    struct bench *b = bench_get(r);
+    if (b) {
+        piece_run(p, b, &r->source, r->finder, r->o.stored_nbytes);
+    } else {
+        p->end = PIECE_BROKEN;
+        p->start_bit = NO_BIT;
+        ring_found_start(p);
+    }
     pthread_mutex_lock(&r->lock);
+    if (b)
+        DL_PREPEND(r->benches, b);
     note_pace(r, p);
+    if (p->dropped)
+        output_drop(p);
     p->state = p->dropped ? PIECE_FREE : PIECE_DONE;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
@@ -247,7 +279,8 @@ static struct piece *spare_piece(struct ring *r)
     for (unsigned i = 0; i < r->nslots; i++)
         if (r->slots[i]->state == PIECE_FREE)
             return r->slots[i];
-    if (r->nslots == SLOTS_MAX || (r->o.budget && !budget_take_spare(r->o.budget, piece_nbytes())))
+    if (r->nslots == RING_SLOTS_MAX ||
+        (r->o.budget && !budget_take_spare(r->o.budget, piece_nbytes())))
         return NULL;
     struct piece *p = piece_new(r, &r->source);
     if (!p) {
@@ -261,38 +294,43 @@ static struct piece *spare_piece(struct ring *r)
     return p;
 }
 
-/* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy.
- * Returns how many went. */
-static size_t drop_spare_pieces(struct ring *r)
-{
-    size_t n = 0;
+/* What is not in use any more, to be freed without the lock. */
+struct unused {
+    struct chunk *chunks;
+    struct bench *benches;
+    size_t npieces;
+};
 
+/* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy. */
+static void drop_spare(struct ring *r, struct unused *u)
+{
     for (unsigned i = r->nslots; i-- > 0;) {
         if (r->slots[i]->state != PIECE_FREE)
             continue;
         piece_free(r->slots[i]);
         r->slots[i] = r->slots[--r->nslots];
-        n++;
+        u->npieces++;
     }
-    return n;
+    u->chunks = r->spare;
+    u->benches = r->benches;
+    r->spare = NULL;
+    r->benches = NULL;
 }
 
 /* Make one of the pieces ready to be offered if there are hands for it. */
-static struct piece *to_offer(struct ring *r, const struct owner *o, uint64_t width, unsigned idle)
+static struct piece *to_offer(struct ring *r, unsigned idle)
 {
-    bool long_way = r->o.stored_nbytes - o->fed > LONG_NBYTES;
-    unsigned busy = 0;
-    size_t ndropped = 0;
+    struct unused unused = {0};
     struct piece *p = NULL;
+    unsigned busy = 0;
 
     pthread_mutex_lock(&r->lock);
     for (unsigned i = 0; i < r->nslots; i++)
         busy += r->slots[i]->state != PIECE_FREE;
     r->hands = idle;
-    r->width = width;
     if (idle == 0)
-        ndropped = drop_spare_pieces(r);
-    if (busy < (long_way ? 2 * r->hands : r->hands) && !r->planned_out)
+        drop_spare(r, &unused);
+    if (busy < 2 * r->hands && !r->planned_out)
         p = spare_piece(r);
     if (p) {
         p->state = PIECE_OFFERED;
@@ -300,8 +338,10 @@ static struct piece *to_offer(struct ring *r, const struct owner *o, uint64_t wi
         atomic_store_explicit(&p->cancelled, false, memory_order_relaxed);
     }
     pthread_mutex_unlock(&r->lock);
-    if (r->o.budget && ndropped > 0)
-        budget_give(r->o.budget, ndropped * piece_nbytes());
+    output_free(unused.chunks);
+    free_benches(unused.benches);
+    if (r->o.budget && unused.npieces > 0)
+        budget_give(r->o.budget, unused.npieces * piece_nbytes());
     return p;
 }
 
@@ -314,10 +354,12 @@ static void offer_all(struct ring *r, const struct owner *o)
 
     if (o->out_nbytes < WARM_UP || ratio < RATIO_MIN || width < WIDTH_MIN)
         return;
-    if (width > WIDTH_MAX)
-        width = WIDTH_MAX;
+    pthread_mutex_lock(&r->lock);
+    r->ratio = ratio;
+    r->width = width > WIDTH_MAX ? WIDTH_MAX : width;
+    pthread_mutex_unlock(&r->lock);
     unsigned idle = r->o.crew->idle(r->o.crew);
-    while ((p = to_offer(r, o, (uint64_t)width, idle)))
+    while ((p = to_offer(r, idle)))
         r->o.crew->offer(r->o.crew, &p->job);
 }
 
@@ -339,8 +381,10 @@ static void drop_first(struct ring *r)
     DL_DELETE(r->active, p);
     p->dropped = true;
     atomic_store_explicit(&p->cancelled, true, memory_order_relaxed);
-    if (p->state == PIECE_DONE)
-        p->state = PIECE_FREE;
+    if (p->state != PIECE_DONE)
+        return;
+    output_drop(p);
+    p->state = PIECE_FREE;
 }
 
 uint64_t ring_go_on(struct ring *r, const struct owner *o)
@@ -377,26 +421,26 @@ struct piece *ring_take(struct ring *r)
 
     pthread_mutex_lock(&r->lock);
     p = r->active;
-    while (p->state != PIECE_DONE)
-        pthread_cond_wait(&r->changed, &r->lock);
-    if (p->end == PIECE_NOTHING) {
-        drop_first(r);
-        p = NULL;
-    } else {
-        DL_DELETE(r->active, p);
-        if (r->claim < p->to)
-            r->claim = p->to;
-    }
+    DL_DELETE(r->active, p);
+    r->taking = p;
+    if (r->claim < p->to)
+        r->claim = p->to;
     pthread_mutex_unlock(&r->lock);
     r->taken_ns = (double)monotonic_ns();
+    r->waited_ns = 0;
     r->since_ns = 0;
     return p;
 }
 
 void ring_give_back(struct ring *r, struct piece *p)
 {
+    double took = (double)monotonic_ns() - r->taken_ns - r->waited_ns;
+
     pthread_mutex_lock(&r->lock);
-    pace_add(&r->over, (double)monotonic_ns() - r->taken_ns, (double)(p->to - p->from), WIDTH_MAX);
+    if (p->end != PIECE_BROKEN)
+        pace_add(&r->over, took, (double)(p->to - p->from), WIDTH_MAX);
+    output_drop(p);
+    r->taking = NULL;
     p->state = PIECE_FREE;
     pthread_mutex_unlock(&r->lock);
 }
