@@ -152,6 +152,7 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
     c->warn_ctx = config->warn_ctx;
     c->clock_s = config->clock_s;
     pthread_mutex_init(&c->mutex, NULL);
+    later_init(&c->later);
     ret = c->max_nbytes > 0 ? disk_prepare(&c->disk) : 0;
     if (ret < 0)
         cache_warn(c, -ret, "cache directory %s: %s; results are kept in memory only", c->disk.root,
@@ -164,6 +165,7 @@ void cache_close(struct cache *c)
 {
     if (!c)
         return;
+    later_fini(c);
     forget_all(c);
     pthread_mutex_destroy(&c->mutex);
     disk_fini(&c->disk);
@@ -224,10 +226,20 @@ int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
     return *out ? 0 : -ENOENT;
 }
 
+int cache_lookup_early(struct cache *c, const struct key *key, struct blob **out)
+{
+    *out = later_find(c, key);
+    if (!*out)
+        return cache_lookup(c, key, out);
+    atomic_fetch_add(&c->hits, 1);
+    return 0;
+}
+
 void cache_drop(struct cache *c, const struct key *key)
 {
     if (c->max_nbytes == 0)
         return;
+    later_wait(c, key);
     forget(c, key);
     disk_remove(&c->disk, key);
 }
@@ -251,19 +263,27 @@ bool cache_keeps(const struct cache *c, uint64_t nbytes)
     return nbytes <= c->max_nbytes && c->max_nbytes > 0;
 }
 
-bool cache_has(const struct cache *c, const struct key *key)
+bool cache_has(struct cache *c, const struct key *key)
 {
-    struct disk_meta meta;
-    struct stat st;
-    return c->max_nbytes > 0 && disk_open(&c->disk, key, &meta, NULL, &st) == 0;
+    uint64_t nbytes;
+    return cache_size_of(c, key, &nbytes);
 }
 
-bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbytes)
+/* Pending ones first: these are on disk before they cease to be pending. */
+bool cache_size_of(struct cache *c, const struct key *key, uint64_t *nbytes)
 {
     struct disk_meta meta;
     struct stat st;
 
-    if (c->max_nbytes == 0 || disk_open(&c->disk, key, &meta, NULL, &st) < 0)
+    if (c->max_nbytes == 0)
+        return false;
+    struct blob *pending = later_find(c, key);
+    if (pending) {
+        *nbytes = blob_nbytes(pending);
+        blob_put(pending);
+        return true;
+    }
+    if (disk_open(&c->disk, key, &meta, NULL, &st) < 0)
         return false;
     *nbytes = (uint64_t)st.st_size;
     return true;
@@ -455,6 +475,7 @@ int cache_prune(struct cache *c, uint64_t *freed_nbytes, struct error *err)
 int cache_clear(struct cache *c, uint64_t *freed_nbytes, struct error *err)
 {
     *freed_nbytes = 0;
+    later_wait(c, NULL);
     struct disk_list list;
     int ret = scan(c, "clearing", &list, err);
     if (ret < 0)

@@ -11,6 +11,9 @@
  * once per errno until the next entry is published. With cache_size 0 that is what was asked for:
  * no warning, and the directory is neither made nor looked into but by those who look after it
  * (stats, prune, clear, verify).
+ * A result that others are computed from may be handed on before it is published
+ * (cache_commit_later); what is computed from it is published after it, or not at all. So whatever
+ * cache_lookup() finds, or cache_commit() has handed back, outlives a kill.
  * Thread rule: all functions may be called from any thread; a cache_writer belongs to one.
  */
 #ifndef DERIVFS_CACHE_H
@@ -38,22 +41,27 @@ struct cache;
 /* An unusable directory is a warning, not a failure. Fails with ENOMEM only. Costs the same for an
  * empty and for a full cache: no scan. */
 int cache_open(const struct cache_config *config, struct cache **out, struct error *err) NODISCARD;
+/* Publishes what is still to be published. */
 void cache_close(struct cache *c);
 const char *cache_dir(const struct cache *c);
 
 /* The entry's bytes, or -ENOENT. The checksum is verified at first use in this process; a bad
  * entry is unlinked and absent. Counts as a use for LRU (at most one touch an hour). */
 int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
+/* The same, and besides what cache_commit_later() has not published yet: for tasks, which say so by
+ * cache_computed_from(). */
+int cache_lookup_early(struct cache *c, const struct key *key, struct blob **out);
 
 /* Is an entry of `nbytes` one that the cache would keep on disk? */
 bool cache_keeps(const struct cache *c, uint64_t nbytes);
 
-/* Is there an entry of the right length? Cheap: no open of the payload, no checksum, no touch. */
-bool cache_has(const struct cache *c, const struct key *key);
+/* Is there an entry of the right length, or will there be as soon as it is published? Cheap: no
+ * open of the payload, no checksum, no touch. */
+bool cache_has(struct cache *c, const struct key *key);
 /* The same, and how long it is. */
-bool cache_size_of(const struct cache *c, const struct key *key, uint64_t *nbytes);
+bool cache_size_of(struct cache *c, const struct key *key, uint64_t *nbytes);
 
-/* Remove an entry that is sound, but no longer right. */
+/* Remove an entry that is sound, but no longer right. One that is being published is waited for. */
 void cache_drop(struct cache *c, const struct key *key);
 /* From now on the entry counts as the least recently used, until it is used again. */
 void cache_retire(struct cache *c, const struct key *key);
@@ -77,10 +85,21 @@ int cache_begin_spare(struct cache *c, const struct key *key, const char *label,
                       struct cache_writer **out, struct error *err) NODISCARD;
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
                 struct error *err) NODISCARD;
+/* What is written is computed from these: committing waits until those of them are published that
+ * were handed on early. EAGAIN, from here or from committing: the disk has lost one of them, and it
+ * has to be computed again. */
+int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size_t n,
+                        struct error *err) NODISCARD;
 /* Publish and hand back the bytes. Frees the writer in any case. Fewer or more bytes written than
  * announced: EIO and nothing is kept. Where another process published the same key first, his
  * entry is used. */
 int cache_commit(struct cache_writer *w, struct blob **out, struct error *err) NODISCARD;
+/* The same, but hand back the bytes at once, and publish them meanwhile. Where that cannot be (much
+ * is waiting already, the result is in memory, this disk has failed before): as cache_commit(). */
+int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *err) NODISCARD;
+/* Wait until the bytes that cache_commit_later() or cache_lookup_early() gave are published, or
+ * else are known not to be kept. EAGAIN: the disk has lost them. */
+int cache_settle(struct cache *c, const struct blob *b, struct error *err) NODISCARD;
 void cache_abort(struct cache_writer *w); /* NULL is allowed */
 
 struct cache_stats {
@@ -93,7 +112,8 @@ int cache_stats(struct cache *c, struct cache_stats *out, struct error *err) NOD
 
 /* Evict down to max_nbytes and remove left-overs of writers that died (older than an hour). */
 int cache_prune(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODISCARD;
-/* Remove every entry. Never removes a file that is not the cache's own. */
+/* Remove every entry, those included that are being published. Never removes a file that is not the
+ * cache's own. */
 int cache_clear(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODISCARD;
 /* Check every entry's checksum; remove the bad ones; `report` (may be NULL) is told each. */
 int cache_verify(struct cache *c, uint64_t *good, uint64_t *bad,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What cache.c (finding, evicting) and cache_write.c (publishing) share. Nobody else includes it.
+ * What cache.c (finding, evicting), cache_write.c (publishing) and cache_later.c (publishing later)
+ * share. Nobody else includes it.
  *
  * Thread rule: as in cache.h.
  */
@@ -13,9 +14,24 @@
 #include "cache.h"
 #include "cache_disk.h"
 
-enum { CACHE_NREASONS = 256 }; /* more than there are errnos */
+enum {
+    CACHE_NREASONS = 256, /* more than there are errnos */
+    CACHE_LATER_MAX = 8,  /* each takes two descriptors, and disk that nothing can free */
+};
 
 struct verified; /* a payload whose checksum was found right */
+struct pending;  /* a result that was handed on and is not published yet */
+
+/* cache_later.c. All guarded by the cache's mutex. */
+struct later {
+    struct pending *queue; /* the first is being published */
+    unsigned n;            /* of those */
+    pthread_t thread;
+    bool started, closing;
+    bool failed;         /* the disk has lost a result: no other is handed on early */
+    pthread_cond_t more; /* something is queued, or closing */
+    pthread_cond_t less; /* something is not pending any more */
+};
 
 struct cache {
     struct disk disk;
@@ -34,6 +50,7 @@ struct cache {
     bool published_meanwhile;    /* guarded by mutex: he may not have seen another one */
     uint64_t total_nbytes;       /* guarded by mutex: last scan + added; an estimate */
     uint64_t added_nbytes;       /* guarded by mutex: published here since the last scan */
+    struct later later;          /* guarded by mutex */
 };
 
 /* The time for LRU, nanoseconds since the epoch. */
@@ -50,5 +67,28 @@ void cache_account(struct cache *c, const struct key *key, uint64_t nbytes);
 
 /* Evict, least recently used first, so that `nbytes` more fit on the disk. */
 void cache_make_room(struct cache *c, uint64_t nbytes);
+
+/* ---- cache_write.c ---- */
+
+/* Sync and publish what was handed on as `b`, and free the writer. False: the disk refused the
+ * sync, and `b` is spoilt. */
+bool cache_publish_handed_on(struct cache_writer *w, struct blob *b);
+
+/* ---- cache_later.c ---- */
+
+void later_init(struct later *l);
+/* Publish what is queued, and end the thread. */
+void later_fini(struct cache *c);
+
+/* Have cache_publish_handed_on() called; the cache takes a reference to `b`. False: not taken. */
+bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, struct blob *b);
+
+/* The pending result of `key`, a reference, or NULL. */
+struct blob *later_find(struct cache *c, const struct key *key);
+/* Those of `inputs` that are pending, references; returns how many. */
+size_t later_among(struct cache *c, struct blob *const *inputs, size_t n,
+                   struct blob *out[CACHE_LATER_MAX]);
+/* Wait until nothing of `key` (NULL: nothing at all) is pending. */
+void later_wait(struct cache *c, const struct key *key);
 
 #endif

@@ -10,6 +10,10 @@
  * that what was read back from a failing disk is what was written to it. A complete file that
  * cannot get its name (the directory is read-only, say) needs no reading back: the blob holds the
  * nameless file.
+ *
+ * cache_commit_later() hands on the nameless file first (cache_later.c). Nothing reads that back
+ * when the sync fails: somebody may have read wrong bytes by then. It is spoilt, and whatever was
+ * computed from it is thrown away before it is published.
  */
 #include "cache_internal.h"
 
@@ -32,6 +36,8 @@ struct cache_writer {
     struct disk_temp temp; /* fd -1: in memory */
     unsigned char *memory; /* [meta.nbytes], taken from the budget; NULL: on disk */
     XXH3_state_t *xxh3;    /* of what is written to temp */
+    size_t nsources;
+    struct blob *sources[CACHE_LATER_MAX]; /* [nsources] references: pending when it was begun */
 };
 
 static int take_memory(struct cache_writer *w, struct error *err)
@@ -209,72 +215,145 @@ int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct
     return 0;
 }
 
-/* The finished temp as a blob, whether it has got a name or not. */
-static int blob_of_file(const struct cache_writer *w, int fd, struct blob **out, struct error *err)
-{
-    *out = blob_from_fd(fd, w->meta.nbytes);
-    return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
-}
-
-/* A second descriptor of the temp that can only read. */
+/* A second descriptor of the temp that can only read, or -errno. */
 static int reopen(const struct cache_writer *w)
 {
     char proc[32];
     snprintf(proc, sizeof(proc), "/proc/self/fd/%d", w->temp.fd);
-    return open(proc, O_RDONLY | O_CLOEXEC);
+    int fd = open(proc, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
 }
 
-static int commit_file(struct cache_writer *w, struct blob **out, struct error *err)
+int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size_t n,
+                        struct error *err)
 {
-    struct cache *c = w->cache;
-    int64_t now_ns = cache_now_ns(c);
+    w->nsources = later_among(w->cache, inputs, n, w->sources);
+    /* in this order: what is not pending any more is spoilt by now, or never */
+    for (size_t i = 0; i < n; i++) {
+        int ret = blob_is_spoilt(inputs[i]) ? cache_settle(w->cache, inputs[i], err) : 0;
+        if (ret < 0)
+            return ret;
+    }
+    return 0;
+}
+
+/* Is all safe that the result was computed from? */
+static int settle_sources(const struct cache_writer *w, struct error *err)
+{
+    int ret = 0;
+    for (size_t i = 0; i < w->nsources && ret == 0; i++)
+        ret = cache_settle(w->cache, w->sources[i], err);
+    return ret;
+}
+
+/* What is known only when the last byte is written. Then sync it. */
+static int seal(struct cache_writer *w)
+{
+    int64_t now_ns = cache_now_ns(w->cache);
     w->meta.time_s = now_ns / 1000000000;
     w->meta.xxh3 = XXH3_64bits_digest(w->xxh3);
     disk_touch(w->temp.fd, now_ns); /* refused: it has the time of its last write */
-    int refused = disk_sync(&w->temp);
-    if (refused < 0)
-        return go_to_memory(w, -refused, err);
-    int fd = reopen(w);
-    if (fd < 0)
-        return go_to_memory(w, errno, err);
+    return disk_sync(&w->temp);
+}
+
+/* Name the file, which `fd` is open on too. Returns a descriptor of somebody else's entry where
+ * that was first, else -1; also where the file gets no name. */
+static int publish(struct cache_writer *w, int fd)
+{
+    struct cache *c = w->cache;
     int theirs;
-    refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
+    int refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
     if (is_full(refused)) { /* of all things, the meta or a directory did not fit */
         cache_make_room(c, 1);
         refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
     }
     if (refused < 0) {
         warn_not_kept(w, -refused);
-        return blob_of_file(w, fd, out, err);
+        return -1;
     }
     disk_temp_discard(&w->temp);
+    cache_remember(c, &w->key, theirs >= 0 ? theirs : fd);
+    if (theirs < 0)
+        cache_account(c, &w->key, w->meta.nbytes);
+    return theirs;
+}
+
+static int commit_file(struct cache_writer *w, struct blob **out, struct error *err)
+{
+    int refused = seal(w);
+    int fd = refused < 0 ? refused : reopen(w);
+    if (fd < 0)
+        return go_to_memory(w, -fd, err);
+    /* only now, so that the disk syncs them and this at the same time */
+    int ret = settle_sources(w, err);
+    if (ret < 0) {
+        close(fd);
+        return ret;
+    }
+    int theirs = publish(w, fd);
     if (theirs >= 0) {
         close(fd);
         fd = theirs;
     }
-    cache_remember(c, &w->key, fd);
-    if (theirs < 0)
-        cache_account(c, &w->key, w->meta.nbytes);
-    return blob_of_file(w, fd, out, err);
+    *out = blob_from_fd(fd, w->meta.nbytes);
+    return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
+}
+
+static int commit_memory(struct cache_writer *w, struct blob **out, struct error *err)
+{
+    int ret = settle_sources(w, err);
+    if (ret < 0)
+        return ret;
+    *out = blob_from_memory(w->memory, w->meta.nbytes, w->cache->budget);
+    w->memory = NULL;
+    return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
+}
+
+static bool is_complete(const struct cache_writer *w)
+{
+    return !w->failed && w->written_nbytes == w->meta.nbytes;
 }
 
 int cache_commit(struct cache_writer *w, struct blob **out, struct error *err)
 {
     int ret = 0;
     *out = NULL;
-    if (w->failed || w->written_nbytes != w->meta.nbytes)
+    if (!is_complete(w))
         ret = error_set(err, EIO, "%s: %" PRIu64 " bytes announced, %" PRIu64 " written",
                         w->meta.label, w->meta.nbytes, w->written_nbytes);
     else if (!w->memory)
         ret = commit_file(w, out, err);
-    if (ret == 0 && w->memory) {
-        *out = blob_from_memory(w->memory, w->meta.nbytes, w->cache->budget);
-        w->memory = NULL;
-        if (!*out)
-            ret = error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
-    }
+    if (ret == 0 && w->memory)
+        ret = commit_memory(w, out, err);
     cache_abort(w);
     return ret;
+}
+
+int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *err)
+{
+    int fd = is_complete(w) && !w->memory && !w->spare ? reopen(w) : -1;
+    *out = fd >= 0 ? blob_from_fd(fd, w->meta.nbytes) : NULL;
+    if (*out && later_add(w->cache, &w->key, w, *out))
+        return 0;
+    blob_put(*out);
+    return cache_commit(w, out, err);
+}
+
+bool cache_publish_handed_on(struct cache_writer *w, struct blob *b)
+{
+    int refused = seal(w);
+    if (refused < 0)
+        cache_warn(w->cache, -refused, "cache %s: %s: %s; what needs the result computes it again",
+                   w->cache->disk.root, w->meta.label, strerror(-refused));
+    if (refused < 0 || settle_sources(w, NULL) < 0) {
+        blob_spoil(b);
+    } else {
+        int theirs = publish(w, blob_fd(b));
+        if (theirs >= 0)
+            close(theirs);
+    }
+    cache_abort(w);
+    return refused == 0;
 }
 
 void cache_abort(struct cache_writer *w)
@@ -283,6 +362,8 @@ void cache_abort(struct cache_writer *w)
         return;
     disk_temp_discard(&w->temp);
     drop_memory(w);
+    for (size_t i = 0; i < w->nsources; i++)
+        blob_put(w->sources[i]);
     XXH3_freeState(w->xxh3);
     free(w);
 }

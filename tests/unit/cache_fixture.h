@@ -177,7 +177,7 @@ static inline void entry_assert_miss(struct cache *c, unsigned number)
     assert_int_equal(cache_lookup(c, &key, &b), -ENOENT);
 }
 
-static inline bool entry_there(const struct cache *c, unsigned number)
+static inline bool entry_there(struct cache *c, unsigned number)
 {
     struct key key = entry_key(number);
     return cache_has(c, &key);
