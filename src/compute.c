@@ -74,7 +74,8 @@ static bool lacks_inputs(const struct task *t)
     return needs && t->ndeps == 0;
 }
 
-/* Compute the result, and publish it. */
+/* Compute the result, and publish it: at once where it is what a reader waits for. What others are
+ * computed from is handed on to them meanwhile. */
 static int attempt(struct work *k, struct blob **out, struct error *err)
 {
     const struct compute *c = k->c;
@@ -85,12 +86,15 @@ static int attempt(struct work *k, struct blob **out, struct error *err)
 
     if (ret < 0)
         return ret;
-    ret = run(k, err);
+    ret = cache_computed_from(k->w, k->inputs, t->ndeps, err);
+    if (ret == 0)
+        ret = run(k, err);
     if (ret < 0) {
         cache_abort(k->w);
         return ret;
     }
-    return cache_commit(k->w, out, err);
+    return t == graph_root(k->g) ? cache_commit(k->w, out, err)
+                                 : cache_commit_later(k->w, out, err);
 }
 
 static bool stop_asked(void *ctl)
@@ -105,7 +109,7 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     struct work k = {.c = c, .g = g, .t = t, .inputs = inputs, .ctl = ctl};
     int ret = -ERESTART;
 
-    if (!g->is_slices && cache_lookup(c->cache, &t->key, out) == 0) {
+    if (!g->is_slices && cache_lookup_early(c->cache, &t->key, out) == 0) {
         task_found(ctl);
         return 0;
     }

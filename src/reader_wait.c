@@ -157,8 +157,13 @@ static int submit(struct reader_wait *w, struct error *err);
 static void job_done(void *arg, struct blob *result, const struct error *err)
 {
     struct reader_wait *w = arg;
-    struct error again;
+    struct error again, lost;
 
+    /* a task of somebody else's plan may have handed it on early */
+    if (result && cache_settle(w->reader->engine->cache, result, &lost) < 0) {
+        result = NULL;
+        err = &lost;
+    }
     if (result) {
         take_part(w, result);
         return;

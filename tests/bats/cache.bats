@@ -54,6 +54,19 @@ nothing_computed() {
     nothing_computed
 }
 
+@test "so do the moments that it was computed from" {
+    two_runs
+    DAEMON_MAY_DIE=yes
+    mount_derivfs "$DS"
+    cat "$MNT/tsnr.nii.gz" >/dev/null
+    kill -KILL "$(daemon_pid)"
+    wait_until not_connected
+    assert_equal "$(objects | wc -l)" 4 # moments of two runs, the image, the output
+    mount_derivfs "$DS"
+    reference mean "$MNT/mean.nii" "$(a)" "$(b)"
+    assert_equal "$(metric cache_published_total)" 1
+}
+
 not_connected() {
     LC_ALL=C stat "$MNT/." 2>&1 | grep -q 'endpoint is not connected'
 }

@@ -57,10 +57,14 @@ detach_dead_mount() {
 }
 
 # killed_at SYSCALL N: a daemon that is killed as a thread of it enters its Nth call of SYSCALL,
-# with an empty cache.
+# with an empty cache. One thread publishes the moments of the two runs, another the image.
 killed_at() {
-    local daemon status=0
     rm -rf "$CACHE"
+    killed_with_cache_at "$@"
+}
+
+killed_with_cache_at() {
+    local daemon status=0
     strace -f -o trace -e trace="$1" -e inject="$1:signal=SIGKILL:when=$2" \
         derivfs -f --threads=1 --cache_dir="$CACHE" "$DS" "$MNT" >>"$LOG" 2>&1 3>&- 4>&- &
     daemon=$!
@@ -74,11 +78,21 @@ killed_at() {
 }
 
 @test "killed at each linkat of publishing: twice a meta (the directory was missing), then the payload" {
-    for n in 1 2 3 9; do killed_at linkat "$n"; done
+    for n in 1 2 3 5; do killed_at linkat "$n"; done
 }
 
 @test "killed at each fdatasync" {
-    for n in 1 3; do killed_at fdatasync "$n"; done
+    for n in 1 2; do killed_at fdatasync "$n"; done
+}
+
+@test "killed at each step of publishing what was asked for, the moments being there" {
+    local step
+    for step in 'fdatasync 1' 'linkat 1' 'linkat 2'; do
+        rm -rf "$CACHE"
+        derivctl compute --cache_dir="$CACHE" "$DS/mean.nii"
+        # shellcheck disable=SC2086 # two words
+        killed_with_cache_at $step
+    done
 }
 
 @test "killed at each fallocate" {

@@ -184,6 +184,22 @@ warned_once_of() {
     verify_is_clean
 }
 
+@test "a disk that loses what a result is computed from: it is computed again, with a warning" {
+    two_runs
+    # A leak check at the end of a traced process is not possible.
+    ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
+    strace -f -o trace -e trace=fdatasync -e inject=fdatasync:error=EIO \
+        derivfs -f --cache_dir="$CACHE" "$DS" "$MNT" >>"$LOG" 2>&1 3>&- 4>&- &
+    wait_until mounted_or_dead $!
+    reference tsnr "$MNT/tsnr.nii" "$(a)" "$(b)"
+    reference mean "$MNT/mean.nii" "$(a)" "$(b)"
+    grep 'Input/output error; what needs the result computes it again' "$LOG"
+    run ! grep -F tsnr.nii "$MNT/.derivfs/errors"
+    unmount_derivfs
+    assert_equal "$(entries)" ''
+    verify_is_clean
+}
+
 @test "a disk that is full with old entries: they make room" {
     for i in 0 1 2 3 4 5; do
         make_run "$DS/sub-01_task-t${i}_bold.nii" --shape 8,10,6 --volumes 5 --seed "$i"
