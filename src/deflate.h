@@ -72,7 +72,7 @@ enum deflate_status deflate_marker_run(struct deflate_marker *d, const unsigned 
 const uint16_t *deflate_marker_take(struct deflate_marker *d, size_t *nsymbols);
 /* Does the last DEFLATE_WINDOW of them stand for nothing unknown? Then it is the window. */
 bool deflate_marker_is_clear(const struct deflate_marker *d);
-void deflate_marker_window(const struct deflate_marker *d, unsigned char *window);
+void deflate_marker_window(const struct deflate_marker *d, unsigned char window[DEFLATE_WINDOW]);
 
 /* What each symbol stands for, [DEFLATE_NSYMBOLS], where the window [DEFLATE_WINDOW] is known. */
 void deflate_meanings(const unsigned char *window, unsigned char *meanings);
