@@ -27,8 +27,19 @@ enum { SLICES_BUFFER_NBYTES = 32 << 10 };
 /* ---- a run as it is stored ---------------------------------------------------------------------
  */
 
-static int pump(const struct work *k, struct cursor *c, uint64_t left, size_t sample_nbytes,
-                struct moments *m, struct error *err)
+/* Make *m, if it is not there. */
+static int set_up(const struct work *k, enum sample_type sample, bool swapped, struct moments **m,
+                  struct error *err)
+{
+    if (!*m)
+        *m = moments_new(sample, swapped, k->nvox);
+    return *m ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+}
+
+/* The accumulators are set up after the first read: the hands that help with the run begin their
+ * work with that, and do not have to wait for fresh memory. */
+static int pump(const struct work *k, struct cursor *c, uint64_t left, const struct nifti *h,
+                struct moments **m, struct error *err)
 {
     void *buf = pages_alloc(TASK_BUFFER_NBYTES);
     int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
@@ -40,7 +51,9 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, size_t sa
         if (ret == 0)
             ret = cursor_read(c, buf, nbytes, err);
         if (ret == 0)
-            moments_add(m, buf, nbytes / sample_nbytes);
+            ret = set_up(k, h->sample, h->swapped, m, err);
+        if (ret == 0)
+            moments_add(*m, buf, nbytes / h->sample_nbytes);
         left -= nbytes;
         task_progress(k->ctl, cursor_consumed(c));
     }
@@ -51,13 +64,14 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, size_t sa
 /* The same of some slices: a stretch of each volume. Stretches are gathered in the buffer, so that
  * the kernel gets as many at a time as from whole volumes. */
 static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, const struct nifti *h,
-                       struct moments *m, struct error *err)
+                       struct moments **m, struct error *err)
 {
     uint64_t before = (uint64_t)k->g->vox0 * h->sample_nbytes;
     uint64_t stretch = (uint64_t)k->nvox * h->sample_nbytes;
     uint64_t behind = (uint64_t)nifti_nvox(h) * h->sample_nbytes - before - stretch;
     unsigned char *buf = aligned_alloc(64, SLICES_BUFFER_NBYTES);
-    int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    int ret = buf ? set_up(k, h->sample, h->swapped, m, err)
+                  : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     size_t filled = 0;
 
     for (int64_t vol = 0; vol < nvol && ret == 0; vol++) {
@@ -71,7 +85,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
             filled += n;
             left -= n;
             if (ret == 0 && (filled == SLICES_BUFFER_NBYTES || (left == 0 && vol + 1 == nvol))) {
-                moments_add(m, buf, filled / h->sample_nbytes);
+                moments_add(*m, buf, filled / h->sample_nbytes);
                 filled = 0;
             }
         }
@@ -84,7 +98,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
 }
 
 static int add_stored(const struct work *k, const struct stream_leaf *leaf, int64_t nvol,
-                      struct moments *m, struct error *err)
+                      struct moments **m, struct error *err)
 {
     const struct nifti *h = &leaf->run->nifti;
     uint64_t nbytes = (uint64_t)nvol * k->nvox * h->sample_nbytes;
@@ -93,8 +107,7 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
 
     if (ret < 0)
         return ret;
-    ret = k->g->is_slices ? pump_slices(k, c, nvol, h, m, err)
-                          : pump(k, c, nbytes, h->sample_nbytes, m, err);
+    ret = k->g->is_slices ? pump_slices(k, c, nvol, h, m, err) : pump(k, c, nbytes, h, m, err);
     if (ret == 0)
         ret = cursor_check(c, err);
     if (ret < 0)
@@ -162,14 +175,12 @@ int compute_moments(const struct work *k, struct error *err)
     const struct stream *s = &k->t->streams[0];
     bool raw = stream_is_raw(s);
     const struct nifti *h = raw ? &s->leaves[s->e->start].run->nifti : NULL;
-    struct moments *m = raw ? moments_new(h->sample, h->swapped, k->nvox)
-                            : moments_new(SAMPLE_FLOAT64, false, k->nvox);
-    int ret;
+    struct moments *m = NULL;
+    int ret = raw ? 0 : set_up(k, SAMPLE_FLOAT64, false, &m, err);
 
-    if (!m)
-        return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-    ret = raw ? add_stored(k, &s->leaves[s->e->start], s->nvol, m, err)
-              : for_each_volume(k, s, add_volume, m, err);
+    if (ret == 0)
+        ret = raw ? add_stored(k, &s->leaves[s->e->start], s->nvol, &m, err)
+                  : for_each_volume(k, s, add_volume, m, err);
     for (int plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
         ret = write_plane(k, m, (enum moments_plane)plane, raw ? h->slope : 1, raw ? h->inter : 0,
                           err);
