@@ -18,11 +18,12 @@
 #include "monotonic.h"
 
 enum {
-    WARM_UP = 256 << 10,   /* output before pieces are thought of: a header needs none */
+    WARM_UP = 16 << 10,    /* output that tells how much data is compressed: what the first feed
+                              gives, so that hands need not wait for long */
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
-    HEAD_NBYTES = 1500000, /* stored bytes that take a hand as long as the search and the symbols,
+    HEAD_NBYTES = 2000000, /* stored bytes that take a hand as long as the search and the symbols,
                               before that has been measured */
 };
 
@@ -136,9 +137,10 @@ static bool snap_to_known(const struct ring *r, struct piece *p)
     return true;
 }
 
-/* When the owner will have taken over what has been begun, `*at` being the end of it; under lock.
- */
-static double arrival_ns(const struct ring *r, double now, double alone, double over, double *at)
+/* When the owner will be at `*at`, behind the piece that he is in and those of `active`, in ns from
+ * now; under lock. */
+static double arrival_ns(const struct ring *r, const struct piece *active, const struct outlook *o,
+                         double now, double *at)
 {
     const struct piece *p = r->taking;
     double t = now;
@@ -146,14 +148,14 @@ static double arrival_ns(const struct ring *r, double now, double alone, double 
     *at = (double)r->claim;
     if (p) {
         double left = (double)(p->to - p->from) - (double)p->taken_n / r->ratio;
-        t += left > 0 ? left * over : 0;
+        t += left > 0 ? left * o->over : 0;
         if (p->state == PIECE_RUNNING && t < p->due_ns)
             t = p->due_ns;
     }
-    DL_FOREACH(r->active, p)
+    DL_FOREACH(active, p)
     {
         double from = (double)p->from, to = (double)p->to;
-        t += (from > *at ? (from - *at) * alone : 0) + (to - from) * over;
+        t += (from > *at ? (from - *at) * o->alone : 0) + (to - from) * o->over;
         if (p->state == PIECE_RUNNING && t < p->due_ns)
             t = p->due_ns;
         *at = to;
@@ -161,10 +163,23 @@ static double arrival_ns(const struct ring *r, double now, double alone, double 
     return t - now;
 }
 
-/* Decide where a piece lies; under lock. False: nowhere. */
-static bool plan(struct ring *r, struct piece *p)
+/* Where nothing is left behind the pieces that have been begun, there may be before the first of
+ * them: a hand that has come to the end sooner than was thought helps with that. */
+static double left_before(const struct ring *r, double at)
+{
+    const struct piece *first = r->active;
+
+    if (!first || !first->start_known || first->start_bit == NO_BIT || r->o.known)
+        return 0;
+    return (double)(first->start_bit / 8) - at;
+}
+
+/* Decide where a piece lies; under lock. Returns the piece that it lies before, or itself where it
+ * is the last one; NULL: there is no place. */
+static struct piece *plan(struct ring *r, struct piece *p)
 {
     double now = (double)monotonic_ns(), alone = pace_of(&r->alone, 4), at, gap, width;
+    struct piece *before = p;
     struct outlook o = {
         .alone = alone,
         .over = pace_of(&r->over, alone / 8),
@@ -174,16 +189,23 @@ static bool plan(struct ring *r, struct piece *p)
         .hands = r->hands > 0 ? r->hands : 1,
     };
 
-    o.arrival = arrival_ns(r, now, alone, o.over, &at);
+    o.arrival = arrival_ns(r, r->active, &o, now, &at);
     o.left = (double)r->o.stored_nbytes - at;
-    if (o.left <= 0 || !plan_piece(&o, &gap, &width))
-        return false;
-    p->from = (uint64_t)(at + gap);
-    p->to = p->from + (uint64_t)width;
-    p->due_ns = now + o.head + width * o.bytes;
     p->stop_bit = NO_BIT;
+    if (o.left <= 0 || !plan_piece(&o, &gap, &width)) {
+        o.arrival = arrival_ns(r, NULL, &o, now, &at);
+        o.left = left_before(r, at);
+        if (o.left <= 0 || !plan_piece(&o, &gap, &width))
+            return NULL;
+        before = r->active;
+        p->stop_bit = before->start_bit;
+        width = o.left - gap;
+    }
+    p->from = (uint64_t)(at + gap);
+    p->to = gap + width > o.left - 1 ? (uint64_t)(at + o.left) : p->from + (uint64_t)width;
+    p->due_ns = now + o.head + width * o.bytes;
     p->known = NULL;
-    return !r->o.known || snap_to_known(r, p);
+    return !r->o.known || snap_to_known(r, p) ? before : NULL;
 }
 
 static void note_pace(struct ring *r, const struct piece *p)
@@ -222,18 +244,20 @@ static struct bench *bench_get(struct ring *r)
 static bool begin(struct ring *r, struct piece *p)
 {
     pthread_mutex_lock(&r->lock);
-    bool begins = !r->stopped && plan(r, p);
-    r->planned_out = !begins;
-    p->state = begins ? PIECE_RUNNING : PIECE_FREE;
+    struct piece *before = r->stopped ? NULL : plan(r, p);
+    r->planned_out = !before;
+    p->state = before ? PIECE_RUNNING : PIECE_FREE;
     p->start_known = false;
     p->nchunks = 0;
     p->put_n = p->ready_n = p->taken_n = p->chunk_taken_n = 0;
-    if (begins)
+    if (!before)
+        pthread_cond_broadcast(&r->changed);
+    else if (before == p)
         DL_APPEND(r->active, p);
     else
-        pthread_cond_broadcast(&r->changed);
+        DL_PREPEND_ELEM(r->active, before, p);
     pthread_mutex_unlock(&r->lock);
-    return begins;
+    return before;
 }
 
 static void run_job(struct crew_job *job)

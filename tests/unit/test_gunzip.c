@@ -24,7 +24,7 @@
 enum {
     LONG_NBYTES = 10 << 20,
     DATA_NBYTES = 5 << 20,
-    STORED_MAX = LONG_NBYTES + (1 << 20),
+    STORED_MAX = 2 * LONG_NBYTES,
     READ_NBYTES = 1 << 20
 };
 
@@ -55,10 +55,34 @@ static int setup(void **state)
 static _Thread_local bool in_job;
 static _Atomic uint64_t read_by_jobs, read_alone;
 
+/* Holds a hand up so many stored bytes behind where its piece begins, until it is opened. */
+static struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool used, open;  /* guarded by lock */
+    pthread_t reader; /* which is not held up */
+    uint64_t first;   /* guarded by lock: the byte where the piece begins; UINT64_MAX: none yet */
+    uint64_t behind;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void pass_gate(uint64_t off)
+{
+    pthread_mutex_lock(&gate.lock);
+    if (gate.used && !pthread_equal(pthread_self(), gate.reader)) {
+        if (gate.first == UINT64_MAX)
+            gate.first = off;
+        pthread_cond_broadcast(&gate.changed);
+        while (!gate.open && off >= gate.first + gate.behind)
+            pthread_cond_wait(&gate.changed, &gate.lock);
+    }
+    pthread_mutex_unlock(&gate.lock);
+}
+
 static int pread_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
                         struct error *err)
 {
     (void)ctx, (void)err;
+    pass_gate(off);
     *got = off < nstored ? nstored - (size_t)off : 0;
     *got = *got < cap ? *got : cap;
     memcpy(buf, stored + off, *got);
@@ -303,6 +327,58 @@ static void highly_compressible(void **state)
     expected = data;
 }
 
+/* ---- a piece that grows ------------------------------------------------------------------------
+ */
+
+/* Its output is taken while its hand is held up behind it. */
+static void taken_while_it_grows(void **state)
+{
+    static unsigned char many[2 * LONG_NBYTES]; /* hardly repeats: the window is soon known */
+    uint32_t seed = 29;
+    struct hands h;
+    unsigned char *buf = malloc(READ_NBYTES);
+    uint64_t nbytes;
+    struct error err;
+    size_t got;
+
+    (void)state;
+    assert_non_null(buf);
+    for (size_t i = 0; i < sizeof many; i++)
+        many[i] = image_random(&seed) & 0x3f;
+    expected = many;
+    nstored = 0;
+    add_member(many, sizeof many, 1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, sizeof many);
+    gate.used = true;
+    gate.open = false;
+    gate.reader = pthread_self();
+    gate.first = UINT64_MAX;
+    gate.behind = 2 << 20;
+    hands_start(&h, 1);
+    struct gunzip *z = open_stored(&h.crew, NULL, NULL, false);
+    assert_int_equal(gunzip_read(z, buf, READ_NBYTES / 2, &got, &err), 0);
+    pthread_mutex_lock(&gate.lock);
+    while (gate.first == UINT64_MAX)
+        pthread_cond_wait(&gate.changed, &gate.lock);
+    pthread_mutex_unlock(&gate.lock);
+    assert_in_range(gate.first, nstored / 4, nstored - (3 << 20));
+    while (gunzip_consumed(z) < gate.first + (1 << 20)) {
+        uint64_t at = gunzip_tell(z);
+        assert_int_equal(gunzip_read(z, buf, 100 * 1000, &got, &err), 0);
+        assert_memory_equal(buf, many + at, got);
+    }
+    pthread_mutex_lock(&gate.lock);
+    gate.open = true;
+    pthread_cond_broadcast(&gate.changed);
+    pthread_mutex_unlock(&gate.lock);
+    assert_int_equal(read_to_end(z, READ_NBYTES, &nbytes, &err), 0);
+    assert_int_equal(nbytes, sizeof many);
+    gunzip_free(z);
+    hands_stop(&h);
+    gate.used = false;
+    expected = data;
+    free(buf);
+}
+
 /* ---- stopping -----------------------------------------------------------------------------------
  */
 
@@ -501,6 +577,7 @@ int main(void)
         cmocka_unit_test(a_giant_block),
         cmocka_unit_test(several_members),
         cmocka_unit_test(highly_compressible),
+        cmocka_unit_test(taken_while_it_grows),
         cmocka_unit_test(no_output_for_long),
         cmocka_unit_test(damage),
         cmocka_unit_test(another_file_than_the_checkpoints),
