@@ -257,14 +257,35 @@ static void test_a_free_worker_helps(void **state)
     assert_true(info[1].helping && info[1].running && info[1].thread != info[0].thread);
     free(info);
     set_gate(&w, true);
+    wait_done(&p[1]);
     wait_done(&p[2]);
-    assert_string_equal(w.began[2], "second"); /* first come, first served */
-    assert_string_equal(w.began[3], "third");
     wait_count(&w, &w.ntold, 1);
     do
         sched_stats(w.sched, &stats);
     while (stats.running + stats.helping > 0);
     assert_int_equal(stats.pieces_done, 3);
+    world_stop(&w);
+}
+
+/* By a single worker, so that what begins is seen in order. */
+static void test_first_come_first_served(void **state)
+{
+    static const char *const names[] = {"hold", "first", "second", "third"};
+    struct piece p[4];
+    struct world w;
+
+    (void)state;
+    world_start(&w, 1);
+    submit(&w, names[0]);
+    wait_count(&w, &w.nbegan, 1);
+    for (size_t i = 1; i < 4; i++) {
+        make_piece(&w, &p[i], names[i], false);
+        offer(&w, &p[i]);
+    }
+    set_gate(&w, true);
+    wait_done(&p[3]);
+    for (size_t i = 0; i < 4; i++)
+        assert_string_equal(w.began[i], names[i]);
     world_stop(&w);
 }
 
@@ -370,6 +391,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_busy_workers_take_nothing),
         cmocka_unit_test(test_a_free_worker_helps),
+        cmocka_unit_test(test_first_come_first_served),
         cmocka_unit_test(test_a_piece_is_named_after_its_task),
         cmocka_unit_test(test_tasks_go_first),
         cmocka_unit_test(test_splitting_tasks),
