@@ -37,7 +37,7 @@ void deflate_finder_free(struct deflate_finder *t);        /* NULL is allowed */
 
 /* The first bit in [from, to) of in[nbytes + DEFLATE_SLACK] where the whole header of a dynamic
  * block that is not its stream's last can be read. That may be chance: only who gets there by
- * decoding knows. False: there is none. */
+ * decoding knows. False: there is none, or too much that only looks like one. */
 bool deflate_find(const struct deflate_finder *t, const unsigned char *in, size_t nbytes,
                   uint64_t from, uint64_t to, uint64_t *bit);
 

@@ -21,6 +21,9 @@ enum {
     KRAFT_SIZE = 1 << (3 * KRAFT_LENGTHS),
     KRAFT_ONE = 128, /* a complete code */
     NCODE_MAX = 19,
+    /* Headers that are read in one search, so that a hostile file cannot keep it busy: in 64 KiB of
+     * honest data 500 or so get as far as that. */
+    TRIES_MAX = 1024,
 };
 
 /* May the header of a dynamic block that is not the last begin with these, as far as the known
@@ -87,12 +90,13 @@ bool deflate_find(const struct deflate_finder *t, const unsigned char *in, size_
                   uint64_t from, uint64_t to, uint64_t *bit)
 {
     uint64_t end = 8 * (uint64_t)nbytes;
+    unsigned tries = 0;
 
     /* so that both looks stay in reach */
     end = end > 3 * 8 ? end - 3 * 8 : 0;
     if (to > end)
         to = end;
-    for (uint64_t at = from; at < to;) {
+    for (uint64_t at = from; at < to && tries < TRIES_MAX;) {
         uint64_t bits = deflate_peek(in, at);
         unsigned skip = t->skip[bits & (START_SIZE - 1)];
 
@@ -103,6 +107,7 @@ bool deflate_find(const struct deflate_finder *t, const unsigned char *in, size_
             uint64_t header = at + 3;
             struct deflate_lengths lengths;
 
+            tries++;
             if (deflate_read_lengths(in, nbytes, &header, &lengths) == DEFLATE_BLOCK) {
                 *bit = at;
                 return true;

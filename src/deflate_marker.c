@@ -303,7 +303,8 @@ static enum deflate_status decode_coded(struct deflate_marker *d, const unsigned
 static enum deflate_status copy_stored(struct deflate_marker *d, const unsigned char *in,
                                        size_t nbytes, uint64_t *bit)
 {
-    size_t at = (size_t)(*bit >> 3), room = DEFLATE_WINDOW + ROOM - d->end, n = d->stored_left;
+    size_t at = (size_t)(*bit >> 3), n = d->stored_left;
+    size_t room = d->end < DEFLATE_WINDOW + ROOM ? DEFLATE_WINDOW + ROOM - d->end : 0;
     enum deflate_status status = DEFLATE_BLOCK;
 
     if (n > room) {

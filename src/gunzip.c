@@ -300,7 +300,7 @@ static void look_for_block(struct gunzip *z)
     scratch = z->finder ? malloc(SEARCH_NBYTES + DEFLATE_SLACK) : NULL;
     if (!scratch)
         return;
-    z->next_bit = piece_search(&z->source, z->finder, z->owner.fed, scratch, &got);
+    z->next_bit = piece_search(&z->source, z->finder, z->owner.fed, NULL, scratch, &got);
     free(scratch);
     z->look_every = z->next_bit == NO_BIT ? 2 * z->look_every : LEARN_NBYTES;
 }

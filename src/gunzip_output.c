@@ -64,15 +64,19 @@ struct chunk *output_room(struct piece *p, bool symbols)
     return c;
 }
 
-void output_put(struct piece *p, struct chunk *c, size_t n, bool ready)
+void output_put(struct piece *p, struct chunk *c, size_t n)
 {
     pthread_mutex_lock(&p->ring->lock);
     c->n += n;
     p->put_n += n;
-    if (ready) {
-        p->ready_n = p->put_n;
-        pthread_cond_broadcast(&p->ring->changed);
-    }
+    pthread_mutex_unlock(&p->ring->lock);
+}
+
+void output_ready(struct piece *p)
+{
+    pthread_mutex_lock(&p->ring->lock);
+    p->ready_n = p->put_n;
+    pthread_cond_broadcast(&p->ring->changed);
     pthread_mutex_unlock(&p->ring->lock);
 }
 
@@ -81,7 +85,7 @@ static size_t look(struct piece *p)
 {
     struct chunk *c = p->chunks;
 
-    if (c && p->chunk_taken_n == c->n && c->next) {
+    while (c && p->chunk_taken_n == c->n && c->next) {
         DL_DELETE(p->chunks, c);
         DL_PREPEND(p->ring->spare, c);
         p->chunk_taken_n = 0;

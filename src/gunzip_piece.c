@@ -76,7 +76,8 @@ static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned 
 }
 
 uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
-                      uint64_t from, unsigned char *scratch, size_t *got)
+                      uint64_t from, const atomic_bool *cancelled, unsigned char *scratch,
+                      size_t *got)
 {
     uint64_t bit, searched = 0;
     size_t n;
@@ -89,7 +90,8 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
             return 8 * from + bit;
         /* again where a header would have gone on behind what was there */
         searched = *got > DEFLATE_HEADER_MAX ? 8 * (uint64_t)(*got - DEFLATE_HEADER_MAX) : 0;
-    } while (n == SEARCH_STEP && *got < SEARCH_NBYTES);
+    } while (n == SEARCH_STEP && *got < SEARCH_NBYTES &&
+             !(cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)));
     return NO_BIT;
 }
 
@@ -125,7 +127,7 @@ static bool put_symbols(struct piece *p, struct deflate_marker *marker, bool rea
     size_t nsymbols;
     const uint16_t *symbols = deflate_marker_take(marker, &nsymbols);
 
-    do {
+    while (nsymbols > 0) {
         struct chunk *c = output_room(p, true);
         if (!c)
             return false;
@@ -133,8 +135,10 @@ static bool put_symbols(struct piece *p, struct deflate_marker *marker, bool rea
         memcpy(c->room + c->n * sizeof *symbols, symbols, n * sizeof *symbols);
         symbols += n;
         nsymbols -= n;
-        output_put(p, c, n, ready && nsymbols == 0);
-    } while (nsymbols > 0);
+        output_put(p, c, n);
+    }
+    if (ready)
+        output_ready(p);
     return true;
 }
 
@@ -194,7 +198,8 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
             return PIECE_BROKEN;
         p->crc = crc32_gzip_refl(p->crc, out, got);
         p->nbytes += got;
-        output_put(p, c, got, true);
+        output_put(p, c, got);
+        output_ready(p);
         switch (status) {
         case INFLATER_MORE:
             break;
@@ -220,10 +225,13 @@ static bool find_ends(struct piece *p, const struct deflate_source *source,
                       const struct deflate_finder *finder, uint64_t stored_nbytes, struct input *in)
 {
     if (p->stop_bit == NO_BIT && p->to < stored_nbytes)
-        p->stop_bit = piece_search(source, finder, p->to, in->in, &in->nbytes);
+        p->stop_bit = piece_search(source, finder, p->to, &p->cancelled, in->in, &in->nbytes);
     in->base = p->from;
-    p->start_bit =
-        p->known ? p->known->in_bit : piece_search(source, finder, p->from, in->in, &in->nbytes);
+    p->start_bit = p->known
+                       ? p->known->in_bit
+                       : piece_search(source, finder, p->from, &p->cancelled, in->in, &in->nbytes);
+    if (p->start_bit >= p->stop_bit) /* one block from there to where the next piece begins */
+        p->start_bit = NO_BIT;
     ring_found_start(p);
     return p->start_bit != NO_BIT;
 }

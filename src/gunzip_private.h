@@ -122,10 +122,12 @@ void piece_free(struct piece *p); /* of which no chunk is left; NULL is allowed 
 void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
                const struct deflate_finder *finder, uint64_t stored_nbytes);
 
-/* The first block header that may be one in SEARCH_NBYTES from stored byte `from` on, or NO_BIT.
- * Needs scratch[SEARCH_NBYTES + DEFLATE_SLACK]; *got of it are valid then, those from `from` on. */
+/* The first block header that may be one in SEARCH_NBYTES from stored byte `from` on, or NO_BIT:
+ * also where *cancelled, which may be NULL, comes true. Needs scratch[SEARCH_NBYTES +
+ * DEFLATE_SLACK]; *got of it are valid then, those from `from` on. */
 uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
-                      uint64_t from, unsigned char *scratch, size_t *got);
+                      uint64_t from, const atomic_bool *cancelled, unsigned char *scratch,
+                      size_t *got);
 
 /* ---- where pieces lie --------------------------------------------------------------------------
  */
@@ -165,7 +167,8 @@ struct ring {
 
     /* guarded by lock */
     bool stopped;          /* no piece begins */
-    bool planned_out;      /* no place for one was left */
+    uint64_t wait_until;   /* no place for one was found: ask again when `claim` is there */
+    unsigned nbarren;      /* pieces in a row for which no header was found */
     struct piece *active;  /* begun and not yet reached by the owner, in order */
     struct piece *taking;  /* the one that the owner is in, or NULL */
     struct chunk *spare;   /* chunks that no piece has; at most PIECE_CHUNKS a slot, with theirs */
@@ -219,9 +222,10 @@ void ring_drop(struct ring *r);
 
 /* The chunk that the running piece goes on in; NULL: it has had as many as it may. */
 struct chunk *output_room(struct piece *p, bool symbols);
-/* `n` symbols or bytes more have been put into that chunk. With `ready`, all so far may be taken.
- */
-void output_put(struct piece *p, struct chunk *c, size_t n, bool ready);
+/* `n` symbols or bytes more have been put into that chunk. */
+void output_put(struct piece *p, struct chunk *c, size_t n);
+/* All that has been put may be taken. */
+void output_ready(struct piece *p);
 
 /* What the owner may take next; waits for it. False: all has been taken, and the piece is done. */
 bool output_next(struct piece *p, struct span *out);

@@ -10,6 +10,7 @@
  * one piece. At most two pieces a hand exist at a time, of which the owner takes over the first
  * while the hand works on the second, and only what the budget has room for.
  */
+#include <math.h>
 #include <stdlib.h>
 
 #include <utlist.h>
@@ -23,6 +24,7 @@ enum {
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
+    BARREN_MAX = 4, /* pieces in a row without a header: the file has no blocks to begin at */
     HEAD_NBYTES = 2000000, /* stored bytes that take a hand as long as the search and the symbols,
                               before that has been measured */
 };
@@ -96,16 +98,18 @@ void ring_rest(struct ring *r)
     for (unsigned i = 0; i < r->nslots; i++) {
         recall(r, r->slots[i]);
         piece_free(r->slots[i]);
-        if (r->o.budget)
-            budget_give(r->o.budget, piece_nbytes());
     }
     output_free(r->spare);
     free_benches(r->benches);
+    if (r->o.budget && r->nslots > 0)
+        budget_give(r->o.budget, r->nslots * piece_nbytes());
     r->spare = NULL;
     r->benches = NULL;
     r->active = r->taking = NULL;
     r->nslots = 0;
-    r->stopped = r->planned_out = false;
+    r->stopped = false;
+    r->wait_until = 0;
+    r->nbarren = 0;
     r->since_ns = 0;
 }
 
@@ -182,9 +186,9 @@ static struct piece *plan(struct ring *r, struct piece *p)
     struct piece *before = p;
     struct outlook o = {
         .alone = alone,
-        .over = pace_of(&r->over, alone / 8),
+        .over = fmin(pace_of(&r->over, alone / 8), alone),
         .bytes = pace_of(&r->bytes, alone),
-        .head = r->o.known ? 0 : pace_of(&r->head, HEAD_NBYTES * alone),
+        .head = r->o.known ? 0 : fmax(pace_of(&r->head, HEAD_NBYTES * alone), 0),
         .width = r->width,
         .hands = r->hands > 0 ? r->hands : 1,
     };
@@ -244,8 +248,9 @@ static struct bench *bench_get(struct ring *r)
 static bool begin(struct ring *r, struct piece *p)
 {
     pthread_mutex_lock(&r->lock);
-    struct piece *before = r->stopped ? NULL : plan(r, p);
-    r->planned_out = !before;
+    struct piece *before = r->stopped || r->nbarren == BARREN_MAX ? NULL : plan(r, p);
+    if (!before)
+        r->wait_until = r->nbarren == BARREN_MAX ? UINT64_MAX : r->claim + (uint64_t)r->width;
     p->state = before ? PIECE_RUNNING : PIECE_FREE;
     p->start_known = false;
     p->nchunks = 0;
@@ -279,6 +284,10 @@ static void run_job(struct crew_job *job)
     if (b)
         DL_PREPEND(r->benches, b);
     note_pace(r, p);
+    if (p->start_bit != NO_BIT)
+        r->nbarren = 0;
+    else if (!atomic_load_explicit(&p->cancelled, memory_order_relaxed) && r->nbarren < BARREN_MAX)
+        r->nbarren++;
     if (p->dropped)
         output_drop(p);
     p->state = p->dropped ? PIECE_FREE : PIECE_DONE;
@@ -297,8 +306,15 @@ void ring_found_start(struct piece *p)
 /* ---- in the owner's thread ---------------------------------------------------------------------
  */
 
+/* What is not in use any more, to be given back without the lock. */
+struct unused {
+    struct chunk *chunks;
+    struct bench *benches;
+    size_t npieces;
+};
+
 /* A piece that may be offered; NULL: there is no memory for one. */
-static struct piece *spare_piece(struct ring *r)
+static struct piece *spare_piece(struct ring *r, struct unused *u)
 {
     for (unsigned i = 0; i < r->nslots; i++)
         if (r->slots[i]->state == PIECE_FREE)
@@ -308,8 +324,7 @@ static struct piece *spare_piece(struct ring *r)
         return NULL;
     struct piece *p = piece_new(r, &r->source);
     if (!p) {
-        if (r->o.budget)
-            budget_give(r->o.budget, piece_nbytes());
+        u->npieces++;
         return NULL;
     }
     p->job.run = run_job;
@@ -317,13 +332,6 @@ static struct piece *spare_piece(struct ring *r)
     r->slots[r->nslots++] = p;
     return p;
 }
-
-/* What is not in use any more, to be freed without the lock. */
-struct unused {
-    struct chunk *chunks;
-    struct bench *benches;
-    size_t npieces;
-};
 
 /* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy. */
 static void drop_spare(struct ring *r, struct unused *u)
@@ -354,8 +362,8 @@ static struct piece *to_offer(struct ring *r, unsigned idle)
     r->hands = idle;
     if (idle == 0)
         drop_spare(r, &unused);
-    if (busy < 2 * r->hands && !r->planned_out)
-        p = spare_piece(r);
+    if (busy < 2 * r->hands && r->claim >= r->wait_until)
+        p = spare_piece(r, &unused);
     if (p) {
         p->state = PIECE_OFFERED;
         p->dropped = false;
