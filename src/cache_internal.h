@@ -24,8 +24,9 @@ struct pending;  /* a result that was handed on and is not published yet */
 
 /* cache_later.c. All guarded by the cache's mutex. */
 struct later {
-    struct pending *queue; /* the first is being published */
-    unsigned n;            /* of those */
+    struct pending *queue;     /* the first is being published */
+    unsigned n;                /* of those */
+    uint64_t nadded, nsettled; /* so far */
     pthread_t thread;
     bool started, closing;
     bool failed;         /* the disk has lost a result: no other is handed on early */

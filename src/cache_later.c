@@ -58,6 +58,7 @@ static void publish_first(struct cache *c)
     l->failed = l->failed || !synced;
     DL_DELETE(l->queue, p);
     l->n--;
+    l->nsettled++;
     pthread_cond_broadcast(&l->less);
     pthread_mutex_unlock(&c->mutex);
     blob_put(p->blob);
@@ -123,6 +124,7 @@ bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, s
     if (taken) {
         DL_APPEND(l->queue, p);
         l->n++;
+        l->nadded++;
         pthread_cond_signal(&l->more);
     }
     pthread_mutex_unlock(&c->mutex);
@@ -133,12 +135,12 @@ bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, s
     return taken;
 }
 
-/* With the mutex held. `key` NULL: anything. */
+/* With the mutex held. */
 static const struct pending *pending_of(const struct cache *c, const struct key *key)
 {
     const struct pending *p = c->later.queue;
 
-    while (p && key && !key_equal(&p->key, key))
+    while (p && !key_equal(&p->key, key))
         p = p->next;
     return p;
 }
@@ -155,7 +157,8 @@ struct blob *later_find(struct cache *c, const struct key *key)
 void later_wait(struct cache *c, const struct key *key)
 {
     pthread_mutex_lock(&c->mutex);
-    while (pending_of(c, key))
+    uint64_t last = c->later.nadded; /* what comes after that is not waited for */
+    while (c->later.nsettled < last && (!key || pending_of(c, key)))
         pthread_cond_wait(&c->later.less, &c->mutex);
     pthread_mutex_unlock(&c->mutex);
 }
