@@ -168,7 +168,9 @@ static double arrival_ns(const struct ring *r, const struct piece *active, const
 }
 
 /* Where nothing is left behind the pieces that have been begun, there may be before the first of
- * them: a hand that has come to the end sooner than was thought helps with that. */
+ * them: a hand that has come to the end sooner than was thought helps with that. The read that
+ * the owner is in ends before `claim`; where he may come to the first one's bit with it, nothing is
+ * left here, and so what he comes to is what he was told. */
 static double left_before(const struct ring *r, double at)
 {
     const struct piece *first = r->active;
