@@ -74,6 +74,8 @@ static enum deflate_status read_runs(const unsigned char *in, size_t nbytes, uin
         }
         unsigned extra = run_bits[symbol - 16];
         size_t run = run_min[symbol - 16] + (bits & ((1U << extra) - 1));
+        if (*bit + extra > 8 * (uint64_t)nbytes)
+            return DEFLATE_INPUT;
         if (run > want - n || (symbol == 16 && n == 0))
             return DEFLATE_BAD;
         memset(all + n, symbol == 16 ? all[n - 1] : 0, run);
@@ -90,7 +92,7 @@ enum deflate_status deflate_read_lengths(const unsigned char *in, size_t nbytes,
     uint8_t all[DEFLATE_NLITERAL_MAX + DEFLATE_NDISTANCE_MAX];
     uint64_t at = *bit;
 
-    if (at >> 3 > nbytes)
+    if (at + 14 > 8 * (uint64_t)nbytes)
         return DEFLATE_INPUT;
     uint64_t bits = deflate_peek(in, at);
     size_t nliteral = 257 + (bits & 31), ndistance = 1 + (bits >> 5 & 31);
@@ -98,7 +100,7 @@ enum deflate_status deflate_read_lengths(const unsigned char *in, size_t nbytes,
     if (nliteral > DEFLATE_NLITERAL_MAX || ndistance > DEFLATE_NDISTANCE_MAX)
         return DEFLATE_BAD;
     at += 14;
-    if (at >> 3 > nbytes)
+    if (at + 3 * ncode > 8 * (uint64_t)nbytes)
         return DEFLATE_INPUT;
     bits = deflate_peek(in, at);
     for (size_t i = 0; i < ncode; i++)

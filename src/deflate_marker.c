@@ -362,9 +362,6 @@ static enum deflate_status begin_dynamic(struct deflate_marker *d, const unsigne
     struct deflate_lengths lengths;
     enum deflate_status status = deflate_read_lengths(in, nbytes, bit, &lengths);
 
-    /* what lies behind the input may have made it bad */
-    if (status == DEFLATE_BAD && nbytes - (size_t)(*bit >> 3) < DEFLATE_HEADER_MAX)
-        return DEFLATE_INPUT;
     if (status != DEFLATE_BLOCK)
         return status;
     deflate_tables_make(&d->tables, &lengths);

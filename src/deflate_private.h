@@ -37,7 +37,8 @@ static inline uint64_t deflate_peek(const unsigned char *in, uint64_t bit)
 }
 
 /* Read the dynamic header whose code of code lengths begins at *bit, behind its three counts.
- * DEFLATE_BLOCK: all right, *bit is behind it; DEFLATE_INPUT, DEFLATE_BAD. */
+ * DEFLATE_BLOCK: all right, *bit is behind it. DEFLATE_BAD: whatever comes behind the input, it is
+ * none; DEFLATE_INPUT: that does not show yet. */
 enum deflate_status deflate_read_lengths(const unsigned char *in, size_t nbytes, uint64_t *bit,
                                          struct deflate_lengths *lengths);
 
