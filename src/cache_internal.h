@@ -25,7 +25,6 @@ struct pending;  /* a result that was handed on and is not published yet */
 /* cache_later.c. All guarded by the cache's mutex. */
 struct later {
     struct pending *queue;     /* the first is being published */
-    unsigned n;                /* of those */
     uint64_t nadded, nsettled; /* so far */
     pthread_t thread;
     bool started, closing;

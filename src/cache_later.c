@@ -57,7 +57,6 @@ static void publish_first(struct cache *c)
     pthread_mutex_lock(&c->mutex);
     l->failed = l->failed || !synced;
     DL_DELETE(l->queue, p);
-    l->n--;
     l->nsettled++;
     pthread_cond_broadcast(&l->less);
     pthread_mutex_unlock(&c->mutex);
@@ -120,10 +119,9 @@ bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, s
         return false;
     *p = (struct pending){.key = *key, .writer = w, .blob = blob_get(b)};
     pthread_mutex_lock(&c->mutex);
-    bool taken = !l->failed && l->n < CACHE_LATER_MAX && start_publisher(c);
+    bool taken = !l->failed && l->nadded - l->nsettled < CACHE_LATER_MAX && start_publisher(c);
     if (taken) {
         DL_APPEND(l->queue, p);
-        l->n++;
         l->nadded++;
         pthread_cond_signal(&l->more);
     }

@@ -54,7 +54,6 @@ struct gunzip {
     unsigned char window[DEFLATE_WINDOW]; /* the last bytes handed out */
 
     struct piece *piece;                      /* being handed out, or NULL */
-    uint64_t piece_done;                      /* bytes of its output that have been */
     uint64_t again;                           /* bytes to come that have been handed out before */
     unsigned char meanings[DEFLATE_NSYMBOLS]; /* of its symbols */
 
@@ -336,7 +335,6 @@ static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct er
         return 0;
     }
     z->piece = ring_take(z->ring);
-    z->piece_done = 0;
     deflate_meanings(z->window, z->meanings);
     return 0;
 }
@@ -412,7 +410,7 @@ static int leave_piece(struct gunzip *z, struct error *err)
         z->inflater = stands;
         break;
     case PIECE_BROKEN: /* the inflater still stands where the piece began */
-        z->again = z->piece_done;
+        z->again = p->taken_n;
         break;
     }
     z->owner.fed = inflater_fed(z->inflater);
@@ -437,7 +435,6 @@ static int read_piece(struct gunzip *z, unsigned char *out, size_t cap, size_t *
     }
     output_took(z->piece, n);
     account(z, out, n);
-    z->piece_done += n;
     *got = n;
     return 0;
 }
@@ -450,8 +447,8 @@ static uint64_t consumed(const struct gunzip *z)
     if (!p)
         return z->owner.fed;
     double stored = (double)(z->owner.fed - z->owner.begun);
-    double ratio = (double)(z->owner.out_nbytes - z->piece_done) / stored;
-    uint64_t off = p->start_bit / 8 + (uint64_t)((double)z->piece_done / ratio);
+    double ratio = (double)(z->owner.out_nbytes - p->taken_n) / stored;
+    uint64_t off = p->start_bit / 8 + (uint64_t)((double)p->taken_n / ratio);
     return off < p->to ? off : p->to;
 }
 

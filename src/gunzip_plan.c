@@ -35,8 +35,6 @@ bool plan_piece(const struct outlook *o, double *gap, double *width)
     if (grows < 0.5) /* so many hands that the owner does nothing but take over */
         grows = 0.5;
 
-    if (head < 0) /* measured by a hand that was held up elsewhere */
-        head = 0;
     unsigned n = (unsigned)(o->left / (o->width * grows + head) + 0.5);
     if (n < o->hands)
         n = (unsigned)least_of(o->hands, o->left / (least * grows + head));

@@ -90,7 +90,7 @@ struct piece {
     unsigned nchunks;     /* since the piece began */
     size_t put_n;         /* bytes that the output stands for */
     size_t ready_n;       /* of these may be taken: whatever comes, they stay right */
-    size_t taken_n;       /* of these have been */
+    size_t taken_n;       /* of these have been: only the owner changes it */
     size_t chunk_taken_n; /* of the first chunk */
 
     atomic_bool cancelled;
@@ -132,7 +132,7 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
 /* ---- where pieces lie --------------------------------------------------------------------------
  */
 
-/* Times in ns, places and lengths in stored bytes. */
+/* Times in ns, places and lengths in stored bytes; none is negative. */
 struct outlook {
     double left;    /* behind the last piece that has been begun, to the end of the file */
     double arrival; /* of the owner at its beginning, from now */

@@ -190,6 +190,7 @@ static struct piece *plan(struct ring *r, struct piece *p)
         .alone = alone,
         .over = fmin(pace_of(&r->over, alone / 8), alone),
         .bytes = pace_of(&r->bytes, alone),
+        /* below 0 where a hand was held up while it made bytes */
         .head = r->o.known ? 0 : fmax(pace_of(&r->head, HEAD_NBYTES * alone), 0),
         .width = r->width,
         .hands = r->hands > 0 ? r->hands : 1,

@@ -81,15 +81,20 @@ static void all_come_to_the_end_at_once(void **state)
     }
 }
 
+static struct outlook usual(double left)
+{
+    return (struct outlook){.left = left,
+                            .alone = 1,
+                            .over = 0.1,
+                            .bytes = 1,
+                            .head = 2 * MB,
+                            .width = 8 * MB,
+                            .hands = 1};
+}
+
 static void the_last_one_reaches_to_the_end(void **state)
 {
-    struct outlook o = {.left = 10 * MB,
-                        .alone = 1,
-                        .over = 0.1,
-                        .bytes = 1,
-                        .head = 2 * MB,
-                        .width = 8 * MB,
-                        .hands = 1};
+    struct outlook o = usual(10 * MB);
     double gap, width;
 
     (void)state;
@@ -102,13 +107,7 @@ static void the_last_one_reaches_to_the_end(void **state)
 
 static void no_place_for_too_little(void **state)
 {
-    struct outlook o = {.left = 2.5 * MB,
-                        .alone = 1,
-                        .over = 0.1,
-                        .bytes = 1,
-                        .head = 2 * MB,
-                        .width = 8 * MB,
-                        .hands = 1};
+    struct outlook o = usual(2.5 * MB);
     double gap, width;
 
     (void)state;
@@ -122,17 +121,12 @@ static void no_place_for_too_little(void **state)
 /* A reader who is far behind is not given more to do. */
 static void no_gap_where_the_owner_comes_late(void **state)
 {
-    struct outlook o = {.left = 100 * MB,
-                        .arrival = 50 * MB,
-                        .alone = 1,
-                        .over = 0.1,
-                        .bytes = 1,
-                        .head = 2 * MB,
-                        .width = 8 * MB,
-                        .hands = 4};
+    struct outlook o = usual(100 * MB);
     double gap, width;
 
     (void)state;
+    o.arrival = 50 * MB;
+    o.hands = 4;
     assert_true(plan_piece(&o, &gap, &width));
     assert_true(gap >= 0 && gap < 1);
 }
