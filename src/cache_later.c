@@ -28,10 +28,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include <utlist.h>
+
+#include "thread.h"
 
 struct pending {
     struct key key;
@@ -81,18 +82,12 @@ static void *publisher_main(void *arg)
     return NULL;
 }
 
-/* With the mutex held. Signals are for the threads of the program that embeds the engine. */
+/* With the mutex held. */
 static bool start_publisher(struct cache *c)
 {
     struct later *l = &c->later;
-    sigset_t all, before;
 
-    if (l->started)
-        return true;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    l->started = pthread_create(&l->thread, NULL, publisher_main, c) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    l->started = l->started || thread_start(&l->thread, publisher_main, c) == 0;
     return l->started;
 }
 

@@ -17,11 +17,12 @@
 #include "scheduler_private.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "thread.h"
 
 bool task_cancelled(const struct task_control *ctl)
 {
@@ -182,20 +183,15 @@ static void memory_given(struct budget_listener *listener)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Workers take no signals: those are for the threads of the program that embeds the engine. */
 static int start_workers(struct sched *s, struct error *err)
 {
-    sigset_t all, before;
     int ret = 0;
     unsigned n;
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (n = 0; n < s->config.nthreads && ret == 0; n++) {
         s->workers[n] = (struct worker){.sched = s, .index = n};
-        ret = pthread_create(&s->workers[n].thread, NULL, worker_main, &s->workers[n]);
+        ret = thread_start(&s->workers[n].thread, worker_main, &s->workers[n]);
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (ret != 0) {
         s->config.nthreads = n - 1;
         return error_set(err, ret, "cannot start a worker thread: %s", strerror(ret));
