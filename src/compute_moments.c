@@ -3,8 +3,8 @@
  * Tasks that reduce one stream: moments and trends.
  *
  * The moments of a run as it is stored are the common case and the fast way: the stored bytes flow
- * through one buffer of TASK_BUFFER_NBYTES, inflated into it, added to the accumulators while in
- * the processor's cache, overwritten; integers are summed exactly. Every other stream comes volume
+ * through one buffer of some volumes, inflated into it, added to the accumulators, overwritten;
+ * integers are summed exactly. Every other stream comes volume
  * by volume as float64. Nothing is ever as large as a run.
  */
 #include <errno.h>
@@ -41,11 +41,12 @@ static int set_up(const struct work *k, enum sample_type sample, bool swapped, s
 static int pump(const struct work *k, struct cursor *c, uint64_t left, const struct nifti *h,
                 struct moments **m, struct error *err)
 {
-    void *buf = pages_alloc(TASK_BUFFER_NBYTES);
+    size_t room = moments_call_nbytes(h->sample, k->nvox);
+    void *buf = pages_alloc(room);
     int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
     while (ret == 0 && left > 0) {
-        size_t nbytes = left < TASK_BUFFER_NBYTES ? (size_t)left : TASK_BUFFER_NBYTES;
+        size_t nbytes = left < room ? (size_t)left : room;
 
         ret = work_go_on(k, err);
         if (ret == 0)

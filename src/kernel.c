@@ -26,6 +26,10 @@ enum { TILE = 512 };
 
 enum { PLANE_ALIGN = 64 };
 
+/* Large enough that the calls cost nothing beside the inflating, small enough to stay in the
+ * second-level cache. Only for whole volumes it may be more. */
+enum { CALL_NBYTES = 1 << 20, CALL_NBYTES_MAX = 16 << 20 };
+
 size_t kernel_sample_nbytes(enum sample_type type)
 {
     switch (type) {
@@ -57,7 +61,7 @@ size_t moments_nbytes(enum sample_type type, size_t nvox)
         return SIZE_MAX;
     size_t wide = padded(nvox * sizeof(double));
     size_t head = padded(sizeof(struct moments));
-    if (exact_row_fn(type))
+    if (exact_rows_fn(type))
         return pages_nbytes(head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type)));
     return pages_nbytes(head + (MOMENTS_NPLANES + 2) * wide);
 }
@@ -72,7 +76,7 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
 
     char *at = (char *)m + padded(sizeof *m);
     size_t wide = padded(nvox * sizeof(double));
-    if (exact_row_fn(type)) {
+    if (exact_rows_fn(type)) {
         m->sum = (int64_t *)at;
         m->sumsq = (uint64_t *)(at + wide);
         m->low = at + 2 * wide;
@@ -86,6 +90,16 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
         welford_reset(m);
     }
     return m;
+}
+
+size_t moments_call_nbytes(enum sample_type type, size_t nvox)
+{
+    size_t volume = kernel_sample_nbytes(type) * nvox;
+
+    if (nvox == 0 || nvox > SIZE_MAX / 64 || volume > CALL_NBYTES_MAX / KERNEL_TOGETHER)
+        return CALL_NBYTES;
+    size_t least = KERNEL_TOGETHER * volume;
+    return least < CALL_NBYTES ? CALL_NBYTES / least * least : least;
 }
 
 void moments_free(struct moments *m)
@@ -125,16 +139,13 @@ void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes)
 static void add_rows(struct moments *m, uint64_t vol, size_t vox0, size_t n, const char *samples,
                      size_t nrows)
 {
-    add_row_fn *add_row = exact_row_fn(m->type);
-    if (!add_row)
-        add_row = welford_row;
+    add_rows_fn *add = exact_rows_fn(m->type);
+    if (!add)
+        add = welford_rows;
 
-    for (size_t at = 0; at < n; at += TILE) {
-        size_t some = n - at < TILE ? n - at : TILE;
-        for (size_t row = 0; row < nrows; row++)
-            add_row(m, vol + row, vox0 + at, some,
-                    samples + (row * m->nvox + at) * m->sample_nbytes);
-    }
+    for (size_t at = 0; at < n; at += TILE)
+        add(m, vol, vox0 + at, n - at < TILE ? n - at : TILE, samples + at * m->sample_nbytes,
+            nrows);
 }
 
 /* The next `nrows` stretches of `len` samples, at most a volume long, a volume apart: from where
@@ -186,7 +197,7 @@ void moments_plane(const struct moments *m, enum moments_plane plane, double slo
         stored = MOMENTS_MIN;
 
     uint64_t nvol = m->nsamples / m->nvox;
-    if (exact_row_fn(m->type))
+    if (exact_rows_fn(m->type))
         exact_plane(m, nvol, stored, vox0, nvox, out);
     else
         welford_plane(m, nvol, stored, vox0, nvox, out);

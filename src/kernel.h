@@ -30,6 +30,10 @@ struct moments;
 /* Bytes that moments_new() will allocate: for the memory budget. */
 size_t moments_nbytes(enum sample_type type, size_t nvox);
 
+/* Bytes of samples that are best brought in one call of moments_add(), all but the last one: whole
+ * samples, and whole volumes unless those are very large. */
+size_t moments_call_nbytes(enum sample_type type, size_t nvox);
+
 /* For samples of `type`, of `nvox` voxels a volume; `swap`: samples come in the other byte order.
  * NULL: out of memory. */
 struct moments *moments_new(enum sample_type type, bool swap, size_t nvox) NODISCARD;

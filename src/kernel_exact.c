@@ -11,44 +11,73 @@
 
 #include <string.h>
 
-/* One loop for four types. A square of 16 bits fits uint32_t, also that of -32768 and of 65535. */
-#define DEFINE_ROW(name, type, square_type)                                                        \
-    KERNEL_LOOP static void add_##name(size_t n, const type *restrict x, int64_t *restrict sum,    \
+/* A square of 16 bits fits uint32_t, also that of -32768 and of 65535; `pair_type` has room for two
+ * of them. */
+#define SQUARE(v, square_type) ((uint32_t)((square_type)(v) * (square_type)(v)))
+#define LESSER(a, b) ((a) < (b) ? (a) : (b))
+#define GREATER(a, b) ((a) > (b) ? (a) : (b))
+
+/* The loops of one type: one row, and KERNEL_TOGETHER of them, `apart` samples from each other. */
+#define DEFINE_ROWS(name, type, square_type, pair_type)                                            \
+    KERNEL_LOOP static void one_##name(size_t n, const type *restrict x, int64_t *restrict sum,    \
                                        uint64_t *restrict sumsq, type *restrict low,               \
                                        type *restrict high)                                        \
     {                                                                                              \
         for (size_t i = 0; i < n; i++) {                                                           \
             type v = x[i];                                                                         \
             sum[i] += v;                                                                           \
-            sumsq[i] += (uint32_t)((square_type)v * (square_type)v);                               \
-            low[i] = v < low[i] ? v : low[i];                                                      \
-            high[i] = v > high[i] ? v : high[i];                                                   \
+            sumsq[i] += SQUARE(v, square_type);                                                    \
+            low[i] = LESSER(v, low[i]);                                                            \
+            high[i] = GREATER(v, high[i]);                                                         \
         }                                                                                          \
     }                                                                                              \
-    static void row_##name(struct moments *m, uint64_t vol, size_t vox0, size_t n,                 \
-                           const void *samples)                                                    \
+    KERNEL_LOOP static void four_##name(size_t n, const type *restrict x, size_t apart,            \
+                                        int64_t *restrict sum, uint64_t *restrict sumsq,           \
+                                        type *restrict low, type *restrict high)                   \
     {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            type a = x[i], b = x[apart + i], c = x[2 * apart + i], d = x[3 * apart + i];           \
+            type low_ab = LESSER(a, b), low_cd = LESSER(c, d), low_all = LESSER(low_ab, low_cd);   \
+            type high_ab = GREATER(a, b), high_cd = GREATER(c, d);                                 \
+            type high_all = GREATER(high_ab, high_cd);                                             \
+            pair_type ab = (pair_type)SQUARE(a, square_type) + SQUARE(b, square_type);             \
+            pair_type cd = (pair_type)SQUARE(c, square_type) + SQUARE(d, square_type);             \
+            sum[i] += (int32_t)a + b + c + d;                                                      \
+            sumsq[i] += (uint64_t)ab + cd;                                                         \
+            low[i] = LESSER(low_all, low[i]);                                                      \
+            high[i] = GREATER(high_all, high[i]);                                                  \
+        }                                                                                          \
+    }                                                                                              \
+    static void rows_##name(struct moments *m, uint64_t vol, size_t vox0, size_t n,                \
+                            const void *samples, size_t nrows)                                     \
+    {                                                                                              \
+        const type *x = samples;                                                                   \
+        int64_t *sum = m->sum + vox0;                                                              \
+        uint64_t *sumsq = m->sumsq + vox0;                                                         \
+        type *low = (type *)m->low + vox0, *high = (type *)m->high + vox0;                         \
         (void)vol;                                                                                 \
-        add_##name(n, samples, m->sum + vox0, m->sumsq + vox0, (type *)m->low + vox0,              \
-                   (type *)m->high + vox0);                                                        \
+        for (; nrows >= KERNEL_TOGETHER; nrows -= KERNEL_TOGETHER, x += KERNEL_TOGETHER * m->nvox) \
+            four_##name(n, x, m->nvox, sum, sumsq, low, high);                                     \
+        for (; nrows > 0; nrows--, x += m->nvox)                                                   \
+            one_##name(n, x, sum, sumsq, low, high);                                               \
     }
 
-DEFINE_ROW(uint8, uint8_t, uint32_t)
-DEFINE_ROW(int8, int8_t, int32_t)
-DEFINE_ROW(uint16, uint16_t, uint32_t)
-DEFINE_ROW(int16, int16_t, int32_t)
+DEFINE_ROWS(uint8, uint8_t, uint32_t, uint32_t)
+DEFINE_ROWS(int8, int8_t, int32_t, uint32_t)
+DEFINE_ROWS(uint16, uint16_t, uint32_t, uint64_t)
+DEFINE_ROWS(int16, int16_t, int32_t, uint32_t)
 
-add_row_fn *exact_row_fn(enum sample_type type)
+add_rows_fn *exact_rows_fn(enum sample_type type)
 {
     switch (type) {
     case SAMPLE_UINT8:
-        return row_uint8;
+        return rows_uint8;
     case SAMPLE_INT8:
-        return row_int8;
+        return rows_int8;
     case SAMPLE_UINT16:
-        return row_uint16;
+        return rows_uint16;
     case SAMPLE_INT16:
-        return row_int16;
+        return rows_int16;
     default:
         return NULL;
     }

@@ -33,22 +33,25 @@ struct moments {
     double *plane[MOMENTS_NPLANES];
 };
 
-/* Add samples[n] as voxels [vox0, vox0 + n) of volume `vol` (from 0). Samples are in this machine's
- * byte order. */
-typedef void add_row_fn(struct moments *m, uint64_t vol, size_t vox0, size_t n,
-                        const void *samples);
+/* Rows that one passage over the accumulators adds, where there are as many. */
+enum { KERNEL_TOGETHER = 4 };
+
+/* Add voxels [vox0, vox0 + n) of `nrows` volumes from `vol` (from 0) on: samples[n] of each, the
+ * rows `nvox` samples apart. Samples are in this machine's byte order. */
+typedef void add_rows_fn(struct moments *m, uint64_t vol, size_t vox0, size_t n,
+                         const void *samples, size_t nrows);
 
 /* One plane in stored units of the moments of `nvol` volumes. */
 typedef void plane_fn(const struct moments *m, uint64_t nvol, enum moments_plane plane, size_t vox0,
                       size_t nvox, double *out);
 
 /* kernel_exact.c; NULL where `type` is not summed exactly */
-add_row_fn *exact_row_fn(enum sample_type type);
+add_rows_fn *exact_rows_fn(enum sample_type type);
 void exact_reset(struct moments *m);
 plane_fn exact_plane;
 
 /* kernel_welford.c */
-add_row_fn welford_row;
+add_rows_fn welford_rows;
 void welford_reset(struct moments *m);
 plane_fn welford_plane;
 

@@ -39,7 +39,7 @@ KERNEL_LOOP static void add_float64(size_t n, const double *restrict x, double c
     }
 }
 
-void welford_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const void *samples)
+static void add_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const void *samples)
 {
     double room[CONVERT_TILE];
 
@@ -51,6 +51,13 @@ void welford_row(struct moments *m, uint64_t vol, size_t vox0, size_t n, const v
                     m->mean + vox, m->plane[MOMENTS_M2] + vox, m->plane[MOMENTS_MIN] + vox,
                     m->plane[MOMENTS_MAX] + vox);
     }
+}
+
+void welford_rows(struct moments *m, uint64_t vol, size_t vox0, size_t n, const void *samples,
+                  size_t nrows)
+{
+    for (size_t row = 0; row < nrows; row++)
+        add_row(m, vol + row, vox0, n, (const char *)samples + row * m->nvox * m->sample_nbytes);
 }
 
 void welford_reset(struct moments *m)

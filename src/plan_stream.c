@@ -15,15 +15,13 @@ static int plan_moments(struct planner *p, const struct expr *x, int64_t vol0, i
 {
     struct task t = {.kind = TASK_MOMENTS};
     int ret = plan_add_stream(p, &t, x, vol0, nvol);
-    const struct stream *s = t.streams;
 
     if (ret < 0) {
         task_clear(&t);
         return ret;
     }
     t.result_nbytes = (uint64_t)p->nvox * MOMENTS_NPLANES * sizeof(double);
-    t.mem_nbytes = moments_nbytes(
-        stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample : SAMPLE_FLOAT64, p->nvox);
+    t.mem_nbytes = moments_nbytes(stream_sample_type(t.streams), p->nvox);
     return plan_finish_stream_task(p, &t, x, task);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel.h"
 #include "pages.h"
 #include "plan_private.h"
 
@@ -312,9 +313,9 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
         t->work_nbytes += stream_work_nbytes(&t->streams[i]);
         reading = one > reading ? one : reading;
     }
-    /* the moments of a run as it is stored need no buffers of whole volumes */
+    /* the moments of a run as it is stored need no buffers of float64 */
     if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0]))
-        reading = pages_nbytes(TASK_BUFFER_NBYTES);
+        reading = pages_nbytes(moments_call_nbytes(stream_sample_type(&t->streams[0]), p->nvox));
     t->mem_nbytes += reading;
     if (b) {
         key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);

@@ -45,6 +45,11 @@ bool stream_is_raw(const struct stream *s)
     return s->e->op == EXPR_BOLD && s->leaves[s->e->start].kind == LEAF_SAMPLE;
 }
 
+enum sample_type stream_sample_type(const struct stream *s)
+{
+    return stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample : SAMPLE_FLOAT64;
+}
+
 uint64_t stream_work_nbytes(const struct stream *s)
 {
     uint64_t sum = 0;

@@ -52,6 +52,9 @@ size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf);
 /* Is it nothing but the samples of one run? Then the stored values may be taken as they are. */
 bool stream_is_raw(const struct stream *s);
 
+/* What it is summed as: the stored type where it is raw, else float64. */
+enum sample_type stream_sample_type(const struct stream *s);
+
 /* Stored bytes to read for it. */
 uint64_t stream_work_nbytes(const struct stream *s);
 
