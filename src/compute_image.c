@@ -7,7 +7,6 @@
  * the end.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,17 +38,9 @@ static bool is_plane(const struct reduction *r)
     return r->e->op == EXPR_MEDIAN || r->e->op == EXPR_INDEX;
 }
 
-/* numpy's std and var divide by max(n - ddof, 0): too few volumes give NaN or inf, not an error. */
-static double variance(const struct moments_view *m, size_t i, double ddof)
-{
-    return m->plane[MOMENTS_M2][i] / fmax(m->n - ddof, 0);
-}
-
 static bool fill_reduction(const struct expr *e, const struct moments_view *m, size_t at, size_t n,
                            double *out)
 {
-    size_t i;
-
     switch (e->op) {
     case EXPR_MEDIAN:
     case EXPR_INDEX:
@@ -62,12 +53,10 @@ static bool fill_reduction(const struct expr *e, const struct moments_view *m, s
         memcpy(out, m->plane[MOMENTS_SUM] + at, n * sizeof *out);
         return true;
     case EXPR_VAR:
-        for (i = 0; i < n; i++)
-            out[i] = variance(m, at + i, e->number);
+        moments_variance(m, at, n, e->number, out);
         return true;
     case EXPR_STD:
-        for (i = 0; i < n; i++)
-            out[i] = sqrt(variance(m, at + i, e->number));
+        moments_std(m, at, n, e->number, out);
         return true;
     case EXPR_MIN:
         memcpy(out, m->plane[MOMENTS_MIN] + at, n * sizeof *out);

@@ -2,7 +2,7 @@
  *
  * Find a dynamic block's header by trying every bit.
  *
- *     13 bits: not last, dynamic, counts in range?     a table tells how far to the next such bit
+ *     13 bits: not last, dynamic, counts in range?     48 places at a time, by the bits of a word
  *     57 bits: is the code of code lengths complete?   Kraft's sum, four lengths a look
  *     the whole header                                 deflate_read_lengths()
  *
@@ -16,7 +16,7 @@
 
 enum {
     START_BITS = 13,
-    START_SIZE = 1 << START_BITS,
+    STEP = 48,         /* whole bytes, and no more than a word can tell of */
     KRAFT_LENGTHS = 4, /* in one look */
     KRAFT_SIZE = 1 << (3 * KRAFT_LENGTHS),
     KRAFT_ONE = 128, /* a complete code */
@@ -26,22 +26,21 @@ enum {
     TRIES_MAX = 1024,
 };
 
-/* May the header of a dynamic block that is not the last begin with these, as far as the known
- * `nbits` of them tell? */
-static bool may_start(unsigned bits, unsigned nbits)
+/* At which of the word's bits, the last 12 left out, may the header of a dynamic block begin that
+ * is not the last? BFINAL is 0 and BTYPE 2; HLIT and HDIST are at most 29: not their four upper
+ * bits are all set. */
+static uint64_t may_start(uint64_t w)
 {
-    static const unsigned want = 4; /* BFINAL 0, BTYPE 2 */
-    unsigned mask = nbits < 3 ? (1U << nbits) - 1 : 7;
+    uint64_t hlit_over = w >> 4 & w >> 5 & w >> 6 & w >> 7;
+    uint64_t hdist_over = w >> 9 & w >> 10 & w >> 11 & w >> 12;
 
-    if ((bits & mask) != (want & mask))
-        return false;
-    if (nbits >= 8 && (bits >> 3 & 31) > DEFLATE_NLITERAL_MAX - 257)
-        return false;
-    return nbits < START_BITS || (bits >> 8 & 31) <= DEFLATE_NDISTANCE_MAX - 1;
+    return ~w & ~(w >> 1) & w >> 2 & ~hlit_over & ~hdist_over;
 }
 
+_Static_assert(DEFLATE_NLITERAL_MAX - 257 == 29 && DEFLATE_NDISTANCE_MAX - 1 == 29,
+               "told by four bits");
+
 struct deflate_finder {
-    uint8_t skip[START_SIZE];   /* bits to the next place that may do; 0: this one */
     uint16_t kraft[KRAFT_SIZE]; /* sum of 128 >> length over four lengths of three bits */
 };
 
@@ -51,12 +50,6 @@ struct deflate_finder *deflate_finder_new(void)
 
     if (!t)
         return NULL;
-    for (unsigned bits = 0; bits < START_SIZE; bits++) {
-        unsigned skip = 0;
-        while (skip < START_BITS && !may_start(bits >> skip, START_BITS - skip))
-            skip++;
-        t->skip[bits] = (uint8_t)skip;
-    }
     for (unsigned bits = 0; bits < KRAFT_SIZE; bits++) {
         unsigned sum = 0;
         for (unsigned i = 0; i < KRAFT_LENGTHS; i++) {
@@ -86,34 +79,45 @@ static bool code_is_complete(const struct deflate_finder *t, uint64_t lengths, u
     return sum == KRAFT_ONE;
 }
 
+/* Does a header begin at `at`, which may start one? Counts those that it has to read. */
+static bool is_header(const struct deflate_finder *t, const unsigned char *in, size_t nbytes,
+                      uint64_t at, unsigned *tries)
+{
+    unsigned hclen = deflate_peek(in, at) >> START_BITS & 15;
+    uint64_t bit = at + 3;
+    struct deflate_lengths lengths;
+
+    if (!code_is_complete(t, deflate_peek(in, at + START_BITS + 4), hclen))
+        return false;
+    ++*tries;
+    return deflate_read_lengths(in, nbytes, &bit, &lengths) == DEFLATE_BLOCK;
+}
+
 bool deflate_find(const struct deflate_finder *t, const unsigned char *in, size_t nbytes,
                   uint64_t from, uint64_t to, uint64_t *bit)
 {
-    uint64_t end = 8 * (uint64_t)nbytes;
+    uint64_t end = 8 * (uint64_t)nbytes, base = from & ~UINT64_C(7);
     unsigned tries = 0;
 
     /* so that both looks stay in reach */
     end = end > 3 * 8 ? end - 3 * 8 : 0;
     if (to > end)
         to = end;
-    for (uint64_t at = from; at < to && tries < TRIES_MAX;) {
-        uint64_t bits = deflate_peek(in, at);
-        unsigned skip = t->skip[bits & (START_SIZE - 1)];
+    for (; base < to; base += STEP) {
+        uint64_t places = may_start(deflate_peek(in, base)) & ((UINT64_C(1) << STEP) - 1);
 
-        at += skip;
-        if (skip > 0)
-            continue;
-        if (code_is_complete(t, deflate_peek(in, at + START_BITS + 4), bits >> START_BITS & 15)) {
-            uint64_t header = at + 3;
-            struct deflate_lengths lengths;
+        if (base < from)
+            places &= ~UINT64_C(0) << (from - base);
+        for (; places; places &= places - 1) {
+            uint64_t at = base + (unsigned)__builtin_ctzll(places);
 
-            tries++;
-            if (deflate_read_lengths(in, nbytes, &header, &lengths) == DEFLATE_BLOCK) {
+            if (at >= to || tries == TRIES_MAX)
+                return false;
+            if (is_header(t, in, nbytes, at, &tries)) {
                 *bit = at;
                 return true;
             }
         }
-        at++;
     }
     return false;
 }

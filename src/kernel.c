@@ -251,13 +251,42 @@ static void merge_planes(struct moments_view *into, const struct moments_view *f
                from->plane[MOMENTS_MAX]);
 }
 
-void moments_mean(const struct moments_view *m, size_t vox0, size_t n, double *out)
+KERNEL_LOOP static void mean_of(size_t n, const double *restrict sum, const double *restrict low,
+                                const double *restrict high, double nvol, double *restrict out)
 {
     for (size_t i = 0; i < n; i++) {
-        double low = m->plane[MOMENTS_MIN][vox0 + i], high = m->plane[MOMENTS_MAX][vox0 + i];
-
-        out[i] = low == high ? low : m->plane[MOMENTS_SUM][vox0 + i] / m->n;
+        double mean = sum[i] / nvol;
+        out[i] = low[i] == high[i] ? low[i] : mean;
     }
+}
+
+void moments_mean(const struct moments_view *m, size_t vox0, size_t n, double *out)
+{
+    mean_of(n, m->plane[MOMENTS_SUM] + vox0, m->plane[MOMENTS_MIN] + vox0,
+            m->plane[MOMENTS_MAX] + vox0, m->n, out);
+}
+
+KERNEL_LOOP static void divide(size_t n, const double *restrict x, double by, double *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = x[i] / by;
+}
+
+KERNEL_LOOP static void divide_and_root(size_t n, const double *restrict x, double by,
+                                        double *restrict out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = sqrt(x[i] / by);
+}
+
+void moments_variance(const struct moments_view *m, size_t vox0, size_t n, double ddof, double *out)
+{
+    divide(n, m->plane[MOMENTS_M2] + vox0, fmax(m->n - ddof, 0), out);
+}
+
+void moments_std(const struct moments_view *m, size_t vox0, size_t n, double ddof, double *out)
+{
+    divide_and_root(n, m->plane[MOMENTS_M2] + vox0, fmax(m->n - ddof, 0), out);
 }
 
 void moments_merge(struct moments_view *into, const struct moments_view *from, size_t nvox)

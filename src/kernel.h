@@ -67,6 +67,12 @@ struct moments_view {
  * has that mean to the bit. */
 void moments_mean(const struct moments_view *m, size_t vox0, size_t n, double *out);
 
+/* As numpy's var and std: divided by max(volumes - ddof, 0), so that too few volumes give NaN or
+ * inf, not an error. */
+void moments_variance(const struct moments_view *m, size_t vox0, size_t n, double ddof,
+                      double *out);
+void moments_std(const struct moments_view *m, size_t vox0, size_t n, double ddof, double *out);
+
 /* into = into joined in time with `from`. into->n may be 0: then it becomes a copy. */
 void moments_merge(struct moments_view *into, const struct moments_view *from, size_t nvox);
 

@@ -5,7 +5,7 @@
  *     sample ──> sum (int64)  sum of squares (uint64)  smallest  largest     20 bytes a voxel
  *
  * Integers add up the same in any order, so the moments are exact: M2 = (n sumsq - sum^2) / n is
- * taken in 128 bits and rounded once.
+ * taken in integers that have room for it, and rounded once.
  */
 #include "kernel_private.h"
 
@@ -109,47 +109,49 @@ void exact_reset(struct moments *m)
     }
 }
 
-static double stored_value(enum sample_type type, const void *values, size_t i)
+/* Up to so many volumes n sumsq and sum^2 fit 64 bits: both are at most (2^15)^2 2^32. */
+enum { FEW_VOLUMES = 1 << 15 };
+
+KERNEL_LOOP static void m2_of_few(size_t n, int64_t nvol, const int64_t *restrict sum,
+                                  const uint64_t *restrict sumsq, double *restrict out)
 {
-    switch (type) {
-    case SAMPLE_UINT8:
-        return ((const uint8_t *)values)[i];
-    case SAMPLE_INT8:
-        return ((const int8_t *)values)[i];
-    case SAMPLE_UINT16:
-        return ((const uint16_t *)values)[i];
-    default:
-        return ((const int16_t *)values)[i];
-    }
+    for (size_t i = 0; i < n; i++)
+        out[i] = (double)(nvol * (int64_t)sumsq[i] - sum[i] * sum[i]) / (double)nvol;
 }
 
 /* n sumsq < 2^96 and sum^2 < 2^96: both fit, and their difference is never negative (Cauchy and
  * Schwarz), since nothing has been rounded. */
-static double exact_m2(uint64_t nvol, int64_t sum, uint64_t sumsq)
+static void m2_of_many(size_t n, uint64_t nvol, const int64_t *sum, const uint64_t *sumsq,
+                       double *out)
 {
-    unsigned __int128 scaled = (unsigned __int128)nvol * sumsq;
-    unsigned __int128 square = (unsigned __int128)((__int128)sum * sum);
-    return (double)(scaled - square) / (double)nvol;
+    for (size_t i = 0; i < n; i++) {
+        unsigned __int128 scaled = (unsigned __int128)nvol * sumsq[i];
+        unsigned __int128 square = (unsigned __int128)((__int128)sum[i] * sum[i]);
+        out[i] = (double)(scaled - square) / (double)nvol;
+    }
 }
 
 void exact_plane(const struct moments *m, uint64_t nvol, enum moments_plane plane, size_t vox0,
                  size_t nvox, double *out)
 {
-    for (size_t i = 0; i < nvox; i++) {
-        size_t vox = vox0 + i;
-        switch (plane) {
-        case MOMENTS_SUM:
-            out[i] = (double)m->sum[vox];
-            break;
-        case MOMENTS_M2:
-            out[i] = exact_m2(nvol, m->sum[vox], m->sumsq[vox]);
-            break;
-        case MOMENTS_MIN:
-            out[i] = stored_value(m->type, m->low, vox);
-            break;
-        default:
-            out[i] = stored_value(m->type, m->high, vox);
-            break;
-        }
+    const int64_t *sum = m->sum + vox0;
+
+    switch (plane) {
+    case MOMENTS_SUM:
+        for (size_t i = 0; i < nvox; i++)
+            out[i] = (double)sum[i];
+        break;
+    case MOMENTS_M2:
+        if (nvol <= FEW_VOLUMES)
+            m2_of_few(nvox, (int64_t)nvol, sum, m->sumsq + vox0, out);
+        else
+            m2_of_many(nvox, nvol, sum, m->sumsq + vox0, out);
+        break;
+    case MOMENTS_MIN:
+        (void)kernel_as_float64(m->type, m->low, vox0, nvox, out);
+        break;
+    default:
+        (void)kernel_as_float64(m->type, m->high, vox0, nvox, out);
+        break;
     }
 }
