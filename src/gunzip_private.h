@@ -106,6 +106,7 @@ struct piece {
     uint64_t end_bit;
     size_t nbytes;    /* of the output that are bytes */
     uint32_t crc;     /* of these */
+    double fresh_ns;  /* time that memory touched for the first time took; not in the next two */
     double marker_ns; /* time that the search and the symbols took */
     double total_ns;
     uint64_t marker_nbytes; /* stored bytes that became symbols */
