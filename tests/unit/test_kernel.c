@@ -376,6 +376,19 @@ static void test_impossible_size_is_out_of_memory(void **state)
     assert_true(moments_nbytes(SAMPLE_FLOAT32, 1000) >= 48 * 1000);
 }
 
+/* Whole volumes while that is no waste of memory, whole samples in any case. */
+static void test_what_a_call_brings(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20 };
+    assert_int_equal(moments_call_nbytes(SAMPLE_INT16, 64 * 64 * 30), 4 * 2 * 64 * 64 * 30);
+    assert_int_equal(moments_call_nbytes(SAMPLE_INT16, 91 * 109 * 91), 4 * 2 * 91 * 109 * 91);
+    assert_int_equal(moments_call_nbytes(SAMPLE_UINT8, 1000) % 4000, 0);
+    assert_true(moments_call_nbytes(SAMPLE_UINT8, 1000) > MIB - 4000);
+    assert_int_equal(moments_call_nbytes(SAMPLE_FLOAT64, MIB), MIB);
+    assert_int_equal(moments_call_nbytes(SAMPLE_FLOAT64, SIZE_MAX / 4), MIB);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +408,7 @@ int main(void)
         cmocka_unit_test(test_scaled_constant_has_no_deviation),
         cmocka_unit_test(test_scale),
         cmocka_unit_test(test_impossible_size_is_out_of_memory),
+        cmocka_unit_test(test_what_a_call_brings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
