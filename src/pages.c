@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * A task's accumulators and buffer are a few MiB that are touched once from end to end, and in
- * small pages each 4 KiB of it costs a fault. A quarter of a huge page and more is therefore rounded
- * up to whole ones. Of the first tsnr of the sample session stored uncompressed, where the faults weigh
- * most, this took 4400 faults down to 510 and the processor time from 176 ms to 125
+ * small pages each 4 KiB of it costs a fault. A quarter of a huge page and more is therefore
+ * rounded up to whole ones. Of the first tsnr of the sample session stored uncompressed, where the
+ * faults weigh most, this took 4400 faults down to 510 and the processor time from 176 ms to 125
  * (perf stat, in a virtual machine on an AMD EPYC).
  */
 #include "pages.h"
