@@ -10,11 +10,14 @@
  *
  * Guarantee: a snapshot from SCAN_NOW holds what the directory held at some time during the call,
  * file by file. A snapshot never changes, so nobody needs a lock to read one.
+ * And one from SCAN_RECENT is never older than one from SCAN_NOW before it: an open that finds its
+ * file replaced has it looked up again, and must not meet the old one a second time.
  * Deliberate imprecision: threads that find a snapshot too old at the same time each check the
- * directory, and the check that began last is kept. That costs a few system calls twice and spares
- * a lock across I/O. Cost: per check one open, one fstat and one identification per candidate file;
- * names are listed and headers read only after changes. Up to KEPT_MAX directories are kept, the
- * least recently used one goes first.
+ * directory, which costs a few system calls twice and spares a lock across I/O. Where such checks
+ * differ nobody can tell which is newer, so what is kept passes for recent only after a check that
+ * began later than both ended. Cost: per check one open, one fstat and one identification per
+ * candidate file; names are listed and headers read only after changes. Up to KEPT_MAX directories
+ * are kept, the least recently used one goes first.
  */
 #include "dataset.h"
 
@@ -41,7 +44,9 @@ struct kept {
     struct dir_scan *scan;
     struct dir_stamp stamp; /* of the directory when its names were listed or proved right */
     int64_t checked_ns;     /* when the check ended, by the dataset's clock */
-    uint64_t check;         /* number of the check; later checks have higher numbers */
+    uint64_t ended;         /* dataset.tick when the last check of the directory ended */
+    uint64_t differed;      /* dataset.tick when one ended that differed from one at its time */
+    bool sure;              /* the check began after that */
     uint64_t used;          /* dataset.tick of the last use */
     UT_hash_handle hh;
 };
@@ -53,14 +58,14 @@ struct dataset {
     struct headers *headers; /* borrowed; NULL: none are kept */
     pthread_mutex_t lock;
     struct kept *kept; /* guarded by lock: hash by dir */
-    uint64_t tick;     /* guarded by lock: counts uses, numbers checks */
+    uint64_t tick;     /* guarded by lock: counts uses, beginnings and ends of checks */
 };
 
 /* One look at a directory. */
 struct check {
     int rootfd;
     const char *dir;
-    uint64_t number;
+    uint64_t begun;             /* dataset.tick */
     struct dir_scan *old;       /* reference; NULL where nothing was kept */
     struct dir_stamp old_stamp; /* valid with old */
     struct dir_stamp stamp;
@@ -243,7 +248,7 @@ static void kept_free(struct kept *kept)
     free(kept);
 }
 
-/* The lock is held by the callers of the next three. */
+/* The lock is held by the callers of the next four. */
 static void drop_least_used(struct dataset *ds)
 {
     struct kept *least = ds->kept;
@@ -279,6 +284,20 @@ static struct kept *find_kept(struct dataset *ds, const char *dir)
     return kept;
 }
 
+static void take_over(struct dataset *ds, struct kept *kept, const struct check *check,
+                      struct dir_scan *scan, int64_t now_ns)
+{
+    bool differs = kept->ended > check->begun && kept->scan != scan;
+    kept->used = kept->ended = ++ds->tick;
+    if (differs)
+        kept->differed = kept->ended;
+    kept->sure = check->begun > kept->differed;
+    kept->checked_ns = now_ns;
+    dir_scan_put(kept->scan);
+    kept->scan = dir_scan_get(scan);
+    kept->stamp = check->stamp;
+}
+
 static void keep(struct dataset *ds, const struct check *check, struct dir_scan *scan)
 {
     int64_t now_ns = ds->clock_ns();
@@ -289,14 +308,8 @@ static void keep(struct dataset *ds, const struct check *check, struct dir_scan 
             drop_least_used(ds);
         kept = add_kept(ds, check->dir);
     }
-    if (kept && kept->check <= check->number) {
-        dir_scan_put(kept->scan);
-        kept->scan = dir_scan_get(scan);
-        kept->stamp = check->stamp;
-        kept->checked_ns = now_ns;
-        kept->check = check->number;
-        kept->used = ++ds->tick;
-    }
+    if (kept)
+        take_over(ds, kept, check, scan, now_ns);
     pthread_mutex_unlock(&ds->lock);
 }
 
@@ -304,7 +317,7 @@ static void forget(struct dataset *ds, const struct check *check)
 {
     pthread_mutex_lock(&ds->lock);
     struct kept *kept = find_kept(ds, check->dir);
-    if (kept && kept->check <= check->number) {
+    if (kept && kept->ended < check->begun) {
         HASH_DEL(ds->kept, kept);
         kept_free(kept);
     }
@@ -317,9 +330,9 @@ static struct dir_scan *begin(struct dataset *ds, enum scan_freshness freshness,
 {
     struct dir_scan *recent = NULL;
     pthread_mutex_lock(&ds->lock);
-    check->number = ++ds->tick;
+    check->begun = ++ds->tick;
     struct kept *kept = find_kept(ds, check->dir);
-    if (kept && freshness == SCAN_RECENT && now_ns - kept->checked_ns < RECENT_NS) {
+    if (kept && freshness == SCAN_RECENT && kept->sure && now_ns - kept->checked_ns < RECENT_NS) {
         recent = dir_scan_get(kept->scan);
     } else if (kept) {
         check->old = dir_scan_get(kept->scan);

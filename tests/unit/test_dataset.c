@@ -21,8 +21,25 @@
 static const int64_t SECOND = 1000000000;
 static _Atomic int64_t the_time;
 
+struct fixture {
+    struct scratch scratch;
+    struct dataset *ds;
+};
+
+/* What happens while a check is on its way: the clock is asked when one begins and when it ends. */
+static struct {
+    int after; /* so many times more that the clock is asked */
+    void (*call)(const struct fixture *f);
+    const struct fixture *f;
+} meanwhile;
+
 static int64_t clock_ns(void)
 {
+    if (meanwhile.call && meanwhile.after-- == 0) {
+        void (*call)(const struct fixture *f) = meanwhile.call;
+        meanwhile.call = NULL;
+        call(meanwhile.f);
+    }
     return atomic_load(&the_time);
 }
 
@@ -30,11 +47,6 @@ static void pass(int64_t ns)
 {
     atomic_fetch_add(&the_time, ns);
 }
-
-struct fixture {
-    struct scratch scratch;
-    struct dataset *ds;
-};
 
 static int set_up(void **state)
 {
@@ -378,6 +390,43 @@ static void only_what_changed_is_probed(void **state)
     assert_shared(f, replace_directory, "d/b.nii:new d/b2.nii:new ");
 }
 
+static void replace_and_look(const struct fixture *f)
+{
+    write_nifti(f, "tmp", 3);
+    scratch_rename(&f->scratch, "tmp", "a.nii");
+    struct dir_scan *s = scan(f, "", SCAN_NOW);
+    assert_int_equal(s->runs[0].run->nifti.nvol, 3);
+    dir_scan_put(s);
+}
+
+static void what_has_been_seen_once_stays_seen(void **state)
+{
+    const struct fixture *f = *state;
+    write_nifti(f, "a.nii", 2);
+    dir_scan_put(scan(f, "", SCAN_NOW));
+
+    /* the file is replaced, and seen so by another check, when this one has looked already */
+    meanwhile.after = 1;
+    meanwhile.f = f;
+    meanwhile.call = replace_and_look;
+    struct dir_scan *late = scan(f, "", SCAN_NOW);
+    assert_int_equal(late->runs[0].run->nifti.nvol, 2);
+    assert_null(meanwhile.call);
+
+    struct dir_scan *recent = scan(f, "", SCAN_RECENT);
+    assert_int_equal(recent->runs[0].run->nifti.nvol, 3);
+    /* and what no other check denies is recent again */
+    struct dir_scan *again = scan(f, "", SCAN_RECENT);
+    assert_ptr_equal(again, recent);
+    write_nifti(f, "b.nii", 2);
+    struct dir_scan *still = scan(f, "", SCAN_RECENT);
+    assert_ptr_equal(still, recent);
+    dir_scan_put(late);
+    dir_scan_put(recent);
+    dir_scan_put(again);
+    dir_scan_put(still);
+}
+
 static void recent_snapshot_will_do_for_a_second(void **state)
 {
     const struct fixture *f = *state;
@@ -521,6 +570,7 @@ int main(void)
         TEST(unchanged_is_the_same_snapshot),
         TEST(forbidden_file_is_broken_until_allowed),
         TEST(only_what_changed_is_probed),
+        TEST(what_has_been_seen_once_stays_seen),
         TEST(recent_snapshot_will_do_for_a_second),
         TEST(repaired_files_are_noticed),
         TEST(least_recently_used_directory_is_forgotten),
