@@ -8,6 +8,7 @@
  *     not computed yet, control files, drawings         direct_io (ops_read.c says why)
  *     a command's file                                  direct_io: its size may be news to the
  *                                                       kernel
+ *     what replaced it in the middle of an open         direct_io: the kernel's pages are older
  *
  * The open of a command's file that is not computed yet is parked until it is, like a read
  * (ops_read.c): only then its size is known, and a failure is told by open(2) already. So is, with
@@ -30,8 +31,18 @@ static void enter_node(struct mount *m, struct node *node, struct file *f, int f
     f->backing_id = iomode_enter(m->iomodes, f->io, fd);
 }
 
-static int open_source(struct mount *m, struct node *node, struct fuse_file_info *fi,
-                       struct error *err)
+/* Whether to open what has come in the place of a file, because the kernel would not try again. */
+static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *node)
+{
+    char *dir = node_parent_path(m->inodes, node);
+    bool must = dir && retries_is_second(&m->retries, fuse_req_ctx(req)->pid, dir, node_name(node));
+
+    free(dir);
+    return must;
+}
+
+static int open_source(struct mount *m, fuse_req_t req, struct node *node,
+                       struct fuse_file_info *fi, struct error *err)
 {
     struct node_identity id = {.kind = NODE_SOURCE};
     struct file *f = files_open(m->files, FILE_SOURCE);
@@ -48,17 +59,20 @@ static int open_source(struct mount *m, struct node *node, struct fuse_file_info
     id.b = ret == 0 ? st.st_ino : 0;
     /* the name may be another file's by now, whose bytes must not get into this node's page cache
      */
-    if (ret == 0 && !node_is(node, &id))
+    fi->direct_io = ret == 0 && !node_is(node, &id);
+    if (fi->direct_io && !must_stand_in(m, req, node))
         ret = error_set(err, ESTALE, "%s was replaced", node_name(node));
     if (ret < 0) {
         if (f)
             files_close(m->files, f);
         return ret;
     }
-    enter_node(m, node, f, f->fd);
-    fi->keep_cache = node_same_bytes(
-        m->inodes, node, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-        (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, st.st_size);
+    enter_node(m, node, f, fi->direct_io ? -1 : f->fd);
+    fi->keep_cache =
+        fi->direct_io ||
+        node_same_bytes(m->inodes, node,
+                        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
+                        (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, st.st_size);
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }
@@ -68,18 +82,27 @@ static bool is_command(const struct node *node)
     return node_derived(node)->recipe->command;
 }
 
-static int open_derived(struct mount *m, struct node *node, struct fuse_file_info *fi,
-                        struct error *err)
+/* Whether the reader's file may be read as the node's, though it is a newer one: what is promised
+ * of the size holds. */
+static bool may_stand_in(const struct node *node, const struct reader *r)
+{
+    return reader_is_sized(r) && reader_nbytes(r) == node_derived(node)->nbytes;
+}
+
+static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
+                        struct fuse_file_info *fi, struct error *err)
 {
     struct file *f = files_open(m->files, FILE_DERIVED);
     char *dir = node_parent_path(m->inodes, node);
     struct blob *blob;
+    bool other;
     int ret;
 
     ret = f && dir ? reader_open(m->engine, dir, node_name(node), &f->reader, err)
                    : error_set(err, ENOMEM, "out of memory");
     free(dir);
-    if (ret == 0 && reader_version(f->reader) != node_number(node))
+    other = ret == 0 && reader_version(f->reader) != node_number(node);
+    if (other && !(must_stand_in(m, req, node) && may_stand_in(node, f->reader)))
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret < 0) {
         if (f)
@@ -87,7 +110,7 @@ static int open_derived(struct mount *m, struct node *node, struct fuse_file_inf
         return ret;
     }
     blob = reader_whole(f->reader);
-    enter_node(m, node, f, blob && !is_command(node) ? blob_fd(blob) : -1);
+    enter_node(m, node, f, blob && !other && !is_command(node) ? blob_fd(blob) : -1);
     blob_put(blob);
     /* A node is one version: what is cached of it stays right. Without the flag this open would
      * throw the cache away, for which it would wait for a page that a mapping waits for,
@@ -96,8 +119,8 @@ static int open_derived(struct mount *m, struct node *node, struct fuse_file_inf
     /* A series that has been computed is read through the page cache: read-ahead costs nothing
      * then, and who reads it again finds it there (cat of one of 500 MB went from 0.15 of the
      * speed of a plain file to 0.46). */
-    fi->direct_io =
-        is_command(node) || (!blob && kernel_maps_direct_io() && !reader_is_computed(f->reader));
+    fi->direct_io = other || is_command(node) ||
+                    (!blob && kernel_maps_direct_io() && !reader_is_computed(f->reader));
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }
@@ -172,8 +195,11 @@ static int open_control(struct mount *m, struct node *node, struct fuse_file_inf
 static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
 {
     struct file *f = file_of(fi);
-    int ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi, f->backing_id)
-                                : fuse_reply_open(req, fi);
+    int ret;
+
+    retries_forget(&m->retries, fuse_req_ctx(req)->pid);
+    ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi, f->backing_id)
+                            : fuse_reply_open(req, fi);
 
     if (ret != 0)
         close_file(m, f); /* the opener was interrupted: there is no release */
@@ -343,11 +369,12 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     switch (node_kind(node)) {
     case NODE_SOURCE:
-        ret = open_source(m, node, fi, &err);
+        ret = open_source(m, req, node, fi, &err);
         break;
     case NODE_DERIVED:
-        ret = node_derived(node)->format->kind == OUTPUT_DRAWING ? open_drawn(m, node, fi, &err)
-                                                                 : open_derived(m, node, fi, &err);
+        ret = node_derived(node)->format->kind == OUTPUT_DRAWING
+                  ? open_drawn(m, node, fi, &err)
+                  : open_derived(m, req, node, fi, &err);
         break;
     case NODE_CONTROL:
         if (!is_waited_for(node))

@@ -13,12 +13,14 @@
 #include "files.h"
 #include "inode.h"
 #include "ops.h"
+#include "retries.h"
 
 struct mount {
     struct engine *engine;
     struct inodes *inodes;
     struct files *files;
     struct iomodes *iomodes;
+    struct retries retries;
 };
 
 /* What the kernel is told of a failure. */
