@@ -19,7 +19,7 @@
 #include "stream_reader.h"
 
 /* Voxels written at a time. */
-enum { BLOCK_NVOX = 2048 };
+enum { BLOCK_NVOX = 8192 }; /* 64 KiB of them: that much takes the page cache at a time */
 
 /* Slices are few bytes: a small buffer, which costs few page faults. */
 enum { SLICES_BUFFER_NBYTES = 32 << 10 };
@@ -58,7 +58,7 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
         left -= nbytes;
         task_progress(k->ctl, cursor_consumed(c));
     }
-    free(buf);
+    pages_free(buf, room);
     return ret;
 }
 

@@ -48,7 +48,8 @@ struct engine {
     struct sched *fetcher;   /* the same; NULL too without annex_get */
     struct sched *joiner;    /* the same as sched */
     struct errands *errands; /* the same as sched: walks through the dataset */
-    int64_t start_s;         /* CLOCK_REALTIME */
+    struct errand warm_up;
+    int64_t start_s; /* CLOCK_REALTIME */
 };
 
 /* Tell the log callback. */

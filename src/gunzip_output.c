@@ -12,8 +12,6 @@
  * it, where a virtual machine has to get it from its host; and a hand that begins its next piece
  * while the owner still takes the one before needs little more than one piece's memory.
  */
-#include <stdlib.h>
-
 #include <utlist.h>
 
 #include "gunzip_private.h"
@@ -149,5 +147,5 @@ void output_free(struct chunk *chunks)
     struct chunk *c, *next;
 
     DL_FOREACH_SAFE(chunks, c, next)
-    free(c);
+    pages_free(c, sizeof *c);
 }

@@ -105,7 +105,8 @@ size_t moments_call_nbytes(enum sample_type type, size_t nvox)
 
 void moments_free(struct moments *m)
 {
-    free(m);
+    if (m)
+        pages_free(m, moments_nbytes(m->type, m->nvox));
 }
 
 KERNEL_LOOP static void swap16(size_t n, uint16_t *x)
