@@ -73,13 +73,18 @@ const uint16_t *deflate_marker_take(struct deflate_marker *d, size_t *nsymbols)
     return taken;
 }
 
+/* From the end, and no further than to what is unknown: this is asked after each block. */
 bool deflate_marker_is_clear(const struct deflate_marker *d)
 {
-    const uint16_t *last = d->symbols + d->end - DEFLATE_WINDOW;
+    enum { GROUP = 512 };
+    const uint16_t *at = d->symbols + d->end;
     unsigned any = 0;
 
-    for (size_t i = 0; i < DEFLATE_WINDOW; i++)
-        any |= last[i];
+    for (size_t n = 0; n < DEFLATE_WINDOW && any < 256; n += GROUP) {
+        at -= GROUP;
+        for (size_t i = 0; i < GROUP; i++)
+            any |= at[i];
+    }
     return any < 256;
 }
 
