@@ -14,15 +14,10 @@
 
 #include "engine_private.h"
 #include "monotonic.h"
-#include "pages.h"
 #include "program.h"
 
 /* Walks that are under way at a time: a slow one holds up no short one. */
 enum { ERRANDS_NTHREADS = 2 };
-
-/* Memory that is touched before anybody reads: about what one run takes that two threads inflate.
- * Only where it is a small part of what may be used. */
-enum { KEPT_NBYTES = 24 << 20, KEPT_PARTS = 32 };
 
 void engine_log(struct engine *e, enum log_level level, const char *fmt, ...)
 {
@@ -131,12 +126,6 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
     return 0;
 }
 
-static void keep_pages(struct errand *errand)
-{
-    (void)errand;
-    pages_keep(KEPT_NBYTES);
-}
-
 int engine_start(struct engine *e, struct error *err)
 {
     struct sched_config config = {
@@ -163,17 +152,18 @@ int engine_start(struct engine *e, struct error *err)
     if (!e->pool)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     ret = errands_new(ERRANDS_NTHREADS, &e->errands, err);
-    if (ret == 0 && e->config.memory_nbytes / KEPT_PARTS >= KEPT_NBYTES) {
-        e->warm_up.run = keep_pages;
-        errands_add(e->errands, &e->warm_up);
-    }
     if (ret == 0)
         ret = fetcher_open(e, err);
-    return ret < 0 ? ret : joiner_open(e, err);
+    if (ret == 0)
+        ret = joiner_open(e, err);
+    if (ret == 0)
+        warm_up_start(e);
+    return ret;
 }
 
 void engine_stop(struct engine *e)
 {
+    warm_up_stop(e);
     errands_free(e->errands); /* these submit jobs */
     e->errands = NULL;
     /* each calls back into the other: neither goes before both have come to rest */
