@@ -207,6 +207,11 @@ int disk_temp_write(const struct disk_temp *t, const void *bytes, size_t nbytes)
     return 0;
 }
 
+void disk_temp_begin_sync(const struct disk_temp *t, uint64_t from, uint64_t to)
+{
+    (void)sync_file_range(t->fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
+}
+
 void disk_temp_discard(struct disk_temp *t)
 {
     if (t->fd >= 0)

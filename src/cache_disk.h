@@ -63,6 +63,9 @@ int disk_prepare(const struct disk *d) NODISCARD;
 int disk_temp_open(struct disk *d, const struct key *key, uint64_t nbytes,
                    struct disk_temp *out) NODISCARD;
 int disk_temp_write(const struct disk_temp *t, const void *bytes, size_t nbytes) NODISCARD;
+/* Have the disk begin with the bytes [from, to), which have been written: disk_sync() takes less
+ * time then, and says what went wrong. */
+void disk_temp_begin_sync(const struct disk_temp *t, uint64_t from, uint64_t to);
 /* Close and unlink; a file that was published keeps the name it was published under. */
 void disk_temp_discard(struct disk_temp *t);
 

@@ -26,11 +26,16 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+/* The disk begins when so much is there: of the moments of 64x64x30 voxels, 4 MB, 0.8 to 1.6 ms of
+ * 2.5 are left for the sync at the end. */
+enum { BEGIN_NBYTES = 512 << 10 };
+
 struct cache_writer {
     struct cache *cache;
     struct key key;
     struct disk_meta meta; /* nbytes and label from the start, the rest at commit */
     uint64_t written_nbytes;
+    uint64_t begun_nbytes; /* of these are on their way to the disk */
     bool failed;           /* only cache_abort(), or a commit that fails */
     bool spare;            /* cache_begin_spare(): no eviction, never in memory */
     struct disk_temp temp; /* fd -1: in memory */
@@ -212,6 +217,10 @@ int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct
     if (w->memory && nbytes > 0)
         memcpy(w->memory + w->written_nbytes, bytes, nbytes);
     w->written_nbytes += nbytes;
+    if (!w->memory && w->written_nbytes - w->begun_nbytes >= BEGIN_NBYTES) {
+        disk_temp_begin_sync(&w->temp, w->begun_nbytes, w->written_nbytes);
+        w->begun_nbytes = w->written_nbytes;
+    }
     return 0;
 }
 
