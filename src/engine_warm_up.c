@@ -3,8 +3,8 @@
  * Memory that is touched before anybody reads (pages.h says what that saves).
  *
  * It is touched a moment after the start: whoever mounts and looks at once would have to wait for
- * it. Where the start is followed by a read, that takes new memory as it needs it, and only what is
- * set aside afterwards is used again. Failing to start a thread for it is no failure.
+ * it. Who reads before that touches what he needs himself. Failing to start a thread for it is no
+ * failure.
  */
 #include <errno.h>
 #include <time.h>
@@ -33,7 +33,7 @@ static void *warm_up_main(void *arg)
         ret = sem_clockwait(&w->stop, CLOCK_MONOTONIC, &at);
     while (ret < 0 && errno == EINTR);
     if (ret < 0 && errno == ETIMEDOUT)
-        pages_keep(KEPT_NBYTES);
+        pages_touch();
     return NULL;
 }
 
@@ -41,7 +41,10 @@ void warm_up_start(struct engine *e)
 {
     struct warm_up *w = &e->warm_up;
 
-    if (e->config.memory_nbytes / KEPT_PARTS < KEPT_NBYTES || sem_init(&w->stop, 0, 0) < 0)
+    if (e->config.memory_nbytes / KEPT_PARTS < KEPT_NBYTES)
+        return;
+    pages_set_aside(KEPT_NBYTES);
+    if (sem_init(&w->stop, 0, 0) < 0)
         return;
     w->started = thread_start(&w->thread, warm_up_main, w) == 0;
     if (!w->started)

@@ -100,7 +100,7 @@ void pages_free(void *p, size_t nbytes)
         free(p);
 }
 
-void pages_keep(size_t nbytes)
+void pages_set_aside(size_t nbytes)
 {
     size_t npages = nbytes / HUGE_PAGE < STORE_MAX ? nbytes / HUGE_PAGE : STORE_MAX;
 
@@ -109,13 +109,14 @@ void pages_keep(size_t nbytes)
         store.base = allocate(npages * HUGE_PAGE, HUGE_PAGE);
         store.npages = store.base ? (unsigned)npages : 0;
     }
-    npages = store.npages;
     pthread_mutex_unlock(&store.lock);
-    /* what is in use meanwhile is being touched anyway */
-    for (unsigned i = 0; i < npages; i++) {
-        unsigned char *page = take(i, 1);
-        if (!page)
-            break;
+}
+
+void pages_touch(void)
+{
+    unsigned char *page;
+
+    for (unsigned i = 0; (page = take(i, 1)); i++) {
         memset(page, 0, HUGE_PAGE);
         i = (unsigned)((size_t)(page - store.base) / HUGE_PAGE);
         pages_free(page, HUGE_PAGE);

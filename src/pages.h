@@ -16,10 +16,12 @@ void *pages_alloc(size_t nbytes) NODISCARD;
 /* What pages_alloc(nbytes) has given; NULL is allowed. */
 void pages_free(void *p, size_t nbytes);
 
-/* Set so much memory aside for what is allocated from now on, and touch it: for as long as the
- * process lives. It is not taken from a budget; whoever allocates counts as if it were new. Only
- * the first call sets anything aside. */
-void pages_keep(size_t nbytes);
+/* Set so much memory aside for what is allocated from now on, for as long as the process lives. It
+ * is not taken from a budget; whoever allocates counts as if it were new. Only the first call sets
+ * anything aside. */
+void pages_set_aside(size_t nbytes);
+/* Touch what of it is not in use. */
+void pages_touch(void);
 
 /* What it really takes. SIZE_MAX where that cannot be: no allocation of it succeeds. */
 size_t pages_nbytes(size_t nbytes);

@@ -32,7 +32,7 @@ static bool is_stored(const void *p)
 static int set_up(void **state)
 {
     (void)state;
-    pages_keep(NPAGES * PAGE);
+    pages_set_aside(NPAGES * PAGE);
     base = pages_alloc(NPAGES * PAGE);
     assert_non_null(base);
     pages_free(base, NPAGES * PAGE);
@@ -114,7 +114,7 @@ static void threads_share_it_with_one_that_touches_it(void **state)
         assert_int_equal(pthread_create(&thread[i], NULL, take_and_give, &mark[i]), 0);
     }
     for (int i = 0; i < NTURNS / 20; i++)
-        pages_keep(NPAGES * PAGE);
+        pages_touch();
     for (int i = 0; i < NTHREADS; i++) {
         assert_int_equal(pthread_join(thread[i], &wrong), 0);
         assert_null(wrong);
