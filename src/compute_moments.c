@@ -41,7 +41,7 @@ static int set_up(const struct work *k, enum sample_type sample, bool swapped, s
 static int pump(const struct work *k, struct cursor *c, uint64_t left, const struct nifti *h,
                 struct moments **m, struct error *err)
 {
-    size_t room = moments_call_nbytes(h->sample, k->nvox);
+    size_t room = k->t->call_nbytes;
     void *buf = pages_alloc(room);
     int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 

@@ -59,6 +59,7 @@ struct dataset {
     pthread_mutex_t lock;
     struct kept *kept; /* guarded by lock: hash by dir */
     uint64_t tick;     /* guarded by lock: counts uses, beginnings and ends of checks */
+    uint64_t dropped;  /* guarded by lock: tick when the last entry of `kept` went */
 };
 
 /* One look at a directory. */
@@ -256,6 +257,7 @@ static void drop_least_used(struct dataset *ds)
         if (k->used < least->used)
             least = k;
     HASH_DEL(ds->kept, least);
+    ds->dropped = ++ds->tick;
     kept_free(least);
 }
 
@@ -266,6 +268,7 @@ static struct kept *add_kept(struct dataset *ds, const char *dir)
     if (!kept)
         return NULL;
     kept->dir = strdup(dir);
+    kept->differed = ds->dropped; /* it may have been this one, and newer */
     if (kept->dir)
         HASH_ADD_KEYPTR(hh, ds->kept, kept->dir, strlen(kept->dir), kept);
     if (!kept->hh.tbl) {
@@ -319,6 +322,7 @@ static void forget(struct dataset *ds, const struct check *check)
     struct kept *kept = find_kept(ds, check->dir);
     if (kept && kept->ended < check->begun) {
         HASH_DEL(ds->kept, kept);
+        ds->dropped = ++ds->tick;
         kept_free(kept);
     }
     pthread_mutex_unlock(&ds->lock);

@@ -49,8 +49,8 @@ enum task_kind {
     TASK_JOIN,     /* a 4-D file in one piece, from its parts in the cache (join.h): likewise */
 };
 
-/* How much of a run is inflated before the kernel takes it: large enough that the calls cost
- * nothing beside the inflating, small enough to stay in the second-level cache. */
+/* How much is read or written at a time: large enough that the calls cost nothing beside it, small
+ * enough to stay in the second-level cache. */
 enum { TASK_BUFFER_NBYTES = 1 << 20 };
 
 /* Voxels of which an image task holds all reductions at a time. */
@@ -82,6 +82,7 @@ struct task {
     size_t *deps;         /* [ndeps] indices into graph->tasks, each smaller than the task's own */
     uint64_t work_nbytes; /* how much there is to do: stored bytes to read */
     size_t mem_nbytes;    /* buffers the task needs while it runs */
+    size_t call_nbytes;   /* of these, what the kernel takes at a time of a run as it is stored */
     uint64_t result_nbytes; /* exact size of the result; 0 for a COMMAND */
     struct stream *
         streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK, CHECKSUM: all, in time */

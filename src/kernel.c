@@ -93,14 +93,16 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
     return m;
 }
 
-size_t moments_call_nbytes(enum sample_type type, size_t nvox)
+size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most)
 {
     size_t volume = kernel_sample_nbytes(type) * nvox;
 
     if (nvox == 0 || nvox > SIZE_MAX / 64 || volume > CALL_NBYTES_MAX / KERNEL_TOGETHER)
         return CALL_NBYTES;
     size_t least = KERNEL_TOGETHER * volume;
-    return least < CALL_NBYTES ? CALL_NBYTES / least * least : least;
+    if (least < CALL_NBYTES)
+        return CALL_NBYTES / least * least;
+    return pages_nbytes(least) <= most ? least : CALL_NBYTES;
 }
 
 void moments_free(struct moments *m)

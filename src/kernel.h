@@ -4,13 +4,13 @@
  *
  * A run's moments are n, sum, M2 (sum of squared deviations from the mean), min and max for each
  * voxel, all float64. Stored integers of 16 bits and less are summed exactly (64-bit sum and sum of
- * squares, turned into M2 with 128-bit arithmetic), so that the order of addition cannot matter; of
- * everything else M2 goes by Welford's update (Welford 1962), whose order is the order of the
- * volumes, beside a compensated sum. Moments of runs merge by adding sums, and M2 by the formula of
- * Chan, Golub and LeVeque (1979). The mean is divided out once, at the end, so that that of whole
- * numbers is exact over joined runs too and `bold > mean(bold)` is right on ties. NaN and inf come
- * out as numpy's mean, std, min and max over float64 have them.
- * Thread rule: no shared state; a struct moments belongs to one thread at a time. No I/O, no locks.
+ * squares, turned into M2 with integers that are wide enough), so that the order of addition cannot
+ * matter; of everything else M2 goes by Welford's update (Welford 1962), whose order is the order
+ * of the volumes, beside a compensated sum. Moments of runs merge by adding sums, and M2 by the
+ * formula of Chan, Golub and LeVeque (1979). The mean is divided out once, at the end, so that that
+ * of whole numbers is exact over joined runs too and `bold > mean(bold)` is right on ties. NaN and
+ * inf come out as numpy's mean, std, min and max over float64 have them. Thread rule: no shared
+ * state; a struct moments belongs to one thread at a time. No I/O, no locks.
  */
 #ifndef DERIVFS_KERNEL_H
 #define DERIVFS_KERNEL_H
@@ -31,8 +31,8 @@ struct moments;
 size_t moments_nbytes(enum sample_type type, size_t nvox);
 
 /* Bytes of samples that are best brought in one call of moments_add(), all but the last one: whole
- * samples, and whole volumes unless those are very large. */
-size_t moments_call_nbytes(enum sample_type type, size_t nvox);
+ * samples, and whole volumes unless those are very large, or take more memory than `most`. */
+size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most);
 
 /* For samples of `type`, of `nvox` voxels a volume; `swap`: samples come in the other byte order.
  * NULL: out of memory. */

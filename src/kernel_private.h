@@ -3,8 +3,8 @@
  * Private to the kernel: the state of running moments, and the functions that add rows to it.
  *
  * A row is a stretch of neighbouring voxels of one volume. Rows of one voxel are added in the order
- * of the volumes, whatever stretches the caller cuts them into; so neither the cutting nor the
- * instruction set can show in the result. Thread rule: as kernel.h.
+ * of the volumes (exact sums in any), whatever stretches the caller cuts them into; so neither the
+ * cutting nor the instruction set can show in the result. Thread rule: as kernel.h.
  */
 #ifndef DERIVFS_KERNEL_PRIVATE_H
 #define DERIVFS_KERNEL_PRIVATE_H

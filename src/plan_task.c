@@ -314,8 +314,13 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
         reading = one > reading ? one : reading;
     }
     /* the moments of a run as it is stored need no buffers of float64 */
-    if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0]))
-        reading = pages_nbytes(moments_call_nbytes(stream_sample_type(&t->streams[0]), p->nvox));
+    if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0])) {
+        size_t limit = p->q->memory_nbytes;
+        size_t most = limit > t->mem_nbytes ? limit - t->mem_nbytes : 0;
+
+        t->call_nbytes = moments_call_nbytes(stream_sample_type(&t->streams[0]), p->nvox, most);
+        reading = pages_nbytes(t->call_nbytes);
+    }
     t->mem_nbytes += reading;
     if (b) {
         key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
