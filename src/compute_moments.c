@@ -21,8 +21,8 @@
 /* Voxels written at a time. */
 enum { BLOCK_NVOX = 8192 }; /* 64 KiB of them: that much takes the page cache at a time */
 
-/* Slices are few bytes: a small buffer, which costs few page faults. */
-enum { SLICES_BUFFER_NBYTES = 32 << 10 };
+/* Bytes read of a run between two looks whether anybody still wants it. */
+enum { STEP_NBYTES = 256 << 10 };
 
 /* ---- a run as it is stored ---------------------------------------------------------------------
  */
@@ -34,6 +34,24 @@ static int set_up(const struct work *k, enum sample_type sample, bool swapped, s
     if (!*m)
         *m = moments_new(sample, swapped, k->nvox);
     return *m ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+}
+
+/* Fill `buf` for one call of the kernel. That may be many MiB: whoever waits is told on the way how
+ * far it is, and does not have to wait for all of it to stop. */
+static int fill(const struct work *k, struct cursor *c, unsigned char *buf, size_t nbytes,
+                struct error *err)
+{
+    int ret = 0;
+
+    for (size_t at = 0; at < nbytes && ret == 0; at += STEP_NBYTES) {
+        size_t n = nbytes - at < STEP_NBYTES ? nbytes - at : STEP_NBYTES;
+
+        ret = work_go_on(k, err);
+        if (ret == 0)
+            ret = cursor_read(c, buf + at, n, err);
+        task_progress(k->ctl, cursor_consumed(c));
+    }
+    return ret;
 }
 
 /* The accumulators are set up after the first read: the hands that help with the run begin their
@@ -48,29 +66,27 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
     while (ret == 0 && left > 0) {
         size_t nbytes = left < room ? (size_t)left : room;
 
-        ret = work_go_on(k, err);
-        if (ret == 0)
-            ret = cursor_read(c, buf, nbytes, err);
+        ret = fill(k, c, buf, nbytes, err);
         if (ret == 0)
             ret = set_up(k, h->sample, h->swapped, m, err);
         if (ret == 0)
             moments_add(*m, buf, nbytes / h->sample_nbytes);
         left -= nbytes;
-        task_progress(k->ctl, cursor_consumed(c));
     }
     pages_free(buf, room);
     return ret;
 }
 
 /* The same of some slices: a stretch of each volume. Stretches are gathered in the buffer, so that
- * the kernel gets as many at a time as from whole volumes. */
+ * a call of the kernel brings many of them. */
 static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, const struct nifti *h,
                        struct moments **m, struct error *err)
 {
     uint64_t before = (uint64_t)k->g->vox0 * h->sample_nbytes;
     uint64_t stretch = (uint64_t)k->nvox * h->sample_nbytes;
     uint64_t behind = (uint64_t)nifti_nvox(h) * h->sample_nbytes - before - stretch;
-    unsigned char *buf = aligned_alloc(64, SLICES_BUFFER_NBYTES);
+    size_t buf_nbytes = k->t->call_nbytes;
+    unsigned char *buf = pages_alloc(buf_nbytes);
     int ret = buf ? set_up(k, h->sample, h->swapped, m, err)
                   : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     size_t filled = 0;
@@ -80,12 +96,12 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
         if (ret == 0)
             ret = cursor_pass(c, before, err);
         for (uint64_t left = stretch; left > 0 && ret == 0;) {
-            size_t room = SLICES_BUFFER_NBYTES - filled, n = left < room ? (size_t)left : room;
+            size_t room = buf_nbytes - filled, n = left < room ? (size_t)left : room;
 
             ret = cursor_read(c, buf + filled, n, err);
             filled += n;
             left -= n;
-            if (ret == 0 && (filled == SLICES_BUFFER_NBYTES || (left == 0 && vol + 1 == nvol))) {
+            if (ret == 0 && (filled == buf_nbytes || (left == 0 && vol + 1 == nvol))) {
                 moments_add(*m, buf, filled / h->sample_nbytes);
                 filled = 0;
             }
@@ -94,7 +110,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
             ret = cursor_pass(c, behind, err);
         task_progress(k->ctl, cursor_consumed(c));
     }
-    free(buf);
+    pages_free(buf, buf_nbytes);
     return ret;
 }
 

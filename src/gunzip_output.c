@@ -38,7 +38,9 @@ static struct chunk *append(struct piece *p, struct chunk *c, bool symbols)
 }
 
 /* NULL: out of memory. It is touched here, for that may take long and nobody is to wait for a lock
- * meanwhile; and since most pieces find chunks that are there, their pace is told without it. */
+ * meanwhile; and since most pieces find chunks that are there, their pace is told without it. Where
+ * there are no huge pages, this is the first of many faults, the others of which count as
+ * inflating. */
 static struct chunk *fresh_chunk(struct piece *p)
 {
     double begin = (double)monotonic_ns();

@@ -56,10 +56,11 @@
         uint64_t *sumsq = m->sumsq + vox0;                                                         \
         type *low = (type *)m->low + vox0, *high = (type *)m->high + vox0;                         \
         (void)vol;                                                                                 \
-        for (; nrows >= KERNEL_TOGETHER; nrows -= KERNEL_TOGETHER, x += KERNEL_TOGETHER * m->nvox) \
-            four_##name(n, x, m->nvox, sum, sumsq, low, high);                                     \
-        for (; nrows > 0; nrows--, x += m->nvox)                                                   \
-            one_##name(n, x, sum, sumsq, low, high);                                               \
+        size_t row = 0;                                                                            \
+        for (; row + KERNEL_TOGETHER <= nrows; row += KERNEL_TOGETHER)                             \
+            four_##name(n, x + row * m->nvox, m->nvox, sum, sumsq, low, high);                     \
+        for (; row < nrows; row++)                                                                 \
+            one_##name(n, x + row * m->nvox, sum, sumsq, low, high);                               \
     }
 
 DEFINE_ROWS(uint8, uint8_t, uint32_t, uint32_t)

@@ -14,6 +14,9 @@
 #include "pages.h"
 #include "plan_private.h"
 
+/* Slices are few bytes: a small buffer, which costs few page faults. */
+enum { SLICES_CALL_NBYTES = 32 << 10 };
+
 /* Version of all operations over streams and images: raise it when results change. */
 enum { VERSION_OF_ALL = 3 };
 
@@ -295,6 +298,16 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
     return sum;
 }
 
+/* How many bytes of a run as it is stored a call of the kernel brings. */
+static size_t call_nbytes(const struct planner *p, const struct task *t)
+{
+    size_t limit = p->q->memory_nbytes;
+    size_t most = limit > t->mem_nbytes ? limit - t->mem_nbytes : 0;
+
+    return p->g->is_slices ? SLICES_CALL_NBYTES
+                           : moments_call_nbytes(stream_sample_type(&t->streams[0]), p->nvox, most);
+}
+
 int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr *x, size_t *index)
 {
     struct key_builder *b = plan_begin_key(p, t->kind);
@@ -315,10 +328,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     }
     /* the moments of a run as it is stored need no buffers of float64 */
     if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0])) {
-        size_t limit = p->q->memory_nbytes;
-        size_t most = limit > t->mem_nbytes ? limit - t->mem_nbytes : 0;
-
-        t->call_nbytes = moments_call_nbytes(stream_sample_type(&t->streams[0]), p->nvox, most);
+        t->call_nbytes = call_nbytes(p, t);
         reading = pages_nbytes(t->call_nbytes);
     }
     t->mem_nbytes += reading;

@@ -264,6 +264,13 @@ warned_once_of() {
     cmp "$(b)" "$MNT/sub-01_task-b_bold.nii" # other files are unaffected
 }
 
+@test "a limit that only a small buffer stays below is enough" {
+    # 14 MB to compute the moments with the smallest buffer, 18 with that of four volumes
+    make_run "$DS/sub-01_task-a_bold.nii" --shape 128,128,40 --volumes 3
+    mount_derivfs "$DS" --memory=16M
+    reference tsnr "$MNT/tsnr.nii" "$DS/sub-01_task-a_bold.nii"
+}
+
 @test "a result in memory over the limit, the disk being full: ENOMEM, and right when there is room" {
     # 3.0 MB to compute the moments, and 3.2 MB for what comes out
     make_run "$DS/sub-01_task-a_bold.nii" --shape 50,50,40 --volumes 2

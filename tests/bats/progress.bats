@@ -48,6 +48,26 @@ progress() {
     wait_until waited_for '[]'
 }
 
+@test "of large volumes too, of which the kernel takes several at a time" {
+    make_run "$DS/run.nii" --shape 128,128,40 --volumes 8 # 26 s; nobody waits for the end
+    SLOW=$BATS_TEST_TMPDIR/slow
+    mkdir "$SLOW"
+    mount_throttled "$DS" 400k "$SLOW"
+    mount_derivfs "$SLOW" --xattr
+    cat "$MNT/tsnr.nii" >/dev/null 3>&- &
+    READER=$!
+    wait_until at_least 1 progress
+    local first
+    first=$(progress)
+    assert [ "${first%.*}" -lt 50 ] # four of eight
+    # and whoever gives up then stops the work there
+    kill "$READER"
+    cancelled() { [ "$(metric tasks_cancelled_total)" -ge 1 ] && [ "$(metric tasks_running)" -eq 0 ]; }
+    wait_until cancelled
+    first=$(progress)
+    assert [ "${first%.*}" -lt 50 ]
+}
+
 waited_for() {
     [ "$(result '[r["path"] for r in d["results"]]')" = "$1" ]
 }

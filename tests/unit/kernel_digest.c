@@ -81,6 +81,12 @@ static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t 
         digest(hash, joined->plane[plane], nvox);
     moments_mean(joined, 0, nvox, out);
     digest(hash, out, nvox);
+    for (int ddof = 0; ddof < 2; ddof++) {
+        moments_variance(joined, 0, nvox, ddof, out);
+        digest(hash, out, nvox);
+        moments_std(joined, 0, nvox, ddof, out);
+        digest(hash, out, nvox);
+    }
     moments_free(m);
 }
 

@@ -131,6 +131,49 @@ static void test_many_extreme_volumes(void **state)
     }
 }
 
+/* As far apart as 16 bits can be, half of the volumes each: the squares are largest, and so is what
+ * is left of them. About as many volumes as fit 64 bits with them, and many more. */
+static void test_many_volumes_far_apart(void **state)
+{
+    (void)state;
+    static const size_t nvols[] = {32766, 32768, 32770, 46342, 131072};
+    static const struct {
+        enum sample_type type;
+        long double low, high;
+    } cases[] = {{SAMPLE_INT16, INT16_MIN, INT16_MAX}, {SAMPLE_UINT16, 0, UINT16_MAX}};
+    for (size_t i = 0; i < 2 * sizeof nvols / sizeof *nvols; i++) {
+        size_t c = i % 2, nvol = nvols[i / 2];
+        struct series s = series_new(cases[c].type, 1, nvol);
+        for (size_t vol = 0; vol < nvol; vol++)
+            series_set(&s, vol, 0, vol % 2 ? cases[c].high : cases[c].low);
+        struct moments *m = moments_of(&s, 0, nvol, false, 10000);
+        double m2;
+        moments_plane(m, MOMENTS_M2, 1, 0, 0, 1, &m2);
+        /* each is 65535/2 from the mean */
+        long double want = (long double)nvol * 65535 * 65535 / 4;
+        assert_near(m2, want, want);
+        moments_free(m);
+        free(s.samples);
+    }
+}
+
+/* numpy: np.var([1, 2, 3], ddof=3) is inf, np.var([2, 2, 2], ddof=3) is nan, and ddof=4 the same.
+ */
+static void test_too_few_volumes_for_ddof(void **state)
+{
+    (void)state;
+    double sum[] = {6, 6}, m2[] = {2, 0}, min[] = {1, 2}, max[] = {3, 2}, out[2];
+    const struct moments_view m = {.n = 3, .plane = {sum, m2, min, max}};
+    moments_variance(&m, 0, 2, 2, out);
+    assert_true(out[0] == 2 && out[1] == 0);
+    for (double ddof = 3; ddof <= 4; ddof++) {
+        moments_variance(&m, 0, 2, ddof, out);
+        assert_true(isinf(out[0]) && out[0] > 0 && isnan(out[1]));
+        moments_std(&m, 0, 2, ddof, out);
+        assert_true(isinf(out[0]) && out[0] > 0 && isnan(out[1]));
+    }
+}
+
 /* mean/std of 1e6 over 2000 volumes: the standard deviation is right to 1e-6. */
 static void test_small_spread_on_large_mean(void **state)
 {
@@ -402,6 +445,8 @@ int main(void)
         cmocka_unit_test(test_part_of_a_plane),
         cmocka_unit_test(test_constant_is_exact),
         cmocka_unit_test(test_many_extreme_volumes),
+        cmocka_unit_test(test_many_volumes_far_apart),
+        cmocka_unit_test(test_too_few_volumes_for_ddof),
         cmocka_unit_test(test_small_spread_on_large_mean),
         cmocka_unit_test(test_nan_and_inf_as_numpy),
         cmocka_unit_test(test_nonfinite_stays_in_its_voxel),
