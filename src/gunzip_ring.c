@@ -398,11 +398,14 @@ static void offer_all(struct ring *r, const struct owner *o)
         r->o.crew->offer(r->o.crew, &p->job);
 }
 
+/* Of what was read at a time some is inflated in several calls: their time counts together. */
 static void note_alone(struct ring *r, uint64_t fed)
 {
     double now = (double)monotonic_ns();
 
-    if (r->since_ns > 0 && fed > r->since_fed)
+    if (r->since_ns > 0 && fed == r->since_fed)
+        return;
+    if (r->since_ns > 0)
         pace_add(&r->alone, now - r->since_ns, (double)(fed - r->since_fed), WIDTH_MAX);
     r->since_ns = now;
     r->since_fed = fed;
