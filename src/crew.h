@@ -15,8 +15,11 @@
 
 enum crew_kind {
     CREW_PIECE,       /* of the offering thread's work */
-    CREW_CHECKPOINTS, /* what that leaves behind, and can wait */
+    CREW_CHECKPOINTS, /* what that leaves behind, and can wait: until no task has run for a moment
+                       */
 };
+
+enum { CREW_MOMENT_NS = 20000000 };
 
 struct crew_job {
     void (*run)(struct crew_job *job); /* called without locks; the crew does not touch the job

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "monotonic.h"
 #include "thread.h"
 
 bool task_cancelled(const struct task_control *ctl)
@@ -133,6 +134,7 @@ static void fly(struct sched *s, struct worker *w, struct flight *f)
     pthread_mutex_lock(&s->lock);
     w->flight = NULL;
     s->stats.running--;
+    s->busy_ns = monotonic_ns();
     if (ret == 0)
         flight_succeed(s, f, &out);
     else
@@ -141,6 +143,7 @@ static void fly(struct sched *s, struct worker *w, struct flight *f)
     pthread_mutex_unlock(&s->lock);
     outcome_deliver(&out);
     pthread_mutex_lock(&s->lock);
+    s->busy_ns = monotonic_ns();
 }
 
 /* With the lock held, which is released meanwhile. */
@@ -168,7 +171,7 @@ static void *worker_main(void *arg)
         else if (piece)
             help(s, w, piece);
         else
-            pthread_cond_wait(&s->wake, &s->lock);
+            crew_wait(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -213,7 +216,6 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
     s->config = *config;
     s->workers = workers;
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->wake, NULL);
     crew_start(s);
     s->listener.given = memory_given;
     budget_listen(config->budget, &s->listener);

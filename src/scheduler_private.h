@@ -101,7 +101,8 @@ struct sched {
     struct sched_config config;
     struct worker *workers; /* [config.nthreads] */
     pthread_mutex_t lock;
-    pthread_cond_t wake;      /* the head of the queue may be able to start, or a piece */
+    pthread_cond_t wake;      /* the head of the queue may be able to start, or a piece; waits for
+                                 it are by the monotonic clock */
     struct flight *table;     /* those that can be joined, by key; guarded by lock */
     struct flight *flights;   /* all, dependencies before dependants; guarded by lock */
     struct flight *queue;     /* FLIGHT_READY in the order of starting; guarded by lock */
@@ -110,6 +111,7 @@ struct sched {
     struct crew_job *offers;  /* pieces that nobody has taken; guarded by lock */
     struct sched_stats stats; /* running, helping, and the counts since the start; guarded by lock
                                */
+    int64_t busy_ns;          /* when a task ended, or that was told, last; guarded by lock */
     uint64_t last_job;        /* guarded by lock */
     uint64_t last_seen;       /* guarded by lock */
     bool stopping;            /* guarded by lock */
@@ -151,6 +153,8 @@ void job_leave(struct sched *s, struct job *job, struct outcome *out);
 void crew_start(struct sched *s);
 /* Take the first piece on offer for worker `w`, or NULL. */
 struct crew_job *crew_take(struct sched *s, struct worker *w);
+/* Wait until there may be something to do; the lock is released meanwhile. */
+void crew_wait(struct sched *s);
 /* Without the lock: run it. */
 void crew_run(struct sched *s, struct worker *w, struct crew_job *job);
 void crew_done(struct sched *s, struct worker *w);

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "monotonic.h"
 #include "scheduler.h"
 
 /* On worker threads, where cmocka's assertions cannot be used. */
@@ -31,6 +32,7 @@ struct world {
     bool open;               /* the gate; guarded by lock, as all that follows */
     char began[LOG_MAX][32]; /* tasks and pieces, but for those of "split" */
     size_t nbegan, ntold, ncancelled;
+    int64_t told_ns; /* the latest */
 };
 
 struct piece {
@@ -38,7 +40,8 @@ struct piece {
     struct world *w;
     const char *name; /* NULL: not for the list of what began */
     bool gated;
-    unsigned nruns; /* guarded by w->lock, as is: */
+    unsigned nruns; /* guarded by w->lock, as are: */
+    int64_t ran_ns;
     bool done;
 };
 
@@ -61,6 +64,7 @@ static void run_piece(struct crew_job *job)
         begin(p->w, p->name, p->gated, NULL);
     pthread_mutex_lock(&p->w->lock);
     p->nruns++;
+    p->ran_ns = monotonic_ns();
     p->done = true;
     pthread_cond_broadcast(&p->w->changed);
     pthread_mutex_unlock(&p->w->lock);
@@ -138,6 +142,7 @@ static void tell(void *arg, struct blob *result, const struct error *err)
     MUST((result != NULL) == (err->code == 0));
     pthread_mutex_lock(&w->lock);
     w->ntold++;
+    w->told_ns = monotonic_ns();
     w->ncancelled += err->code == ECANCELED;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
@@ -342,6 +347,33 @@ static void test_tasks_go_first(void **state)
     world_stop(&w);
 }
 
+/* It is passed over while a task runs, and for a moment after. */
+static void test_what_can_wait_waits(void **state)
+{
+    struct piece late, piece;
+    struct world w;
+
+    (void)state;
+    world_start(&w, 2);
+    submit(&w, "hold");
+    wait_count(&w, &w.nbegan, 1);
+    make_piece(&w, &late, "late", false);
+    late.job.kind = CREW_CHECKPOINTS;
+    late.job.helped = "run";
+    make_piece(&w, &piece, "piece", false);
+    offer(&w, &late);
+    offer(&w, &piece);
+    wait_done(&piece);
+    assert_true(w.crew->take_back(w.crew, &late.job));
+    offer(&w, &late);
+    set_gate(&w, true);
+    wait_done(&late);
+    assert_string_equal(w.began[1], "piece");
+    assert_string_equal(w.began[2], "late");
+    assert_true(late.ran_ns - w.told_ns >= CREW_MOMENT_NS);
+    world_stop(&w);
+}
+
 /* Tasks that split their work while others are cancelled: each piece is done once. */
 static void test_splitting_tasks(void **state)
 {
@@ -394,6 +426,7 @@ int main(void)
         cmocka_unit_test(test_first_come_first_served),
         cmocka_unit_test(test_a_piece_is_named_after_its_task),
         cmocka_unit_test(test_tasks_go_first),
+        cmocka_unit_test(test_what_can_wait_waits),
         cmocka_unit_test(test_splitting_tasks),
         cmocka_unit_test(test_the_end),
     };
