@@ -71,8 +71,8 @@ void cache_make_room(struct cache *c, uint64_t nbytes);
 /* ---- cache_write.c ---- */
 
 /* Sync and publish what was handed on as `b`, and free the writer. False: the disk refused the
- * sync, and `b` is spoilt. */
-bool cache_publish_handed_on(struct cache_writer *w, struct blob *b);
+ * sync, and `b` is spoilt. `*named`: it has become an entry, which is to be accounted for. */
+bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *named);
 
 /* ---- cache_later.c ---- */
 

@@ -47,20 +47,24 @@ void later_init(struct later *l)
     pthread_cond_init(&l->less, NULL);
 }
 
-/* With the mutex held, which is released meanwhile. It stays in the queue until it is settled. */
+/* With the mutex held, which is released meanwhile. It stays in the queue until it is settled.
+ * Nobody has to wait for the accounting, which may scan all of the cache. */
 static void publish_first(struct cache *c)
 {
     struct later *l = &c->later;
     struct pending *p = l->queue;
+    bool named;
 
     pthread_mutex_unlock(&c->mutex);
-    bool synced = cache_publish_handed_on(p->writer, p->blob);
+    bool synced = cache_publish_handed_on(p->writer, p->blob, &named);
     pthread_mutex_lock(&c->mutex);
     l->failed = l->failed || !synced;
     DL_DELETE(l->queue, p);
     l->nsettled++;
     pthread_cond_broadcast(&l->less);
     pthread_mutex_unlock(&c->mutex);
+    if (named)
+        cache_account(c, &p->key, blob_nbytes(p->blob));
     blob_put(p->blob);
     free(p);
     pthread_mutex_lock(&c->mutex);

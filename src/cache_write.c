@@ -266,8 +266,8 @@ static int seal(struct cache_writer *w)
 }
 
 /* Name the file, which `fd` is open on too. Returns a descriptor of somebody else's entry where
- * that was first, else -1; also where the file gets no name. */
-static int publish(struct cache_writer *w, int fd)
+ * that was first, else -1; also where the file gets no name. `*named`: it got one. */
+static int publish(struct cache_writer *w, int fd, bool *named)
 {
     struct cache *c = w->cache;
     int theirs;
@@ -276,14 +276,13 @@ static int publish(struct cache_writer *w, int fd)
         cache_make_room(c, 1);
         refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
     }
+    *named = refused == 0 && theirs < 0;
     if (refused < 0) {
         warn_not_kept(w, -refused);
         return -1;
     }
     disk_temp_discard(&w->temp);
     cache_remember(c, &w->key, theirs >= 0 ? theirs : fd);
-    if (theirs < 0)
-        cache_account(c, &w->key, w->meta.nbytes);
     return theirs;
 }
 
@@ -299,11 +298,14 @@ static int commit_file(struct cache_writer *w, struct blob **out, struct error *
         close(fd);
         return ret;
     }
-    int theirs = publish(w, fd);
+    bool named;
+    int theirs = publish(w, fd, &named);
     if (theirs >= 0) {
         close(fd);
         fd = theirs;
     }
+    if (named)
+        cache_account(w->cache, &w->key, w->meta.nbytes);
     *out = blob_from_fd(fd, w->meta.nbytes);
     return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
 }
@@ -348,16 +350,17 @@ int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *
     return cache_commit(w, out, err);
 }
 
-bool cache_publish_handed_on(struct cache_writer *w, struct blob *b)
+bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *named)
 {
     int refused = seal(w);
+    *named = false;
     if (refused < 0)
         cache_warn(w->cache, -refused, "cache %s: %s: %s; what needs the result computes it again",
                    w->cache->disk.root, w->meta.label, strerror(-refused));
     if (refused < 0 || settle_sources(w, NULL) < 0) {
         blob_spoil(b);
     } else {
-        int theirs = publish(w, blob_fd(b));
+        int theirs = publish(w, blob_fd(b), named);
         if (theirs >= 0)
             close(theirs);
     }
