@@ -16,7 +16,8 @@ enum {
     DEFLATE_NDISTANCE = 32,     /* distances; 30 and 31 never occur */
     DEFLATE_NLITERAL_MAX = 286, /* that a dynamic header may have */
     DEFLATE_NDISTANCE_MAX = 30,
-    DEFLATE_NLENGTH = 29,   /* symbols that stand for lengths of matches */
+    DEFLATE_NLENGTH = 29, /* symbols that stand for lengths of matches */
+    DEFLATE_LENGTH_BITS_MAX = 5,
     DEFLATE_CODE_BITS = 15, /* the longest code */
     DEFLATE_END = 256,      /* the symbol that ends a block */
 };
@@ -70,7 +71,6 @@ enum {
     DEFLATE_LITERAL_SHIFT = 16,
     DEFLATE_LENGTH_SHIFT = 6, /* of the match behind them, or 0 */
     DEFLATE_LENGTH = 511 << DEFLATE_LENGTH_SHIFT,
-    DEFLATE_IS_SYMBOL = 1 << 15, /* only while the table is being made */
     /* Of a distance: the bits of its code as above, bits 4 to 7 how many more there are, from 16 on
      * the least. */
     DEFLATE_EXTRA_SHIFT = 4,

@@ -111,19 +111,19 @@ void moments_free(struct moments *m)
         pages_free(m, moments_nbytes(m->type, m->nvox));
 }
 
-KERNEL_LOOP static void swap16(size_t n, uint16_t *x)
+VECTOR_LOOP static void swap16(size_t n, uint16_t *x)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = bswap_16(x[i]);
 }
 
-KERNEL_LOOP static void swap32(size_t n, uint32_t *x)
+VECTOR_LOOP static void swap32(size_t n, uint32_t *x)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = bswap_32(x[i]);
 }
 
-KERNEL_LOOP static void swap64(size_t n, uint64_t *x)
+VECTOR_LOOP static void swap64(size_t n, uint64_t *x)
 {
     for (size_t i = 0; i < n; i++)
         x[i] = bswap_64(x[i]);
@@ -184,7 +184,7 @@ size_t moments_nvox(const struct moments *m)
     return m->nvox;
 }
 
-KERNEL_LOOP static void scale(size_t n, double *values, double factor, double offset)
+VECTOR_LOOP static void scale(size_t n, double *values, double factor, double offset)
 {
     for (size_t i = 0; i < n; i++)
         values[i] = values[i] * factor + offset;
@@ -225,7 +225,7 @@ KERNEL_INLINE double greater(double a, double b)
     return a > b || isnan(a) ? a : b;
 }
 
-KERNEL_LOOP static void merge_rows(size_t nvox, double n, double *restrict sum, double *restrict m2,
+VECTOR_LOOP static void merge_rows(size_t nvox, double n, double *restrict sum, double *restrict m2,
                                    double *restrict min, double *restrict max, double n1,
                                    const double *restrict sum1, const double *restrict m2_1,
                                    const double *restrict min1, const double *restrict max1)
@@ -255,7 +255,7 @@ static void merge_planes(struct moments_view *into, const struct moments_view *f
                from->plane[MOMENTS_MAX]);
 }
 
-KERNEL_LOOP static void mean_of(size_t n, const double *restrict sum, const double *restrict low,
+VECTOR_LOOP static void mean_of(size_t n, const double *restrict sum, const double *restrict low,
                                 const double *restrict high, double nvol, double *restrict out)
 {
     for (size_t i = 0; i < n; i++) {
@@ -270,13 +270,13 @@ void moments_mean(const struct moments_view *m, size_t vox0, size_t n, double *o
             m->plane[MOMENTS_MAX] + vox0, m->n, out);
 }
 
-KERNEL_LOOP static void divide(size_t n, const double *restrict x, double by, double *restrict out)
+VECTOR_LOOP static void divide(size_t n, const double *restrict x, double by, double *restrict out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = x[i] / by;
 }
 
-KERNEL_LOOP static void divide_and_root(size_t n, const double *restrict x, double by,
+VECTOR_LOOP static void divide_and_root(size_t n, const double *restrict x, double by,
                                         double *restrict out)
 {
     for (size_t i = 0; i < n; i++)

@@ -19,7 +19,7 @@
 
 /* The loops of one type: one row, and KERNEL_TOGETHER of them, `apart` samples from each other. */
 #define DEFINE_ROWS(name, type, square_type, pair_type)                                            \
-    KERNEL_LOOP static void one_##name(size_t n, const type *restrict x, int64_t *restrict sum,    \
+    VECTOR_LOOP static void one_##name(size_t n, const type *restrict x, int64_t *restrict sum,    \
                                        uint64_t *restrict sumsq, type *restrict low,               \
                                        type *restrict high)                                        \
     {                                                                                              \
@@ -31,7 +31,7 @@
             high[i] = GREATER(v, high[i]);                                                         \
         }                                                                                          \
     }                                                                                              \
-    KERNEL_LOOP static void four_##name(size_t n, const type *restrict x, size_t apart,            \
+    VECTOR_LOOP static void four_##name(size_t n, const type *restrict x, size_t apart,            \
                                         int64_t *restrict sum, uint64_t *restrict sumsq,           \
                                         type *restrict low, type *restrict high)                   \
     {                                                                                              \
@@ -113,7 +113,7 @@ void exact_reset(struct moments *m)
 /* Up to so many volumes n sumsq and sum^2 fit 64 bits: both are at most (2^15)^2 2^32. */
 enum { FEW_VOLUMES = 1 << 15 };
 
-KERNEL_LOOP static void m2_of_few(size_t n, int64_t nvol, const int64_t *restrict sum,
+VECTOR_LOOP static void m2_of_few(size_t n, int64_t nvol, const int64_t *restrict sum,
                                   const uint64_t *restrict sumsq, double *restrict out)
 {
     for (size_t i = 0; i < n; i++)

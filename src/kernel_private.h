@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "kernel.h"
+#include "vector.h"
 
 struct moments {
     enum sample_type type;
@@ -63,24 +64,6 @@ const double *kernel_as_float64(enum sample_type type, const void *samples, size
 /* kernel.c: turn the byte order, in place */
 void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes);
 size_t kernel_sample_nbytes(enum sample_type type);
-
-/* Loops that are compiled for several instruction sets (with AVX2, with AVX-512; on ARM what all of
- * them have, NEON), the right one taken when the program is loaded. The C is the same, and so must
- * the results be, to the bit: tests/kernel_sets compares them. Contraction to fused multiply-add is
- * off, for it would make results depend on the machine. The sanitizers cannot do with functions
- * resolved that early. */
-#define KERNEL_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
-#if defined(__clang__) || !defined(__GNUC__) || defined(KERNEL_PLAIN)
-#define KERNEL_LOOP
-#elif defined(KERNEL_CPU) /* for this one alone: the test that compares them */
-#define KERNEL_LOOP __attribute__((KERNEL_O3, target("arch=" KERNEL_CPU)))
-#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&               \
-    !defined(__SANITIZE_THREAD__)
-#define KERNEL_LOOP                                                                                \
-    __attribute__((KERNEL_O3, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define KERNEL_LOOP __attribute__((KERNEL_O3))
-#endif
 
 /* Functions of one voxel, for these loops: calls would keep them from being made vectors of. */
 #define KERNEL_INLINE static inline __attribute__((always_inline))

@@ -10,7 +10,7 @@
 enum { SCALE_TILE = 512 };
 
 #define DEFINE_CONVERT(type)                                                                       \
-    KERNEL_LOOP static void convert_##type(size_t n, const type *restrict x, double *restrict out) \
+    VECTOR_LOOP static void convert_##type(size_t n, const type *restrict x, double *restrict out) \
     {                                                                                              \
         for (size_t i = 0; i < n; i++)                                                             \
             out[i] = (double)x[i];                                                                 \
@@ -58,7 +58,7 @@ const double *kernel_as_float64(enum sample_type type, const void *samples, size
     return (const double *)samples + at;
 }
 
-KERNEL_LOOP static void scale(size_t n, const double *x, double slope, double inter, double *out)
+VECTOR_LOOP static void scale(size_t n, const double *x, double slope, double inter, double *out)
 {
     for (size_t i = 0; i < n; i++)
         out[i] = slope * x[i] + inter;

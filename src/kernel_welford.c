@@ -20,7 +20,7 @@ enum { CONVERT_TILE = 512 };
 
 /* `count` is the number of volumes with this one. NaN stays in low and high once it is there: no
  * comparison with it is true. */
-KERNEL_LOOP static void add_float64(size_t n, const double *restrict x, double count,
+VECTOR_LOOP static void add_float64(size_t n, const double *restrict x, double count,
                                     double *restrict sum, double *restrict lost,
                                     double *restrict mean, double *restrict m2,
                                     double *restrict low, double *restrict high)

@@ -100,8 +100,8 @@ int main(void)
 
     if (!samples || !out || !sums)
         return 1;
-#ifdef KERNEL_CPU
-    if (!__builtin_cpu_supports(KERNEL_CPU)) {
+#ifdef VECTOR_CPU
+    if (!__builtin_cpu_supports(VECTOR_CPU)) {
         puts("unsupported");
         return 0;
     }

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Loops that are compiled for several instruction sets (with AVX2, with AVX-512; on ARM what all of
+ * them have, NEON), the right one taken when the program is loaded.
+ *
+ * The C is the same, and so must the results be, to the bit: tests/kernel_sets compares those of
+ * the kernels. Contraction to fused multiply-add is off, for it would make results depend on the
+ * machine. The sanitizers cannot do with functions resolved that early.
+ */
+#ifndef DERIVFS_VECTOR_H
+#define DERIVFS_VECTOR_H
+
+#define VECTOR_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
+#if defined(__clang__) || !defined(__GNUC__) || defined(VECTOR_PLAIN)
+#define VECTOR_LOOP
+#elif defined(VECTOR_CPU) /* for this one alone: the test that compares them */
+#define VECTOR_LOOP __attribute__((VECTOR_O3, target("arch=" VECTOR_CPU)))
+#elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&               \
+    !defined(__SANITIZE_THREAD__)
+#define VECTOR_LOOP                                                                                \
+    __attribute__((VECTOR_O3, target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define VECTOR_LOOP __attribute__((VECTOR_O3))
+#endif
+
+#endif
