@@ -19,7 +19,7 @@
 #include "deflate.h"
 
 enum {
-    FEED_FIRST = 16 * 1024,
+    FEED_FIRST = 2 * 1024,
     FEED_MAX = INFLATER_FEED_MAX,
     HEADER_MAX = 1 << 20, /* of a gzip member: names and comments that are longer are no names */
     OUT_MAX = 1 << 30,    /* ISA-L counts in 32 bits */

@@ -12,7 +12,7 @@
  * that nobody has used for long can go (headers_sweep). Numbers are in this machine's byte order,
  * which the magic tells.
  *
- * A gzip header costs an open, a read of 16 KiB and an inflate, on a network file system round
+ * A gzip header costs an open, a read of 2 KiB and an inflate, on a network file system round
  * trips; a page costs one open and one read for all of a directory's.
  */
 #include "headers.h"

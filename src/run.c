@@ -6,7 +6,7 @@
  * opened for the header must be the one that was identified; a change in between is probed again).
  * A failure that does not lie in the file (no descriptors left, or it changes without end) leaves
  * the identity empty, so that run_is_current() soon says "look again".
- * Cost: two opens and one small read, of a gzip file of 16 KiB; neither where the header is known
+ * Cost: two opens and one small read, of a gzip file of 2 KiB; neither where the header is known
  * from before (headers.h).
  */
 #include "run.h"
