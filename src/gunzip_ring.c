@@ -17,6 +17,7 @@
 
 #include "gunzip_private.h"
 #include "monotonic.h"
+#include "pages.h"
 
 enum {
     WARM_UP = 16 << 10,    /* output that tells how much data is compressed: what the first feed
@@ -24,9 +25,9 @@ enum {
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
-    BARREN_MAX = 4, /* pieces in a row without a header: the file has no blocks to begin at */
-    HEAD_NBYTES = 800000,  /* stored bytes that take a hand as long as the search and the symbols,
-                              before that has been measured */
+    BARREN_MAX = 4,       /* pieces in a row without a header: the file has no blocks to begin at */
+    HEAD_NBYTES = 800000, /* stored bytes that take a hand as long as the search and the symbols,
+                             before that has been measured */
 };
 
 /* Data that hardly compresses is copied faster than it is searched. */
@@ -72,7 +73,7 @@ static void free_benches(struct bench *benches)
     DL_FOREACH_SAFE(benches, b, next)
     {
         deflate_marker_free(b->marker);
-        free(b);
+        pages_free(b, sizeof *b);
     }
 }
 
@@ -239,9 +240,9 @@ static struct bench *bench_get(struct ring *r)
     pthread_mutex_unlock(&r->lock);
     if (b)
         return b;
-    b = malloc(sizeof *b);
+    b = pages_alloc(sizeof *b);
     if (b && !(b->marker = deflate_marker_new())) {
-        free(b);
+        pages_free(b, sizeof *b);
         b = NULL;
     }
     return b;

@@ -66,6 +66,35 @@ static void what_is_free_is_given_again(void **state)
     pages_free(two, 2 * PAGE);
 }
 
+/* A page serves several, each with room to its end. */
+static void a_page_is_cut(void **state)
+{
+    enum { NPARTS = 5 };
+    static const size_t sizes[NPARTS] = {64 << 10, 100 << 10, 900 << 10, (64 << 10) + 1, 600 << 10};
+    unsigned char *part[NPARTS];
+
+    (void)state;
+    for (int i = 0; i < NPARTS; i++) {
+        part[i] = pages_alloc(sizes[i]);
+        assert_true(is_stored(part[i]));
+        assert_int_equal((uintptr_t)part[i] % 64, 0);
+        memset(part[i], i, sizes[i]);
+    }
+    assert_ptr_equal(part[0], base);
+    assert_true(part[NPARTS - 1] + sizes[NPARTS - 1] <= base + PAGE);
+    for (int i = 0; i < NPARTS; i++) {
+        assert_int_equal(part[i][0], i);
+        assert_int_equal(part[i][sizes[i] - 1], i);
+    }
+    pages_free(part[1], sizes[1]);
+    unsigned char *again = pages_alloc(128 << 10);
+    assert_ptr_equal(again, part[1]);
+    pages_free(again, 128 << 10);
+    for (int i = 0; i < NPARTS; i++)
+        if (i != 1)
+            pages_free(part[i], sizes[i]);
+}
+
 static void small_and_impossible_sizes_pass_it_by(void **state)
 {
     (void)state;
@@ -129,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_free_is_given_again),
+        cmocka_unit_test(a_page_is_cut),
         cmocka_unit_test(small_and_impossible_sizes_pass_it_by),
         cmocka_unit_test(threads_share_it_with_one_that_touches_it),
     };
