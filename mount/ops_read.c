@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "ops_private.h"
+#include "pages.h"
 
 /* A request that waits for its file's result. */
 struct parked {
@@ -28,7 +29,7 @@ struct parked {
 
 static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
 {
-    char *buf = malloc(nbytes);
+    char *buf = pages_alloc(nbytes);
     size_t got = 0;
 
     while (buf && got < nbytes) {
@@ -38,7 +39,7 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
             continue;
         if (n < 0) {
             fuse_reply_err(req, errno);
-            free(buf);
+            pages_free(buf, nbytes);
             return;
         }
         if (n == 0)
@@ -49,14 +50,14 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
         fuse_reply_buf(req, buf, got);
     else
         fuse_reply_err(req, ENOMEM);
-    free(buf);
+    pages_free(buf, nbytes);
 }
 
 static void finished(void *arg, struct reader_wait *w, const struct error *err)
 {
     struct parked *p = arg;
     struct error failure = {.code = ENOMEM};
-    char *buf = err ? NULL : malloc(p->nbytes);
+    char *buf = err ? NULL : pages_alloc(p->nbytes);
 
     /* Waits for an interrupt callback that is running (it holds the request's lock). Not when this
      * call comes from that very callback, which is what ECANCELED means. */
@@ -66,7 +67,7 @@ static void finished(void *arg, struct reader_wait *w, const struct error *err)
         fuse_reply_buf(p->req, buf, p->nbytes);
     else
         fuse_reply_err(p->req, reply_code(err ? err : &failure));
-    free(buf);
+    pages_free(buf, p->nbytes);
     free(p);
 }
 
@@ -119,14 +120,14 @@ static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t 
     }
     if (nbytes > total - off)
         nbytes = (size_t)(total - off);
-    buf = malloc(nbytes);
+    buf = pages_alloc(nbytes);
     if (!buf || reader_read(r, off, buf, nbytes, &got, &err) < 0)
         fuse_reply_err(req, reply_code(&err));
     else if (got == nbytes)
         fuse_reply_buf(req, buf, nbytes);
     else
         park(req, r, off, nbytes);
-    free(buf);
+    pages_free(buf, nbytes);
 }
 
 static void read_text(fuse_req_t req, const char *text, size_t len, size_t nbytes, off_t off)

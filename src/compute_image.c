@@ -13,9 +13,11 @@
 #include "compute_private.h"
 #include "eval.h"
 #include "kernel.h"
+#include "pages.h"
 
 /* Voxels of one block. */
 enum { BLOCK_NVOX = TASK_BLOCK_NVOX };
+enum { PLANES_NBYTES = MOMENTS_NPLANES * BLOCK_NVOX * sizeof(double) };
 _Static_assert(BLOCK_NVOX % EVAL_TILE == 0, "a block is cut into whole tiles");
 
 /* The values of one reduction over one block. Reductions that come from the same tasks share them.
@@ -131,7 +133,7 @@ static int load_block(struct block *b, size_t vox0, size_t n, struct error *err)
 
 static int new_view(struct moments_view *view)
 {
-    double *planes = calloc((size_t)MOMENTS_NPLANES * BLOCK_NVOX, sizeof *planes);
+    double *planes = pages_alloc(PLANES_NBYTES);
 
     for (size_t i = 0; planes && i < MOMENTS_NPLANES; i++)
         view->plane[i] = planes + i * BLOCK_NVOX;
@@ -165,9 +167,9 @@ static int block_open(struct block *b, const struct work *k)
 static void block_close(struct block *b)
 {
     for (size_t i = 0; b->values && i < b->k->t->nreductions; i++)
-        free(b->values[i].merged.plane[0]);
+        pages_free(b->values[i].merged.plane[0], PLANES_NBYTES);
     free(b->values);
-    free(b->one.plane[0]);
+    pages_free(b->one.plane[0], PLANES_NBYTES);
     free(b->out);
 }
 
