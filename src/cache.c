@@ -381,11 +381,11 @@ static int collect(struct cache *c, struct collection *how)
     return ret;
 }
 
-/* Count a publication. True: the caller is to collect. */
-static bool add_published(struct cache *c, uint64_t nbytes)
+bool cache_account(struct cache *c, uint64_t nbytes)
 {
     bool due;
 
+    atomic_fetch_add(&c->published, 1);
     pthread_mutex_lock(&c->mutex);
     memset(c->warned, 0, sizeof(c->warned));
     c->total_nbytes += nbytes;
@@ -398,11 +398,10 @@ static bool add_published(struct cache *c, uint64_t nbytes)
     return due;
 }
 
-void cache_account(struct cache *c, const struct key *key, uint64_t nbytes)
+void cache_tidy(struct cache *c, const struct key *key)
 {
-    bool again = add_published(c, nbytes);
+    bool again = true;
 
-    atomic_fetch_add(&c->published, 1);
     while (again) {
         struct collection how = {.keep = key};
 

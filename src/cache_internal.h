@@ -62,8 +62,11 @@ void cache_warn(struct cache *c, int code, const char *fmt, ...) PRINTF_LIKE(3, 
 /* The payload of `key` that `fd` is open on is known to be sound. */
 void cache_remember(struct cache *c, const struct key *key, int fd);
 
-/* An entry of `nbytes` was published: forget the warnings, count it, and evict when it is time. */
-void cache_account(struct cache *c, const struct key *key, uint64_t nbytes);
+/* An entry of `nbytes` was published: forget the warnings, and count it. True: it is time to evict,
+ * for which the caller calls cache_tidy(). */
+bool cache_account(struct cache *c, uint64_t nbytes) NODISCARD;
+/* Look over the whole cache, and evict, but for the entry of `key`. */
+void cache_tidy(struct cache *c, const struct key *key);
 
 /* Evict, least recently used first, so that `nbytes` more fit on the disk. */
 void cache_make_room(struct cache *c, uint64_t nbytes);
@@ -71,8 +74,8 @@ void cache_make_room(struct cache *c, uint64_t nbytes);
 /* ---- cache_write.c ---- */
 
 /* Sync and publish what was handed on as `b`, and free the writer. False: the disk refused the
- * sync, and `b` is spoilt. `*named`: it has become an entry, which is to be accounted for. */
-bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *named);
+ * sync, and `b` is spoilt. `*full`: now it is time for cache_tidy(). */
+bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full);
 
 /* ---- cache_later.c ---- */
 

@@ -48,23 +48,23 @@ void later_init(struct later *l)
 }
 
 /* With the mutex held, which is released meanwhile. It stays in the queue until it is settled.
- * Nobody has to wait for the accounting, which may scan all of the cache. */
+ * Nobody has to wait while the whole cache is looked over. */
 static void publish_first(struct cache *c)
 {
     struct later *l = &c->later;
     struct pending *p = l->queue;
-    bool named;
+    bool full;
 
     pthread_mutex_unlock(&c->mutex);
-    bool synced = cache_publish_handed_on(p->writer, p->blob, &named);
+    bool synced = cache_publish_handed_on(p->writer, p->blob, &full);
     pthread_mutex_lock(&c->mutex);
     l->failed = l->failed || !synced;
     DL_DELETE(l->queue, p);
     l->nsettled++;
     pthread_cond_broadcast(&l->less);
     pthread_mutex_unlock(&c->mutex);
-    if (named)
-        cache_account(c, &p->key, blob_nbytes(p->blob));
+    if (full)
+        cache_tidy(c, &p->key);
     blob_put(p->blob);
     free(p);
     pthread_mutex_lock(&c->mutex);

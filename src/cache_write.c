@@ -266,8 +266,9 @@ static int seal(struct cache_writer *w)
 }
 
 /* Name the file, which `fd` is open on too. Returns a descriptor of somebody else's entry where
- * that was first, else -1; also where the file gets no name. `*named`: it got one. */
-static int publish(struct cache_writer *w, int fd, bool *named)
+ * that was first, else -1; also where the file gets no name. `*full`: it is time for cache_tidy().
+ */
+static int publish(struct cache_writer *w, int fd, bool *full)
 {
     struct cache *c = w->cache;
     int theirs;
@@ -276,13 +277,15 @@ static int publish(struct cache_writer *w, int fd, bool *named)
         cache_make_room(c, 1);
         refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
     }
-    *named = refused == 0 && theirs < 0;
+    *full = false;
     if (refused < 0) {
         warn_not_kept(w, -refused);
         return -1;
     }
     disk_temp_discard(&w->temp);
     cache_remember(c, &w->key, theirs >= 0 ? theirs : fd);
+    if (theirs < 0)
+        *full = cache_account(c, w->meta.nbytes);
     return theirs;
 }
 
@@ -298,14 +301,14 @@ static int commit_file(struct cache_writer *w, struct blob **out, struct error *
         close(fd);
         return ret;
     }
-    bool named;
-    int theirs = publish(w, fd, &named);
+    bool full;
+    int theirs = publish(w, fd, &full);
     if (theirs >= 0) {
         close(fd);
         fd = theirs;
     }
-    if (named)
-        cache_account(w->cache, &w->key, w->meta.nbytes);
+    if (full)
+        cache_tidy(w->cache, &w->key);
     *out = blob_from_fd(fd, w->meta.nbytes);
     return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
 }
@@ -350,17 +353,17 @@ int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *
     return cache_commit(w, out, err);
 }
 
-bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *named)
+bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full)
 {
     int refused = seal(w);
-    *named = false;
+    *full = false;
     if (refused < 0)
         cache_warn(w->cache, -refused, "cache %s: %s: %s; what needs the result computes it again",
                    w->cache->disk.root, w->meta.label, strerror(-refused));
     if (refused < 0 || settle_sources(w, NULL) < 0) {
         blob_spoil(b);
     } else {
-        int theirs = publish(w, blob_fd(b), named);
+        int theirs = publish(w, blob_fd(b), full);
         if (theirs >= 0)
             close(theirs);
     }
