@@ -27,7 +27,7 @@
 
 enum {
     POOL_MAX = 8,
-    MUCH_NBYTES = 16 << 20, /* inflated; a piece is about 12 MiB */
+    MUCH_NBYTES = 16 << 20, /* inflated; a piece is 10 to 30 MiB */
 };
 
 struct cursor {

@@ -23,8 +23,8 @@ struct ring;
 
 enum {
     CHUNK_NBYTES = 2 << 20,      /* of memory: a huge page */
-    PIECE_CHUNKS = 16,           /* that a piece may fill */
-    PIECE_OUT_NBYTES = 12 << 20, /* of output aimed at */
+    PIECE_CHUNKS = 20,           /* that a piece may fill */
+    PIECE_OUT_NBYTES = 20 << 20, /* of output aimed at: each costs the search and the symbols */
     SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */
 };
 
