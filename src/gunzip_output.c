@@ -20,18 +20,13 @@
 
 _Static_assert(sizeof(struct chunk) == CHUNK_NBYTES, "a chunk is a huge page");
 
-static size_t capacity(const struct chunk *c)
-{
-    return c->has_symbols ? CHUNK_NSYMBOLS : sizeof c->room;
-}
-
 /* With the lock held: append a chunk, NULL for none at hand. */
 static struct chunk *append(struct piece *p, struct chunk *c, bool symbols)
 {
     if (!c)
         return NULL;
-    c->has_symbols = symbols;
-    c->n = 0;
+    c->has_bytes = !symbols;
+    c->n = c->nsymbols = 0;
     p->nchunks++;
     DL_APPEND(p->chunks, c);
     return c;
@@ -52,15 +47,24 @@ static struct chunk *fresh_chunk(struct piece *p)
     return c;
 }
 
+/* With the lock held: the piece's last chunk, if more of that kind goes into it. */
+static struct chunk *last_chunk(struct piece *p, bool symbols)
+{
+    struct chunk *c = p->chunks ? p->chunks->prev : NULL;
+
+    if (!c || (symbols && c->has_bytes))
+        return NULL;
+    c->has_bytes = !symbols;
+    return chunk_left(c) > 0 ? c : NULL;
+}
+
 struct chunk *output_room(struct piece *p, bool symbols)
 {
     struct ring *r = p->ring;
-    struct chunk *c = NULL;
 
     pthread_mutex_lock(&r->lock);
-    if (p->chunks && p->chunks->prev->has_symbols == symbols)
-        c = p->chunks->prev;
-    bool fits = c && c->n < capacity(c), full = p->nchunks == PIECE_CHUNKS;
+    struct chunk *c = last_chunk(p, symbols);
+    bool fits = c, full = p->nchunks == PIECE_CHUNKS;
     if (!fits) {
         c = full ? NULL : r->spare;
         if (c)
@@ -81,6 +85,7 @@ void output_put(struct piece *p, struct chunk *c, size_t n)
 {
     pthread_mutex_lock(&p->ring->lock);
     c->n += n;
+    c->nsymbols += c->has_bytes ? 0 : n;
     p->put_n += n;
     pthread_mutex_unlock(&p->ring->lock);
 }
@@ -93,7 +98,8 @@ void output_ready(struct piece *p)
     pthread_mutex_unlock(&p->ring->lock);
 }
 
-/* With the lock held: what the owner may take now, as far as it lies in one chunk. */
+/* With the lock held: what the owner may take now, as far as it lies in one chunk and is of one
+ * kind. */
 static size_t look(struct piece *p)
 {
     struct chunk *c = p->chunks;
@@ -104,7 +110,8 @@ static size_t look(struct piece *p)
         p->chunk_taken_n = 0;
         c = p->chunks;
     }
-    size_t n = p->ready_n - p->taken_n, there = c ? c->n - p->chunk_taken_n : 0;
+    size_t end = c && p->chunk_taken_n < c->nsymbols ? c->nsymbols : c ? c->n : 0;
+    size_t n = p->ready_n - p->taken_n, there = c ? end - p->chunk_taken_n : 0;
     return n < there ? n : there;
 }
 
@@ -120,10 +127,10 @@ bool output_next(struct piece *p, struct span *out)
             begin = (double)monotonic_ns();
         pthread_cond_wait(&r->changed, &r->lock);
     }
-    if (out->n > 0 && p->chunks->has_symbols)
+    if (out->n > 0 && p->chunk_taken_n < p->chunks->nsymbols)
         out->symbols = (const uint16_t *)(const void *)p->chunks->room + p->chunk_taken_n;
     else if (out->n > 0)
-        out->bytes = p->chunks->room + p->chunk_taken_n;
+        out->bytes = chunk_byte(p->chunks, p->chunk_taken_n - p->chunks->nsymbols);
     pthread_mutex_unlock(&r->lock);
     if (begin > 0)
         r->waited_ns += (double)monotonic_ns() - begin;

@@ -131,7 +131,7 @@ static bool put_symbols(struct piece *p, struct deflate_marker *marker, bool rea
         struct chunk *c = output_room(p, true);
         if (!c)
             return false;
-        size_t room = CHUNK_NSYMBOLS - c->n, n = nsymbols < room ? nsymbols : room;
+        size_t room = chunk_left(c), n = nsymbols < room ? nsymbols : room;
         memcpy(c->room + c->n * sizeof *symbols, symbols, n * sizeof *symbols);
         symbols += n;
         nsymbols -= n;
@@ -190,11 +190,11 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 
     while ((c = output_room(p, false))) {
         enum inflater_status status;
-        unsigned char *out = c->room + c->n;
+        unsigned char *out = chunk_byte(c, c->n - c->nsymbols);
         size_t got;
 
         if (atomic_load_explicit(&p->cancelled, memory_order_relaxed) ||
-            inflater_run(p->inflater, out, sizeof c->room - c->n, limit, &got, &status, &err) < 0)
+            inflater_run(p->inflater, out, chunk_left(c), limit, &got, &status, &err) < 0)
             return PIECE_BROKEN;
         p->crc = crc32_gzip_refl(p->crc, out, got);
         p->nbytes += got;

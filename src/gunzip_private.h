@@ -33,16 +33,30 @@ static const uint64_t NO_BIT = UINT64_MAX;
 /* ---- output ------------------------------------------------------------------------------------
  */
 
-/* A part of a piece's output: symbols as long as some may stand for the unknown window, else
- * bytes. */
+/* A part of a piece's output: symbols as long as some may stand for the unknown window, and behind
+ * them bytes. Changed under lock, by the hand alone. */
 struct chunk {
     struct chunk *prev, *next;
-    bool has_symbols;
-    size_t n; /* symbols or bytes that are there; changed under lock, by the hand alone */
+    size_t n;        /* symbols and bytes that are there */
+    size_t nsymbols; /* of these */
+    bool has_bytes;  /* no more symbols come */
     _Alignas(64) unsigned char room[CHUNK_NBYTES - 64];
 };
 
 enum { CHUNK_NSYMBOLS = (CHUNK_NBYTES - 64) / 2 };
+
+/* Byte `i` of those behind the symbols. */
+static inline unsigned char *chunk_byte(struct chunk *c, size_t i)
+{
+    return c->room + (2 * c->nsymbols + 63) / 64 * 64 + i;
+}
+
+/* How many more symbols, or bytes, fit. */
+static inline size_t chunk_left(struct chunk *c)
+{
+    return c->has_bytes ? (size_t)(c->room + sizeof c->room - chunk_byte(c, c->n - c->nsymbols))
+                        : CHUNK_NSYMBOLS - c->n;
+}
 
 /* What the owner may take next: one of the two is NULL. */
 struct span {

@@ -26,7 +26,7 @@ enum {
                               than PIECE_OUT_NBYTES by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
     BARREN_MAX = 4,       /* pieces in a row without a header: the file has no blocks to begin at */
-    HEAD_NBYTES = 800000, /* stored bytes that take a hand as long as the search and the symbols,
+    HEAD_NBYTES = 500000, /* stored bytes that take a hand as long as the search and the symbols,
                              before that has been measured */
 };
 

@@ -51,7 +51,7 @@ static void put(struct piece *p, bool symbols, size_t n)
         if (symbols)
             ((uint16_t *)(void *)c->room)[c->n + i] = (uint16_t)(p->put_n + i);
         else
-            c->room[c->n + i] = (unsigned char)(p->put_n + i);
+            *chunk_byte(c, c->n - c->nsymbols + i) = (unsigned char)(p->put_n + i);
     output_put(p, c, n);
 }
 
@@ -72,7 +72,7 @@ static size_t take(struct piece *p, size_t at)
 
 static void all_that_is_put_is_taken(void **state)
 {
-    /* chunks that are full, nearly full, and empty between others */
+    /* chunks that are full, nearly full, empty between others, and shared */
     static const struct {
         bool symbols;
         size_t n;
@@ -85,7 +85,10 @@ static void all_that_is_put_is_taken(void **state)
                 {true, 1},
                 {true, 0},
                 {false, CHUNK_NBYTES - 64},
-                {false, 7}};
+                {false, 7},
+                {true, 33}, /* bytes go on in the same chunk */
+                {false, 5},
+                {false, 1000}};
     struct ring *r = new_ring();
     struct piece p = {.ring = r, .state = PIECE_DONE};
     size_t total = 0, nspare;
@@ -117,8 +120,9 @@ static void no_more_than_its_share(void **state)
     size_t n = 0;
 
     (void)state;
-    while ((c = output_room(&p, n % 2 == 0))) { /* each time the other kind: a chunk of its own */
+    while ((c = output_room(&p, n % 2 == 0))) {
         assert_ptr_equal(c, output_room(&p, n % 2 == 0));
+        output_put(&p, c, chunk_left(c)); /* full: the next one is another */
         n++;
     }
     assert_int_equal(n, PIECE_CHUNKS);
