@@ -129,13 +129,14 @@ static bool is_derivfs_mount(const char *mountpoint)
     return access(path, F_OK) == 0;
 }
 
-/* Is there a mount whose daemon has died? statfs asks the daemon every time, while stat(2) may be
- * answered by what the kernel remembers of a daemon that died less than a second ago. */
+/* Is there a mount whose daemon has died, or dies while it is asked? statfs asks the daemon every
+ * time, while stat(2) may be answered by what the kernel remembers of a daemon that died less than
+ * a second ago. */
 static bool is_dead_mount(const char *mountpoint)
 {
     struct statvfs st;
 
-    return statvfs(mountpoint, &st) < 0 && errno == ENOTCONN;
+    return statvfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 /* Is there anything in the directory, as far as one may look? */
