@@ -7,8 +7,8 @@
  *
  * Packing and publishing those of a 30 MB run takes 4 to 5 ms, for which whoever waits for the
  * pass's result would wait too. So it is offered to the crew, like a piece, and is done when no
- * task has run for a moment. Guarantee: what was added is in the cache when the keeper is gone. Where there is no
- * crew, or much is waiting already, it is published at once.
+ * task has run for a moment. Guarantee: what was added is in the cache when the keeper is gone.
+ * Where there is no crew, or much is waiting already, it is published at once.
  */
 #include <pthread.h>
 #include <stdlib.h>

@@ -23,7 +23,8 @@ void pages_set_aside(size_t nbytes);
 /* Touch what of it is not in use. */
 void pages_touch(void);
 
-/* What it takes where nothing is set aside. SIZE_MAX where that cannot be: no allocation of it succeeds. */
+/* What it takes where nothing is set aside. SIZE_MAX where that cannot be: no allocation of it
+ * succeeds. */
 size_t pages_nbytes(size_t nbytes);
 
 #endif
