@@ -22,10 +22,11 @@
 struct ring;
 
 enum {
-    CHUNK_NBYTES = 2 << 20,      /* of memory: a huge page */
-    PIECE_CHUNKS = 20,           /* that a piece may fill */
-    PIECE_OUT_NBYTES = 20 << 20, /* of output aimed at: each costs the search and the symbols */
-    SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */
+    CHUNK_NBYTES = 2 << 20,        /* of memory: a huge page */
+    PIECE_CHUNKS = 20,             /* that a piece may fill */
+    PIECE_OUT_NBYTES = 20 << 20,   /* of output aimed at: each costs the search and the symbols */
+    PIECE_FRESH_NBYTES = 12 << 20, /* the same, where all of it is memory that nobody has touched */
+    SEARCH_NBYTES = 256 << 10,     /* a block's header is looked for so far */
 };
 
 static const uint64_t NO_BIT = UINT64_MAX;

@@ -23,7 +23,7 @@ enum {
     WARM_UP = 16 << 10,    /* output that tells how much data is compressed: what the first feed
                               gives, so that hands need not wait for long */
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
-                              than PIECE_OUT_NBYTES by it, pieces would be all overhead */
+                              than a piece's output by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
     BARREN_MAX = 4,       /* pieces in a row without a header: the file has no blocks to begin at */
     HEAD_NBYTES = 500000, /* stored bytes that take a hand as long as the search and the symbols,
@@ -385,7 +385,7 @@ static void offer_all(struct ring *r, const struct owner *o)
 {
     uint64_t stored = o->fed - o->begun;
     double ratio = stored > 0 ? (double)o->out_nbytes / (double)stored : 0;
-    double width = PIECE_OUT_NBYTES / ratio;
+    double width = (pages_are_touched() ? PIECE_OUT_NBYTES : PIECE_FRESH_NBYTES) / ratio;
     struct piece *p;
 
     if (o->out_nbytes < WARM_UP || ratio < RATIO_MIN || width < WIDTH_MIN)

@@ -17,7 +17,6 @@
 #include "pages.h"
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +43,7 @@ static struct {
     unsigned char *base; /* [nunits], whole huge pages, or NULL */
     size_t nunits;
     bool used[STORE_UNITS_MAX];
+    bool touched;
 } store = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void *allocate(size_t whole, size_t unit)
@@ -123,4 +123,15 @@ void pages_touch(void)
         i = (size_t)(unit - store.base) / UNIT;
         pages_free(unit, UNIT);
     }
+    pthread_mutex_lock(&store.lock);
+    store.touched = store.base;
+    pthread_mutex_unlock(&store.lock);
+}
+
+bool pages_are_touched(void)
+{
+    pthread_mutex_lock(&store.lock);
+    bool touched = store.touched;
+    pthread_mutex_unlock(&store.lock);
+    return touched;
 }

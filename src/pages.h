@@ -7,6 +7,7 @@
 #ifndef DERIVFS_PAGES_H
 #define DERIVFS_PAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "error.h"
@@ -22,6 +23,8 @@ void pages_free(void *p, size_t nbytes);
 void pages_set_aside(size_t nbytes);
 /* Touch what of it is not in use. */
 void pages_touch(void);
+/* Has that been done? */
+bool pages_are_touched(void);
 
 /* What it takes where nothing is set aside. SIZE_MAX where that cannot be: no allocation of it
  * succeeds. */

@@ -32,7 +32,10 @@ static bool is_stored(const void *p)
 static int set_up(void **state)
 {
     (void)state;
+    pages_touch(); /* of nothing */
+    assert_false(pages_are_touched());
     pages_set_aside(NPAGES * PAGE);
+    assert_false(pages_are_touched());
     base = pages_alloc(NPAGES * PAGE);
     assert_non_null(base);
     pages_free(base, NPAGES * PAGE);
@@ -148,6 +151,7 @@ static void threads_share_it_with_one_that_touches_it(void **state)
         assert_int_equal(pthread_join(thread[i], &wrong), 0);
         assert_null(wrong);
     }
+    assert_true(pages_are_touched());
     /* all of it has come back */
     unsigned char *whole = pages_alloc(NPAGES * PAGE);
     assert_ptr_equal(whole, base);
