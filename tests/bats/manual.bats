@@ -19,7 +19,7 @@ tags() {
         BEGIN { n = split(sections, list, "\n"); for (i = 1; i <= n; i++) wanted[list[i]] }
         /^\.SH/ { sub(/^\.SH "?/, ""); sub(/"$/, ""); inside = $0 in wanted; next }
         tag && inside { print }
-        { tag = /^\.T[PQ]/ }' "$ROOT/mount/$1.1" |
+        { tag = /^\.T[PQ]/ }' "$ROOT"/mount/*/"$1.1" |
         sed -E 's/^\.[A-Z]+ //; s/\\f[BIR]//g; s/\\~/ /g; s/\\-/-/g; s/" ?//g'
 }
 
@@ -52,7 +52,7 @@ assert_same() {
 # names SECTION WORD...: does the section of derivfs(1) have each of the words?
 names() {
     local text word
-    text=$(awk -v name="$1" '/^\.SH/ { on = index($0, name) } on' "$ROOT/mount/derivfs.1" | sed 's/\\fB//g; s/\\-/-/g')
+    text=$(awk -v name="$1" '/^\.SH/ { on = index($0, name) } on' "$ROOT/mount/daemon/derivfs.1" | sed 's/\\fB//g; s/\\-/-/g')
     assert [ $# -gt 2 ]
     for word in "${@:2}"; do
         grep -qP "(?<![\w.])\Q$word\E(?!\w)" <<<"$text" || fail "derivfs(1), $1: no $word"
@@ -61,14 +61,14 @@ names() {
 
 # found PATTERN FILE: what a Perl pattern finds in a source, a word each.
 found() {
-    grep -ohP "$1" "$ROOT/src/$2"
+    grep -ohP "$1" "$ROOT"/*/*/"$2"
 }
 
 # shellcheck disable=SC2046 # words
 @test "derivfs(1) has every function, ending, control file, metric and errno" {
     names RECIPES $(found 'FUNCTION(_WITH)?\("\K\w+' expr.c)
     names 'DERIVED FILES' $(found '\.extension = "\K[^"]+' output.c)
-    names FILES $(found 'metric\(f, "\K\w+' status.c) $(found '\{"\K[a-z.]+(?=",)' ../mount/control.c)
+    names FILES $(found 'metric\(f, "\K\w+' status.c) $(found '\{"\K[a-z.]+(?=",)' control.c)
     # the table of README.md
     names ERRORS $(sed -nE '/^### When it/,/^## /s/^\| (E[A-Z]+) .*/\1/p' "$ROOT/README.md")
     names ENVIRONMENT $(found 'getenv\("\K\w+' program.c) $(found 'getenv\("\K\w+' program_dir.c) HOME

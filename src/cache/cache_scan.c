@@ -196,21 +196,43 @@ void disk_list_free(struct disk_list *list)
     *list = (struct disk_list){0};
 }
 
-int disk_sweep(const struct disk *d, int64_t before_ns, uint64_t *freed_nbytes)
+/* Unlink the regular files in `below` whose names are `wanted` and that were last written before
+ * `before_ns`. */
+static int sweep(const struct disk *d, const char *below, bool (*wanted)(const char *name),
+                 int64_t before_ns, uint64_t *freed_nbytes)
 {
     DIR *dir;
-    int ret = open_dir(d, "tmp", &dir);
+    int ret = open_dir(d, below, &dir);
     if (ret < 0 || !dir)
         return ret;
     const char *name;
     while ((name = next_name(dir, &ret))) {
         struct stat st;
-        if (is_temp_name(name) && stat_regular(dir, name, &st) && disk_mtime_ns(&st) < before_ns &&
+        if (wanted(name) && stat_regular(dir, name, &st) && disk_mtime_ns(&st) < before_ns &&
             unlinkat(dirfd(dir), name, 0) == 0)
             *freed_nbytes += (uint64_t)st.st_size;
     }
     closedir(dir);
     return ret;
+}
+
+int disk_sweep(const struct disk *d, int64_t before_ns, uint64_t *freed_nbytes)
+{
+    return sweep(d, "tmp", is_temp_name, before_ns, freed_nbytes);
+}
+
+/* KEY, or KEY.XXXXXX of a writer that died. */
+static bool is_headers_name(const char *name)
+{
+    return after_key(name) != NULL;
+}
+
+void disk_sweep_headers(const struct disk *d, int64_t before_ns)
+{
+    uint64_t freed_nbytes = 0;
+
+    /* what stays takes some space and nothing else */
+    (void)sweep(d, "headers", is_headers_name, before_ns, &freed_nbytes);
 }
 
 int disk_lock(const struct disk *d, bool wait)

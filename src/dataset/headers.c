@@ -9,15 +9,14 @@
  * for, checked as a whole, and replaced by rename(2) when a directory's files have changed. Two
  * daemons that replace one at the same time may lose each other's news, which are read again then;
  * nothing is synced. A page that is used tells so by its time, at most once a day, so that the ones
- * that nobody has used for long can go (headers_sweep). Numbers are in this machine's byte order,
- * which the magic tells.
+ * that nobody has used for long can go (disk_sweep_headers in cache_disk.h). Numbers are in this
+ * machine's byte order, which the magic tells.
  *
  * A gzip header costs an open, a read of 2 KiB and an inflate, on a network file system round
  * trips; a page costs one open and one read for all of a directory's.
  */
 #include "headers.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -349,27 +348,4 @@ void header_page_close(struct header_page *p, size_t nfiles)
         save(p);
     }
     page_free(p);
-}
-
-void headers_sweep(const char *root, int64_t before_ns)
-{
-    const struct dirent *de;
-    char *path = NULL;
-    DIR *d;
-
-    if (asprintf(&path, "%s/v1/headers", root) < 0)
-        return;
-    d = opendir(path);
-    free(path);
-    while (d && (de = readdir(d))) {
-        struct stat st;
-
-        /* KEY, or KEY.XXXXXX of a writer that died */
-        if (strspn(de->d_name, "0123456789abcdef") == KEY_HEX &&
-            fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-            (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec < before_ns)
-            (void)unlinkat(dirfd(d), de->d_name, 0);
-    }
-    if (d)
-        closedir(d);
 }

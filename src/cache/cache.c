@@ -26,12 +26,10 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-#include "headers.h"
-
 #define NS_PER_S INT64_C(1000000000)
 #define HOUR_NS (3600 * NS_PER_S)
 
-/* Pages of headers (headers.h) are small, and go by age alone. */
+/* Headers of runs are small, and go by age alone. */
 #define HEADERS_NS (180 * 24 * HOUR_NS)
 
 struct verified {
@@ -369,7 +367,7 @@ static int collect(struct cache *c, struct collection *how)
     if (ret == 0) {
         uint64_t total = evict(c, &list, how);
         ret = disk_sweep(&c->disk, cache_now_ns(c) - HOUR_NS, &how->freed_nbytes);
-        headers_sweep(c->disk.root, cache_now_ns(c) - HEADERS_NS);
+        disk_sweep_headers(&c->disk, cache_now_ns(c) - HEADERS_NS);
         pthread_mutex_lock(&c->mutex);
         c->total_known = true;
         c->total_nbytes = total;
@@ -483,7 +481,7 @@ int cache_clear(struct cache *c, uint64_t *freed_nbytes, struct error *err)
     for (size_t i = 0; i < list.n; i++)
         remove_entry(c, &list.entries[i], freed_nbytes);
     disk_list_free(&list);
-    headers_sweep(c->disk.root, INT64_MAX);
+    disk_sweep_headers(&c->disk, INT64_MAX);
     /* Temps of writers that may be at work stay. */
     ret = disk_sweep(&c->disk, cache_now_ns(c) - HOUR_NS, freed_nbytes);
     if (ret < 0)

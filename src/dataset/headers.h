@@ -38,7 +38,4 @@ void header_page_add(struct header_page *p, const struct source_id *id,
  * as the directory has, the latest ones. */
 void header_page_close(struct header_page *p, size_t nfiles);
 
-/* Remove the pages last written before `before_ns`. */
-void headers_sweep(const char *root, int64_t before_ns);
-
 #endif

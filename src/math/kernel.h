@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "error.h"
-#include "nifti.h"
+#include "sample.h"
 
 /* The planes of finished moments, in the order in which they are stored. */
 enum moments_plane { MOMENTS_SUM, MOMENTS_M2, MOMENTS_MIN, MOMENTS_MAX, MOMENTS_NPLANES };

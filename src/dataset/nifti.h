@@ -13,24 +13,11 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "sample.h"
 
 enum {
     NIFTI_HEADER_NBYTES = 540,   /* what nifti_parse() needs at the most (NIfTI-2) */
     NIFTI_DERIVED_NBYTES = 1024, /* what nifti_derive() writes */
-};
-
-/* The voxel datatypes that derivfs computes with: every real one of the standard. */
-enum sample_type {
-    SAMPLE_UINT8,
-    SAMPLE_INT8,
-    SAMPLE_UINT16,
-    SAMPLE_INT16,
-    SAMPLE_UINT32,
-    SAMPLE_INT32,
-    SAMPLE_UINT64,
-    SAMPLE_INT64,
-    SAMPLE_FLOAT32,
-    SAMPLE_FLOAT64,
 };
 
 struct nifti {
