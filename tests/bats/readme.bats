@@ -135,7 +135,13 @@ tree_to_try() {
     PATH=$PWD/bin:$PATH
 }
 
-@test "contrib/try shows the tSNR of a session, twice" {
+# median_shown PICTURE: the number in the corner of a picture.
+median_shown() {
+    /usr/bin/python3 -c 'import PIL.Image, sys
+print("%.4g" % float(PIL.Image.open(sys.argv[1]).text["Median"]))' "$1"
+}
+
+@test "contrib/try shows the tSNR of a session, twice, as its picture does" {
     tree_to_try
     run -0 tree/contrib/try 3>&- 4>&-
     assert_line Mounted:
@@ -143,6 +149,7 @@ tree_to_try() {
     assert_line --regexp '^  first [0-9.]+ s \(computed\), then [0-9.]+ s \(from the cache\)$'
     assert_line --regexp '^  16 x 16 x 8 voxels, [0-9]+ of them in the head$'
     assert_line --regexp '^  median tSNR in the head: [1-9][0-9.]*$'
+    assert_line "  median tSNR in the head: $(median_shown tree/mnt/sample/sub-01/ses-test/func/tsnr.png)"
     assert_line "  as a picture: $PWD/tree/mnt/sample/sub-01/ses-test/func/tsnr.png"
     assert_exists tree/mnt/sample/sub-01/ses-test/func/tsnr.png
     assert_line "  fusermount3 -u $PWD/tree/mnt/sample"
