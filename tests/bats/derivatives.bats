@@ -51,7 +51,7 @@ PYTHON
     assert_equal "$(metric tasks_done_total)" 0
 }
 
-@test "layout=beside passes bids-validator with the lines that README.md gives" {
+@test "layout=beside passes bids-validator with the lines that behaviour.md gives" {
     make_sample "$DS"
     for suffix in bold cbv; do
         make_run "$DS/sub-02/func/sub-02_task-rest_$suffix.nii.gz"
@@ -60,7 +60,7 @@ PYTHON
     assert_valid "$DS"
     printf '%s\n' '[cv]' 'expr = std(bold) / mean(bold)' 'list = yes' >recipes.ini
     {
-        sed -nE 's/^    (\*\*\/)/\1/p' "$ROOT/README.md"
+        sed -nE 's/^    (\*\*\/)/\1/p' "$ROOT/contrib/docs/behaviour.md"
         printf '%s\n' '**/cv.*' '**/*_cv.*'
     } >"$DS/.bidsignore"
     mount_derivfs "$DS" --recipes=recipes.ini

@@ -64,13 +64,21 @@ found() {
     grep -ohP "$1" "$ROOT"/*/*/"$2"
 }
 
+# replied: the errno values that reply_code() of the daemon returns.
+replied() {
+    grep -rl --include='*.c' '^int reply_code(' "$ROOT/mount" | xargs awk '
+        /^int reply_code\(/ { on = 1 }
+        /^}/ { on = 0 }
+        on && $1 == "case" { codes = codes " " substr($2, 1, length($2) - 1) }
+        on && $1 == "return" { print $2 == "err->code;" ? codes : substr($2, 1, length($2) - 1); codes = "" }'
+}
+
 # shellcheck disable=SC2046 # words
 @test "derivfs(1) has every function, ending, control file, metric and errno" {
     names RECIPES $(found 'FUNCTION(_WITH)?\("\K\w+' expr.c)
     names 'DERIVED FILES' $(found '\.extension = "\K[^"]+' output.c)
     names FILES $(found 'metric\(f, "\K\w+' status.c) $(found '\{"\K[a-z.]+(?=",)' control.c)
-    # the table of README.md
-    names ERRORS $(sed -nE '/^### When it/,/^## /s/^\| (E[A-Z]+) .*/\1/p' "$ROOT/README.md")
+    names ERRORS EROFS $(replied)
     names ENVIRONMENT $(found 'getenv\("\K\w+' program.c) $(found 'getenv\("\K\w+' program_dir.c) HOME
 }
 

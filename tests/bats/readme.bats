@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 #
-# What README.md and the pages of contrib/docs and contrib/recipes tell to type works. Of each page the blocks that open
-# with "```sh" are run one after the other as one script, in a directory that has the sample session
-# at ./sample; README.md's blocks of "```ini" are ./recipes.ini there. Only what makes the sample
-# (smaller) and sbatch (which runs its script at once) are stood in for.
+# The commands in README.md and in the pages of contrib/docs and contrib/recipes work. The blocks of a
+# page that open with "```sh" are one script, which runs in a directory with the sample session at
+# ./sample; its blocks of "```ini" are ./recipes.ini there. Two programs are replaced: the one that
+# makes the sample makes a smaller one, and sbatch runs its script at once.
 
 load helper
 
@@ -34,8 +34,9 @@ stand_in() {
     chmod +x "$1"
 }
 
-# run_page PAGE: what it says is in ./output.
+# run_page PAGE: its output is in ./output.
 run_page() {
+    blocks ini "$1" >recipes.ini
     cp -r "$BATS_FILE_TMPDIR/sample" sample
     mkdir contrib
     ln -s "$ROOT"/contrib/* contrib/
@@ -52,12 +53,24 @@ run_page() {
 }
 
 @test "the commands of README.md work" {
-    blocks ini README.md >recipes.ini
     run_page README.md
     assert [ "$(grep -c '^derivfs ' script)" -ge 2 ]
     assert [ "$(grep -c '^derivctl ' script)" -ge 4 ]
     reference tsnr tsnr.nii sample/sub-01/ses-test/func/*_bold.nii.gz
+    grep -q '<svg' tsnr.svg
+    assert_exists cv.nii
+}
+
+@test "the commands of the page on recipes work" {
+    run_page contrib/docs/recipes.md
     gunzip -t cv.nii.gz
+    cmp cleaned.nii <(gunzip -c cleaned.nii.gz)
+}
+
+@test "the commands of the page on behaviour work" {
+    run_page contrib/docs/behaviour.md
+    grep -q '<svg' tsnr.svg
+    grep -q '<svg' drawn.svg
 }
 
 @test "the commands of the tutorial work, and find the run" {
@@ -72,7 +85,7 @@ run_page() {
 }
 
 @test "the commands of the page on clusters work" {
-    run_page contrib/docs/hpc.md
+    run_page contrib/docs/cluster.md
     reference tsnr tsnr.nii sample/sub-01/ses-test/func/*_bold.nii.gz
 }
 
@@ -80,7 +93,7 @@ run_page() {
     run_page contrib/docs/questions.md
 }
 
-@test "the commands of the page on recipes work" {
+@test "the commands of the page on definitions of tSNR work" {
     run_page contrib/recipes/README.md
     assert_exists tsnr_nipype@regress_poly=2.nii
 }
@@ -91,36 +104,39 @@ run_page() {
         grep -qF "run_page $page" "$BATS_TEST_FILENAME"
     done
     # but for programs that install, build or measure, and those that need a cluster
-    run ! grep -nP '^ {4,}(\./)?(?!contrib/(try|check|bench)\b|derivfs /data/study )(derivfs|derivctl|contrib/\w)' \
+    run ! grep -nP '^ {4,}(\./)?(?!contrib/(try|check|bench|setup|deb)\b|derivfs /data/study )(derivfs|derivctl|contrib/\w)' \
         README.md contrib/docs/*.md contrib/recipes/*.md
     assert_output ''
 }
 
+# anchors PAGE: what links may name behind "#", as hosts of git make it from the headings.
+anchors() {
+    sed -nE 's/^#+ +//p' "$1" | tr '[:upper:]' '[:lower:]' | sed -E 's/[^a-z0-9 _-]//g; s/ /-/g'
+}
+
 @test "links between the pages lead somewhere" {
+    local page link file
     cd "$ROOT"
-    for page in README.md contrib/docs/*.md contrib/recipes/README.md; do
-        for link in $(grep -oP '\]\(\K[^)#: ]+(?=[)#])' "$page"); do
-            assert_exists "$(dirname "$page")/$link"
+    for page in *.md contrib/docs/*.md contrib/recipes/README.md; do
+        for link in $(grep -oP '\]\(\K[^) :]+(?=\))' "$page"); do
+            file=${link%%#*}
+            file=${file:+$(dirname "$page")/$file}
+            assert_exists "${file:-$page}"
+            [[ $link != *#* ]] || anchors "${file:-$page}" | grep -qxF "${link#*#}" || fail "$page: $link"
         done
     done
 }
 
-@test "the recipes of README.md have no mistakes" {
-    blocks ini README.md >recipes.ini
-    assert [ -s recipes.ini ]
-    mount_derivfs "$BATS_FILE_TMPDIR/sample" --recipes=recipes.ini
-    run cat "$MNT/.derivfs/errors"
-    assert_output ''
-}
-
-@test "README.md names every option of derivfs, and no others" {
-    # libfuse's own options follow behind a heading.
-    derivfs --help | sed '/^FUSE options:/,$d' | grep -oP '^    -o \K[a-z_]+' | sort >own
-    awk '/^### Options/ { on = 1; next } /^###/ { on = 0 } on' "$ROOT/README.md" |
-        sed -nE 's/^\| `([a-z_]+)` .*/\1/p' | sort >table
-    assert [ -s own ]
-    run diff own table
-    assert_success
+@test "the recipes of README.md and of the page on recipes have no mistakes" {
+    local page
+    for page in README.md contrib/docs/recipes.md; do
+        blocks ini "$page" >recipes.ini
+        assert [ -s recipes.ini ]
+        mount_derivfs "$BATS_FILE_TMPDIR/sample" --recipes=recipes.ini
+        run cat "$MNT/.derivfs/errors"
+        assert_output ''
+        unmount_derivfs
+    done
 }
 
 # A tree like this one, in which nothing has to be installed or built.
