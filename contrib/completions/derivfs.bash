@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# Completion of derivfs and derivctl in bash. Options and commands are those that --help tells, so
-# that they are always the program's own; names of derived files come from `derivctl list`.
+# Completion of derivfs and derivctl in bash. Options and commands come from --help, so that they
+# always match the program; names of derived files come from `derivctl list`.
 
 # The words of --help that start with $1: options (with = where they take a value), or for "-o" the
 # names that may follow it.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Completion of derivfs and derivctl in fish. Options and commands are those that --help tells; names
-# of derived files come from `derivctl list`.
+# Completion of derivfs and derivctl in fish. Options and commands come from --help, names of derived
+# files from `derivctl list`.
 
 function __derivfs_options --argument-names program
     $program --help 2>/dev/null | string match --all --regex --groups-only -- '(?:^|[ ,])(--?[a-zA-Z_-]+=?)' |
