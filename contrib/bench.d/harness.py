@@ -18,9 +18,6 @@ from dataclasses import asdict, dataclass, field
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CPUS = len(os.sched_getaffinity(0))
-# After mounting, before anything is read: by then a daemon has done what it does after its start
-# (it touches the memory that it keeps), and nobody's viewer is quicker.
-REST_S = 0.5
 PACKAGES = "libfuse3-3 libisal2 isal python3-numpy python3-dask python3-nibabel mrtrix3 bindfs"
 
 
@@ -112,12 +109,11 @@ class Bench:
         shutil.rmtree(path)
 
     @contextlib.contextmanager
-    def derivfs(self, dataset, place, *options, rest_s=REST_S):
+    def derivfs(self, dataset, place, *options):
         """A mount at `place`/mnt with the cache `place`/cache."""
         program = f"{self.bin}/derivfs"
         cache = f"--cache_dir={place}/cache"
         with mounted(f"{place}/mnt", program, "-f", cache, *options, dataset) as process:
-            time.sleep(rest_s)
             yield process
 
     def bindfs(self, directory, place):

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "ops_private.h"
-#include "pages.h"
 
 /* A request that waits for its file's result. */
 struct parked {
@@ -29,7 +28,7 @@ struct parked {
 
 static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
 {
-    char *buf = pages_alloc(nbytes);
+    char *buf = malloc(nbytes);
     size_t got = 0;
 
     while (buf && got < nbytes) {
@@ -39,7 +38,7 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
             continue;
         if (n < 0) {
             fuse_reply_err(req, errno);
-            pages_free(buf, nbytes);
+            free(buf);
             return;
         }
         if (n == 0)
@@ -50,14 +49,14 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
         fuse_reply_buf(req, buf, got);
     else
         fuse_reply_err(req, ENOMEM);
-    pages_free(buf, nbytes);
+    free(buf);
 }
 
 static void finished(void *arg, struct reader_wait *w, const struct error *err)
 {
     struct parked *p = arg;
     struct error failure = {.code = ENOMEM};
-    char *buf = err ? NULL : pages_alloc(p->nbytes);
+    char *buf = err ? NULL : malloc(p->nbytes);
 
     /* Waits for an interrupt callback that is running (it holds the request's lock). Not when this
      * call comes from that very callback, which is what ECANCELED means. */
@@ -67,7 +66,7 @@ static void finished(void *arg, struct reader_wait *w, const struct error *err)
         fuse_reply_buf(p->req, buf, p->nbytes);
     else
         fuse_reply_err(p->req, reply_code(err ? err : &failure));
-    pages_free(buf, p->nbytes);
+    free(buf);
     free(p);
 }
 
@@ -120,14 +119,14 @@ static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t 
     }
     if (nbytes > total - off)
         nbytes = (size_t)(total - off);
-    buf = pages_alloc(nbytes);
+    buf = malloc(nbytes);
     if (!buf || reader_read(r, off, buf, nbytes, &got, &err) < 0)
         fuse_reply_err(req, reply_code(&err));
     else if (got == nbytes)
         fuse_reply_buf(req, buf, nbytes);
     else
         park(req, r, off, nbytes);
-    pages_free(buf, nbytes);
+    free(buf);
 }
 
 static void read_text(fuse_req_t req, const char *text, size_t len, size_t nbytes, off_t off)

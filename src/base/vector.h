@@ -10,6 +10,19 @@
 #ifndef DERIVFS_VECTOR_H
 #define DERIVFS_VECTOR_H
 
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Memory for such loops, aligned to a cache line; for free(). NULL: out of memory. */
+static inline void *vector_alloc(size_t nbytes)
+{
+    enum { CACHE_LINE = 64 };
+
+    return nbytes > SIZE_MAX - CACHE_LINE
+               ? NULL
+               : aligned_alloc(CACHE_LINE, (nbytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+}
+
 #define VECTOR_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
 #if defined(__clang__) || !defined(__GNUC__) || defined(VECTOR_PLAIN)
 #define VECTOR_LOOP

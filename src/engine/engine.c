@@ -156,14 +156,11 @@ int engine_start(struct engine *e, struct error *err)
         ret = fetcher_open(e, err);
     if (ret == 0)
         ret = joiner_open(e, err);
-    if (ret == 0)
-        warm_up_start(e);
     return ret;
 }
 
 void engine_stop(struct engine *e)
 {
-    warm_up_stop(e);
     errands_free(e->errands); /* these submit jobs */
     e->errands = NULL;
     /* each calls back into the other: neither goes before both have come to rest */

@@ -6,7 +6,6 @@
 #define DERIVFS_ENGINE_PRIVATE_H
 
 #include <pthread.h>
-#include <semaphore.h>
 
 #include "compute.h"
 #include "dataset.h"
@@ -32,12 +31,6 @@ struct requests {
     struct request *list; /* guarded by lock: in the order of beginning */
 };
 
-struct warm_up {
-    pthread_t thread;
-    sem_t stop;
-    bool started;
-};
-
 struct engine {
     struct engine_config config; /* strings owned */
     struct dataset *dataset;
@@ -55,13 +48,8 @@ struct engine {
     struct sched *fetcher;   /* the same; NULL too without annex_get */
     struct sched *joiner;    /* the same as sched */
     struct errands *errands; /* the same as sched: walks through the dataset */
-    struct warm_up warm_up;
-    int64_t start_s; /* CLOCK_REALTIME */
+    int64_t start_s;         /* CLOCK_REALTIME */
 };
-
-/* A moment from now, have memory touched that is used when somebody reads. */
-void warm_up_start(struct engine *e);
-void warm_up_stop(struct engine *e); /* also where it was not started */
 
 /* Tell the log callback. */
 void engine_log(struct engine *e, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);

@@ -13,7 +13,7 @@
 #include "compute_private.h"
 #include "eval.h"
 #include "kernel.h"
-#include "pages.h"
+#include "vector.h"
 
 /* Voxels of one block. */
 enum { BLOCK_NVOX = TASK_BLOCK_NVOX };
@@ -133,7 +133,7 @@ static int load_block(struct block *b, size_t vox0, size_t n, struct error *err)
 
 static int new_view(struct moments_view *view)
 {
-    double *planes = pages_alloc(PLANES_NBYTES);
+    double *planes = vector_alloc(PLANES_NBYTES);
 
     for (size_t i = 0; planes && i < MOMENTS_NPLANES; i++)
         view->plane[i] = planes + i * BLOCK_NVOX;
@@ -167,9 +167,9 @@ static int block_open(struct block *b, const struct work *k)
 static void block_close(struct block *b)
 {
     for (size_t i = 0; b->values && i < b->k->t->nreductions; i++)
-        pages_free(b->values[i].merged.plane[0], PLANES_NBYTES);
+        free(b->values[i].merged.plane[0]);
     free(b->values);
-    pages_free(b->one.plane[0], PLANES_NBYTES);
+    free(b->one.plane[0]);
     free(b->out);
 }
 

@@ -15,8 +15,8 @@
 #include "compute_private.h"
 #include "kernel.h"
 #include "legendre.h"
-#include "pages.h"
 #include "stream_reader.h"
+#include "vector.h"
 
 /* Voxels written at a time. */
 enum { BLOCK_NVOX = 8192 }; /* 64 KiB of them: that much takes the page cache at a time */
@@ -60,7 +60,7 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
                 struct moments **m, struct error *err)
 {
     size_t room = k->t->call_nbytes;
-    void *buf = pages_alloc(room);
+    void *buf = vector_alloc(room);
     int ret = buf ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
     while (ret == 0 && left > 0) {
@@ -73,7 +73,7 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
             moments_add(*m, buf, nbytes / h->sample_nbytes);
         left -= nbytes;
     }
-    pages_free(buf, room);
+    free(buf);
     return ret;
 }
 
@@ -86,7 +86,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
     uint64_t stretch = (uint64_t)k->nvox * h->sample_nbytes;
     uint64_t behind = (uint64_t)nifti_nvox(h) * h->sample_nbytes - before - stretch;
     size_t buf_nbytes = k->t->call_nbytes;
-    unsigned char *buf = pages_alloc(buf_nbytes);
+    unsigned char *buf = vector_alloc(buf_nbytes);
     int ret = buf ? set_up(k, h->sample, h->swapped, m, err)
                   : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     size_t filled = 0;
@@ -110,7 +110,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
             ret = cursor_pass(c, behind, err);
         task_progress(k->ctl, cursor_consumed(c));
     }
-    pages_free(buf, buf_nbytes);
+    free(buf);
     return ret;
 }
 
@@ -143,7 +143,7 @@ typedef void each_volume_fn(void *ctx, int64_t vol, double *values);
 static int for_each_volume(const struct work *k, const struct stream *s, each_volume_fn *each,
                            void *ctx, struct error *err)
 {
-    double *values = aligned_alloc(64, (k->nvox * sizeof *values + 63) / 64 * 64);
+    double *values = vector_alloc(k->nvox * sizeof *values);
     struct stream_reader *r = NULL;
     int ret = values ? stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &k->stop, &r, err)
                      : error_set(err, ENOMEM, "%s: out of memory", k->t->label);

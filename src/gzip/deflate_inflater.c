@@ -12,10 +12,11 @@
  * across calls, so buffers of some hundred KiB and more run at its full speed. Reading starts
  * small, because most files are opened only for their header. Cost: 217 KiB of memory.
  */
+#include <stdlib.h>
+
 #include <isa-l/igzip_lib.h>
 
 #include "deflate.h"
-#include "pages.h"
 
 enum {
     FEED_FIRST = 2 * 1024,
@@ -39,7 +40,7 @@ struct inflater {
 
 struct inflater *inflater_new(const struct deflate_source *source)
 {
-    struct inflater *f = pages_alloc(sizeof *f);
+    struct inflater *f = malloc(sizeof *f);
 
     if (!f)
         return NULL;
@@ -54,7 +55,7 @@ struct inflater *inflater_new(const struct deflate_source *source)
 
 void inflater_free(struct inflater *f)
 {
-    pages_free(f, sizeof *f);
+    free(f);
 }
 
 size_t inflater_nbytes(void)

@@ -13,10 +13,10 @@
  * Guarantee: the same symbols as zlib, or a refusal; reads nothing past nbytes + DEFLATE_SLACK,
  * writes nothing past the room. Cost: 300 KiB of memory; 1.1 times the time that ISA-L takes.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "deflate_private.h"
-#include "pages.h"
 
 enum {
     ROOM = 64 * 1024, /* symbols */
@@ -44,7 +44,7 @@ size_t deflate_marker_nbytes(void)
 
 struct deflate_marker *deflate_marker_new(void)
 {
-    struct deflate_marker *d = pages_alloc(sizeof *d);
+    struct deflate_marker *d = malloc(sizeof *d);
 
     if (d)
         deflate_marker_restart(d);
@@ -53,7 +53,7 @@ struct deflate_marker *deflate_marker_new(void)
 
 void deflate_marker_free(struct deflate_marker *d)
 {
-    pages_free(d, sizeof *d);
+    free(d);
 }
 
 void deflate_marker_restart(struct deflate_marker *d)

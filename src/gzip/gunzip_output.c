@@ -16,9 +16,9 @@
 
 #include "gunzip_private.h"
 #include "monotonic.h"
-#include "pages.h"
+#include "vector.h"
 
-_Static_assert(sizeof(struct chunk) == CHUNK_NBYTES, "a chunk is a huge page");
+_Static_assert(sizeof(struct chunk) == CHUNK_NBYTES, "a chunk has its size");
 
 /* With the lock held: append a chunk, NULL for none at hand. */
 static struct chunk *append(struct piece *p, struct chunk *c, bool symbols)
@@ -29,21 +29,6 @@ static struct chunk *append(struct piece *p, struct chunk *c, bool symbols)
     c->n = c->nsymbols = 0;
     p->nchunks++;
     DL_APPEND(p->chunks, c);
-    return c;
-}
-
-/* NULL: out of memory. It is touched here, for that may take long and nobody is to wait for a lock
- * meanwhile; and since most pieces find chunks that are there, their pace is told without it. Where
- * there are no huge pages, this is the first of many faults, the others of which count as
- * inflating. */
-static struct chunk *fresh_chunk(struct piece *p)
-{
-    double begin = (double)monotonic_ns();
-    struct chunk *c = pages_alloc(sizeof *c);
-
-    if (c)
-        *c->room = 0;
-    p->fresh_ns += (double)monotonic_ns() - begin;
     return c;
 }
 
@@ -74,7 +59,7 @@ struct chunk *output_room(struct piece *p, bool symbols)
     pthread_mutex_unlock(&r->lock);
     if (c || full)
         return c;
-    c = fresh_chunk(p);
+    c = vector_alloc(sizeof *c);
     pthread_mutex_lock(&r->lock);
     c = append(p, c, symbols);
     pthread_mutex_unlock(&r->lock);
@@ -156,5 +141,5 @@ void output_free(struct chunk *chunks)
     struct chunk *c, *next;
 
     DL_FOREACH_SAFE(chunks, c, next)
-    pages_free(c, sizeof *c);
+    free(c);
 }

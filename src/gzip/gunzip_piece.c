@@ -20,7 +20,6 @@
 
 #include "gunzip_private.h"
 #include "monotonic.h"
-#include "pages.h"
 
 enum {
     SEARCH_STEP = SEARCH_NBYTES / 4, /* in the first of four parts a header is mostly found */
@@ -35,7 +34,7 @@ enum {
 size_t piece_nbytes(void)
 {
     return sizeof(struct piece) + inflater_nbytes() + sizeof(struct bench) +
-           deflate_marker_nbytes() + PIECE_CHUNKS * pages_nbytes(sizeof(struct chunk));
+           deflate_marker_nbytes() + PIECE_CHUNKS * sizeof(struct chunk);
 }
 
 struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
@@ -247,7 +246,6 @@ void piece_run(struct piece *p, struct bench *b, const struct deflate_source *so
     p->crc = 0;
     p->marker_nbytes = 0;
     p->marker_ns = 0;
-    p->fresh_ns = 0;
     if (!find_ends(p, source, finder, stored_nbytes, &in))
         return;
     p->end_bit = p->start_bit;
@@ -262,7 +260,7 @@ void piece_run(struct piece *p, struct bench *b, const struct deflate_source *so
             deflate_marker_window(b->marker, window);
             inflater_place(p->inflater, p->end_bit, window, sizeof window);
         }
-        p->marker_ns = (double)monotonic_ns() - begin - p->fresh_ns;
+        p->marker_ns = (double)monotonic_ns() - begin;
     }
     if (p->end == PIECE_MIDDLE) {
         uint64_t limit = p->stop_bit != NO_BIT   ? inflater_limit(p->stop_bit)
@@ -270,5 +268,5 @@ void piece_run(struct piece *p, struct bench *b, const struct deflate_source *so
                                                  : UINT64_MAX;
         p->end = run_bytes(p, limit);
     }
-    p->total_ns = (double)monotonic_ns() - begin - p->fresh_ns;
+    p->total_ns = (double)monotonic_ns() - begin;
 }

@@ -22,11 +22,10 @@
 struct ring;
 
 enum {
-    CHUNK_NBYTES = 2 << 20,        /* of memory: a huge page */
-    PIECE_CHUNKS = 20,             /* that a piece may fill */
-    PIECE_OUT_NBYTES = 20 << 20,   /* of output aimed at: each costs the search and the symbols */
-    PIECE_FRESH_NBYTES = 12 << 20, /* the same, where all of it is memory that nobody has touched */
-    SEARCH_NBYTES = 256 << 10,     /* a block's header is looked for so far */
+    CHUNK_NBYTES = 2 << 20,      /* of memory */
+    PIECE_CHUNKS = 20,           /* that a piece may fill */
+    PIECE_OUT_NBYTES = 20 << 20, /* of output aimed at: each costs the search and the symbols */
+    SEARCH_NBYTES = 256 << 10,   /* a block's header is looked for so far */
 };
 
 static const uint64_t NO_BIT = UINT64_MAX;
@@ -121,7 +120,6 @@ struct piece {
     uint64_t end_bit;
     size_t nbytes;    /* of the output that are bytes */
     uint32_t crc;     /* of these */
-    double fresh_ns;  /* time that memory touched for the first time took; not in the next two */
     double marker_ns; /* time that the search and the symbols took */
     double total_ns;
     uint64_t marker_nbytes; /* stored bytes that became symbols */

@@ -17,7 +17,6 @@
 
 #include "gunzip_private.h"
 #include "monotonic.h"
-#include "pages.h"
 
 enum {
     WARM_UP = 16 << 10,    /* output that tells how much data is compressed: what the first feed
@@ -73,7 +72,7 @@ static void free_benches(struct bench *benches)
     DL_FOREACH_SAFE(benches, b, next)
     {
         deflate_marker_free(b->marker);
-        pages_free(b, sizeof *b);
+        free(b);
     }
 }
 
@@ -240,9 +239,9 @@ static struct bench *bench_get(struct ring *r)
     pthread_mutex_unlock(&r->lock);
     if (b)
         return b;
-    b = pages_alloc(sizeof *b);
+    b = malloc(sizeof *b);
     if (b && !(b->marker = deflate_marker_new())) {
-        pages_free(b, sizeof *b);
+        free(b);
         b = NULL;
     }
     return b;
@@ -385,7 +384,7 @@ static void offer_all(struct ring *r, const struct owner *o)
 {
     uint64_t stored = o->fed - o->begun;
     double ratio = stored > 0 ? (double)o->out_nbytes / (double)stored : 0;
-    double width = (pages_are_touched() ? PIECE_OUT_NBYTES : PIECE_FRESH_NBYTES) / ratio;
+    double width = PIECE_OUT_NBYTES / ratio;
     struct piece *p;
 
     if (o->out_nbytes < WARM_UP || ratio < RATIO_MIN || width < WIDTH_MIN)

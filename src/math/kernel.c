@@ -14,13 +14,12 @@
  * volume at a time it was 5 and 2.6 for int16. Inflating gives 0.5.
  */
 #include "kernel_private.h"
+#include "vector.h"
 
 #include <byteswap.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "pages.h"
 
 /* Voxels of one tile: its accumulators, 10 to 24 KiB, stay in L1. */
 enum { TILE = 512 };
@@ -63,13 +62,13 @@ size_t moments_nbytes(enum sample_type type, size_t nvox)
     size_t wide = padded(nvox * sizeof(double));
     size_t head = padded(sizeof(struct moments));
     if (exact_rows_fn(type))
-        return pages_nbytes(head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type)));
-    return pages_nbytes(head + (MOMENTS_NPLANES + 2) * wide);
+        return head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type));
+    return head + (MOMENTS_NPLANES + 2) * wide;
 }
 
 struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
 {
-    struct moments *m = pages_alloc(moments_nbytes(type, nvox));
+    struct moments *m = vector_alloc(moments_nbytes(type, nvox));
     if (!m)
         return NULL;
     *m = (struct moments){
@@ -102,13 +101,12 @@ size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most)
     size_t least = KERNEL_TOGETHER * volume;
     if (least < CALL_NBYTES)
         return CALL_NBYTES / least * least;
-    return pages_nbytes(least) <= most ? least : CALL_NBYTES;
+    return least <= most ? least : CALL_NBYTES;
 }
 
 void moments_free(struct moments *m)
 {
-    if (m)
-        pages_free(m, moments_nbytes(m->type, m->nvox));
+    free(m);
 }
 
 VECTOR_LOOP static void swap16(size_t n, uint16_t *x)

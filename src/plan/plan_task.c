@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "kernel.h"
-#include "pages.h"
 #include "plan_private.h"
 
 /* Slices are few bytes: a small buffer, which costs few page faults. */
@@ -329,7 +328,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     /* the moments of a run as it is stored need no buffers of float64 */
     if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0])) {
         t->call_nbytes = call_nbytes(p, t);
-        reading = pages_nbytes(t->call_nbytes);
+        reading = t->call_nbytes;
     }
     t->mem_nbytes += reading;
     if (b) {
