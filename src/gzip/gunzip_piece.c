@@ -97,26 +97,19 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
 /* ---- symbols -----------------------------------------------------------------------------------
  */
 
-/* Their input: in[0] is stored byte `base`. */
-struct input {
-    unsigned char *in; /* [SEARCH_NBYTES + DEFLATE_SLACK] */
-    uint64_t base;
-    size_t nbytes;
-};
-
 /* Make `*bit`, counted from base, lie in the first byte, and fill up. False: nothing was gained. */
-static bool advance(const struct deflate_source *source, struct input *in, uint64_t *bit)
+static bool advance(const struct deflate_source *source, struct bench *b, uint64_t *bit)
 {
     size_t used = (size_t)(*bit >> 3);
 
-    memmove(in->in, in->in + used, in->nbytes - used);
-    in->base += used;
-    in->nbytes -= used;
+    memmove(b->in, b->in + used, b->nbytes - used);
+    b->base += used;
+    b->nbytes -= used;
     *bit &= 7;
-    size_t want = SEARCH_NBYTES - in->nbytes;
-    size_t got = fetch(source, in->base + in->nbytes, in->in + in->nbytes,
+    size_t want = SEARCH_NBYTES - b->nbytes;
+    size_t got = fetch(source, b->base + b->nbytes, b->in + b->nbytes,
                        want < FEED_NBYTES ? want : FEED_NBYTES);
-    in->nbytes += got;
+    b->nbytes += got;
     return got > 0;
 }
 
@@ -149,26 +142,27 @@ static bool ends_here(const struct piece *p, size_t nblocks)
 }
 
 /* Decode blocks to symbols. PIECE_MIDDLE: from end_bit on the window is known. */
-static enum piece_end run_symbols(struct piece *p, struct deflate_marker *marker,
-                                  const struct deflate_source *source, struct input *in)
+static enum piece_end run_symbols(struct piece *p, struct bench *b,
+                                  const struct deflate_source *source)
 {
-    uint64_t bit = p->start_bit - 8 * in->base;
+    struct deflate_marker *marker = b->marker;
+    uint64_t bit = p->start_bit - 8 * b->base;
     size_t nblocks = 0;
 
     deflate_marker_restart(marker);
     for (;;) {
-        enum deflate_status status = deflate_marker_run(marker, in->in, in->nbytes, &bit);
+        enum deflate_status status = deflate_marker_run(marker, b->in, b->nbytes, &bit);
         bool whole = status == DEFLATE_BLOCK || status == DEFLATE_FINAL;
         bool kept = put_symbols(p, marker, whole);
 
         if (atomic_load_explicit(&p->cancelled, memory_order_relaxed))
             return PIECE_BROKEN;
         if (kept && whole) {
-            p->end_bit = 8 * in->base + bit;
+            p->end_bit = 8 * b->base + bit;
             p->marker_nbytes = (p->end_bit - p->start_bit) / 8;
         }
         if (!kept || status == DEFLATE_BAD ||
-            (status == DEFLATE_INPUT && !advance(source, in, &bit)))
+            (status == DEFLATE_INPUT && !advance(source, b, &bit)))
             return p->end_bit > p->start_bit ? PIECE_BOUNDARY : PIECE_BROKEN;
         if (status == DEFLATE_FINAL)
             return PIECE_FINAL;
@@ -219,35 +213,29 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 /* ---- a piece -----------------------------------------------------------------------------------
  */
 
-/* Find out where to stop and where to begin. */
-static bool find_ends(struct piece *p, const struct deflate_source *source,
-                      const struct deflate_finder *finder, uint64_t stored_nbytes, struct input *in)
+bool piece_find(struct piece *p, struct bench *b, const struct deflate_source *source,
+                const struct deflate_finder *finder, uint64_t stored_nbytes)
 {
-    if (p->stop_bit == NO_BIT && p->to < stored_nbytes)
-        p->stop_bit = piece_search(source, finder, p->to, &p->cancelled, in->in, &in->nbytes);
-    in->base = p->from;
-    p->start_bit = p->known
-                       ? p->known->in_bit
-                       : piece_search(source, finder, p->from, &p->cancelled, in->in, &in->nbytes);
-    if (p->start_bit >= p->stop_bit) /* one block from there to where the next piece begins */
-        p->start_bit = NO_BIT;
-    ring_found_start(p);
-    return p->start_bit != NO_BIT;
-}
-
-void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
-               const struct deflate_finder *finder, uint64_t stored_nbytes)
-{
-    double begin = (double)monotonic_ns();
-    struct input in = {.in = b->in};
-
+    p->begin_ns = (double)monotonic_ns();
     p->end = PIECE_BROKEN;
     p->nbytes = 0;
     p->crc = 0;
     p->marker_nbytes = 0;
     p->marker_ns = 0;
-    if (!find_ends(p, source, finder, stored_nbytes, &in))
-        return;
+    if (p->stop_bit == NO_BIT && p->to < stored_nbytes)
+        p->stop_bit = piece_search(source, finder, p->to, &p->cancelled, b->in, &b->nbytes);
+    b->base = p->from;
+    p->start_bit = p->known
+                       ? p->known->in_bit
+                       : piece_search(source, finder, p->from, &p->cancelled, b->in, &b->nbytes);
+    if (p->start_bit >= p->stop_bit) /* one block from there to where the next piece begins */
+        p->start_bit = NO_BIT;
+    return p->start_bit != NO_BIT;
+}
+
+void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
+               uint64_t stored_nbytes)
+{
     p->end_bit = p->start_bit;
     if (p->known) {
         inflater_place(p->inflater, p->known->in_bit, p->known->window, CHECKPOINT_WINDOW);
@@ -255,12 +243,12 @@ void piece_run(struct piece *p, struct bench *b, const struct deflate_source *so
     } else {
         unsigned char window[DEFLATE_WINDOW];
 
-        p->end = run_symbols(p, b->marker, source, &in);
+        p->end = run_symbols(p, b, source);
         if (p->end == PIECE_MIDDLE) {
             deflate_marker_window(b->marker, window);
             inflater_place(p->inflater, p->end_bit, window, sizeof window);
         }
-        p->marker_ns = (double)monotonic_ns() - begin;
+        p->marker_ns = (double)monotonic_ns() - p->begin_ns;
     }
     if (p->end == PIECE_MIDDLE) {
         uint64_t limit = p->stop_bit != NO_BIT   ? inflater_limit(p->stop_bit)
@@ -268,5 +256,5 @@ void piece_run(struct piece *p, struct bench *b, const struct deflate_source *so
                                                  : UINT64_MAX;
         p->end = run_bytes(p, limit);
     }
-    p->total_ns = (double)monotonic_ns() - begin;
+    p->total_ns = (double)monotonic_ns() - p->begin_ns;
 }

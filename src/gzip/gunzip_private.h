@@ -87,6 +87,8 @@ enum piece_end {
 struct bench {
     struct bench *prev, *next;
     struct deflate_marker *marker;
+    uint64_t base; /* of the stored file: in[0] */
+    size_t nbytes; /* of `in` that are there */
     unsigned char in[SEARCH_NBYTES + DEFLATE_SLACK];
 };
 
@@ -120,6 +122,7 @@ struct piece {
     uint64_t end_bit;
     size_t nbytes;    /* of the output that are bytes */
     uint32_t crc;     /* of these */
+    double begin_ns;  /* when the search began, on the monotonic clock */
     double marker_ns; /* time that the search and the symbols took */
     double total_ns;
     uint64_t marker_nbytes; /* stored bytes that became symbols */
@@ -132,9 +135,13 @@ size_t piece_nbytes(void); /* of memory, with all that it may come to need */
 struct piece *piece_new(struct ring *ring, const struct deflate_source *source) NODISCARD;
 void piece_free(struct piece *p); /* of which no chunk is left; NULL is allowed */
 
-/* Decode as planned. */
+/* Find where it begins, start_bit, and where what is behind it does. False: nowhere; then there is
+ * nothing to run. */
+bool piece_find(struct piece *p, struct bench *b, const struct deflate_source *source,
+                const struct deflate_finder *finder, uint64_t stored_nbytes);
+/* Decode what piece_find() has found with the same bench. */
 void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
-               const struct deflate_finder *finder, uint64_t stored_nbytes);
+               uint64_t stored_nbytes);
 
 /* The first block header that may be one in SEARCH_NBYTES from stored byte `from` on, or NO_BIT:
  * also where *cancelled, which may be NULL, comes true. Needs scratch[SEARCH_NBYTES +
@@ -208,9 +215,6 @@ struct ring *ring_new(const struct gunzip_options *o) NODISCARD; /* NULL: out of
 void ring_free(struct ring *r);
 /* The same, and give their memory back; pieces may be begun again later. */
 void ring_rest(struct ring *r);
-
-/* Called by a piece that runs, once start_bit is set. */
-void ring_found_start(struct piece *p);
 
 /* Where the owner is in the file. */
 struct owner {

@@ -268,6 +268,15 @@ static bool begin(struct ring *r, struct piece *p)
     return before;
 }
 
+/* The owner may learn where it begins, or that it begins nowhere. */
+static void tell_start(struct ring *r, struct piece *p)
+{
+    pthread_mutex_lock(&r->lock);
+    p->start_known = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void run_job(struct crew_job *job)
 {
     struct piece *p = (struct piece *)job;
@@ -276,13 +285,12 @@ static void run_job(struct crew_job *job)
     if (!begin(r, p))
         return;
     struct bench *b = bench_get(r);
-    if (b) {
-        piece_run(p, b, &r->source, r->finder, r->o.stored_nbytes);
-    } else {
-        p->end = PIECE_BROKEN;
-        p->start_bit = NO_BIT;
-        ring_found_start(p);
-    }
+    p->end = PIECE_BROKEN;
+    p->start_bit = NO_BIT;
+    bool found = b && piece_find(p, b, &r->source, r->finder, r->o.stored_nbytes);
+    tell_start(r, p);
+    if (found)
+        piece_run(p, b, &r->source, r->o.stored_nbytes);
     pthread_mutex_lock(&r->lock);
     if (b)
         DL_PREPEND(r->benches, b);
@@ -296,14 +304,6 @@ static void run_job(struct crew_job *job)
     p->state = p->dropped ? PIECE_FREE : PIECE_DONE;
     pthread_cond_broadcast(&r->changed);
     pthread_mutex_unlock(&r->lock);
-}
-
-void ring_found_start(struct piece *p)
-{
-    pthread_mutex_lock(&p->ring->lock);
-    p->start_known = true;
-    pthread_cond_broadcast(&p->ring->changed);
-    pthread_mutex_unlock(&p->ring->lock);
 }
 
 /* ---- in the owner's thread ---------------------------------------------------------------------
