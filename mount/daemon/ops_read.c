@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "ops_private.h"
 
 /* A request that waits for its file's result. */
@@ -29,26 +30,12 @@ struct parked {
 static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
 {
     char *buf = malloc(nbytes);
-    size_t got = 0;
+    ssize_t n = buf ? fd_pread(fd, buf, nbytes, (uint64_t)off) : -ENOMEM;
 
-    while (buf && got < nbytes) {
-        ssize_t n = pread(fd, buf + got, nbytes - got, off + (off_t)got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            fuse_reply_err(req, errno);
-            free(buf);
-            return;
-        }
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    if (buf)
-        fuse_reply_buf(req, buf, got);
+    if (n < 0)
+        fuse_reply_err(req, (int)-n);
     else
-        fuse_reply_err(req, ENOMEM);
+        fuse_reply_buf(req, buf, (size_t)n);
     free(buf);
 }
 

@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "monotonic.h"
 #include "program.h"
 
@@ -100,7 +101,7 @@ static void become_program(const struct launch *l)
         execve(l->run->path, l->run->argv, l->env);
     }
     code = errno;
-    if (write(l->report_fd, &code, sizeof code) < 0)
+    if (fd_write(l->report_fd, &code, sizeof code) < 0)
         code = 0; /* then the parent learns of the signal alone */
     for (;;)
         (void)kill(getpid(), SIGKILL);
@@ -313,7 +314,7 @@ static int see_through(const struct program_run *run, pid_t pid, int err_fd, int
     if (ret == -ECANCELED)
         ask_to_end(run, pid, pidfd);
     reap(pid, &end);
-    if (ret == 0 && read(report_fd, &code, sizeof code) == sizeof code)
+    if (ret == 0 && fd_read(report_fd, &code, sizeof code) == sizeof code)
         ret = error_set(err, EIO, "%s cannot be started: %s", run->argv[0], strerrordesc_np(code));
     if (ret == 0) {
         (void)drain(err_fd, tail);

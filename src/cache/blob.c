@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 struct blob {
     atomic_int refs;
     atomic_bool spoilt;
@@ -95,20 +97,14 @@ bool blob_is_spoilt(const struct blob *b)
 static int read_file(const struct blob *b, uint64_t off, unsigned char *to, size_t nbytes,
                      struct error *err)
 {
-    while (nbytes > 0) {
-        ssize_t n = pread(b->fd, to, nbytes, (off_t)off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return error_set(err, EIO, "reading a result at byte %" PRIu64 ": %s", off,
-                             strerror(errno));
-        if (n == 0)
-            return error_set(err, EIO, "a result of %" PRIu64 " bytes ends at byte %" PRIu64,
-                             b->nbytes, off);
-        to += n;
-        off += (uint64_t)n;
-        nbytes -= (size_t)n;
-    }
+    ssize_t n = fd_pread(b->fd, to, nbytes, off);
+
+    if (n < 0)
+        return error_set(err, EIO, "reading a result at byte %" PRIu64 ": %s", off,
+                         strerror((int)-n));
+    if ((size_t)n < nbytes)
+        return error_set(err, EIO, "a result of %" PRIu64 " bytes ends at byte %" PRIu64, b->nbytes,
+                         off + (uint64_t)n);
     return 0;
 }
 

@@ -33,6 +33,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "fd.h"
+
 enum {
     META_TEXT_MAX = 512,
     PUBLISH_TRIES = 8, /* each lost race with somebody else costs one */
@@ -192,19 +194,7 @@ int disk_temp_open(struct disk *d, const struct key *key, uint64_t nbytes, struc
 
 int disk_temp_write(const struct disk_temp *t, const void *bytes, size_t nbytes)
 {
-    const unsigned char *from = bytes;
-    while (nbytes > 0) {
-        ssize_t n = write(t->fd, from, nbytes);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            return -EIO;
-        from += n;
-        nbytes -= (size_t)n;
-    }
-    return 0;
+    return fd_write(t->fd, bytes, nbytes);
 }
 
 void disk_temp_begin_sync(const struct disk_temp *t, uint64_t from, uint64_t to)
@@ -277,10 +267,7 @@ static int read_meta(const struct disk *d, const struct key *key, struct disk_me
     if (fd < 0)
         return fd == -ELOOP ? -EBADMSG : fd;
     char text[META_TEXT_MAX];
-    ssize_t n;
-    do {
-        n = read(fd, text, sizeof(text) - 1);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = fd_read(fd, text, sizeof(text) - 1);
     close(fd);
     if (n < 0)
         return -EBADMSG;
@@ -344,9 +331,7 @@ int disk_check(int fd, const struct disk_meta *meta)
     int ret = block && state && XXH3_64bits_reset(state) == XXH_OK ? 0 : -ENOMEM;
     for (uint64_t off = 0; ret == 0 && off < meta->nbytes;) {
         uint64_t left = meta->nbytes - off;
-        ssize_t n = pread(fd, block, left < nblock ? (size_t)left : nblock, (off_t)off);
-        if (n < 0 && errno == EINTR)
-            continue;
+        ssize_t n = fd_pread(fd, block, left < nblock ? (size_t)left : nblock, off);
         if (n <= 0) {
             ret = -EBADMSG; /* cut short meanwhile, or the disk cannot read it */
         } else {

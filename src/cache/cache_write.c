@@ -26,6 +26,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "fd.h"
+
 /* The disk begins when so much is there: of the moments of 64x64x30 voxels, 4 MB, 0.8 to 1.6 ms of
  * 2.5 are left for the sync at the end. */
 enum { BEGIN_NBYTES = 512 << 10 };
@@ -72,15 +74,10 @@ static void drop_memory(struct cache_writer *w)
 
 static bool read_back(const struct cache_writer *w)
 {
-    for (uint64_t off = 0; off < w->written_nbytes;) {
-        ssize_t n = pread(w->temp.fd, w->memory + off, w->written_nbytes - off, (off_t)off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        off += (uint64_t)n;
-    }
-    return XXH3_64bits(w->memory, w->written_nbytes) == XXH3_64bits_digest(w->xxh3);
+    ssize_t n = fd_pread(w->temp.fd, w->memory, w->written_nbytes, 0);
+
+    return n >= 0 && (uint64_t)n == w->written_nbytes &&
+           XXH3_64bits(w->memory, w->written_nbytes) == XXH3_64bits_digest(w->xxh3);
 }
 
 static void warn_not_kept(const struct cache_writer *w, int code)

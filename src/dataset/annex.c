@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "beneath.h"
+#include "fd.h"
 
 static const char objects_dir[] = "/annex/objects/";
 static const char link_mark[] = ".git/annex/objects/";
@@ -88,14 +89,11 @@ bool annex_key_of_object(const char *resolved, struct annex_key *out)
 bool annex_is_pointer(int fd, uint64_t size)
 {
     char start[sizeof(objects_dir) - 1];
-    ssize_t n;
 
     if (size < sizeof(start) || size >= POINTER_MAX)
         return false;
-    do
-        n = pread(fd, start, sizeof(start), 0);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof(start) && memcmp(start, objects_dir, sizeof(start)) == 0;
+    return fd_pread(fd, start, sizeof(start), 0) == (ssize_t)sizeof(start) &&
+           memcmp(start, objects_dir, sizeof(start)) == 0;
 }
 
 /* The target of the link at `path`, not followed. Returns its length, or 0 where `path` does not
@@ -159,9 +157,7 @@ static bool read_pointer(int rootfd, const char *path, struct annex_key *out)
     if (fd < 0)
         return false;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && annex_is_pointer(fd, (uint64_t)st.st_size))
-        do
-            n = pread(fd, text, sizeof(text) - 1, 0);
-        while (n < 0 && errno == EINTR);
+        n = fd_pread(fd, text, sizeof(text) - 1, 0);
     close(fd);
     if (n < 0)
         return false;

@@ -30,6 +30,7 @@
 #include <uthash.h>
 #include <xxhash.h>
 
+#include "fd.h"
 #include "key.h"
 
 enum { PAGE_MAX_NBYTES = 64 << 20, USED_S = 24 * 3600 };
@@ -181,22 +182,6 @@ static void take_records(struct header_page *p, const unsigned char *bytes, size
             return;
 }
 
-static size_t read_all(int fd, unsigned char *buf, size_t nbytes)
-{
-    size_t got = 0;
-
-    while (got < nbytes) {
-        ssize_t n = pread(fd, buf + got, nbytes - got, (off_t)got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        got += (size_t)n;
-    }
-    return got;
-}
-
 static void load(struct header_page *p)
 {
     int fd = open(p->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -208,7 +193,9 @@ static void load(struct header_page *p)
         return;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= PAGE_MAX_NBYTES &&
         (buf = malloc((size_t)st.st_size + 1))) {
-        take_records(p, buf, read_all(fd, buf, (size_t)st.st_size));
+        ssize_t n = fd_pread(fd, buf, (size_t)st.st_size, 0);
+
+        take_records(p, buf, n < 0 ? 0 : (size_t)n);
         free(buf);
         if (llabs((long long)time(NULL) - st.st_mtim.tv_sec) > USED_S)
             (void)futimens(fd, NULL); /* refused: it looks older than it is */
@@ -287,21 +274,6 @@ static char *page_text(const struct header_page *p, size_t *nbytes)
     return text;
 }
 
-static bool write_all(int fd, const char *from, size_t nbytes)
-{
-    while (nbytes > 0) {
-        ssize_t n = write(fd, from, nbytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        from += n;
-        nbytes -= (size_t)n;
-    }
-    return true;
-}
-
 /* Where this fails, there is no page, or the old one. */
 static void save(const struct header_page *p)
 {
@@ -319,7 +291,7 @@ static void save(const struct header_page *p)
         }
     }
     if (fd >= 0) {
-        bool written = write_all(fd, text, nbytes);
+        bool written = fd_write(fd, text, nbytes) == 0;
 
         if (close(fd) != 0 || !written || rename(temp, p->path) != 0)
             unlink(temp);

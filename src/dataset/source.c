@@ -22,6 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "gunzip.h"
 #include "source_id.h"
 
@@ -53,17 +54,12 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
                        struct error *err)
 {
     struct source *s = ctx;
-    ssize_t n;
 
     advise_once(s, off);
-    do
-        n = pread(s->fd, buf, cap, (off_t)off);
-    while (n < 0 && errno == EINTR);
-    if (n < 0) {
-        int code = errno;
-        return error_set(err, code, "read fails at byte %llu: %s", (unsigned long long)off,
-                         strerrordesc_np(code));
-    }
+    ssize_t n = fd_pread(s->fd, buf, cap, off);
+    if (n < 0)
+        return error_set(err, (int)-n, "read fails at byte %llu: %s", (unsigned long long)off,
+                         strerrordesc_np((int)-n));
     *got = (size_t)n;
     return 0;
 }
@@ -72,17 +68,11 @@ static int read_plain(struct source *s, unsigned char *buf, size_t nbytes, size_
                       struct error *err)
 {
     uint64_t off = atomic_load_explicit(&s->stored, memory_order_relaxed);
-    size_t done = 0, n = 1;
+    int ret = read_stored(s, off, buf, nbytes, got, err);
 
-    while (done < nbytes && n > 0) {
-        int ret = read_stored(s, off + done, buf + done, nbytes - done, &n, err);
-        if (ret < 0)
-            return ret;
-        done += n;
-    }
-    atomic_store_explicit(&s->stored, off + done, memory_order_relaxed);
-    *got = done;
-    return 0;
+    if (ret == 0)
+        atomic_store_explicit(&s->stored, off + *got, memory_order_relaxed);
+    return ret;
 }
 
 /* Compare the path and the open file with what was opened. The path first: replacing or removing a

@@ -22,6 +22,7 @@
 #include <zlib.h>
 
 #include "compute_private.h"
+#include "fd.h"
 #include "graph_call.h"
 
 /* One run of a command. */
@@ -36,29 +37,10 @@ struct execution {
     unsigned char *buf; /* [TASK_BUFFER_NBYTES] */
 };
 
-static int system_error(const struct execution *x, const char *what, struct error *err)
+static int system_error(const struct execution *x, const char *what, int code, struct error *err)
 {
-    int code = errno;
-
     return error_set(err, code == ENOMEM ? ENOMEM : EIO, "%s: %s: %s", x->k->t->label, what,
                      strerrordesc_np(code));
-}
-
-static int write_all(int fd, const void *bytes, size_t nbytes)
-{
-    const char *at = bytes;
-
-    while (nbytes > 0) {
-        ssize_t n = write(fd, at, nbytes);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        at += n;
-        nbytes -= (size_t)n;
-    }
-    return 0;
 }
 
 /* The path of a file of the dataset. */
@@ -71,6 +53,14 @@ static char *source_path(const struct execution *x, const char *path)
 
 /* ---- inputs ------------------------------------------------------------------------------------
  */
+
+static int write_input(const struct execution *x, int fd, const void *bytes, size_t nbytes,
+                       struct error *err)
+{
+    int ret = fd_write(fd, bytes, nbytes);
+
+    return ret < 0 ? system_error(x, "writing an input", -ret, err) : 0;
+}
 
 /* `framing`: the result is a part of a series, the last one if `final`; NULL: it is the file. */
 static int copy_blob(struct execution *x, const struct blob *b,
@@ -86,8 +76,8 @@ static int copy_blob(struct execution *x, const struct blob *b,
         if (ret == 0)
             ret = framing ? framing->read(b, final, off, x->buf, n, err)
                           : blob_read(b, off, x->buf, n, err);
-        if (ret == 0 && write_all(fd, x->buf, n) < 0)
-            ret = system_error(x, "writing an input", err);
+        if (ret == 0)
+            ret = write_input(x, fd, x->buf, n, err);
     }
     return ret;
 }
@@ -100,7 +90,7 @@ static int copy_series(struct execution *x, const struct command_input *in, int 
     char *origin = graph_origin(in->e);
     uint64_t total = sizeof head;
     uint32_t crc;
-    int ret = 0;
+    int ret;
 
     if (!origin)
         return error_set(err, ENOMEM, "%s: out of memory", x->k->t->label);
@@ -108,8 +98,7 @@ static int copy_series(struct execution *x, const struct command_input *in, int 
     free(origin);
     crc = (uint32_t)crc32(0, head, sizeof head);
     in->framing->head(head, sizeof head, framed);
-    if (write_all(fd, framed, in->framing->before_nbytes + sizeof head) < 0)
-        return system_error(x, "writing an input", err);
+    ret = write_input(x, fd, framed, in->framing->before_nbytes + sizeof head, err);
     for (size_t i = 0; i < in->ndeps && ret == 0; i++) {
         const struct blob *part = x->k->inputs[in->first_dep + i];
 
@@ -121,9 +110,7 @@ static int copy_series(struct execution *x, const struct command_input *in, int 
     if (ret < 0 || !in->framing->tail)
         return ret;
     in->framing->tail(framed, crc, total);
-    return write_all(fd, framed, in->framing->tail_nbytes) < 0
-               ? system_error(x, "writing an input", err)
-               : 0;
+    return write_input(x, fd, framed, in->framing->tail_nbytes, err);
 }
 
 static int copy_input(struct execution *x, const struct command_input *in, const char *name,
@@ -133,7 +120,7 @@ static int copy_input(struct execution *x, const struct command_input *in, const
     int ret;
 
     if (fd < 0)
-        return system_error(x, "making an input", err);
+        return system_error(x, "making an input", errno, err);
     ret = in->e ? copy_series(x, in, fd, err)
                 : copy_blob(x, x->k->inputs[in->first_dep], NULL, true, fd, err);
     close(fd);
@@ -236,7 +223,7 @@ static int open_result(const struct execution *x, uint64_t *nbytes, struct error
     if (fd < 0 && x->stdout_fd < 0 && (errno == ENOENT || errno == ELOOP))
         return error_set(err, EIO, "%s: the program has not written {out}", x->k->t->label);
     if (fd < 0 || fstat(fd, &st) < 0) {
-        system_error(x, "reading the result", err);
+        system_error(x, "reading the result", errno, err);
         if (fd >= 0)
             close(fd);
         return -err->code;
@@ -259,12 +246,10 @@ static int read_result(struct execution *x, int fd, uint64_t nbytes, struct cach
     while (off < nbytes && ret == 0) {
         size_t most =
             nbytes - off < TASK_BUFFER_NBYTES ? (size_t)(nbytes - off) : (size_t)TASK_BUFFER_NBYTES;
-        ssize_t n = pread(fd, x->buf, most, (off_t)off);
+        ssize_t n = fd_pread(fd, x->buf, most, off);
 
-        if (n < 0 && errno == EINTR)
-            continue;
         if (n < 0)
-            return system_error(x, "reading the result", err);
+            return system_error(x, "reading the result", (int)-n, err);
         if (n == 0) /* somebody that the program left behind */
             return error_set(err, EIO, "%s: the result got shorter", x->k->t->label);
         ret = cache_write(w, x->buf, (size_t)n, err);
@@ -324,14 +309,12 @@ static int open_execution(struct execution *x, struct error *err)
     if (!x->files || !x->runs || !x->buf)
         return error_set(err, ENOMEM, "%s: out of memory", x->k->t->label);
     ret = program_dir_make(&x->dir);
-    if (ret < 0) {
-        errno = -ret;
-        return system_error(x, "making a temporary directory", err);
-    }
+    if (ret < 0)
+        return system_error(x, "making a temporary directory", -ret, err);
     if (!x->command->uses_out)
         x->stdout_fd = open_nameless(x);
     if (!x->command->uses_out && x->stdout_fd < 0)
-        return system_error(x, "making a temporary file", err);
+        return system_error(x, "making a temporary file", errno, err);
     return 0;
 }
 

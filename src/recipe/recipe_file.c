@@ -27,6 +27,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 enum {
     FILE_MAX_NBYTES = 256 << 10,
     NAME_MAX_NBYTES = 64, /* leaves room in a file name for the run's entities */
@@ -463,16 +465,10 @@ static int read_text(int fd, struct recipe_file *file, struct error *err)
     file->text = malloc(room + 1);
     if (!file->text)
         return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", file->path);
-    while (file->nbytes < room) {
-        ssize_t got = read(fd, file->text + file->nbytes, room - file->nbytes);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return error_set(err, errno, "%s: cannot read: %s", file->path, strerror(errno));
-        if (got == 0)
-            break;
-        file->nbytes += (size_t)got;
-    }
+    ssize_t got = fd_read(fd, file->text, room);
+    if (got < 0)
+        return error_set(err, (int)-got, "%s: cannot read: %s", file->path, strerror((int)-got));
+    file->nbytes = (size_t)got;
     file->text[file->nbytes] = '\0';
     if (memchr(file->text, '\0', file->nbytes))
         return error_set(err, EINVAL, "%s: cannot read recipes: not a text file", file->path);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loops around read(2), pread(2) and write(2).
+ */
+#include "fd.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* read(2) where `off` is negative. */
+static ssize_t read_all(int fd, unsigned char *buf, size_t nbytes, off_t off)
+{
+    size_t got = 0;
+
+    while (got < nbytes) {
+        ssize_t n = off < 0 ? read(fd, buf + got, nbytes - got)
+                            : pread(fd, buf + got, nbytes - got, off + (off_t)got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        got += (size_t)n;
+    }
+    return (ssize_t)got;
+}
+
+ssize_t fd_read(int fd, void *buf, size_t nbytes)
+{
+    return read_all(fd, buf, nbytes, -1);
+}
+
+ssize_t fd_pread(int fd, void *buf, size_t nbytes, uint64_t off)
+{
+    return off > INT64_MAX ? -EINVAL : read_all(fd, buf, nbytes, (off_t)off);
+}
+
+int fd_write(int fd, const void *bytes, size_t nbytes)
+{
+    const unsigned char *from = bytes;
+
+    while (nbytes > 0) {
+        ssize_t n = write(fd, from, nbytes);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return -EIO;
+        from += n;
+        nbytes -= (size_t)n;
+    }
+    return 0;
+}
