@@ -75,6 +75,7 @@ static struct run *make_run(int number)
         give_up("out of memory");
     atomic_init(&run->refs, 1);
     run->state = RUN_OK;
+    run->codec = &codec_gzip;
     run->id = (struct source_id){
         .dev = 2049,
         .ino = 1000 + (uint64_t)number,

@@ -28,8 +28,11 @@ static void print_source(const struct target *t, const struct run *run)
     n = notional_of_run(run);
     array = notional_text(&n, true);
     way = cursor_way(engine_cache(t->engine), run);
-    ctl_print("    %s: %s, %s%s%s%s\n", run->path, array ? array : "?", ctl_size(run->id.size).text,
-              run->absent ? ", not here" : "", way ? ", gzip, read " : "", way ? way : "");
+    ctl_print("    %s: %s, %s%s", run->path, array ? array : "?", ctl_size(run->id.size).text,
+              run->absent ? ", not here" : "");
+    if (way)
+        ctl_print(", %s, read %s", run->codec->name, way);
+    ctl_print("\n");
     free(array);
 }
 

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include "codec.h"
+
 /* ASCII whatever the locale: what counts as a run must not depend on the user's environment. */
 static bool is_alphanumeric(char c)
 {
@@ -37,21 +39,6 @@ static bool is_label(const char *text)
         if (!is_alphanumeric(*c) && *c != '+')
             return false;
     return *text != '\0';
-}
-
-/* Bytes of the name before .nii or .nii.gz; 0 where it has no such ending. */
-static size_t stem_nbytes(const char *name, bool *gz)
-{
-    static const char *const endings[] = {".nii", ".nii.gz"};
-    size_t name_nbytes = strlen(name);
-    for (size_t i = 0; i < 2; i++) {
-        size_t nbytes = strlen(endings[i]);
-        if (name_nbytes > nbytes && strcmp(name + name_nbytes - nbytes, endings[i]) == 0) {
-            *gz = i == 1;
-            return name_nbytes - nbytes;
-        }
-    }
-    return 0;
 }
 
 static bool add_entity(struct bids_name *out, char *part)
@@ -81,15 +68,16 @@ static bool cut_up(struct bids_name *out)
 
 bool bids_is_nifti_name(const char *name)
 {
-    bool gz;
-    return stem_nbytes(name, &gz) > 0;
+    size_t stem_nbytes;
+    return codec_of_name(name, &stem_nbytes);
 }
 
 bool bids_parse(const char *name, struct bids_name *out)
 {
     memset(out, 0, sizeof *out);
     out->suffix = "";
-    size_t nbytes = stem_nbytes(name, &out->gz);
+    size_t nbytes = 0;
+    out->codec = codec_of_name(name, &nbytes);
     bool fits = nbytes < BIDS_NAME_MAX;
     if (!fits)
         nbytes = BIDS_NAME_MAX - 1;

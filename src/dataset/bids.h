@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct codec;
+
 enum { BIDS_NAME_MAX = 256, BIDS_ENTITIES_MAX = 32 };
 
 struct bids_entity {
@@ -24,20 +26,20 @@ struct bids_name {
     size_t nentities;
     struct bids_entity entity[BIDS_ENTITIES_MAX]; /* in the order of the name */
     const char *suffix;                           /* "bold"; "" without BIDS names */
-    char stem[BIDS_NAME_MAX];                     /* the name without .nii or .nii.gz */
+    char stem[BIDS_NAME_MAX];                     /* the name without its ending */
     char entities[BIDS_NAME_MAX]; /* the entities as written: sub-01_task-rest; without BIDS
                                      names the stem */
-    bool gz;
+    const struct codec *codec;    /* that the ending stands for; NULL: none, it is no NIfTI name */
 };
 
-/* True for a name that ends in .nii or .nii.gz and has something before it (case counts). */
+/* True for a name with something before the ending of a codec, such as .nii.gz (case counts). */
 bool bids_is_nifti_name(const char *name);
 
 /* Cut up a NIfTI file name. Returns whether it is a BIDS name: starts with sub-LABEL, every other
  * part but the last is key-value (alphanumeric, not empty; a value may contain "+"), keys are not
  * repeated, the last part is an alphanumeric suffix. Otherwise `out` still has stem, entities
- * (= stem) and gz as long as bids_is_nifti_name(), with no entity and an empty suffix. Because of
- * internal pointers a struct bids_name must not be copied by assignment. */
+ * (= stem) and codec as long as bids_is_nifti_name(), with no entity and an empty suffix. Because
+ * of internal pointers a struct bids_name must not be copied by assignment. */
 bool bids_parse(const char *name, struct bids_name *out);
 
 /* NULL where the name has no such entity. */

@@ -8,7 +8,8 @@
  * one of its candidate files has changed.
  *
  * Runs: in a directory with BIDS names only bold and cbv files count, and never part-phase; in one
- * without, every 4-D NIfTI. Where a run is there both as .nii and as .nii.gz, the .nii counts.
+ * without, every 4-D NIfTI. Of files that differ only in their endings, such as .nii and .nii.gz,
+ * one counts (codec_at() in codec.h).
  * Groups: runs that agree in suffix, in every entity but task and run, and in shape and affine;
  * joined in the order of their names (C locale). A file named like a run whose header cannot be
  * read belongs to every group with its entities (or makes one of its own), so that a result never

@@ -3,7 +3,7 @@
  * Pages of headers.
  *
  *     ROOT/v1/headers/KEY      magic, number of records, XXH3 of the records;
- *                              then each: lengths, plain or not, identity, header
+ *                              then each: lengths, codec, identity, header
  *
  * KEY is a hash of the directory's device and inode. A page is read when the first header is asked
  * for, checked as a whole, and replaced by rename(2) when a directory's files have changed. Two
@@ -12,7 +12,7 @@
  * that nobody has used for long can go (disk_sweep_headers in cache_disk.h). Numbers are in this
  * machine's byte order, which the magic tells.
  *
- * A gzip header costs an open, a read of 2 KiB and an inflate, on a network file system round
+ * A gzip header costs an open, a read of 2 KiB and inflating, on a network file system round
  * trips; a page costs one open and one read for all of a directory's.
  */
 #include "headers.h"
@@ -41,7 +41,7 @@ struct page_head {
 };
 
 struct record_head {
-    uint16_t id_nbytes, header_nbytes, plain;
+    uint16_t id_nbytes, header_nbytes, codec;
 };
 
 struct record {
@@ -160,9 +160,10 @@ static bool take_record(struct header_page *p, const unsigned char **at, const u
         return false;
     id = (const char *)*at;
     header.nbytes = head.header_nbytes;
-    header.plain = head.plain != 0;
+    header.codec = codec_with_id(head.codec);
     memcpy(header.bytes, *at + head.id_nbytes, head.header_nbytes);
-    keep(p, id, head.id_nbytes, &header);
+    if (header.codec) /* else a later version's */
+        keep(p, id, head.id_nbytes, &header);
     *at += head.id_nbytes + head.header_nbytes;
     return true;
 }
@@ -244,7 +245,7 @@ static void put_records(const struct header_page *p, FILE *f, struct page_head *
     fwrite(head, sizeof *head, 1, f);
     for (const struct record *r = p->records; r; r = r->hh.next) {
         struct record_head rh = {(uint16_t)strlen(r->id), (uint16_t)r->header.nbytes,
-                                 r->header.plain};
+                                 (uint16_t)r->header.codec->id};
 
         fwrite(&rh, sizeof rh, 1, f);
         fwrite(r->id, rh.id_nbytes, 1, f);

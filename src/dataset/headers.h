@@ -14,11 +14,11 @@
 #include "nifti.h"
 #include "source.h"
 
-/* What a file starts with, inflated. */
+/* What a file starts with, decompressed. */
 struct header_bytes {
     unsigned char bytes[NIFTI_HEADER_NBYTES];
     size_t nbytes;
-    bool plain; /* the file is not compressed */
+    const struct codec *codec; /* that the file is stored in */
 };
 
 struct headers;

@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 
 #include "beneath.h"
 #include "bids.h"
+#include "codec.h"
 
 static const int64_t SETTLE_NS = 2500000000;
 
@@ -123,15 +125,20 @@ static bool any_bids(const struct listing *list)
     return false;
 }
 
-/* x.nii sorts right before x.nii.gz but for names between, such as x.nii.b.nii: so look it up. */
-static bool has_plain_twin(const struct listing *list, const char *name)
+/* Is the same name there with the ending of a codec that is preferred? x.nii sorts right before
+ * x.nii.gz but for names between, such as x.nii.b.nii: so look it up. */
+static bool has_preferred_twin(const struct listing *list, const char *name)
 {
     struct bids_name cut;
     bids_parse(name, &cut);
-    char plain[BIDS_NAME_MAX + sizeof ".nii"];
-    const char *key = plain;
-    stpcpy(stpcpy(plain, cut.stem), ".nii");
-    return cut.gz && bsearch(&key, list->name, list->n, sizeof *list->name, by_name);
+    for (size_t i = 0; codec_at(i) != cut.codec; i++) {
+        char twin[2 * BIDS_NAME_MAX];
+        const char *key = twin;
+        snprintf(twin, sizeof twin, "%s%s", cut.stem, codec_at(i)->ending);
+        if (bsearch(&key, list->name, list->n, sizeof *list->name, by_name))
+            return true;
+    }
+    return false;
 }
 
 /* Leave only candidates. Twins are judged on the whole list, hence the marks. */
@@ -146,7 +153,7 @@ static int filter(struct listing *list)
     for (size_t i = 0; i < list->n; i++) {
         struct bids_name name;
         keep[i] = !bids || (bids_parse(list->name[i], &name) && bids_names_run(&name));
-        keep[i] = keep[i] && !has_plain_twin(list, list->name[i]);
+        keep[i] = keep[i] && !has_preferred_twin(list, list->name[i]);
     }
     size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {

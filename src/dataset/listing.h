@@ -37,9 +37,10 @@ struct listing {
     size_t n;
 };
 
-/* The names that may be runs: NIfTI files (links too, directories and hidden names not), of x.nii
- * and x.nii.gz only the first, and where one of them is a BIDS name only BIDS names of runs.
- * Costs one pass over the names; no file is looked at unless the file system tells no types. */
+/* The names that may be runs: NIfTI files (links too, directories and hidden names not), of names
+ * that differ only in their endings the one whose codec is preferred, and where one of them is a
+ * BIDS name only BIDS names of runs. Costs one pass over the names; no file is looked at unless the
+ * file system tells no types. */
 int listing_read(int dirfd, const char *dir, struct listing *out, struct error *err) NODISCARD;
 void listing_free(struct listing *list);
 

@@ -6,7 +6,7 @@
  * opened for the header must be the one that was identified; a change in between is probed again).
  * A failure that does not lie in the file (no descriptors left, or it changes without end) leaves
  * the identity empty, so that run_is_current() soon says "look again".
- * Cost: two opens and one small read, of a gzip file of 2 KiB; neither where the header is known
+ * Cost: two opens and one small read, of a gzip file 2 KiB; neither where the header is known
  * from before (headers.h).
  */
 #include "run.h"
@@ -17,7 +17,7 @@
 
 enum {
     PROBES_MAX = 4,
-    STORED_MAX = 1 << 20, /* of gzip, read for a header: what gives none by then is hostile */
+    STORED_MAX = 1 << 20, /* read for a header: what gives none by then is hostile */
 };
 
 static bool is_identified(const struct run *run)
@@ -50,13 +50,13 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
 
     if (ret < 0)
         return ret;
-    out->plain = !source_is_gzip(source);
+    out->codec = source_codec(source);
     source_set_stop(source, &(struct stop){.asked = is_too_far, .ctx = source});
     ret = source_read_some(source, out->bytes, sizeof out->bytes, &out->nbytes, err);
     source_close(source);
     if (ret == -ECANCELED)
-        return error_set(err, EIO, "%s: read header: none in the first %d KiB of gzip data",
-                         run->path, STORED_MAX / 1024);
+        return error_set(err, EIO, "%s: read header: none in the first %d KiB of %s data",
+                         run->path, STORED_MAX / 1024, out->codec->name);
     return ret;
 }
 
@@ -66,9 +66,9 @@ static int understand_header(struct run *run, const struct header_bytes *header,
 
     if (ret < 0)
         return error_wrap(err, ret, "%s: read header", run->path);
-    run->plain = header->plain;
+    run->codec = header->codec;
     run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
-    return run->plain && run->state == RUN_OK ? check_length(run, err) : 0;
+    return run->codec->plain && run->state == RUN_OK ? check_length(run, err) : 0;
 }
 
 static int find_header(int rootfd, struct run *run, struct header_page *page, struct error *err)

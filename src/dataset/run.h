@@ -28,9 +28,9 @@ struct run {
     atomic_int refs;
     char *path; /* relative to the dataset's root */
     enum run_state state;
-    struct source_id id; /* all zero where the file could not even be identified */
-    struct nifti nifti;  /* valid for RUN_OK and RUN_NOT */
-    bool plain;          /* likewise: stored as it is, so that any voxel can be read by itself */
+    struct source_id id;       /* all zero where the file could not even be identified */
+    struct nifti nifti;        /* valid for RUN_OK and RUN_NOT */
+    const struct codec *codec; /* likewise: how the file is stored */
     bool absent;        /* RUN_OK, RUN_NOT: known by its git-annex key and a header read before; its
                            content is not here, only what was made of it may be */
     struct error error; /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */
@@ -39,8 +39,8 @@ struct run {
 /* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may
  * be NULL) has it, which gets it otherwise. Never fails but for
  * memory (NULL): what is wrong with the file is told by `state`. Plain files are also checked for
- * being long enough for what their header promises; a gzip file's length is known only when it
- * has been read. Returns with one reference. */
+ * being long enough for what their header promises; a compressed file's length is known only when
+ * it has been read. Returns with one reference. */
 struct run *run_probe(int rootfd, const char *path, struct header_page *page) NODISCARD;
 
 /* True while the file at run->path is still the one that was probed. */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading a source.
- *
- *     plain:  pread -> the caller's buffer
- *     gzip:   pread -> gunzip's input buffer -> the caller's buffer
+ * Reading a source: the file, which must not change meanwhile, through its codec.
  *
  * Guarantee: when source_finish() has returned 0, every byte that was read belongs to one version
  * of the file, the one identified at open, and what was read since the last seek passed its CRC-32
@@ -22,8 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codec.h"
 #include "fd.h"
-#include "gunzip.h"
 #include "source_id.h"
 
 enum { SCRATCH_NBYTES = 128 * 1024, HEADER_READ_MAX = 64 * 1024 };
@@ -34,9 +31,11 @@ struct source {
     char *path;
     struct source_id id;      /* with the annex key */
     struct source_id at_open; /* what fstat told then: for comparing the open file with itself */
-    struct gunzip *gunzip;    /* NULL: plain */
-    uint64_t pos;             /* inflated bytes handed out or skipped */
-    _Atomic uint64_t stored;  /* plain: of them, or skipped; source_consumed() reads it */
+    struct codec_input input;
+    const struct codec *codec;
+    void *z;                 /* what the codec has opened */
+    const struct stop *stop; /* NULL: nobody is asked */
+    uint64_t pos;            /* bytes handed out or skipped */
     atomic_bool advised;
 };
 
@@ -62,17 +61,6 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
                          strerrordesc_np((int)-n));
     *got = (size_t)n;
     return 0;
-}
-
-static int read_plain(struct source *s, unsigned char *buf, size_t nbytes, size_t *got,
-                      struct error *err)
-{
-    uint64_t off = atomic_load_explicit(&s->stored, memory_order_relaxed);
-    int ret = read_stored(s, off, buf, nbytes, got, err);
-
-    if (ret == 0)
-        atomic_store_explicit(&s->stored, off + *got, memory_order_relaxed);
-    return ret;
 }
 
 /* Compare the path and the open file with what was opened. The path first: replacing or removing a
@@ -111,31 +99,27 @@ static int explain(const struct source *s, int ret, struct error *err)
         return error_wrap(err, ret, "%s", s->path);
     if (check_unchanged(s, &change) == -ESTALE)
         return error_set(err, ESTALE, "%s", change.text);
-    return error_wrap(err, ret, "%s: %s", s->path, s->gunzip ? "inflate" : "read");
+    return error_wrap(err, ret, "%s: %s", s->path, s->codec->reading);
 }
 
-/* gzip is told by its two magic bytes. */
-static int detect_gzip(struct source *s, const struct source_options *o, struct error *err)
+static int open_codec(struct source *s, const struct source_options *o, struct error *err)
 {
-    unsigned char magic[2];
-    size_t got;
-    int ret = read_plain(s, magic, sizeof(magic), &got, err);
+    unsigned char start[CODEC_MAGIC_NBYTES];
+    size_t got = 0;
+    int ret = read_stored(s, 0, start, sizeof start, &got, err);
 
-    atomic_store_explicit(&s->stored, 0, memory_order_relaxed);
     if (ret < 0)
         return error_wrap(err, ret, "%s: read", s->path);
-    if (got < sizeof(magic) || magic[0] != 0x1f || magic[1] != 0x8b)
-        return 0;
-    s->gunzip = gunzip_new(&(struct gunzip_options){.pread = read_stored,
-                                                    .ctx = s,
-                                                    .stored_nbytes = s->id.size,
-                                                    .crew = o->crew,
-                                                    .budget = o->budget,
-                                                    .known = o->known,
-                                                    .learn = o->learn});
-    if (!s->gunzip)
-        return error_set(err, ENOMEM, "%s: out of memory", s->path);
-    return 0;
+    s->input = (struct codec_input){.pread = read_stored,
+                                    .ctx = s,
+                                    .stored_nbytes = s->id.size,
+                                    .crew = o->crew,
+                                    .budget = o->budget,
+                                    .known = o->known,
+                                    .learn = o->learn};
+    s->codec = codec_of_bytes(start, got);
+    ret = s->codec->open(&s->input, &s->z, err);
+    return ret < 0 ? error_wrap(err, ret, "%s", s->path) : 0;
 }
 
 int source_open(int rootfd, const char *path, const struct source_options *options,
@@ -159,7 +143,7 @@ int source_open(int rootfd, const char *path, const struct source_options *optio
             ret = error_set(err, ESTALE, "%s: has changed", path);
     }
     if (ret == 0)
-        ret = detect_gzip(s, o, err);
+        ret = open_codec(s, o, err);
     if (ret < 0) {
         source_close(s);
         return ret;
@@ -168,21 +152,22 @@ int source_open(int rootfd, const char *path, const struct source_options *optio
     return 0;
 }
 
-bool source_is_gzip(const struct source *s)
+const struct codec *source_codec(const struct source *s)
 {
-    return s->gunzip != NULL;
+    return s->codec;
 }
 
 void source_set_stop(struct source *s, const struct stop *stop)
 {
-    if (s->gunzip)
-        gunzip_set_stop(s->gunzip, stop);
+    s->stop = stop;
+    if (s->codec->set_stop)
+        s->codec->set_stop(s->z, stop);
 }
 
 int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got, struct error *err)
 {
-    int ret = s->gunzip ? gunzip_read(s->gunzip, buf, nbytes, got, err)
-                        : read_plain(s, buf, nbytes, got, err);
+    int ret = s->codec->read(s->z, buf, nbytes, got, err);
+
     if (ret < 0)
         return explain(s, ret, err);
     s->pos += *got;
@@ -191,9 +176,8 @@ int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got, st
 
 static int fail_short(const struct source *s, uint64_t want, struct error *err)
 {
-    int ret = error_set(err, EIO, "%s ends after %llu of at least %llu bytes",
-                        s->gunzip ? "inflated data" : "file", (unsigned long long)s->pos,
-                        (unsigned long long)want);
+    int ret = error_set(err, EIO, "%s ends after %llu of at least %llu bytes", s->codec->data,
+                        (unsigned long long)s->pos, (unsigned long long)want);
     return explain(s, ret, err);
 }
 
@@ -208,43 +192,66 @@ int source_read(struct source *s, void *buf, size_t nbytes, struct error *err)
     return ret;
 }
 
-int source_seek(struct source *s, uint64_t off, struct error *err)
-{
-    if (s->gunzip) {
-        int ret = gunzip_seek(s->gunzip, off, err);
-        if (ret < 0)
-            return explain(s, ret, err);
-        s->pos = gunzip_tell(s->gunzip);
-    } else {
-        s->pos = off < s->id.size ? off : s->id.size;
-        atomic_store_explicit(&s->stored, s->pos, memory_order_relaxed);
-    }
-    return s->pos < off ? fail_short(s, off, err) : 0;
-}
-
-/* Inflate and drop everything that is left: no seek, for that need not read it. */
-static int drop_rest(struct source *s, struct error *err)
+/* Read and drop up to `nbytes`; less at the end of the data. */
+static int drop(struct source *s, uint64_t nbytes, struct error *err)
 {
     unsigned char *scratch = malloc(SCRATCH_NBYTES);
-    size_t got = SCRATCH_NBYTES;
+    size_t want = SCRATCH_NBYTES, got = want;
     int ret = scratch ? 0 : error_set(err, ENOMEM, "%s: out of memory", s->path);
 
-    while (ret == 0 && got == SCRATCH_NBYTES)
-        ret = source_read_some(s, scratch, SCRATCH_NBYTES, &got, err);
+    for (; ret == 0 && nbytes > 0 && got == want; nbytes -= got) {
+        want = nbytes < SCRATCH_NBYTES ? (size_t)nbytes : SCRATCH_NBYTES;
+        ret = source_read_some(s, scratch, want, &got, err);
+    }
     free(scratch);
     return ret;
 }
 
+/* Begin anew. */
+static int rewind_codec(struct source *s, struct error *err)
+{
+    void *z;
+    int ret = s->codec->open(&s->input, &z, err);
+
+    if (ret < 0)
+        return error_wrap(err, ret, "%s", s->path);
+    s->codec->free(s->z);
+    s->z = z;
+    s->pos = 0;
+    source_set_stop(s, s->stop);
+    return 0;
+}
+
+int source_seek(struct source *s, uint64_t off, struct error *err)
+{
+    int ret = 0;
+
+    if (s->codec->seek) {
+        ret = s->codec->seek(s->z, off, &s->pos, err);
+        if (ret < 0)
+            return explain(s, ret, err);
+    } else {
+        if (off < s->pos)
+            ret = rewind_codec(s, err);
+        if (ret == 0)
+            ret = drop(s, off - s->pos, err);
+        if (ret < 0)
+            return ret;
+    }
+    return s->pos < off ? fail_short(s, off, err) : 0;
+}
+
 int source_finish(struct source *s, struct error *err)
 {
-    int ret = s->gunzip ? drop_rest(s, err) : 0;
+    /* no seek, for that need not read it */
+    int ret = s->codec->plain ? 0 : drop(s, UINT64_MAX, err);
 
     return ret == 0 ? check_unchanged(s, err) : ret;
 }
 
 struct checkpoints *source_learned(struct source *s)
 {
-    return s->gunzip ? gunzip_learned(s->gunzip) : NULL;
+    return s->codec->learned ? s->codec->learned(s->z) : NULL;
 }
 
 int source_check(const struct source *s, struct error *err)
@@ -254,15 +261,15 @@ int source_check(const struct source *s, struct error *err)
 
 uint64_t source_consumed(const struct source *s)
 {
-    return s->gunzip ? gunzip_consumed(s->gunzip)
-                     : atomic_load_explicit(&s->stored, memory_order_relaxed);
+    return s->codec->consumed(s->z);
 }
 
 void source_close(struct source *s)
 {
     if (!s)
         return;
-    gunzip_free(s->gunzip);
+    if (s->z)
+        s->codec->free(s->z);
     if (s->fd >= 0)
         close(s->fd);
     free(s->path);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sources: the bytes of a file of the dataset, plain or gzip, read from front to back or from
- * anywhere.
+ * Sources: the bytes of a file of the dataset, however they are stored, read from front to back or
+ * from anywhere.
  *
- * Hides the codec: gzip is inflated by ISA-L straight into the caller's buffer, with the help of a
- * crew if there is one; several members, trailing zero bytes, length and CRC-32 are handled here.
+ * Hides the codec (codec.h): bytes are decompressed, and checksums checked, on the way. Offsets and
+ * counts are of decompressed bytes, unless they are called stored.
  * Every path is relative to an open directory and resolved beneath it (openat2 RESOLVE_BENEATH,
  * NO_MAGICLINKS), so that no link leads out of the dataset; only regular files are opened; pread,
  * never mmap. Also knows git-annex: a link into .git/annex/objects or an unlocked pointer file
@@ -20,6 +20,7 @@
 
 #include "budget.h"
 #include "checkpoints.h"
+#include "codec.h"
 #include "crew.h"
 #include "error.h"
 #include "key.h"
@@ -75,7 +76,7 @@ void source_id_add_to_key(const struct source_id *id, struct key_builder *b);
 struct source;
 
 /* How to read; all zero: alone, from whatever file is there. What is pointed at outlives the
- * source, but for `expect`. The others matter for gzip only. */
+ * source, but for `expect`. The others matter to codecs that can do with them. */
 struct source_options {
     const struct source_id *expect; /* ESTALE when the opened file is not that one; NULL: any */
     struct crew *crew;              /* free hands inflate ahead of the reader; NULL: none */
@@ -84,21 +85,20 @@ struct source_options {
     bool learn;                /* note checkpoints on the way */
 };
 
-/* Open for reading from the first (inflated) byte. gzip is told by its magic bytes, not by the
- * name. `options` may be NULL: all zero. `rootfd` must stay open for as long as the source. The
+/* Open for reading from the first byte. The codec is known by its magic bytes, not by the name.
+ * `options` may be NULL: all zero. `rootfd` must stay open for as long as the source. The
  * source must be closed. */
 int source_open(int rootfd, const char *path, const struct source_options *options,
                 struct source **out, struct error *err) NODISCARD;
 
-/* From now on stop where it says so, with ECANCELED: inflating may take long, and give little.
+/* From now on stop where it says so, with ECANCELED: decompressing may take long, and give little.
  * NULL: nobody is asked. */
 void source_set_stop(struct source *s, const struct stop *stop);
 
-/* Is it gzip; if not, inflated bytes are the stored ones. */
-bool source_is_gzip(const struct source *s);
+const struct codec *source_codec(const struct source *s);
 
-/* Read exactly `nbytes` inflated bytes. EIO with a sentence where the data ends early, the gzip
- * stream is corrupt or a CRC-32 is wrong, but ESTALE where the file has changed since it was opened
+/* Read exactly `nbytes`. EIO with a sentence where the data ends early, is corrupt, or has a wrong
+ * checksum, but ESTALE where the file has changed since it was opened
  * (which explains it); the buffer's content is undefined then. Sentences name `path`. */
 int source_read(struct source *s, void *buf, size_t nbytes, struct error *err) NODISCARD;
 
@@ -106,13 +106,13 @@ int source_read(struct source *s, void *buf, size_t nbytes, struct error *err) N
 int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got,
                      struct error *err) NODISCARD;
 
-/* Go on reading at inflated byte `off`, forwards or backwards. EIO where the data ends before. A
- * gzip stream is inflated from the last known checkpoint before that, else from its start, unless
- * it is nearer to go on from here. */
+/* Go on reading at byte `off`, forwards or backwards. EIO where the data ends before. Of a
+ * compressed file all is read from the last known checkpoint before that, else from the start,
+ * unless it is nearer to go on from here. */
 int source_seek(struct source *s, uint64_t off, struct error *err) NODISCARD;
 
-/* Read what is left (a gzip member's CRC covers it), check it, and check that the file has not
- * changed since it was opened: ESTALE if it has. */
+/* Read what is left of a compressed file (a checksum covers it), check it, and check that the file
+ * has not changed since it was opened: ESTALE if it has. */
 int source_finish(struct source *s, struct error *err) NODISCARD;
 
 /* After source_finish(): a reference to the checkpoints noted, NULL for none (gunzip_learned). */

@@ -106,14 +106,14 @@ static uint64_t volume_nbytes(const struct run *run)
 /* Is it so much that hands help? */
 static bool is_much(const struct run *run, int64_t nvol)
 {
-    return !run->plain && (uint64_t)nvol * volume_nbytes(run) >= MUCH_NBYTES;
+    return run->codec->parallel && (uint64_t)nvol * volume_nbytes(run) >= MUCH_NBYTES;
 }
 
 const char *cursor_way(struct cache *cache, const struct run *run)
 {
     bool much = is_much(run, run->nifti.nvol);
 
-    if (run->plain)
+    if (run->codec->plain)
         return NULL;
     if (cache && cursor_has_checkpoints(cache, run))
         return much ? "from checkpoints, free threads help" : "from checkpoints";
@@ -128,7 +128,7 @@ static bool is_of(const struct cursor *c, const struct run *run)
 /* Without a pass from the start. */
 static bool can_go_back(const struct cursor *c)
 {
-    return c->run->plain || c->known;
+    return c->run->codec->plain || c->known;
 }
 
 static bool is_trusted(const struct cursor *c)
@@ -198,7 +198,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
     c->known = shared_checkpoints(pool, run);
     if (!c->known)
         c->known = keeper_find(pool->keeper, run);
-    if (!c->known && config->cache && !run->plain)
+    if (!c->known && config->cache)
         c->known = cursor_load_checkpoints(config->cache, run, config->budget);
     struct source_options options = {
         .expect = &run->id,

@@ -46,7 +46,8 @@ bool cursor_has_checkpoints(struct cache *cache, const struct run *run)
 {
     struct key key;
 
-    return run->id.size >= LEAST_NBYTES && key_of(run, &key) && cache_has(cache, &key);
+    return run->codec->learned && run->id.size >= LEAST_NBYTES && key_of(run, &key) &&
+           cache_has(cache, &key);
 }
 
 struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run,

@@ -104,7 +104,7 @@ bool graph_is_by_slices(const struct graph *g)
             if (g->tasks[i].kind != TASK_MOMENTS || !stream_is_raw(&g->tasks[i].streams[s]))
                 return false;
     for (size_t i = 0; i < g->nruns; i++)
-        if (!g->runs[i]->plain)
+        if (!g->runs[i]->codec->plain)
             return false;
     return true;
 }

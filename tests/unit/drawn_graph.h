@@ -70,7 +70,8 @@ static inline struct drawn_graph *drawn_graph_new(size_t nruns, const char *text
     root->result_nbytes = NIFTI_DERIVED_NBYTES + 120 * sizeof(float);
     set_key(&root->key, nruns);
     for (size_t i = 0; i < nruns; i++) {
-        d->runs[i] = (struct run){.nifti = {.dim = {4, 5, 6}, .nvol = 30, .sample = SAMPLE_INT16}};
+        d->runs[i] = (struct run){.codec = &codec_gzip,
+                                  .nifti = {.dim = {4, 5, 6}, .nvol = 30, .sample = SAMPLE_INT16}};
         d->runs[i].id.size = 7200;
         if (asprintf(&d->runs[i].path, "func/run-%03zu_bold.nii", i) < 0)
             abort();

@@ -21,6 +21,7 @@ static inline struct run *runs_make(unsigned number, int64_t nvol)
     atomic_init(&run->refs, 1);
     assert_true(asprintf(&run->path, "sub-01/func/run-%u_bold.nii.gz", number) > 0);
     run->state = RUN_OK;
+    run->codec = &codec_gzip;
     run->id = (struct source_id){.dev = 1, .ino = 100 + number, .size = 1000, .mode = 0644};
     run->nifti.real = run->nifti.series = true;
     run->nifti.sample = SAMPLE_INT16;

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "bids.h"
+#include "codec.h"
 
 static void nifti_names(void **state)
 {
@@ -41,14 +42,14 @@ static void name_is_cut_up(void **state)
     assert_string_equal(name.suffix, "bold");
     assert_string_equal(name.stem, "sub-01_ses-test_task-rest_run-1_bold");
     assert_string_equal(name.entities, "sub-01_ses-test_task-rest_run-1");
-    assert_true(name.gz);
+    assert_ptr_equal(name.codec, &codec_gzip);
     assert_string_equal(bids_value(&name, "task"), "rest");
     assert_null(bids_value(&name, "tas"));
     assert_null(bids_value(&name, "echo"));
 
     assert_true(bids_parse("sub-01_bold.nii", &name));
     assert_string_equal(name.entities, "sub-01");
-    assert_false(name.gz);
+    assert_ptr_equal(name.codec, &codec_plain);
     assert_true(bids_parse("sub-01_space-MNI+2_bold.nii", &name));
     assert_string_equal(bids_value(&name, "space"), "MNI+2");
 }

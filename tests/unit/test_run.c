@@ -217,7 +217,7 @@ static void hard_link_of_an_object(void **state)
     static const char key[] = "SHA256E-s4000--ab.nii",
                       target[] = ".git/annex/objects/X/1/SHA256E-s4000--ab.nii";
     nifti_1_header h = image_n1();
-    struct header_bytes header = {.plain = true, .nbytes = sizeof h};
+    struct header_bytes header = {.codec = &codec_plain, .nbytes = sizeof h};
     struct headers *headers = headers_new(dir.path);
     struct header_page *page = headers_page(headers, 1, 1);
     char object[128];
