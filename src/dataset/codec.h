@@ -71,6 +71,8 @@ struct codec {
     /* Go on at byte `off`, or at the end of the data if that is before it; *at tells which. NULL:
      * what is before `off` is read. */
     int (*seek)(void *z, uint64_t off, uint64_t *at, struct error *err);
+    /* Bytes of memory that it holds. NULL: less than a few hundred KiB, which nobody counts. */
+    size_t (*nbytes)(const void *z);
     /* As gunzip_learned(). NULL: the codec knows no checkpoints. */
     struct checkpoints *(*learned)(void *z);
 };

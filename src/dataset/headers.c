@@ -3,7 +3,7 @@
  * Pages of headers.
  *
  *     ROOT/v1/headers/KEY      magic, number of records, XXH3 of the records;
- *                              then each: lengths, codec, identity, header
+ *                              then each: lengths, codec, its memory, identity, header
  *
  * KEY is a hash of the directory's device and inode. A page is read when the first header is asked
  * for, checked as a whole, and replaced by rename(2) when a directory's files have changed. Two
@@ -34,14 +34,16 @@
 #include "key.h"
 
 enum { PAGE_MAX_NBYTES = 64 << 20, USED_S = 24 * 3600 };
-static const uint64_t MAGIC = 0x31726468736676; /* 'vfshdr1' */
+static const uint64_t MAGIC = 0x32726468736676; /* 'vfshdr2' */
 
 struct page_head {
     uint64_t magic, nrecords, xxh3;
 };
 
 struct record_head {
-    uint16_t id_nbytes, header_nbytes, codec;
+    uint16_t id_nbytes, header_nbytes;
+    uint32_t codec;
+    uint64_t reading_nbytes;
 };
 
 struct record {
@@ -161,6 +163,7 @@ static bool take_record(struct header_page *p, const unsigned char **at, const u
     id = (const char *)*at;
     header.nbytes = head.header_nbytes;
     header.codec = codec_with_id(head.codec);
+    header.reading_nbytes = (size_t)head.reading_nbytes;
     memcpy(header.bytes, *at + head.id_nbytes, head.header_nbytes);
     if (header.codec) /* else a later version's */
         keep(p, id, head.id_nbytes, &header);
@@ -245,7 +248,7 @@ static void put_records(const struct header_page *p, FILE *f, struct page_head *
     fwrite(head, sizeof *head, 1, f);
     for (const struct record *r = p->records; r; r = r->hh.next) {
         struct record_head rh = {(uint16_t)strlen(r->id), (uint16_t)r->header.nbytes,
-                                 (uint16_t)r->header.codec->id};
+                                 r->header.codec->id, r->header.reading_nbytes};
 
         fwrite(&rh, sizeof rh, 1, f);
         fwrite(r->id, rh.id_nbytes, 1, f);

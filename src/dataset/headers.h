@@ -19,6 +19,7 @@ struct header_bytes {
     unsigned char bytes[NIFTI_HEADER_NBYTES];
     size_t nbytes;
     const struct codec *codec; /* that the file is stored in */
+    size_t reading_nbytes;     /* of memory that its codec held meanwhile (source_nbytes) */
 };
 
 struct headers;

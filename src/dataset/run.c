@@ -53,6 +53,7 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
     out->codec = source_codec(source);
     source_set_stop(source, &(struct stop){.asked = is_too_far, .ctx = source});
     ret = source_read_some(source, out->bytes, sizeof out->bytes, &out->nbytes, err);
+    out->reading_nbytes = source_nbytes(source);
     source_close(source);
     if (ret == -ECANCELED)
         return error_set(err, EIO, "%s: read header: none in the first %d KiB of %s data",
@@ -67,6 +68,7 @@ static int understand_header(struct run *run, const struct header_bytes *header,
     if (ret < 0)
         return error_wrap(err, ret, "%s: read header", run->path);
     run->codec = header->codec;
+    run->reading_nbytes = header->reading_nbytes;
     run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
     return run->codec->plain && run->state == RUN_OK ? check_length(run, err) : 0;
 }

@@ -31,6 +31,7 @@ struct run {
     struct source_id id;       /* all zero where the file could not even be identified */
     struct nifti nifti;        /* valid for RUN_OK and RUN_NOT */
     const struct codec *codec; /* likewise: how the file is stored */
+    size_t reading_nbytes;     /* likewise: of memory that its codec holds while it is read */
     bool absent;        /* RUN_OK, RUN_NOT: known by its git-annex key and a header read before; its
                            content is not here, only what was made of it may be */
     struct error error; /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */

@@ -36,6 +36,8 @@ struct source {
     void *z;                 /* what the codec has opened */
     const struct stop *stop; /* NULL: nobody is asked */
     uint64_t pos;            /* bytes handed out or skipped */
+    size_t forced_nbytes;    /* taken from the budget beside what the caller has counted */
+    size_t counted_nbytes;   /* the caller's */
     atomic_bool advised;
 };
 
@@ -117,6 +119,7 @@ static int open_codec(struct source *s, const struct source_options *o, struct e
                                     .budget = o->budget,
                                     .known = o->known,
                                     .learn = o->learn};
+    s->counted_nbytes = o->counted_nbytes;
     s->codec = codec_of_bytes(start, got);
     ret = s->codec->open(&s->input, &s->z, err);
     return ret < 0 ? error_wrap(err, ret, "%s", s->path) : 0;
@@ -164,10 +167,28 @@ void source_set_stop(struct source *s, const struct stop *stop)
         s->codec->set_stop(s->z, stop);
 }
 
+size_t source_nbytes(const struct source *s)
+{
+    return s->codec->nbytes ? s->codec->nbytes(s->z) : 0;
+}
+
+/* The caller has counted what the beginning of the file needs; its rest may need more. That memory
+ * is in use already, so there is no asking whether it fits. */
+static void count_more(struct source *s)
+{
+    size_t counted = s->counted_nbytes + s->forced_nbytes, now = source_nbytes(s);
+
+    if (!s->input.budget || now <= counted)
+        return;
+    budget_force(s->input.budget, now - counted);
+    s->forced_nbytes += now - counted;
+}
+
 int source_read_some(struct source *s, void *buf, size_t nbytes, size_t *got, struct error *err)
 {
     int ret = s->codec->read(s->z, buf, nbytes, got, err);
 
+    count_more(s);
     if (ret < 0)
         return explain(s, ret, err);
     s->pos += *got;
@@ -270,6 +291,8 @@ void source_close(struct source *s)
         return;
     if (s->z)
         s->codec->free(s->z);
+    if (s->forced_nbytes > 0)
+        budget_give(s->input.budget, s->forced_nbytes);
     if (s->fd >= 0)
         close(s->fd);
     free(s->path);

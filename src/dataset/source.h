@@ -80,9 +80,11 @@ struct source;
 struct source_options {
     const struct source_id *expect; /* ESTALE when the opened file is not that one; NULL: any */
     struct crew *crew;              /* free hands inflate ahead of the reader; NULL: none */
-    struct budget *budget;     /* what their pieces take is taken from here; NULL: no ceiling */
-    struct checkpoints *known; /* of the file `expect`; NULL: none. A reference is taken */
-    bool learn;                /* note checkpoints on the way */
+    struct budget *budget;          /* what reading takes is taken from here; NULL: no ceiling */
+    struct checkpoints *known;      /* of the file `expect`; NULL: none. A reference is taken */
+    bool learn;                     /* note checkpoints on the way */
+    size_t counted_nbytes; /* of what the codec holds, so much has been taken from the budget by
+                              the caller; what it comes to hold on top is taken by the source */
 };
 
 /* Open for reading from the first byte. The codec is known by its magic bytes, not by the name.
@@ -124,6 +126,9 @@ int source_check(const struct source *s, struct error *err) NODISCARD;
 
 /* Bytes of the stored file read so far, for progress. */
 uint64_t source_consumed(const struct source *s);
+
+/* Bytes of memory that the codec holds now, where they count: a window of many MiB, say. */
+size_t source_nbytes(const struct source *s);
 
 /* NULL is allowed. */
 void source_close(struct source *s);

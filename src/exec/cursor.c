@@ -11,6 +11,8 @@
  * Who has little to read takes a parked cursor and reads alone: what hands would inflate ahead
  * would often be for nobody. Who has much to read opens the file for himself, and free hands help;
  * such a cursor is not parked, so that nothing of the crew's outlives a task.
+ * What a run's codec holds counts for the task that reads it (run.h); while the cursor is parked it
+ * is taken from what the budget can spare, or else the cursor goes.
  * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 4 to
  * 16 KiB of memory for each MiB of the run's inflated bytes, from what the budget can spare, and
  * ever less of it beyond 2 GiB.
@@ -37,6 +39,7 @@ struct cursor {
     struct checkpoints *known; /* a reference, or NULL */
     uint64_t off;              /* of the next sample, bytes from the first one */
     bool helped;               /* has the crew: not for the pool */
+    size_t spared_nbytes;      /* taken from the budget while it is parked */
     struct cursor *prev, *next;
 };
 
@@ -65,10 +68,32 @@ struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config)
     return pool;
 }
 
+/* Take from the budget what it holds while it is parked; false: there is nothing to spare. */
+static bool spare(struct cursor *c)
+{
+    struct budget *budget = c->pool->config.budget;
+    size_t nbytes = c->run->reading_nbytes;
+
+    if (!budget || nbytes == 0)
+        return true;
+    if (!budget_take_spare(budget, nbytes))
+        return false;
+    c->spared_nbytes = nbytes;
+    return true;
+}
+
+static void give_spared(struct cursor *c)
+{
+    if (c->spared_nbytes > 0)
+        budget_give(c->pool->config.budget, c->spared_nbytes);
+    c->spared_nbytes = 0;
+}
+
 static void free_cursor(struct cursor *c)
 {
     if (!c)
         return;
+    give_spared(c);
     source_close(c->source);
     checkpoints_put(c->known);
     run_put(c->run);
@@ -163,6 +188,8 @@ static struct cursor *take_parked(struct cursor_pool *pool, const struct run *ru
         DL_APPEND(pool->used, best);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (best)
+        give_spared(best);
     return best;
 }
 
@@ -206,6 +233,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
         .budget = config->budget,
         .known = c->known,
         .learn = config->cache && !c->known,
+        .counted_nbytes = run->reading_nbytes,
     };
     ret = source_open(config->rootfd, run->path, &options, &c->source, err);
     if (ret < 0) {
@@ -298,7 +326,7 @@ void cursor_park(struct cursor *c)
     if (!c)
         return;
     /* behind the last volume only one that can go back is of use */
-    if (c->helped || (at_end(c) && !can_go_back(c))) {
+    if (c->helped || (at_end(c) && !can_go_back(c)) || !spare(c)) {
         cursor_close(c);
         return;
     }

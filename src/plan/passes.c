@@ -19,15 +19,9 @@ struct reading {
 
 unsigned passes_of_task(const struct graph *g, const struct task *t)
 {
-    size_t nvox = (size_t)nifti_nvox(&g->runs[0]->nifti), nvol = 0, room;
+    size_t nvox = (size_t)nifti_nvox(&g->runs[0]->nifti);
 
-    if (t->kind != TASK_MEDIAN)
-        return 1;
-    for (size_t i = 0; i < t->nstreams; i++)
-        nvol += (size_t)t->streams[i].nvol;
-    room = t->mem_nbytes / (nvol * sizeof(double));
-    room = room < 1 ? 1 : room;
-    return (unsigned)((nvox + room - 1) / room);
+    return t->kind == TASK_MEDIAN ? (unsigned)((nvox + t->room_nvox - 1) / t->room_nvox) : 1;
 }
 
 char *task_words(const struct task *t)

@@ -288,7 +288,8 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
         const struct stream_leaf *leaf = &s->leaves[i];
 
         if (leaf->kind == LEAF_SAMPLE)
-            sum += p->nvox * leaf->run->nifti.sample_nbytes + TASK_BUFFER_NBYTES;
+            sum += p->nvox * leaf->run->nifti.sample_nbytes + TASK_BUFFER_NBYTES +
+                   leaf->run->reading_nbytes;
         else if (leaf->kind == LEAF_PLANE)
             sum += p->nvox * sizeof(double);
         else
@@ -327,6 +328,7 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     }
     /* the moments of a run as it is stored need no buffers of float64 */
     if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0])) {
+        t->mem_nbytes += first_sample(&t->streams[0])->run->reading_nbytes;
         t->call_nbytes = call_nbytes(p, t);
         reading = t->call_nbytes;
     }
