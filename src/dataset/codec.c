@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const struct codec *const codecs[] = {&codec_plain, &codec_gzip, NULL};
+static const struct codec *const codecs[] = {&codec_plain, &codec_gzip, &codec_zstd, NULL};
 
 const struct codec *codec_at(size_t i)
 {

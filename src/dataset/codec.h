@@ -77,7 +77,7 @@ struct codec {
     struct checkpoints *(*learned)(void *z);
 };
 
-extern const struct codec codec_plain, codec_gzip;
+extern const struct codec codec_plain, codec_gzip, codec_zstd;
 
 /* The rows by preference: of two files that differ only in their endings the one with the first is
  * the run. NULL behind the last. */

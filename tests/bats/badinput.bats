@@ -16,6 +16,7 @@ $BATS_FILE_TMPDIR/well.nii.gz --seed 2
 $BATS_FILE_TMPDIR/sound.nii --seed 3
 $BATS_FILE_TMPDIR/sound.nii.gz --seed 3
 END
+    zstd -q "$BATS_FILE_TMPDIR/sound.nii"
 }
 
 # Two directories: in "sick" a good run and a bad one that the test makes, in "well" a good one.
@@ -79,10 +80,13 @@ others_are_read() {
 }
 
 numbers_are_right() {
+    local third
+    third=$(echo "$DS/sick/$BAD".nii*)
+    [[ $third != *.zst ]] || third=$SOUND.nii # nibabel needs a library for it
     reference - <<END
 tsnr well.nii $DS/well/$GOOD
 tsnr alone.nii $DS/sick/$GOOD
-tsnr $MNT/sick/tsnr.nii $DS/sick/$GOOD $(echo "$DS/sick/$BAD".nii*)
+tsnr $MNT/sick/tsnr.nii $DS/sick/$GOOD $third
 END
 }
 
@@ -163,6 +167,56 @@ PYTHON
     echo garbage >>"$DS/sick/$BAD.nii.gz"
     mount_here
     assert_sick $BAD.nii.gz 'inflate: garbage after the end'
+}
+
+@test "a truncated zstd file" {
+    head -c -100 "$SOUND.nii.zst" >"$DS/sick/$BAD.nii.zst"
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: zstd data ends early'
+}
+
+@test "a zstd file cut within its header" {
+    head -c 5 "$SOUND.nii.zst" >"$DS/sick/$BAD.nii.zst"
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: zstd data ends early'
+}
+
+@test "a zstd file whose second frame is missing" {
+    head -c 3000 "$SOUND.nii" | zstd -q >"$DS/sick/$BAD.nii.zst"
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: decompressed data ends after 3000 of at least'
+}
+
+@test "a zstd file with a wrong checksum" {
+    cp "$SOUND.nii.zst" "$DS/sick/$BAD.nii.zst"
+    flip "$DS/sick/$BAD.nii.zst" -1
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: wrong checksum in the zstd data'
+}
+
+@test "a zstd file with a changed byte in its data" {
+    cp "$SOUND.nii.zst" "$DS/sick/$BAD.nii.zst"
+    flip "$DS/sick/$BAD.nii.zst" -700
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: (wrong checksum in the zstd|corrupt zstd) data'
+}
+
+@test "a zstd file with garbage behind it" {
+    { cat "$SOUND.nii.zst" && echo garbage; } >"$DS/sick/$BAD.nii.zst"
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: garbage after the end'
+}
+
+@test "a zstd file with a window that is too large" {
+    zstd -q --long=28 --stdout <"$SOUND.nii" >"$DS/sick/$BAD.nii.zst"
+    mount_here
+    assert_sick $BAD.nii.zst 'decompress: the zstd data needs a window of more than 128 MiB'
+}
+
+@test "garbage within zstd" {
+    head -c 5000 /dev/zero | zstd -q >"$DS/sick/$BAD.nii.zst"
+    mount_here
+    assert_sick $BAD.nii.zst 'read header: not NIfTI'
 }
 
 @test "garbage" {

@@ -329,6 +329,30 @@ static void test_memory_of_median(void **state)
     }
 }
 
+/* Who reads a run needs what its codec holds, and counts it. */
+static void test_memory_of_codec(void **state)
+{
+    static const char *const texts[] = {"mean(bold)",   "mean(sqrt(bold))",      "median(bold)",
+                                        "bold[..., 3]", "std(detrend(bold, 2))", "bold"};
+    enum { HELD = 8 << 20 };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct planned *without = plan_with(texts[i], 0, 1, 1 << 30), *with;
+
+        runs[0]->reading_nbytes = HELD;
+        with = plan_with(texts[i], 0, 1, 1 << 30);
+        runs[0]->reading_nbytes = 0;
+        assert_int_equal(with->g->ntasks, without->g->ntasks);
+        for (size_t t = 0; t < with->g->ntasks; t++)
+            assert_int_equal(with->g->tasks[t].mem_nbytes,
+                             without->g->tasks[t].mem_nbytes +
+                                 (with->g->tasks[t].nstreams > 0 ? HELD : 0));
+        planned_free(without);
+        planned_free(with);
+    }
+}
+
 static bool is_moments(void *ctx, const struct key *key)
 {
     const struct planned *p = ctx;
@@ -419,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_what_cannot_be_planned),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_memory_of_median),
+        cmocka_unit_test(test_memory_of_codec),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_deep_nesting),
     };
