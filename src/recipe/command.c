@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
+
 static const char blanks[] = " \t\n";
 
 struct parser {
@@ -39,15 +41,11 @@ static struct command_word *last_word(struct parser *p)
 
 static int begin_word(struct parser *p)
 {
-    struct command_word *grown;
-
     if (p->in_word)
         return 0;
-    grown = realloc(p->c->words, (p->c->nwords + 1) * sizeof *grown);
-    if (!grown)
+    if (GROW(p->c->words, p->c->nwords) < 0)
         return out_of_memory(p);
-    p->c->words = grown;
-    grown[p->c->nwords++] = (struct command_word){.npieces = 0};
+    p->c->words[p->c->nwords++] = (struct command_word){.npieces = 0};
     p->in_word = true;
     return 0;
 }
@@ -55,12 +53,10 @@ static int begin_word(struct parser *p)
 static int add_piece(struct parser *p, struct command_piece piece)
 {
     struct command_word *w = last_word(p);
-    struct command_piece *grown = realloc(w->pieces, (w->npieces + 1) * sizeof *grown);
 
-    if (!grown)
+    if (GROW(w->pieces, w->npieces) < 0)
         return out_of_memory(p);
-    w->pieces = grown;
-    grown[w->npieces++] = piece;
+    w->pieces[w->npieces++] = piece;
     return 0;
 }
 
@@ -100,21 +96,17 @@ static int plain(struct parser *p, char byte)
 static int find_file(struct parser *p, const char *name, size_t nbytes, size_t *index)
 {
     struct command *c = p->c;
-    struct command_file *grown;
+    struct command_file file = {.column = (size_t)(p->at - p->text) + 1};
 
     for (*index = 0; *index < c->nfiles; ++*index)
         if (strlen(c->files[*index].name) == nbytes &&
             memcmp(c->files[*index].name, name, nbytes) == 0)
             return 0;
-    grown = realloc(c->files, (c->nfiles + 1) * sizeof *grown);
-    if (!grown)
+    file.name = GROW(c->files, c->nfiles) < 0 ? NULL : strndup(name, nbytes);
+    if (!file.name)
         return out_of_memory(p);
-    c->files = grown;
-    grown[c->nfiles] = (struct command_file){
-        .name = strndup(name, nbytes),
-        .column = (size_t)(p->at - p->text) + 1,
-    };
-    return grown[c->nfiles].name ? (c->nfiles++, 0) : out_of_memory(p);
+    c->files[c->nfiles++] = file;
+    return 0;
 }
 
 static bool is_word(const char *s, size_t nbytes, const char *word)

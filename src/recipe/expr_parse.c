@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
+
 /* Levels of the descent: a level of a printed tree takes two (a parenthesis and a sign). */
 enum { NEST_MAX = 4 * EXPR_DEPTH_MAX };
 
@@ -78,15 +80,9 @@ static int node_new(struct parser *p, enum expr_op op, struct expr **out)
 /* Takes `arg` over, also when it fails. */
 static int node_add(struct parser *p, struct expr *e, struct expr *arg)
 {
-    /* Room grows by doubling, at each power of two. */
-    if ((e->nargs & (e->nargs - 1)) == 0) {
-        size_t room = e->nargs ? 2 * e->nargs : 1;
-        struct expr **args = reallocarray(e->args, room, sizeof(struct expr *));
-        if (!args) {
-            expr_free(arg);
-            return no_memory(p);
-        }
-        e->args = args;
+    if (GROW(e->args, e->nargs) < 0) {
+        expr_free(arg);
+        return no_memory(p);
     }
     e->args[e->nargs++] = arg;
     return 0;

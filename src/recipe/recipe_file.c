@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "grow.h"
 
 enum {
     FILE_MAX_NBYTES = 256 << 10,
@@ -89,10 +90,8 @@ int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, co
         return 0;
     if (file->nproblems == PROBLEMS_MAX)
         fmt = "there are more mistakes, which are not shown";
-    char **problems = reallocarray(file->problems, file->nproblems + 1, sizeof(char *));
-    if (!problems)
+    if (GROW(file->problems, file->nproblems) < 0)
         return -ENOMEM;
-    file->problems = problems;
     char *text = NULL;
     size_t nbytes = 0;
     FILE *out = open_memstream(&text, &nbytes);
@@ -112,7 +111,7 @@ int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, co
         free(text);
         return -ENOMEM;
     }
-    problems[file->nproblems++] = text;
+    file->problems[file->nproblems++] = text;
     return 0;
 }
 
@@ -197,17 +196,15 @@ static void read_heading(struct reader *r, const char *s, size_t nbytes)
     }
     r->after_key = false;
     struct recipe_file *file = r->file;
-    struct recipe_section *sections =
-        reallocarray(file->sections, file->nsections + 1, sizeof(*sections));
-    if (sections)
-        file->sections = sections;
-    char *name = sections ? strndup(s + 1, (size_t)(end - s) - 1) : NULL;
+    char *name = NULL;
+    if (GROW(file->sections, file->nsections) == 0)
+        name = strndup(s + 1, (size_t)(end - s) - 1);
     if (!name) {
         r->ret = -ENOMEM;
         return;
     }
     const struct recipe_section *first = recipe_file_find(file, name, strlen(name));
-    r->into = &sections[file->nsections++];
+    r->into = &file->sections[file->nsections++];
     *r->into = (struct recipe_section){.name = name,
                                        .line = r->number,
                                        .column = (size_t)(s - r->line) + 2,
@@ -315,17 +312,13 @@ static void begin_param(struct reader *r, const char *key, size_t column)
             complain(r, column, "this key is there already:", key);
             return;
         }
-    struct recipe_param *params =
-        reallocarray(section->params, section->nparams + 1, sizeof(*params));
-    if (params)
-        section->params = params;
-    char *copy = params ? strdup(name) : NULL;
+    char *copy = GROW(section->params, section->nparams) < 0 ? NULL : strdup(name);
     if (!copy) {
         r->ret = -ENOMEM;
         return;
     }
-    params[section->nparams] = (struct recipe_param){.name = copy};
-    r->value = &params[section->nparams++].value;
+    section->params[section->nparams] = (struct recipe_param){.name = copy};
+    r->value = &section->params[section->nparams++].value;
 }
 
 /* A key begins: find where its value goes. */
@@ -377,11 +370,9 @@ static int value_add(struct reader *r, const char *text, size_t column)
         whole[before++] = ' ';
     memcpy(whole + before, text, nbytes);
     whole[before + nbytes] = '\0';
-    struct recipe_piece *pieces = reallocarray(value->pieces, value->npieces + 1, sizeof(*pieces));
-    if (!pieces)
+    if (GROW(value->pieces, value->npieces) < 0)
         return -ENOMEM;
-    value->pieces = pieces;
-    pieces[value->npieces++] = (struct recipe_piece){before, r->number, column};
+    value->pieces[value->npieces++] = (struct recipe_piece){before, r->number, column};
     return 0;
 }
 
