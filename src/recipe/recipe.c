@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of recipes: the built-in ones, written in the same language as everybody's, and those
- * of the user's file.
+ * The table of recipes: the built-in ones (recipe_builtin.c) and those of the user's file.
  *
  *     file -- recipe_file --> sections -- expr_parse --> recipes
  *                                 |            |
@@ -16,34 +15,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "recipe_priv.h"
-
-static const struct {
-    const char *name, *text, *description;
-    bool list;
-} builtins[] = {
-    {"tsnr", "mean(bold) / std(bold)",
-     "temporal signal-to-noise ratio: mean over time / standard deviation over time", true},
-    {"mean", "mean(bold)", "mean over time", true},
-    {"std", "std(bold)", "standard deviation over time", true},
-};
-
-enum { NBUILTINS = sizeof(builtins) / sizeof(builtins[0]) };
-
-static const char *builtin_text(const char *name, size_t nbytes)
-{
-    for (size_t i = 0; i < NBUILTINS; i++)
-        if (strlen(builtins[i].name) == nbytes && memcmp(builtins[i].name, name, nbytes) == 0)
-            return builtins[i].text;
-    return NULL;
-}
-
-bool recipe_is_builtin(const char *name, size_t nbytes)
-{
-    return builtin_text(name, nbytes) != NULL;
-}
 
 /* What expressions may name. */
 struct names {
@@ -55,9 +28,9 @@ struct names {
 static const char *look_up(void *ctx, const char *name, size_t nbytes)
 {
     struct names *names = ctx;
-    const char *text = builtin_text(name, nbytes);
-    if (text)
-        return text;
+    const struct recipe_builtin *builtin = recipe_builtin_find(name, nbytes);
+    if (builtin)
+        return builtin->text;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
     if (section && !section->broken && !section->command)
         return section->expr.text;
@@ -71,7 +44,7 @@ static struct expr_params params_of(void *ctx, const char *name, size_t nbytes)
 {
     struct names *names = ctx;
     const struct recipe_section *section =
-        recipe_is_builtin(name, nbytes) ? NULL : recipe_file_find(names->file, name, nbytes);
+        recipe_builtin_find(name, nbytes) ? NULL : recipe_file_find(names->file, name, nbytes);
     return section ? (struct expr_params){section->numbers, section->nparams}
                    : (struct expr_params){NULL, 0};
 }
@@ -79,20 +52,6 @@ static struct expr_params params_of(void *ctx, const char *name, size_t nbytes)
 static const char *value_text(const struct recipe_value *value)
 {
     return value->text ? value->text : "";
-}
-
-int recipe_value_bool(const struct recipe_value *value, bool *out)
-{
-    static const char *const words[2][3] = {{"no", "false", "0"}, {"yes", "true", "1"}};
-    *out = false;
-    if (!value->text)
-        return 0;
-    for (size_t i = 0; i < 6; i++)
-        if (strcasecmp(value->text, words[i / 3][i % 3]) == 0) {
-            *out = i / 3 == 1;
-            return 0;
-        }
-    return -EINVAL;
 }
 
 static int read_params(struct recipe_file *file, struct recipe_section *section)
@@ -205,19 +164,20 @@ static int table_add(struct recipe_table *table, const char *name, const char *t
 static int add_builtins(struct recipe_table *table, const struct recipe_file *file,
                         struct error *err)
 {
-    for (size_t i = 0; i < NBUILTINS; i++) {
+    for (size_t i = 0; i < RECIPE_NBUILTINS; i++) {
+        const struct recipe_builtin *builtin = &recipe_builtins[i];
         struct names names = {.file = file};
         struct expr_error expr_err;
         struct expr *expr = NULL;
-        int ret = expr_parse(builtins[i].text, look_up, &names, &expr, &expr_err);
+        int ret = expr_parse(builtin->text, look_up, &names, &expr, &expr_err);
         if (ret < 0)
-            return error_set(err, -ret, "built-in recipe %s: %s", builtins[i].name,
+            return error_set(err, -ret, "built-in recipe %s: %s", builtin->name,
                              expr_err.error.text);
-        ret = table_add(table, builtins[i].name, builtins[i].text, builtins[i].description, expr,
+        ret = table_add(table, builtin->name, builtin->text, builtin->description, expr,
                         &(struct expr_params){NULL, 0});
         if (ret < 0)
             return error_set(err, -ret, "cannot set recipes up: out of memory");
-        table->recipes[table->nrecipes - 1].list = builtins[i].list;
+        table->recipes[table->nrecipes - 1].list = builtin->list;
     }
     return 0;
 }
@@ -274,7 +234,7 @@ static int keep_good(struct recipe_table *table, struct recipe_file *file,
                      const struct recipe_table *before)
 {
     int ret = 0;
-    for (size_t i = NBUILTINS; before && ret == 0 && i < before->nrecipes; i++) {
+    for (size_t i = RECIPE_NBUILTINS; before && ret == 0 && i < before->nrecipes; i++) {
         const struct recipe *old = &before->recipes[i];
         const struct recipe_section *section = recipe_file_find(file, old->name, strlen(old->name));
         if (recipe_find(table, old->name, strlen(old->name)) || (!section && !file->stray) ||
@@ -315,7 +275,7 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file,
 static int build(struct recipe_file *file, const struct recipe_table *before,
                  struct recipe_table **out, struct error *err)
 {
-    size_t most = NBUILTINS + file->nsections + (before ? before->nrecipes : 0);
+    size_t most = RECIPE_NBUILTINS + file->nsections + (before ? before->nrecipes : 0);
     struct recipe_table *table = calloc(1, sizeof(*table));
     if (!table)
         return error_set(err, ENOMEM, "cannot set recipes up: out of memory");

@@ -105,7 +105,7 @@ static bool is_taken(const struct recipe_file *file, const char *name)
 {
     size_t stem = recipe_stem(name);
 
-    return stem > 0 && (recipe_is_builtin(name, stem) || recipe_file_find(file, name, stem));
+    return stem > 0 && (recipe_builtin_find(name, stem) || recipe_file_find(file, name, stem));
 }
 
 static int parse_section(struct recipe_file *file, struct recipe_section *s)

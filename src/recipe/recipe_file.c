@@ -178,7 +178,7 @@ static void check_heading(struct reader *r, const struct recipe_section *first)
                  name);
     else if (strcmp(name, "bold") == 0)
         complain(r, column, "a recipe cannot be called like the data,", name);
-    else if (recipe_is_builtin(name, strlen(name)))
+    else if (recipe_builtin_find(name, strlen(name)))
         complain(r, column, "there is a built-in recipe called", name);
 }
 
@@ -408,6 +408,20 @@ void recipe_value_place(const struct recipe_value *value, size_t column, size_t 
         i--;
     *line_out = value->pieces[i].line;
     *column_out = value->pieces[i].column + (column - 1 - value->pieces[i].start);
+}
+
+int recipe_value_bool(const struct recipe_value *value, bool *out)
+{
+    static const char *const words[2][3] = {{"no", "false", "0"}, {"yes", "true", "1"}};
+    *out = false;
+    if (!value->text)
+        return 0;
+    for (size_t i = 0; i < 6; i++)
+        if (strcasecmp(value->text, words[i / 3][i % 3]) == 0) {
+            *out = i / 3 == 1;
+            return 0;
+        }
+    return -EINVAL;
 }
 
 /* Commands and formulas of the file are followed, so it must be one that nobody else wrote. */

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * A recipes file as it is written, before any expression is parsed: sections, their keys, and where
- * in the file each byte of a value stands. Only recipe*.c include this.
+ * What the files of recipe*.c share: the built-in recipes, and a recipes file as it is written,
+ * before any expression is parsed: sections, their keys, and where in the file each byte of a value
+ * stands. Calls go downwards only:
+ *
+ *     recipe_params.c      NAME@PARAMETER=NUMBER
+ *     recipe.c             the table of recipes
+ *     recipe_command.c     the commands of a file
+ *     recipe_file.c        a file to sections and keys
+ *     recipe_builtin.c     the built-in recipes
+ *
  * Thread rule: no shared state; a struct recipe_file belongs to one thread.
  */
 #ifndef DERIVFS_RECIPE_PRIV_H
@@ -14,6 +22,18 @@
 #include "command.h"
 #include "error.h"
 #include "recipe.h"
+
+struct recipe_builtin {
+    const char *name, *text, *description;
+    bool list; /* as in struct recipe */
+};
+
+enum { RECIPE_NBUILTINS = 3 };
+
+extern const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS];
+
+/* The built-in recipe of this name, or NULL. */
+const struct recipe_builtin *recipe_builtin_find(const char *name, size_t nbytes);
 
 /* A piece of a value that stands on one line. */
 struct recipe_piece {
@@ -103,8 +123,5 @@ int recipe_fill(struct recipe *recipe, const char *name, const char *text, const
 /* The same from another recipe, as it is with its defaults. */
 int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from) NODISCARD;
 void recipe_clear(struct recipe *recipe);
-
-/* Is `name` the name of a built-in recipe? */
-bool recipe_is_builtin(const char *name, size_t nbytes);
 
 #endif
