@@ -35,40 +35,47 @@ struct block {
     size_t tile0;                /* where in the block the tile that is being evaluated starts */
 };
 
+/* Is it a plane of its task's result, rather than what moments give? */
 static bool is_plane(const struct reduction *r)
 {
-    return r->e->op == EXPR_MEDIAN || r->e->op == EXPR_INDEX;
+    return expr_op_kind(r->e->op) != EXPR_KIND_MOMENTS;
 }
 
-static bool fill_reduction(const struct expr *e, const struct moments_view *m, size_t at, size_t n,
-                           double *out)
+typedef void statistic_fn(const struct expr *e, const struct moments_view *m, size_t at, size_t n,
+                          double *out);
+
+static void take_plane(const struct moments_view *m, size_t plane, size_t at, size_t n, double *out)
 {
-    switch (e->op) {
-    case EXPR_MEDIAN:
-    case EXPR_INDEX:
-        memcpy(out, m->plane[0] + at, n * sizeof *out);
-        return true;
-    case EXPR_MEAN:
-        moments_mean(m, at, n, out);
-        return true;
-    case EXPR_SUM:
-        memcpy(out, m->plane[MOMENTS_SUM] + at, n * sizeof *out);
-        return true;
-    case EXPR_VAR:
-        moments_variance(m, at, n, e->number, out);
-        return true;
-    case EXPR_STD:
-        moments_std(m, at, n, e->number, out);
-        return true;
-    case EXPR_MIN:
-        memcpy(out, m->plane[MOMENTS_MIN] + at, n * sizeof *out);
-        return true;
-    case EXPR_MAX:
-        memcpy(out, m->plane[MOMENTS_MAX] + at, n * sizeof *out);
-        return true;
-    default:
-        return false;
+    memcpy(out, m->plane[plane] + at, n * sizeof *out);
+}
+
+/* The statistics that moments give: take_OP() for each of expr_ops.h. */
+#define STATISTIC(op, call)                                                                        \
+    static void take_##op(const struct expr *e, const struct moments_view *m, size_t at, size_t n, \
+                          double *out)                                                             \
+    {                                                                                              \
+        (void)e;                                                                                   \
+        call;                                                                                      \
     }
+
+STATISTIC(MEAN, moments_mean(m, at, n, out))
+STATISTIC(STD, moments_std(m, at, n, e->number, out))
+STATISTIC(VAR, moments_variance(m, at, n, e->number, out))
+STATISTIC(SUM, take_plane(m, MOMENTS_SUM, at, n, out))
+STATISTIC(MIN, take_plane(m, MOMENTS_MIN, at, n, out))
+STATISTIC(MAX, take_plane(m, MOMENTS_MAX, at, n, out))
+
+#define ROW(kind, op, text, form, masks, number) [EXPR_##op] = take_##op,
+
+static statistic_fn *const statistics[EXPR_NOPS] = {EXPR_MOMENTS(ROW, )};
+
+static void fill_reduction(const struct reduction *r, const struct moments_view *m, size_t at,
+                           size_t n, double *out)
+{
+    if (is_plane(r))
+        take_plane(m, 0, at, n, out);
+    else
+        statistics[r->e->op](r->e, m, at, n, out);
 }
 
 static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
@@ -77,8 +84,10 @@ static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
     const struct task *t = b->k->t;
 
     for (size_t i = 0; i < t->nreductions; i++)
-        if (t->reductions[i].e == e)
-            return fill_reduction(e, &b->values[i].same_as->merged, b->tile0, n, out);
+        if (t->reductions[i].e == e) {
+            fill_reduction(&t->reductions[i], &b->values[i].same_as->merged, b->tile0, n, out);
+            return true;
+        }
     return false;
 }
 

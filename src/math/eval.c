@@ -15,9 +15,19 @@
 #include <float.h>
 #include <math.h>
 
-#define EACH(expression)                                                                           \
-    for (size_t i = 0; i < n; i++)                                                                 \
-    x[i] = (expression)
+/* The arithmetic of an operation of expr_ops.h: what becomes of each x[i], its first argument, with
+ * y[i] and z[i], the others where it has them. */
+#define OPERATION(op, value)                                                                       \
+    static void apply_##op(const struct expr *e, size_t n, double *restrict x,                     \
+                           const double *restrict y, const double *restrict z)                     \
+    {                                                                                              \
+        (void)e, (void)y, (void)z;                                                                 \
+        for (size_t i = 0; i < n; i++)                                                             \
+            x[i] = (value);                                                                        \
+    }
+
+typedef void apply_fn(const struct expr *e, size_t n, double *restrict x, const double *restrict y,
+                      const double *restrict z);
 
 static double finite_of(double v)
 {
@@ -26,98 +36,49 @@ static double finite_of(double v)
     return v > DBL_MAX ? DBL_MAX : v < -DBL_MAX ? -DBL_MAX : v;
 }
 
-/* x = op(x) */
-static void apply_one(enum expr_op op, size_t n, double *x)
-{
-    switch (op) {
-    case EXPR_NEG:
-        EACH(-x[i]);
-        break;
-    case EXPR_ABS:
-        EACH(fabs(x[i]));
-        break;
-    case EXPR_SQRT:
-        EACH(sqrt(x[i]));
-        break;
-    case EXPR_EXP:
-        EACH(exp(x[i]));
-        break;
-    case EXPR_LOG:
-        EACH(log(x[i]));
-        break;
-    case EXPR_ISFINITE:
-        EACH(fabs(x[i]) <= DBL_MAX);
-        break;
-    case EXPR_NAN_TO_NUM:
-        EACH(finite_of(x[i]));
-        break;
-    default: /* a leaf that was not given: nothing must look like a result */
-        EACH(NAN);
-        break;
-    }
-}
+OPERATION(NEG, -x[i])
+OPERATION(ABS, fabs(x[i]))
+OPERATION(SQRT, sqrt(x[i]))
+OPERATION(EXP, exp(x[i]))
+OPERATION(LOG, log(x[i]))
+OPERATION(ISFINITE, fabs(x[i]) <= DBL_MAX)
+OPERATION(NAN_TO_NUM, finite_of(x[i]))
+OPERATION(ADD, x[i] + y[i])
+OPERATION(SUB, x[i] - y[i])
+OPERATION(MUL, x[i] * y[i])
+OPERATION(DIV, x[i] / y[i])
+OPERATION(LT, x[i] < y[i])
+OPERATION(LE, x[i] <= y[i])
+OPERATION(GT, x[i] > y[i])
+OPERATION(GE, x[i] >= y[i])
+OPERATION(EQ, x[i] == y[i])
+OPERATION(NE, x[i] != y[i])
+OPERATION(WHERE, x[i] != 0 ? y[i] : z[i])
 
-/* numpy takes a shorter way for these exponents where the exponent is one number for an array. It
+OPERATION(SQUARE, x[i] * x[i])
+OPERATION(RECIPROCAL, 1 / x[i])
+OPERATION(ANY_POWER, pow(x[i], y[i]))
+
+/* numpy takes a shorter way for some exponents where the exponent is one number for an array. It
  * shows: (-inf) ** 0.5 is NaN there, pow(-inf, 0.5) is inf. */
-static bool apply_power_by_number(size_t n, double *restrict x, double exponent)
+static void apply_POW(const struct expr *e, size_t n, double *restrict x, const double *restrict y,
+                      const double *restrict z)
 {
-    if (exponent == 2) {
-        EACH(x[i] * x[i]);
-    } else if (exponent == 0.5) {
-        EACH(sqrt(x[i]));
-    } else if (exponent == -1) {
-        EACH(1 / x[i]);
-    } else {
-        return false;
-    }
-    return true;
+    bool by_number = e->args[0]->rank != EXPR_SCALAR && e->args[1]->rank == EXPR_SCALAR;
+
+    if (n > 0 && by_number && y[0] == 2)
+        apply_SQUARE(e, n, x, y, z);
+    else if (n > 0 && by_number && y[0] == 0.5)
+        apply_SQRT(e, n, x, y, z);
+    else if (n > 0 && by_number && y[0] == -1)
+        apply_RECIPROCAL(e, n, x, y, z);
+    else
+        apply_ANY_POWER(e, n, x, y, z);
 }
 
-/* x = x op y */
-static void apply_two(const struct expr *e, size_t n, double *restrict x, const double *restrict y)
-{
-    switch (e->op) {
-    case EXPR_ADD:
-        EACH(x[i] + y[i]);
-        break;
-    case EXPR_SUB:
-        EACH(x[i] - y[i]);
-        break;
-    case EXPR_MUL:
-        EACH(x[i] * y[i]);
-        break;
-    case EXPR_DIV:
-        EACH(x[i] / y[i]);
-        break;
-    case EXPR_POW:
-        if (n > 0 && e->args[0]->rank != EXPR_SCALAR && e->args[1]->rank == EXPR_SCALAR &&
-            apply_power_by_number(n, x, y[0]))
-            break;
-        EACH(pow(x[i], y[i]));
-        break;
-    case EXPR_LT:
-        EACH(x[i] < y[i]);
-        break;
-    case EXPR_LE:
-        EACH(x[i] <= y[i]);
-        break;
-    case EXPR_GT:
-        EACH(x[i] > y[i]);
-        break;
-    case EXPR_GE:
-        EACH(x[i] >= y[i]);
-        break;
-    case EXPR_EQ:
-        EACH(x[i] == y[i]);
-        break;
-    case EXPR_NE:
-        EACH(x[i] != y[i]);
-        break;
-    default:
-        EACH(NAN);
-        break;
-    }
-}
+#define ROW(kind, op, text, form, masks, number) [EXPR_##op] = apply_##op,
+
+static apply_fn *const operations[EXPR_NOPS] = {EXPR_ELEMENTWISE(ROW, )};
 
 /* Functions of their own, so that a node has on the stack only the tiles that it needs. */
 static __attribute__((noinline)) void eval_two(const struct expr *e, eval_leaf_fn *leaf, void *ctx,
@@ -126,34 +87,61 @@ static __attribute__((noinline)) void eval_two(const struct expr *e, eval_leaf_f
     double y[EVAL_TILE];
     eval_tile(e->args[0], leaf, ctx, n, x);
     eval_tile(e->args[1], leaf, ctx, n, y);
-    apply_two(e, n, x, y);
+    operations[e->op](e, n, x, y, NULL);
 }
 
-static __attribute__((noinline)) void eval_where(const struct expr *e, eval_leaf_fn *leaf,
-                                                 void *ctx, size_t n, double *restrict x)
+static __attribute__((noinline)) void eval_three(const struct expr *e, eval_leaf_fn *leaf,
+                                                 void *ctx, size_t n, double *x)
 {
-    double a[EVAL_TILE];
-    double b[EVAL_TILE];
+    double y[EVAL_TILE];
+    double z[EVAL_TILE];
     eval_tile(e->args[0], leaf, ctx, n, x);
-    eval_tile(e->args[1], leaf, ctx, n, a);
-    eval_tile(e->args[2], leaf, ctx, n, b);
-    EACH(x[i] != 0 ? a[i] : b[i]);
+    eval_tile(e->args[1], leaf, ctx, n, y);
+    eval_tile(e->args[2], leaf, ctx, n, z);
+    operations[e->op](e, n, x, y, z);
+}
+
+static void eval_elementwise(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n,
+                             double *out)
+{
+    if (e->nargs == 3) {
+        eval_three(e, leaf, ctx, n, out);
+    } else if (e->nargs == 2) {
+        eval_two(e, leaf, ctx, n, out);
+    } else {
+        eval_tile(e->args[0], leaf, ctx, n, out);
+        operations[e->op](e, n, out, NULL, NULL);
+    }
+}
+
+static void fill(size_t n, double *out, double number)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = number;
 }
 
 void eval_tile(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n, double *out)
 {
     if (leaf(ctx, e, n, out))
         return;
-    if (e->op == EXPR_NUMBER) {
-        for (size_t i = 0; i < n; i++)
-            out[i] = e->number;
-    } else if (e->op == EXPR_WHERE) {
-        eval_where(e, leaf, ctx, n, out);
-    } else if (e->nargs == 2) {
-        eval_two(e, leaf, ctx, n, out);
-    } else {
-        if (e->nargs == 1)
-            eval_tile(e->args[0], leaf, ctx, n, out);
-        apply_one(e->op, n, out);
+    switch (expr_op_kind(e->op)) {
+    case EXPR_KIND_NUMBER:
+        fill(n, out, e->number);
+        return;
+    case EXPR_KIND_ELEMENTWISE:
+        eval_elementwise(e, leaf, ctx, n, out);
+        return;
+    case EXPR_KIND_BOLD: /* the caller's, as the header says */
+    case EXPR_KIND_MOMENTS:
+    case EXPR_KIND_PERCENTILES:
+    case EXPR_KIND_INDEX:
+    case EXPR_KIND_SLICE:
+    case EXPR_KIND_DROP:
+    case EXPR_KIND_DETREND:
+    case EXPR_KIND_DEMEAN:
+    case EXPR_KIND_ZSCORE:
+    case EXPR_KIND_CONCAT:
+        fill(n, out, NAN);
+        return;
     }
 }

@@ -80,23 +80,45 @@ static void share_deps(struct task *t, struct reduction *r)
         }
 }
 
+/* The tasks that reduction `e` comes from, as the last dependencies of `t`. */
+static int plan_source(struct planner *p, const struct expr *e, struct task *t)
+{
+    size_t task;
+    int ret;
+
+    switch (expr_op_kind(e->op)) {
+    case EXPR_KIND_PERCENTILES:
+        ret = plan_median(p, e->args[0], &task);
+        return ret < 0 ? ret : plan_add_dep(p, t, task);
+    case EXPR_KIND_INDEX:
+        ret = plan_volume(p, e, &task);
+        return ret < 0 ? ret : plan_add_dep(p, t, task);
+    case EXPR_KIND_MOMENTS:
+        return plan_segments(p, e, t);
+    case EXPR_KIND_NUMBER: /* no reduction */
+    case EXPR_KIND_BOLD:
+    case EXPR_KIND_ELEMENTWISE:
+    case EXPR_KIND_SLICE:
+    case EXPR_KIND_DROP:
+    case EXPR_KIND_DETREND:
+    case EXPR_KIND_DEMEAN:
+    case EXPR_KIND_ZSCORE:
+    case EXPR_KIND_CONCAT:
+        break;
+    }
+    return error_set(p->err, EINVAL, "%s is no reduction", expr_op_name(e->op));
+}
+
 static int plan_reduction(struct planner *p, const struct expr *e, struct task *t)
 {
     struct reduction *grown = realloc(t->reductions, (t->nreductions + 1) * sizeof *grown);
     struct reduction r = {.e = e, .first_dep = t->ndeps};
-    size_t task;
     int ret;
 
     if (!grown)
         return plan_out_of_memory(p);
     t->reductions = grown;
-    if (e->op == EXPR_MEDIAN || e->op == EXPR_INDEX) {
-        ret = e->op == EXPR_MEDIAN ? plan_median(p, e->args[0], &task) : plan_volume(p, e, &task);
-        if (ret == 0)
-            ret = plan_add_dep(p, t, task);
-    } else {
-        ret = plan_segments(p, e, t);
-    }
+    ret = plan_source(p, e, t);
     if (ret < 0)
         return ret;
     r.ndeps = t->ndeps - r.first_dep;

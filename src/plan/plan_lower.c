@@ -191,28 +191,42 @@ static int lower_zscore(struct planner *p, const struct expr *x, int64_t vol, st
     return combine(p, EXPR_DIV, value, spread, out);
 }
 
-static int lower_view(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
-                      struct expr **out)
+static int lower_slice(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
+                       struct expr **out)
 {
     const struct timeline *arg;
     int64_t start, stop;
+    int ret = plan_timeline(p, x->args[0], &arg);
 
+    if (ret < 0)
+        return ret;
+    timeline_slice(x, timeline_nvol(arg), &start, &stop);
+    return lower(p, x->args[0], start + vol, s, out);
+}
+
+static int lower_drop(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
+                      struct expr **out)
+{
+    const struct timeline *arg;
+    int ret = plan_timeline(p, x->args[0], &arg);
+
+    if (ret < 0)
+        return ret;
+    return lower(p, x->args[0], timeline_undrop(arg, (int64_t)x->number, vol), s, out);
+}
+
+static int lower_concat(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
+                        struct expr **out)
+{
     for (size_t i = 0; i < x->nargs; i++) {
+        const struct timeline *arg;
         int ret = plan_timeline(p, x->args[i], &arg);
 
         if (ret < 0)
             return ret;
-        if (x->op == EXPR_CONCAT && vol >= timeline_nvol(arg)) {
-            vol -= timeline_nvol(arg);
-            continue;
-        }
-        if (x->op == EXPR_SLICE) {
-            timeline_slice(x, timeline_nvol(arg), &start, &stop);
-            vol += start;
-        } else if (x->op == EXPR_DROP) {
-            vol = timeline_undrop(arg, (int64_t)x->number, vol);
-        }
-        return lower(p, x->args[i], vol, s, out);
+        if (vol < timeline_nvol(arg))
+            return lower(p, x->args[i], vol, s, out);
+        vol -= timeline_nvol(arg);
     }
     return error_set(p->err, EINVAL, "volume %" PRId64 " is behind the end", vol);
 }
@@ -222,23 +236,32 @@ static int lower(struct planner *p, const struct expr *x, int64_t vol, struct st
                  struct expr **out)
 {
     *out = NULL;
-    if (x->rank == EXPR_IMAGE)
-        return lower_image(p, x, s, out);
-    switch (x->op) {
-    case EXPR_BOLD:
-        return lower_bold(p, vol, s, out);
-    case EXPR_SLICE:
-    case EXPR_DROP:
-    case EXPR_CONCAT:
-        return lower_view(p, x, vol, s, out);
-    case EXPR_DETREND:
-    case EXPR_DEMEAN:
-        return lower_fitted(p, x, vol, s, out);
-    case EXPR_ZSCORE:
-        return lower_zscore(p, x, vol, s, out);
-    default:
+    switch (expr_op_kind(x->op)) {
+    case EXPR_KIND_ELEMENTWISE:
+        if (x->rank == EXPR_IMAGE)
+            return lower_image(p, x, s, out);
         return lower_elementwise(p, x, vol, s, out);
+    case EXPR_KIND_NUMBER:
+        return lower_elementwise(p, x, vol, s, out);
+    case EXPR_KIND_MOMENTS:
+    case EXPR_KIND_PERCENTILES:
+    case EXPR_KIND_INDEX:
+        return lower_image(p, x, s, out);
+    case EXPR_KIND_BOLD:
+        return lower_bold(p, vol, s, out);
+    case EXPR_KIND_SLICE:
+        return lower_slice(p, x, vol, s, out);
+    case EXPR_KIND_DROP:
+        return lower_drop(p, x, vol, s, out);
+    case EXPR_KIND_CONCAT:
+        return lower_concat(p, x, vol, s, out);
+    case EXPR_KIND_DETREND:
+    case EXPR_KIND_DEMEAN:
+        return lower_fitted(p, x, vol, s, out);
+    case EXPR_KIND_ZSCORE:
+        break;
     }
+    return lower_zscore(p, x, vol, s, out);
 }
 
 static int make_stream(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,

@@ -174,18 +174,28 @@ static int of_concat(const struct expr *x, const struct joined_runs *bold, struc
     return ret;
 }
 
-static int of_part(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
-                   struct error *err)
+static int of_slice(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
+                    struct error *err)
 {
-    struct timeline arg = {NULL, 0};
+    struct timeline arg;
     int64_t start, stop;
     int ret = timeline_of(x->args[0], bold, &arg, err);
 
-    if (ret == 0 && x->op == EXPR_SLICE) {
-        timeline_slice(x, timeline_nvol(&arg), &start, &stop);
-        ret = cut(&arg, start, stop, out, err);
-    }
-    for (size_t i = 0; ret == 0 && x->op == EXPR_DROP && i < arg.n; i++)
+    if (ret < 0)
+        return ret;
+    timeline_slice(x, timeline_nvol(&arg), &start, &stop);
+    ret = cut(&arg, start, stop, out, err);
+    timeline_free(&arg);
+    return ret;
+}
+
+static int of_drop(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
+                   struct error *err)
+{
+    struct timeline arg;
+    int ret = timeline_of(x->args[0], bold, &arg, err);
+
+    for (size_t i = 0; ret == 0 && i < arg.n; i++)
         ret = append(out, arg.nvol[i] - (int64_t)x->number, err);
     timeline_free(&arg);
     return ret;
@@ -194,26 +204,33 @@ static int of_part(const struct expr *x, const struct joined_runs *bold, struct 
 int timeline_of(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
                 struct error *err)
 {
-    int ret;
+    int ret = 0;
 
     *out = (struct timeline){NULL, 0};
-    switch (x->op) {
-    case EXPR_BOLD:
+    switch (expr_op_kind(x->op)) {
+    case EXPR_KIND_BOLD:
         ret = of_bold(bold, out, err);
         break;
-    case EXPR_SLICE:
-    case EXPR_DROP:
-        ret = of_part(x, bold, out, err);
+    case EXPR_KIND_ELEMENTWISE:
+        ret = of_elementwise(x, bold, out, err);
         break;
-    case EXPR_CONCAT:
+    case EXPR_KIND_SLICE:
+        ret = of_slice(x, bold, out, err);
+        break;
+    case EXPR_KIND_DROP:
+        ret = of_drop(x, bold, out, err);
+        break;
+    case EXPR_KIND_CONCAT:
         ret = of_concat(x, bold, out, err);
         break;
-    case EXPR_DETREND:
-    case EXPR_DEMEAN:
-    case EXPR_ZSCORE:
+    case EXPR_KIND_DETREND:
+    case EXPR_KIND_DEMEAN:
+    case EXPR_KIND_ZSCORE:
         return timeline_of(x->args[0], bold, out, err);
-    default:
-        ret = of_elementwise(x, bold, out, err);
+    case EXPR_KIND_NUMBER: /* no series */
+    case EXPR_KIND_MOMENTS:
+    case EXPR_KIND_PERCENTILES:
+    case EXPR_KIND_INDEX:
         break;
     }
     if (ret == 0 && out->n == 0) {

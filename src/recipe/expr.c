@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Expressions: the table of the language, and what follows from a tree alone.
+ * What follows from a tree alone: rank, type and limits.
  *
  *     text -- expr_lex --> tokens -- expr_parse --> tree -- expr_print --> canonical text
  *                                        |
- *                          expr_table, expr_check_*: here
- *
- * The lexer takes its operators, the parser its precedences and argument counts, the checks their
- * rules and the printer its spelling from one table: a new function is one row here, one value of
- * enum expr_op and its arithmetic in eval.c.
+ *                               expr_check_*: here
  *
  * Where numpy's own types would get in the way, values are float64 all the same: sqrt(mask) is not
  * float16, and an image with a series means the image at each volume, which numpy's broadcasting of
@@ -22,90 +18,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAF(text)                                                                                 \
-    {                                                                                              \
-        .name = (text), .form = FORM_LEAF                                                          \
-    }
-#define PREFIX(text)                                                                               \
-    {                                                                                              \
-        .name = (text), .form = FORM_PREFIX, .level = LEVEL_SIGN, .min_args = 1, .max_args = 1,    \
-        .mask = MASK_REFUSE                                                                        \
-    }
-#define INFIX(text, lev, mask_rule)                                                                \
-    {                                                                                              \
-        .name = (text), .form = FORM_INFIX, .level = (lev), .min_args = 2, .max_args = 2,          \
-        .mask = (mask_rule)                                                                        \
-    }
-#define FUNCTION(text, min, max, rank_rule, mask_rule)                                             \
-    {                                                                                              \
-        .name = (text), .form = FORM_FUNCTION, .min_args = (min), .max_args = (max),               \
-        .rank = (rank_rule), .mask = (mask_rule)                                                   \
-    }
-#define FUNCTION_WITH(text, rank_rule, mask_rule, how, called, most)                               \
-    {                                                                                              \
-        .name = (text), .form = FORM_FUNCTION, .min_args = 1, .max_args = 1, .rank = (rank_rule),  \
-        .mask = (mask_rule), .param = (how), .param_name = (called), .param_max = (most)           \
-    }
-#define SUBSCRIPT(text, rank_rule)                                                                 \
-    {                                                                                              \
-        .name = (text), .form = FORM_SUBSCRIPT, .min_args = 1, .max_args = 1, .rank = (rank_rule), \
-        .mask = MASK_KEEP                                                                          \
-    }
-
-#define COUNT_MAX 2147483647.0 /* volumes to drop, degrees of freedom */
-#define ORDER_MAX 10.0
-
-const struct expr_info expr_table[EXPR_CONCAT + 1] = {
-    [EXPR_NUMBER] = LEAF("number"),
-    [EXPR_BOLD] = LEAF("bold"),
-    [EXPR_NEG] = PREFIX("-"),
-    [EXPR_ABS] = FUNCTION("abs", 1, 1, RANK_WIDEST, MASK_KEEP),
-    [EXPR_SQRT] = FUNCTION("sqrt", 1, 1, RANK_WIDEST, MASK_NUMBER),
-    [EXPR_EXP] = FUNCTION("exp", 1, 1, RANK_WIDEST, MASK_NUMBER),
-    [EXPR_LOG] = FUNCTION("log", 1, 1, RANK_WIDEST, MASK_NUMBER),
-    [EXPR_ISFINITE] = FUNCTION("isfinite", 1, 1, RANK_WIDEST, MASK_TRUTH),
-    [EXPR_NAN_TO_NUM] = FUNCTION("nan_to_num", 1, 1, RANK_WIDEST, MASK_KEEP),
-    [EXPR_ADD] = INFIX("+", LEVEL_SUM, MASK_REFUSE),
-    [EXPR_SUB] = INFIX("-", LEVEL_SUM, MASK_REFUSE),
-    [EXPR_MUL] = INFIX("*", LEVEL_PRODUCT, MASK_REFUSE),
-    [EXPR_DIV] = INFIX("/", LEVEL_PRODUCT, MASK_REFUSE),
-    [EXPR_POW] = INFIX("**", LEVEL_POWER, MASK_REFUSE),
-    [EXPR_LT] = INFIX("<", LEVEL_COMPARE, MASK_TRUTH),
-    [EXPR_LE] = INFIX("<=", LEVEL_COMPARE, MASK_TRUTH),
-    [EXPR_GT] = INFIX(">", LEVEL_COMPARE, MASK_TRUTH),
-    [EXPR_GE] = INFIX(">=", LEVEL_COMPARE, MASK_TRUTH),
-    [EXPR_EQ] = INFIX("==", LEVEL_COMPARE, MASK_TRUTH),
-    [EXPR_NE] = INFIX("!=", LEVEL_COMPARE, MASK_TRUTH),
-    [EXPR_WHERE] = FUNCTION("where", 3, 3, RANK_WIDEST, MASK_CHOICE),
-    [EXPR_MEAN] = FUNCTION("mean", 1, 1, RANK_REDUCE, MASK_NUMBER),
-    [EXPR_STD] = FUNCTION_WITH("std", RANK_REDUCE, MASK_NUMBER, PARAM_KEYWORD, "ddof", COUNT_MAX),
-    [EXPR_VAR] = FUNCTION_WITH("var", RANK_REDUCE, MASK_NUMBER, PARAM_KEYWORD, "ddof", COUNT_MAX),
-    [EXPR_SUM] = FUNCTION("sum", 1, 1, RANK_REDUCE, MASK_NUMBER),
-    [EXPR_MIN] = FUNCTION("min", 1, 1, RANK_REDUCE, MASK_KEEP),
-    [EXPR_MAX] = FUNCTION("max", 1, 1, RANK_REDUCE, MASK_KEEP),
-    [EXPR_MEDIAN] = FUNCTION("median", 1, 1, RANK_REDUCE, MASK_NUMBER),
-    [EXPR_INDEX] = SUBSCRIPT("[..., i]", RANK_REDUCE),
-    [EXPR_SLICE] = SUBSCRIPT("[..., a:b]", RANK_SERIES),
-    [EXPR_DROP] = FUNCTION_WITH("drop", RANK_SERIES, MASK_KEEP, PARAM_LAST, "n", COUNT_MAX),
-    [EXPR_DETREND] =
-        FUNCTION_WITH("detrend", RANK_SERIES, MASK_NUMBER, PARAM_LAST, "order", ORDER_MAX),
-    [EXPR_DEMEAN] = FUNCTION("demean", 1, 1, RANK_SERIES, MASK_NUMBER),
-    [EXPR_ZSCORE] = FUNCTION("zscore", 1, 1, RANK_SERIES, MASK_NUMBER),
-    [EXPR_CONCAT] = FUNCTION("concat", 1, EXPR_NODES_MAX, RANK_SERIES, MASK_KEEP),
+/* What an operation takes and gives. */
+enum rank_rule {
+    RANK_WIDEST, /* that of its widest argument */
+    RANK_REDUCE, /* series to image */
+    RANK_SERIES, /* series to series */
 };
 
-const struct expr_info *expr_info_find(enum expr_form form, const char *name, size_t nbytes)
+static enum rank_rule rank_rule(enum expr_kind kind)
 {
-    for (size_t i = 0; i < sizeof(expr_table) / sizeof(expr_table[0]); i++)
-        if (expr_table[i].form == form && strlen(expr_table[i].name) == nbytes &&
-            memcmp(expr_table[i].name, name, nbytes) == 0)
-            return &expr_table[i];
-    return NULL;
-}
-
-enum expr_op expr_info_op(const struct expr_info *info)
-{
-    return (enum expr_op)(info - expr_table);
+    switch (kind) {
+    case EXPR_KIND_NUMBER:
+    case EXPR_KIND_BOLD:
+    case EXPR_KIND_ELEMENTWISE:
+        return RANK_WIDEST;
+    case EXPR_KIND_MOMENTS:
+    case EXPR_KIND_PERCENTILES:
+    case EXPR_KIND_INDEX:
+        return RANK_REDUCE;
+    case EXPR_KIND_SLICE:
+    case EXPR_KIND_DROP:
+    case EXPR_KIND_DETREND:
+    case EXPR_KIND_DEMEAN:
+    case EXPR_KIND_ZSCORE:
+    case EXPR_KIND_CONCAT:
+        break;
+    }
+    return RANK_SERIES;
 }
 
 int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, ...)
@@ -122,7 +61,7 @@ int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, 
 int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t column,
                    struct expr_error *err)
 {
-    if (info->rank == RANK_WIDEST || arg->rank == EXPR_SERIES)
+    if (rank_rule(info->kind) == RANK_WIDEST || arg->rank == EXPR_SERIES)
         return 0;
     enum { SHOWN_MAX = 60 };
     char *text = expr_print(arg);
@@ -156,7 +95,7 @@ static bool all_masks(const struct expr *e, size_t first)
 
 static enum expr_rank rank_of(const struct expr *e)
 {
-    switch (expr_table[e->op].rank) {
+    switch (rank_rule(expr_op_kind(e->op))) {
     case RANK_REDUCE:
         return EXPR_IMAGE;
     case RANK_SERIES:
@@ -174,13 +113,13 @@ static enum expr_rank rank_of(const struct expr *e)
 static bool is_mask(const struct expr *e)
 {
     switch (expr_table[e->op].mask) {
-    case MASK_TRUTH:
+    case MASK_ALWAYS:
         return true;
     case MASK_KEEP:
         return all_masks(e, 0);
     case MASK_CHOICE:
         return all_masks(e, 1);
-    case MASK_NUMBER:
+    case MASK_NEVER:
     case MASK_REFUSE:
         break;
     }
@@ -228,10 +167,5 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 
 bool expr_is_reduction(enum expr_op op)
 {
-    return op >= EXPR_MEAN && op <= EXPR_INDEX;
-}
-
-const char *expr_op_name(enum expr_op op)
-{
-    return expr_table[op].name;
+    return rank_rule(expr_op_kind(op)) == RANK_REDUCE;
 }

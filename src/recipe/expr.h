@@ -28,49 +28,7 @@
 #include <stdint.h>
 
 #include "error.h"
-
-enum expr_op {
-    EXPR_NUMBER,
-    EXPR_BOLD,
-    /* elementwise, one argument */
-    EXPR_NEG,
-    EXPR_ABS,
-    EXPR_SQRT,
-    EXPR_EXP,
-    EXPR_LOG,
-    EXPR_ISFINITE,
-    EXPR_NAN_TO_NUM,
-    /* elementwise, two arguments */
-    EXPR_ADD,
-    EXPR_SUB,
-    EXPR_MUL,
-    EXPR_DIV,
-    EXPR_POW,
-    EXPR_LT,
-    EXPR_LE,
-    EXPR_GT,
-    EXPR_GE,
-    EXPR_EQ,
-    EXPR_NE,
-    /* elementwise, three arguments */
-    EXPR_WHERE,
-    /* reductions over time: series to image */
-    EXPR_MEAN,
-    EXPR_STD,
-    EXPR_VAR,
-    EXPR_SUM,
-    EXPR_MIN,
-    EXPR_MAX,
-    EXPR_MEDIAN,
-    EXPR_INDEX, /* x[..., i] */
-    /* series to series */
-    EXPR_SLICE, /* x[..., a:b] */
-    EXPR_DROP,
-    EXPR_DETREND,
-    EXPR_DEMEAN,
-    EXPR_ZSCORE,
-    EXPR_CONCAT,
-};
+#include "expr_ops.h"
 
 enum expr_rank { EXPR_SCALAR = 0, EXPR_IMAGE = 3, EXPR_SERIES = 4 };
 
@@ -93,6 +51,7 @@ struct expr_error {
 
 /* How the operation is written: "+", "mean". */
 const char *expr_op_name(enum expr_op op);
+enum expr_kind expr_op_kind(enum expr_op op);
 
 /* Gives the text of the recipe called `name` (of `nbytes`), or NULL where there is none. */
 typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
@@ -148,6 +107,6 @@ char *expr_print(const struct expr *e) NODISCARD;
 
 bool expr_equal(const struct expr *a, const struct expr *b);
 
-bool expr_is_reduction(enum expr_op op); /* EXPR_MEAN .. EXPR_INDEX */
+bool expr_is_reduction(enum expr_op op); /* series to image: statistics and EXPR_INDEX */
 
 #endif

@@ -114,7 +114,7 @@ static bool starts_with(const char *s, const char *symbol)
 static size_t symbol_nbytes(const char *s)
 {
     size_t longest = 0;
-    for (size_t i = 0; i < sizeof(expr_table) / sizeof(expr_table[0]); i++) {
+    for (size_t i = 0; i < EXPR_NOPS; i++) {
         const struct expr_info *info = &expr_table[i];
         if ((info->form == FORM_INFIX || info->form == FORM_PREFIX) && starts_with(s, info->name) &&
             strlen(info->name) > longest)

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the parts of the expression module share: the table of everything the language knows, the
- * tokens, and the way to say what is wrong. Only expr*.c include this.
+ * tokens, and the way to say what is wrong. Only expr*.c include this. Calls go downwards only:
+ *
+ *     expr_parse.c     tokens to a checked tree
+ *     expr_name.c      what a name means
+ *     expr_lex.c       text to tokens
+ *     expr.c           what follows from a tree alone: rank, type, limits
+ *     expr_print.c     tree to canonical text
+ *     expr_table.c     the rows of expr_ops.h as a table
+ *
  * Thread rule: no shared state; the table is constant.
  */
 #ifndef DERIVFS_EXPR_PRIV_H
@@ -23,17 +31,11 @@ enum expr_form {
     FORM_SUBSCRIPT, /* x[..., ...] */
 };
 
-enum rank_rule {
-    RANK_WIDEST, /* that of the widest argument */
-    RANK_REDUCE, /* series to image */
-    RANK_SERIES, /* series to series */
-};
-
 /* When is the result a mask? Arithmetic on masks alone is refused, as numpy would take it for logic
  * in one case and raise in the next. */
 enum mask_rule {
-    MASK_NUMBER, /* never */
-    MASK_TRUTH,  /* always */
+    MASK_NEVER,
+    MASK_ALWAYS,
     MASK_KEEP,   /* when every argument is one */
     MASK_CHOICE, /* when every argument after the first is one */
     MASK_REFUSE, /* never, and not every argument may be one */
@@ -47,17 +49,17 @@ enum { LEVEL_COMPARE = 1, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_SIGN, LEVEL_POWER };
 
 struct expr_info {
     const char *name; /* as it is written */
+    enum expr_kind kind;
     enum expr_form form;
     unsigned level; /* of operators */
     size_t min_args, max_args;
-    enum rank_rule rank;
     enum mask_rule mask;
     enum expr_param_kind param;
     const char *param_name;
     double param_max;
 };
 
-extern const struct expr_info expr_table[EXPR_CONCAT + 1];
+extern const struct expr_info expr_table[EXPR_NOPS];
 
 /* The operation of this form and name, or NULL. */
 const struct expr_info *expr_info_find(enum expr_form form, const char *name, size_t nbytes);

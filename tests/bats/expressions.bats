@@ -32,6 +32,19 @@ check_all() {
     done
 }
 
+# bats test_tags=once
+@test "numpy's side has every function of the language" {
+    grep -oP '^ +X\(.*"\K\w+(?=", +FUNCTION\()' "$ROOT/src/recipe/expr_ops.h" | sort >language
+    /usr/bin/python3 - "$NUMPY" >numpy <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+import expressions
+print(*sorted(expressions.FUNCTIONS), sep="\n")
+END
+    run diff language numpy
+    assert_success
+}
+
 @test "every operation on series gives what numpy makes of it" {
     make_joined "$DS/joined"
     make_run "$DS/special/a.nii" --dtype f4 --special --volumes 10

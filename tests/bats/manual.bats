@@ -75,7 +75,7 @@ replied() {
 
 # shellcheck disable=SC2046 # words
 @test "derivfs(1) has every function, ending, control file, metric and errno" {
-    names RECIPES $(found 'FUNCTION(_WITH)?\("\K\w+' expr.c)
+    names RECIPES $(found '^ +X\(.*"\K\w+(?=", +FUNCTION\()' expr_ops.h)
     names 'DERIVED FILES' $(found '\.extension = "\K[^"]+' output.c)
     names FILES $(found 'metric\(f, "\K\w+' status.c) $(found '\{"\K[a-z.]+(?=",)' control.c)
     names ERRORS EROFS $(replied)

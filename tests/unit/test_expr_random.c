@@ -25,6 +25,10 @@ static uint32_t dice(uint32_t sides)
     return (seed >> 8) % sides;
 }
 
+/* The operations of a kind, in the order of the table. */
+#define OP(kind, op, text, form, masks, number) EXPR_##op,
+static const enum expr_op statistics[] = {EXPR_MOMENTS(OP, ) EXPR_PERCENTILES(OP, )};
+
 static struct expr *tree(enum expr_op op, enum expr_rank rank, bool mask, size_t nargs, ...)
 {
     struct expr *e = calloc(1, sizeof(*e));
@@ -57,7 +61,8 @@ static enum expr_rank random_rank(enum expr_rank most)
 static struct expr *random_reduction(bool mask, unsigned depth)
 {
     struct expr *x = random_tree(EXPR_SERIES, mask, depth);
-    enum expr_op op = mask ? EXPR_MIN + dice(2) : EXPR_MEAN + dice(7);
+    enum expr_op op =
+        mask ? EXPR_MIN + dice(2) : statistics[dice(sizeof statistics / sizeof *statistics)];
     if (dice(3) == 0) {
         struct expr *e = tree(EXPR_INDEX, EXPR_IMAGE, mask, 1, x);
         e->has_start = true;

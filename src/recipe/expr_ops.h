@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The language in one table. Every operation is a row, and what goes through the operations is made
+ * from these rows: enum expr_op, the lexer's symbols, precedences, argument counts, types and
+ * canonical text (expr_table.c), the arithmetic (eval.c), the statistics (compute_image.c). Where
+ * an operation needs code of its own, either the row stands for a function that must exist, or its
+ * kind is one that every switch over kinds must have: what is forgotten does not compile.
+ *
+ * The columns of X(kind, op, text, form, masks, number):
+ *
+ *     kind    how it is computed: EXPR_KIND_kind; in the lists of one kind, KIND
+ *     op      EXPR_op is the operation
+ *     text    how it is written
+ *     form    LEAF; PREFIX; INFIX(precedence); SUBSCRIPT; FUNCTION(least, most) arguments
+ *     masks   when the result is a mask: MASK_masks (expr_priv.h)
+ *     number  the whole number from 0 to `most` that it takes beside its arguments: LAST(name,
+ *             most) as in drop(x, 4), KEYWORD(name, most) as in std(x, ddof=1); or NO_NUMBER
+ */
+#ifndef DERIVFS_EXPR_OPS_H
+#define DERIVFS_EXPR_OPS_H
+
+/* clang-format off */
+
+#define EXPR_LEAVES(X) \
+    X(NUMBER,  NUMBER,  "number",     LEAF,             NEVER,  NO_NUMBER) \
+    X(BOLD,    BOLD,    "bold",       LEAF,             NEVER,  NO_NUMBER)
+
+/* Voxel by voxel, volume by volume: apply_OP() in eval.c. */
+#define EXPR_ELEMENTWISE(X, KIND) \
+    X(KIND, NEG,        "-",          PREFIX,           REFUSE, NO_NUMBER) \
+    X(KIND, ABS,        "abs",        FUNCTION(1, 1),   KEEP,   NO_NUMBER) \
+    X(KIND, SQRT,       "sqrt",       FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(KIND, EXP,        "exp",        FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(KIND, LOG,        "log",        FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(KIND, ISFINITE,   "isfinite",   FUNCTION(1, 1),   ALWAYS, NO_NUMBER) \
+    X(KIND, NAN_TO_NUM, "nan_to_num", FUNCTION(1, 1),   KEEP,   NO_NUMBER) \
+    X(KIND, ADD,        "+",          INFIX(SUM),       REFUSE, NO_NUMBER) \
+    X(KIND, SUB,        "-",          INFIX(SUM),       REFUSE, NO_NUMBER) \
+    X(KIND, MUL,        "*",          INFIX(PRODUCT),   REFUSE, NO_NUMBER) \
+    X(KIND, DIV,        "/",          INFIX(PRODUCT),   REFUSE, NO_NUMBER) \
+    X(KIND, POW,        "**",         INFIX(POWER),     REFUSE, NO_NUMBER) \
+    X(KIND, LT,         "<",          INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, LE,         "<=",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, GT,         ">",          INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, GE,         ">=",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, EQ,         "==",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, NE,         "!=",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, WHERE,      "where",      FUNCTION(3, 3),   CHOICE, NO_NUMBER)
+
+/* Series to image, from moments (kernel.h): take_OP() in compute_image.c. */
+#define EXPR_MOMENTS(X, KIND) \
+    X(KIND, MEAN,       "mean",       FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(KIND, STD,        "std",        FUNCTION(1, 1),   NEVER,  KEYWORD("ddof", COUNT_MAX)) \
+    X(KIND, VAR,        "var",        FUNCTION(1, 1),   NEVER,  KEYWORD("ddof", COUNT_MAX)) \
+    X(KIND, SUM,        "sum",        FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(KIND, MIN,        "min",        FUNCTION(1, 1),   KEEP,   NO_NUMBER) \
+    X(KIND, MAX,        "max",        FUNCTION(1, 1),   KEEP,   NO_NUMBER)
+
+/* Series to image, from all values of a voxel in their order: percent_OP() in plan_stream.c. */
+#define EXPR_PERCENTILES(X, KIND) \
+    X(KIND, MEDIAN,     "median",     FUNCTION(1, 1),   NEVER,  NO_NUMBER)
+
+/* A volume, and series to series: each is a kind of its own, for timeline.c and plan_lower.c. */
+#define EXPR_VOLUMES(X) \
+    X(INDEX,   INDEX,   "[..., i]",   SUBSCRIPT,        KEEP,   NO_NUMBER) \
+    X(SLICE,   SLICE,   "[..., a:b]", SUBSCRIPT,        KEEP,   NO_NUMBER) \
+    X(DROP,    DROP,    "drop",       FUNCTION(1, 1),   KEEP,   LAST("n", COUNT_MAX)) \
+    X(DETREND, DETREND, "detrend",    FUNCTION(1, 1),   NEVER,  LAST("order", ORDER_MAX)) \
+    X(DEMEAN,  DEMEAN,  "demean",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(ZSCORE,  ZSCORE,  "zscore",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(CONCAT,  CONCAT,  "concat",     FUNCTION(1, ANY), KEEP,   NO_NUMBER)
+
+#define EXPR_OPS(X) \
+    EXPR_LEAVES(X) \
+    EXPR_ELEMENTWISE(X, ELEMENTWISE) \
+    EXPR_MOMENTS(X, MOMENTS) \
+    EXPR_PERCENTILES(X, PERCENTILES) \
+    EXPR_VOLUMES(X)
+
+/* clang-format on */
+
+/* Operations of one kind are computed in the same way. */
+enum expr_kind {
+    EXPR_KIND_NUMBER,
+    EXPR_KIND_BOLD,        /* a series */
+    EXPR_KIND_ELEMENTWISE, /* a number, an image or a series, as its arguments are */
+    EXPR_KIND_MOMENTS,     /* an image of a series, as the next two are */
+    EXPR_KIND_PERCENTILES,
+    EXPR_KIND_INDEX,
+    EXPR_KIND_SLICE, /* a series of series, as all that follow are */
+    EXPR_KIND_DROP,
+    EXPR_KIND_DETREND,
+    EXPR_KIND_DEMEAN,
+    EXPR_KIND_ZSCORE,
+    EXPR_KIND_CONCAT,
+};
+
+#define EXPR_ENUMERATOR(kind, op, text, form, masks, number) EXPR_##op,
+enum expr_op { EXPR_OPS(EXPR_ENUMERATOR) };
+
+#define EXPR_ONE(kind, op, text, form, masks, number) +1
+enum { EXPR_NOPS = EXPR_OPS(EXPR_ONE) };
+
+#endif
