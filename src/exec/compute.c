@@ -39,7 +39,8 @@ static int run(const struct work *k, struct error *err)
     case TASK_TREND:
         return compute_trend(k, err);
     case TASK_MEDIAN:
-        return compute_median(k, err);
+    case TASK_PERCENTILES:
+        return compute_percentiles(k, err);
     case TASK_VOLUME:
         return compute_volume(k, err);
     case TASK_PLANE:

@@ -23,7 +23,7 @@ _Static_assert(BLOCK_NVOX % EVAL_TILE == 0, "a block is cut into whole tiles");
 /* The values of one reduction over one block. Reductions that come from the same tasks share them.
  */
 struct block_values {
-    struct moments_view merged; /* median and single volumes: plane 0 alone, n = 0 */
+    struct moments_view merged; /* percentiles and single volumes: plane 0 alone, n = 0 */
     const struct block_values *same_as;
 };
 
@@ -91,15 +91,21 @@ static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
     return false;
 }
 
-/* Planes [0, nplanes) of one input, one block of them. */
-static int read_planes(const struct block *b, size_t input, size_t nplanes, size_t vox0, size_t n,
-                       struct moments_view *to, struct error *err)
+/* One block of a plane of one input. */
+static int read_plane(const struct block *b, size_t input, size_t plane, size_t vox0, size_t n,
+                      double *to, struct error *err)
+{
+    return blob_read(b->k->inputs[input], (plane * b->k->nvox + vox0) * sizeof *to, to,
+                     n * sizeof *to, err);
+}
+
+static int read_moments(const struct block *b, size_t input, size_t vox0, size_t n,
+                        struct moments_view *to, struct error *err)
 {
     int ret = 0;
 
-    for (size_t plane = 0; plane < nplanes && ret == 0; plane++)
-        ret = blob_read(b->k->inputs[input], (plane * b->k->nvox + vox0) * sizeof(double),
-                        to->plane[plane], n * sizeof(double), err);
+    for (size_t plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
+        ret = read_plane(b, input, plane, vox0, n, to->plane[plane], err);
     return ret;
 }
 
@@ -111,7 +117,7 @@ static int merge_segments(struct block *b, const struct reduction *r, struct mom
     merged->n = 0;
     for (size_t i = 0; i < r->ndeps; i++) {
         const struct task *from = &b->k->g->tasks[t->deps[r->first_dep + i]];
-        int ret = read_planes(b, r->first_dep + i, MOMENTS_NPLANES, vox0, n, &b->one, err);
+        int ret = read_moments(b, r->first_dep + i, vox0, n, &b->one, err);
 
         if (ret < 0)
             return ret;
@@ -133,7 +139,7 @@ static int load_block(struct block *b, size_t vox0, size_t n, struct error *err)
         if (v->same_as != v)
             continue;
         if (is_plane(r))
-            ret = read_planes(b, r->first_dep, 1, vox0, n, &v->merged, err);
+            ret = read_plane(b, r->first_dep, r->plane, vox0, n, v->merged.plane[0], err);
         else
             ret = merge_segments(b, r, &v->merged, vox0, n, err);
     }
@@ -149,6 +155,12 @@ static int new_view(struct moments_view *view)
     return planes ? 0 : -ENOMEM;
 }
 
+static bool same_values(const struct reduction *a, const struct reduction *b)
+{
+    return a->first_dep == b->first_dep && a->ndeps == b->ndeps && a->plane == b->plane &&
+           is_plane(a) == is_plane(b);
+}
+
 static int block_open(struct block *b, const struct work *k)
 {
     const struct task *t = k->t;
@@ -162,8 +174,7 @@ static int block_open(struct block *b, const struct work *k)
         const struct reduction *r = &t->reductions[i];
 
         for (size_t j = 0; j < i && !b->values[i].same_as; j++)
-            if (t->reductions[j].first_dep == r->first_dep && t->reductions[j].ndeps == r->ndeps &&
-                is_plane(r) == is_plane(&t->reductions[j]))
+            if (same_values(r, &t->reductions[j]))
                 b->values[i].same_as = b->values[j].same_as;
         if (!b->values[i].same_as) {
             b->values[i].same_as = &b->values[i];

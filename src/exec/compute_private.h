@@ -27,7 +27,7 @@ int compute_moments(const struct work *k, struct error *err) NODISCARD;
 int compute_trend(const struct work *k, struct error *err) NODISCARD;
 
 /* compute_series.c */
-int compute_median(const struct work *k, struct error *err) NODISCARD;
+int compute_percentiles(const struct work *k, struct error *err) NODISCARD;
 int compute_volume(const struct work *k, struct error *err) NODISCARD;
 int compute_chunk(const struct work *k, struct error *err) NODISCARD;
 int compute_checksum(const struct work *k, struct error *err) NODISCARD;

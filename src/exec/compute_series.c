@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks that keep single values of a series: medians, single volumes, chunks of 4-D files and
+ * Tasks that keep single values of a series: percentiles, single volumes, chunks of 4-D files and
  * their checksums.
  *
- * The median of a voxel needs all of its values at once. They are gathered for as many voxels as
+ * A percentile of a voxel needs all of its values at once. They are gathered for as many voxels as
  * the task's memory has room for; if that is not all of them, the runs are read again for the next
  * ones.
  */
@@ -52,7 +52,7 @@ static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_pa
     return ret;
 }
 
-/* ---- median ------------------------------------------------------------------------------------
+/* ---- percentiles -------------------------------------------------------------------------------
  */
 
 struct columns {
@@ -98,52 +98,85 @@ static void select_nth(double *x, size_t n, size_t nth)
     }
 }
 
-/* numpy's median: the mean of the two in the middle of an even number; NaN if there is one. */
-static double median(double *x, size_t n)
+/* The value `part` of the way from a to b. At one half this is the formula of numpy.median(),
+ * elsewhere that of numpy.percentile(). numpy.percentile() subtracts, which makes NaN of most
+ * infinite values; here NaN is only what lies between two infinities of different sign. */
+static double between(double a, double b, double part)
 {
-    double upper, lower = -INFINITY;
-
-    for (size_t i = 0; i < n; i++)
-        if (isnan(x[i]))
-            return NAN;
-    select_nth(x, n, n / 2);
-    upper = x[n / 2];
-    if (n % 2 == 1)
-        return upper;
-    for (size_t i = 0; i < n / 2; i++)
-        lower = x[i] > lower ? x[i] : lower;
-    return (lower + upper) / 2;
+    if (part == 0.5 || isinf(a) || isinf(b))
+        return (a + b) / 2;
+    return part < 0.5 ? a + (b - a) * part : b - (b - a) * (1 - part);
 }
 
-static int median_part(const struct work *k, size_t vox0, const struct columns *c, double *out,
-                       struct error *err)
+/* Rearranges x[n], in which there is no NaN. */
+static double percentile(double *x, size_t n, double percent)
+{
+    double at = percent / 100 * (double)(n - 1), below = -INFINITY;
+    size_t i = (size_t)at;
+
+    if (at == (double)i) {
+        select_nth(x, n, i);
+        return x[i];
+    }
+    select_nth(x, n, i + 1);
+    for (size_t k = 0; k <= i; k++)
+        below = x[k] > below ? x[k] : below;
+    return between(below, x[i + 1], at - (double)i);
+}
+
+static bool has_nan(const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (isnan(x[i]))
+            return true;
+    return false;
+}
+
+/* Percentile p of voxel vox0 + i goes to out[p * apart + i]. */
+static int percentiles_part(const struct work *k, size_t vox0, const struct columns *c, double *out,
+                            size_t apart, struct error *err)
 {
     int ret = for_each_part(k, vox0, c->nvox, gather, (void *)c, err);
 
-    for (size_t i = 0; ret == 0 && i < c->nvox; i++)
-        out[i] = median(c->values + i * c->nvol, c->nvol);
+    for (size_t i = 0; ret == 0 && i < c->nvox; i++) {
+        double *x = c->values + i * c->nvol;
+        bool nan = has_nan(x, c->nvol);
+
+        for (size_t p = 0; p < k->t->npercents; p++)
+            out[p * apart + i] = nan ? NAN : percentile(x, c->nvol, k->t->percents[p]);
+    }
     return ret;
 }
 
-int compute_median(const struct work *k, struct error *err)
+/* A single plane is written part by part; of several, the first is not complete before the last. */
+static int write_percentiles(const struct work *k, struct columns *c, size_t room, double *out,
+                             struct error *err)
+{
+    size_t n = k->t->npercents;
+    int ret = 0;
+
+    for (size_t vox = 0; ret == 0 && vox < k->nvox; vox += room) {
+        c->nvox = k->nvox - vox < room ? k->nvox - vox : room;
+        ret = percentiles_part(k, vox, c, n > 1 ? out + vox : out, k->nvox, err);
+        if (ret == 0 && n == 1)
+            ret = cache_write(k->w, out, c->nvox * sizeof *out, err);
+    }
+    return ret == 0 && n > 1 ? cache_write(k->w, out, n * k->nvox * sizeof *out, err) : ret;
+}
+
+int compute_percentiles(const struct work *k, struct error *err)
 {
     struct columns c = {.nvol = 0};
-    size_t room = k->t->room_nvox;
+    size_t room = k->t->room_nvox, n = k->t->npercents;
     double *out;
-    int ret = 0;
+    int ret;
 
     for (size_t i = 0; i < k->t->nstreams; i++)
         c.nvol += (size_t)k->t->streams[i].nvol;
     c.values = malloc(room * c.nvol * sizeof(double));
-    out = malloc(room * sizeof *out);
-    if (!c.values || !out)
-        ret = error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-    for (size_t vox = 0; ret == 0 && vox < k->nvox; vox += room) {
-        c.nvox = k->nvox - vox < room ? k->nvox - vox : room;
-        ret = median_part(k, vox, &c, out, err);
-        if (ret == 0)
-            ret = cache_write(k->w, out, c.nvox * sizeof *out, err);
-    }
+    out = malloc((n > 1 ? n * k->nvox : room) * sizeof *out);
+    ret = c.values && out ? write_percentiles(k, &c, room, out, err)
+                          : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     free(c.values);
     free(out);
     return ret;

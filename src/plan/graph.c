@@ -52,6 +52,7 @@ void task_clear(struct task *t)
     for (size_t i = 0; i < t->nstreams; i++)
         stream_clear(&t->streams[i]);
     free(t->streams);
+    free(t->percents);
     free(t->reductions);
     free(t->label);
     free(t->deps);

@@ -32,21 +32,22 @@
 
 /* What a task's result is. Planes are float64 [nz][ny][nx], x fastest. */
 enum task_kind {
-    TASK_MOMENTS,  /* of one stream: planes sum, M2, min, max (kernel.h) */
-    TASK_TREND,    /* of one stream: the same of what its Legendre trend leaves, but for min and max
-                      only bounds; then planes of the coefficients of P_1 .. P_order */
-    TASK_MEDIAN,   /* over all its streams: one plane */
-    TASK_VOLUME,   /* the only volume of its stream: one plane */
-    TASK_PLANE,    /* an image expression inside another one: one plane */
-    TASK_IMAGE,    /* a 3-D file: header and float32 [nz][ny][nx] */
-    TASK_SLICES,   /* some slices of a 3-D file, without header: float32 [n][ny][nx] */
-    TASK_CHUNK,    /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
-    TASK_CHECKSUM, /* of all volumes of a 4-D file: their CRC-32, little-endian */
-    TASK_OUTPUT,   /* a file in another format, from the bytes of the .nii */
-    TASK_COMMAND,  /* what a program writes; its length is known only then */
-    TASK_FETCH,    /* nothing, but then a file's content is here (fetch.h): never in a graph with
-                      others */
-    TASK_JOIN,     /* a 4-D file in one piece, from its parts in the cache (join.h): likewise */
+    TASK_MOMENTS, /* of one stream: planes sum, M2, min, max (kernel.h) */
+    TASK_TREND,   /* of one stream: the same of what its Legendre trend leaves, but for min and max
+                     only bounds; then planes of the coefficients of P_1 .. P_order */
+    TASK_MEDIAN,  /* over all its streams: one plane */
+    TASK_PERCENTILES, /* over all its streams: a plane for each percentile */
+    TASK_VOLUME,      /* the only volume of its stream: one plane */
+    TASK_PLANE,       /* an image expression inside another one: one plane */
+    TASK_IMAGE,       /* a 3-D file: header and float32 [nz][ny][nx] */
+    TASK_SLICES,      /* some slices of a 3-D file, without header: float32 [n][ny][nx] */
+    TASK_CHUNK,       /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
+    TASK_CHECKSUM,    /* of all volumes of a 4-D file: their CRC-32, little-endian */
+    TASK_OUTPUT,      /* a file in another format, from the bytes of the .nii */
+    TASK_COMMAND,     /* what a program writes; its length is known only then */
+    TASK_FETCH,       /* nothing, but then a file's content is here (fetch.h): never in a graph with
+                         others */
+    TASK_JOIN,        /* a 4-D file in one piece, from its parts in the cache (join.h): likewise */
 };
 
 /* How much is read or written at a time: large enough that the calls cost nothing beside it, small
@@ -59,6 +60,7 @@ enum { TASK_BLOCK_NVOX = 4096 };
 /* Where a reduction of an image expression comes from. */
 struct reduction {
     const struct expr *e; /* borrowed from the graph's expressions */
+    size_t plane;         /* which one of its task's planes it is; from moments: 0 */
     size_t first_dep; /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in the */
     size_t ndeps;     /* order of time */
 };
@@ -87,8 +89,10 @@ struct task {
     struct stream *
         streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK, CHECKSUM: all, in time */
     size_t nstreams;
-    unsigned order;       /* TREND */
-    size_t room_nvox;     /* MEDIAN: voxels of which all values are held at a time */
+    unsigned order;   /* TREND */
+    double *percents; /* [npercents] MEDIAN, PERCENTILES: 0 to 100, ascending */
+    size_t npercents;
+    size_t room_nvox;     /* MEDIAN, PERCENTILES: voxels of which all values are held at a time */
     const struct expr *e; /* PLANE, IMAGE, CHUNK, CHECKSUM: what it computes; other tasks over
                              streams: of which series; NULL: OUTPUT. Borrowed from the graph's
                              expressions */

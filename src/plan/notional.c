@@ -68,6 +68,7 @@ struct notional notional_of_task(const struct graph *g, const struct task *t)
     switch (t->kind) {
     case TASK_MOMENTS:
     case TASK_TREND:
+    case TASK_PERCENTILES:
         return on_grid(h, "float64", images_in(t, h, sizeof(double)));
     case TASK_MEDIAN:
     case TASK_VOLUME:

@@ -19,9 +19,33 @@ struct reading {
 
 unsigned passes_of_task(const struct graph *g, const struct task *t)
 {
-    size_t nvox = (size_t)nifti_nvox(&g->runs[0]->nifti);
+    size_t room = t->room_nvox;
 
-    return t->kind == TASK_MEDIAN ? (unsigned)((nvox + t->room_nvox - 1) / t->room_nvox) : 1;
+    return room > 0 ? (unsigned)((g->nvox + room - 1) / room) : 1;
+}
+
+/* "percentiles 25, 75 of bold" */
+static char *percentiles_words(const struct task *t)
+{
+    char *x = expr_print(t->e), *words = NULL;
+    size_t nbytes;
+    FILE *f = x ? open_memstream(&words, &nbytes) : NULL;
+
+    if (f) {
+        for (size_t i = 0; i < t->npercents; i++)
+            fprintf(f, "%s%.15g",
+                    i > 0              ? ", "
+                    : t->npercents > 1 ? "percentiles "
+                                       : "percentile ",
+                    t->percents[i]);
+        fprintf(f, " of %s", x);
+        if (fclose(f) != 0) {
+            free(words);
+            words = NULL;
+        }
+    }
+    free(x);
+    return words;
 }
 
 char *task_words(const struct task *t)
@@ -30,7 +54,7 @@ char *task_words(const struct task *t)
         [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",         [TASK_MEDIAN] = "median of",
         [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",         [TASK_IMAGE] = "",
         [TASK_SLICES] = "slices of",   [TASK_CHUNK] = "chunk of", [TASK_CHECKSUM] = "checksum of",
-        [TASK_OUTPUT] = NULL,          [TASK_COMMAND] = NULL,
+        [TASK_OUTPUT] = NULL,          [TASK_COMMAND] = NULL,     [TASK_PERCENTILES] = NULL,
     };
     char *text, *words = NULL;
 
@@ -38,6 +62,8 @@ char *task_words(const struct task *t)
         return strdup(t->format->operation);
     if (t->kind == TASK_COMMAND)
         return strdup(t->label);
+    if (t->kind == TASK_PERCENTILES)
+        return percentiles_words(t);
     text = expr_print(t->e);
     if (text && t->kind == TASK_TREND) {
         if (asprintf(&words, "trend of order %u of %s", t->order, text) < 0)

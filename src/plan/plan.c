@@ -80,15 +80,16 @@ static void share_deps(struct task *t, struct reduction *r)
         }
 }
 
-/* The tasks that reduction `e` comes from, as the last dependencies of `t`. */
-static int plan_source(struct planner *p, const struct expr *e, struct task *t)
+/* The tasks that reduction `r` comes from, as the last dependencies of `t`. */
+static int plan_source(struct planner *p, struct reduction *r, struct task *t)
 {
+    const struct expr *e = r->e;
     size_t task;
     int ret;
 
     switch (expr_op_kind(e->op)) {
     case EXPR_KIND_PERCENTILES:
-        ret = plan_median(p, e->args[0], &task);
+        ret = plan_percentiles(p, t->e, e, &task, &r->plane);
         return ret < 0 ? ret : plan_add_dep(p, t, task);
     case EXPR_KIND_INDEX:
         ret = plan_volume(p, e, &task);
@@ -118,7 +119,7 @@ static int plan_reduction(struct planner *p, const struct expr *e, struct task *
     if (!grown)
         return plan_out_of_memory(p);
     t->reductions = grown;
-    ret = plan_source(p, e, t);
+    ret = plan_source(p, &r, t);
     if (ret < 0)
         return ret;
     r.ndeps = t->ndeps - r.first_dep;

@@ -91,7 +91,10 @@ int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int6
 /* What gives reduction `op` (mean to max) over one segment of x: its moments, or the trend. */
 int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64_t vol0,
                  int64_t nvol, size_t *task) NODISCARD;
-int plan_median(struct planner *p, const struct expr *x, size_t *task) NODISCARD;
+/* What gives order statistic `e` (EXPR_KIND_PERCENTILES) and, in the same pass, the others of the
+ * same series in `image`, which contains e; and which of the task's planes is that of e. */
+int plan_percentiles(struct planner *p, const struct expr *image, const struct expr *e,
+                     size_t *task, size_t *plane) NODISCARD;
 int plan_volume(struct planner *p, const struct expr *index, size_t *task) NODISCARD;
 int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                size_t *task) NODISCARD;

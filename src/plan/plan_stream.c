@@ -6,7 +6,9 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
+#include "grow.h"
 #include "kernel.h"
 #include "plan_private.h"
 
@@ -59,28 +61,102 @@ int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64
     return ret < 0 ? ret : plan_remember(p, PLAN_MOMENTS, x, vol0, *task);
 }
 
-int plan_median(struct planner *p, const struct expr *x, size_t *task)
+/* ---- percentiles -------------------------------------------------------------------------------
+ */
+
+/* Which percentile an operation of expr_ops.h is. */
+#define PERCENT(op, value)                                                                         \
+    static double percent_##op(const struct expr *e)                                               \
+    {                                                                                              \
+        (void)e;                                                                                   \
+        return (value);                                                                            \
+    }
+
+typedef double percent_fn(const struct expr *e);
+
+PERCENT(MEDIAN, 50)
+
+#define ROW(kind, op, text, form, masks, number) [EXPR_##op] = percent_##op,
+
+static percent_fn *const percent_fns[EXPR_NOPS] = {EXPR_PERCENTILES(ROW, )};
+
+/* Where in the task's list `percent` stands, or would stand. */
+static size_t place_of(const struct task *t, double percent)
 {
-    struct task t = {.kind = TASK_MEDIAN};
+    size_t i = 0;
+
+    while (i < t->npercents && t->percents[i] < percent)
+        i++;
+    return i;
+}
+
+static int add_percent(struct planner *p, struct task *t, double percent)
+{
+    size_t i = place_of(t, percent);
+
+    if (i < t->npercents && t->percents[i] == percent)
+        return 0;
+    if (GROW(t->percents, t->npercents) < 0)
+        return plan_out_of_memory(p);
+    memmove(t->percents + i + 1, t->percents + i, (t->npercents - i) * sizeof *t->percents);
+    t->percents[i] = percent;
+    t->npercents++;
+    return 0;
+}
+
+/* The percentiles of x that image `e` is computed from. */
+static int add_percents(struct planner *p, struct task *t, const struct expr *e,
+                        const struct expr *x)
+{
+    int ret = 0;
+
+    if (percent_fns[e->op])
+        return expr_equal(e->args[0], x) ? add_percent(p, t, percent_fns[e->op](e)) : 0;
+    for (size_t i = 0; ret == 0 && !expr_is_reduction(e->op) && i < e->nargs; i++)
+        ret = add_percents(p, t, e->args[i], x);
+    return ret;
+}
+
+/* All volumes of as many voxels as fit into half of the memory, and their results; more passes if
+ * that is few. Several planes are kept to the end, because a result is written in its order. */
+static void plan_room(const struct planner *p, struct task *t, int64_t nvol)
+{
+    size_t column = (size_t)(nvol + 1) * sizeof(double);
+    size_t planes = t->npercents > 1 ? (size_t)t->result_nbytes : 0;
+    size_t half = p->q->memory_nbytes / 2;
+    size_t most = half > planes ? (half - planes) / column : 0;
+
+    t->room_nvox = most < 1 ? 1 : most < p->nvox ? most : p->nvox;
+    t->mem_nbytes = t->room_nvox * column + planes;
+}
+
+int plan_percentiles(struct planner *p, const struct expr *image, const struct expr *e,
+                     size_t *task, size_t *plane)
+{
+    struct task t = {.kind = TASK_PERCENTILES};
+    const struct expr *x = e->args[0];
     const struct timeline *all;
-    size_t column, most;
     int ret = plan_timeline(p, x, &all);
 
     if (ret < 0)
         return ret;
-    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(all));
-    /* all volumes of as many voxels as fit into half of the memory; more passes if that is few */
-    column = (size_t)(timeline_nvol(all) + 1) * sizeof(double);
+    ret = add_percents(p, &t, image, x);
+    if (ret == 0)
+        ret = plan_add_streams(p, &t, x, 0, timeline_nvol(all));
     if (ret < 0) {
         task_clear(&t);
         return ret;
     }
-    most = p->q->memory_nbytes / 2 / column;
-    t.room_nvox = most < 1 ? 1 : most < p->nvox ? most : p->nvox;
-    t.mem_nbytes = t.room_nvox * column;
-    t.result_nbytes = (uint64_t)p->nvox * sizeof(double);
+    if (t.npercents == 1 && t.percents[0] == 50)
+        t.kind = TASK_MEDIAN; /* however it is written */
+    t.result_nbytes = (uint64_t)p->nvox * t.npercents * sizeof(double);
+    plan_room(p, &t, timeline_nvol(all));
+    *plane = place_of(&t, percent_fns[e->op](e));
     return plan_finish_stream_task(p, &t, x, task);
 }
+
+/* ---- volumes -----------------------------------------------------------------------------------
+ */
 
 int plan_volume(struct planner *p, const struct expr *index, size_t *task)
 {

@@ -167,9 +167,11 @@ void planner_clear(struct planner *p)
  */
 
 static const char *const operation_names[] = {
-    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",     [TASK_MEDIAN] = "median",
-    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",     [TASK_IMAGE] = "image",
-    [TASK_SLICES] = "slices",   [TASK_CHUNK] = "chunk",     [TASK_CHECKSUM] = "checksum",
+    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",
+    [TASK_MEDIAN] = "median",   [TASK_PERCENTILES] = "percentiles",
+    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",
+    [TASK_IMAGE] = "image",     [TASK_SLICES] = "slices",
+    [TASK_CHUNK] = "chunk",     [TASK_CHECKSUM] = "checksum",
     [TASK_OUTPUT] = "output",   [TASK_COMMAND] = "command",
 };
 
@@ -211,6 +213,16 @@ static void key_add_stream(struct planner *p, struct key_builder *b, const struc
             source_id_add_to_key(&leaf->run->id, b);
         else
             key_add_key(b, "task", &p->g->tasks[leaf->task].key);
+    }
+}
+
+static void key_add_percents(struct key_builder *b, const struct task *t)
+{
+    for (size_t i = 0; i < t->npercents; i++) {
+        int64_t bits;
+
+        memcpy(&bits, &t->percents[i], sizeof bits);
+        key_add_numbers(b, "percent", &bits, 1);
     }
 }
 
@@ -335,6 +347,8 @@ int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr
     t->mem_nbytes += reading;
     if (b) {
         key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
+        if (t->kind == TASK_PERCENTILES)
+            key_add_percents(b, t);
         key_end(b, &t->key);
     }
     if (ret < 0) {
