@@ -38,7 +38,7 @@ struct expr {
     bool mask; /* values are true and false (stored as 1 and 0) */
     size_t nargs;
     struct expr **args; /* [nargs], owned */
-    double number;      /* EXPR_NUMBER; EXPR_STD, EXPR_VAR: ddof; DROP: n; DETREND: order */
+    double number; /* EXPR_NUMBER; of others what a call has beside its arguments: ddof, n, ... */
     bool has_start, has_stop;
     int64_t start, stop; /* EXPR_SLICE; EXPR_INDEX: start */
 };

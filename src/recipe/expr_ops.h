@@ -13,8 +13,9 @@
  *     text    how it is written
  *     form    LEAF; PREFIX; INFIX(precedence); SUBSCRIPT; FUNCTION(least, most) arguments
  *     masks   when the result is a mask: MASK_masks (expr_priv.h)
- *     number  the whole number from 0 to `most` that it takes beside its arguments: LAST(name,
- *             most) as in drop(x, 4), KEYWORD(name, most) as in std(x, ddof=1); or NO_NUMBER
+ *     number  the number that it takes beside its arguments: LAST(name, of, most) as in drop(x, 4),
+ *             KEYWORD(name, of, most) as in std(x, ddof=1), or NO_NUMBER; a WHOLE one or ANY from 0
+ *             to `most`
  */
 #ifndef DERIVFS_EXPR_OPS_H
 #define DERIVFS_EXPR_OPS_H
@@ -50,8 +51,8 @@
 /* Series to image, from moments (kernel.h): take_OP() in compute_image.c. */
 #define EXPR_MOMENTS(X, KIND) \
     X(KIND, MEAN,       "mean",       FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
-    X(KIND, STD,        "std",        FUNCTION(1, 1),   NEVER,  KEYWORD("ddof", COUNT_MAX)) \
-    X(KIND, VAR,        "var",        FUNCTION(1, 1),   NEVER,  KEYWORD("ddof", COUNT_MAX)) \
+    X(KIND, STD,        "std",        FUNCTION(1, 1),   NEVER,  KEYWORD("ddof", WHOLE, COUNT_MAX)) \
+    X(KIND, VAR,        "var",        FUNCTION(1, 1),   NEVER,  KEYWORD("ddof", WHOLE, COUNT_MAX)) \
     X(KIND, SUM,        "sum",        FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
     X(KIND, MIN,        "min",        FUNCTION(1, 1),   KEEP,   NO_NUMBER) \
     X(KIND, MAX,        "max",        FUNCTION(1, 1),   KEEP,   NO_NUMBER)
@@ -64,11 +65,11 @@
 #define EXPR_VOLUMES(X) \
     X(INDEX,   INDEX,   "[..., i]",   SUBSCRIPT,        KEEP,   NO_NUMBER) \
     X(SLICE,   SLICE,   "[..., a:b]", SUBSCRIPT,        KEEP,   NO_NUMBER) \
-    X(DROP,    DROP,    "drop",       FUNCTION(1, 1),   KEEP,   LAST("n", COUNT_MAX)) \
-    X(DETREND, DETREND, "detrend",    FUNCTION(1, 1),   NEVER,  LAST("order", ORDER_MAX)) \
+    X(DROP,    DROP,    "drop",       FUNCTION(1, 1),   KEEP,   LAST("n", WHOLE, COUNT_MAX)) \
+    X(DETREND, DETREND, "detrend",    FUNCTION(1, 1),   NEVER,  LAST("order", WHOLE, ORDER_MAX)) \
     X(DEMEAN,  DEMEAN,  "demean",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
     X(ZSCORE,  ZSCORE,  "zscore",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
-    X(CONCAT,  CONCAT,  "concat",     FUNCTION(1, ANY), KEEP,   NO_NUMBER)
+    X(CONCAT,  CONCAT,  "concat",     FUNCTION(1, NODES_MAX), KEEP,   NO_NUMBER)
 
 #define EXPR_OPS(X) \
     EXPR_LEAVES(X) \

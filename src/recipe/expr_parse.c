@@ -133,14 +133,15 @@ static int parse_number(struct parser *p, struct expr **out)
     return ret == 0 && negative ? node_of(p, EXPR_NEG, column, *out, NULL, out) : ret;
 }
 
-/* The whole number of `info`, as drop(x, n) has it. */
+/* The number of `info`, as drop(x, n) has it. */
 static int parse_param(struct parser *p, const struct expr_info *info, double *out)
 {
-    if (p->token.kind != TOKEN_NUMBER || !p->token.whole || p->token.number < 0 ||
+    bool whole = info->param_of == NUMBER_WHOLE;
+    if (p->token.kind != TOKEN_NUMBER || (whole && !p->token.whole) || p->token.number < 0 ||
         p->token.number > info->param_max)
         return expr_fail(p->err, p->token.column, EINVAL,
-                         "%s of %s() must be written as a whole number from 0 to %.0f",
-                         info->param_name, info->name, info->param_max);
+                         "%s of %s() must be written as a %snumber from 0 to %.0f",
+                         info->param_name, info->name, whole ? "whole " : "", info->param_max);
     *out = p->token.number;
     return advance(p);
 }

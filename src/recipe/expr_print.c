@@ -46,10 +46,13 @@ static void print_function(FILE *out, const struct expr *e, const struct expr_in
         fputs(i > 0 ? ", " : "", out);
         print_node(out, e->args[i]);
     }
-    if (info->param == PARAM_LAST)
-        fprintf(out, ", %.0f", e->number);
-    else if (info->param == PARAM_KEYWORD && e->number != 0)
-        fprintf(out, ", %s=%.0f", info->param_name, e->number);
+    bool unwritten = info->param == PARAM_KEYWORD && e->number == 0;
+    if (info->param != PARAM_NONE && !unwritten) {
+        fputs(", ", out);
+        if (info->param == PARAM_KEYWORD)
+            fprintf(out, "%s=", info->param_name);
+        print_number(out, e->number);
+    }
     fputc(')', out);
 }
 

@@ -41,8 +41,9 @@ enum mask_rule {
     MASK_REFUSE, /* never, and not every argument may be one */
 };
 
-/* The whole number that an operation takes beside its arguments. */
+/* The number that an operation takes beside its arguments: where it stands, and which it may be. */
 enum expr_param_kind { PARAM_NONE, PARAM_LAST, PARAM_KEYWORD };
+enum expr_number { NUMBER_WHOLE, NUMBER_ANY };
 
 /* Python's precedences, the loosest first. */
 enum { LEVEL_COMPARE = 1, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_SIGN, LEVEL_POWER };
@@ -56,6 +57,7 @@ struct expr_info {
     enum mask_rule mask;
     enum expr_param_kind param;
     const char *param_name;
+    enum expr_number param_of;
     double param_max;
 };
 

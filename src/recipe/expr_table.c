@@ -8,7 +8,7 @@
 
 #define COUNT_MAX 2147483647 /* volumes to drop, degrees of freedom */
 #define ORDER_MAX 10
-#define ANY EXPR_NODES_MAX
+#define NODES_MAX EXPR_NODES_MAX
 
 /* What stands in the columns of a row. */
 #define LEAF .form = FORM_LEAF
@@ -17,8 +17,10 @@
 #define SUBSCRIPT .form = FORM_SUBSCRIPT, .min_args = 1, .max_args = 1
 #define FUNCTION(least, most) .form = FORM_FUNCTION, .min_args = (least), .max_args = (most)
 #define NO_NUMBER .param = PARAM_NONE
-#define LAST(called, most) .param = PARAM_LAST, .param_name = (called), .param_max = (most)
-#define KEYWORD(called, most) .param = PARAM_KEYWORD, .param_name = (called), .param_max = (most)
+#define LAST(called, of, most)                                                                     \
+    .param = PARAM_LAST, .param_name = (called), .param_of = NUMBER_##of, .param_max = (most)
+#define KEYWORD(called, of, most)                                                                  \
+    .param = PARAM_KEYWORD, .param_name = (called), .param_of = NUMBER_##of, .param_max = (most)
 
 #define ROW(of_kind, op, text, form_and_args, masks, number)                                       \
     [EXPR_##op] = {                                                                                \
