@@ -75,6 +75,7 @@ int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64
 typedef double percent_fn(const struct expr *e);
 
 PERCENT(MEDIAN, 50)
+PERCENT(PERCENTILE, e->number)
 
 #define ROW(kind, op, text, form, masks, number) [EXPR_##op] = percent_##op,
 

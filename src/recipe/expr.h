@@ -7,6 +7,7 @@
  *   < <= > >= == !=               one comparison, not chained; gives a mask
  *   x[..., a:b]  x[..., i]        on the last axis (time), Python's rules for negatives
  *   mean std var sum min max median   over time; std and var take ddof=
+ *   percentile(x, q)              over time, 0 <= q <= 100
  *   abs sqrt exp log isfinite nan_to_num where(c, a, b)     elementwise
  *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
  *   NAME                          another recipe, put in at this place; or a parameter: its number

@@ -59,7 +59,8 @@
 
 /* Series to image, from all values of a voxel in their order: percent_OP() in plan_stream.c. */
 #define EXPR_PERCENTILES(X, KIND) \
-    X(KIND, MEDIAN,     "median",     FUNCTION(1, 1),   NEVER,  NO_NUMBER)
+    X(KIND, MEDIAN,     "median",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
+    X(KIND, PERCENTILE, "percentile", FUNCTION(1, 1),   NEVER,  LAST("q", ANY, 100))
 
 /* A volume, and series to series: each is a kind of its own, for timeline.c and plan_lower.c. */
 #define EXPR_VOLUMES(X) \

@@ -65,6 +65,97 @@ END
     check_all recipes.ini joined special single
 }
 
+@test "percentiles have the same bits for any number of threads and any memory" {
+    make_joined "$DS/joined"
+    make_run "$DS/large/run.nii" --shape 40,40,20 --volumes 30
+    cat >recipes.ini <<'END'
+[low]
+expr = percentile(bold, low)
+param low = 2.5
+[spread]
+expr = percentile(drop(bold, 2), 75) - percentile(drop(bold, 2), 25) + median(drop(bold, 2))
+[cleaned]
+expr = percentile(detrend(bold[..., 3:], 1), 90) / std(bold)
+[middle]
+expr = median(bold)
+[fiftieth]
+expr = percentile(bold, 50)
+END
+    local files=(low 'low@low=33.3' spread cleaned middle fiftieth) name options n=0
+    files=("${files[@]/%/.nii}" a_stat-spread_boldmap.nii.gz a_stat-low_boldmap.nii)
+    files=("${files[@]/#/joined/}" large/spread.nii large/middle.nii)
+    run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/spread.nii"
+    assert_line --regexp '    percentiles 25, 50, 75 of .*, [0-9]+ times for want of memory'
+    for options in --threads=1 --threads=2 --threads=8 '--threads=2 --memory=4M'; do
+        # shellcheck disable=SC2086 # several options
+        mount_derivfs "$DS" --recipes="$PWD/recipes.ini" $options
+        n=$((n + 1))
+        mkdir -p "$n"/{joined,large}
+        for name in "${files[@]}"; do
+            cat "$MNT/$name" >"$n/$name"
+            cmp "$n/$name" "1/$name"
+        done
+        assert [ ! -s "$MNT/.derivfs/errors" ]
+        unmount_derivfs
+        rm -r "$CACHE"
+    done
+    # the headers say the expression
+    cmp --ignore-initial=1024 1/joined/middle.nii 1/joined/fiftieth.nii
+    refute cmp -s --ignore-initial=1024 1/joined/low.nii '1/joined/low@low=33.3.nii'
+}
+
+@test "percentiles of one series take one pass, and the fiftieth is the median's task" {
+    make_joined "$DS/joined"
+    cat >recipes.ini <<'END'
+[spread]
+expr = (percentile(bold, 75) - percentile(bold, 2.5)) / mean(bold)
+[middle]
+expr = median(bold)
+[fiftieth]
+expr = percentile(bold, 50) * 2
+END
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    run -0 derivctl explain "$MNT/joined/spread.nii"
+    assert_line 'passes over the data: 2'
+    assert_line '    percentiles 2.5, 75 of bold'
+    assert_line '    moments of bold'
+    assert_line --regexp 'gives float64 \(6, 4, 3, 2\)'
+    computed() {
+        echo $(($(metric tasks_done_total) - $(metric tasks_found_total)))
+    }
+    cat "$MNT/joined/middle.nii" >/dev/null
+    assert_equal "$(computed)" 2
+    cat "$MNT/joined/fiftieth.nii" >/dev/null
+    assert_equal "$(computed)" 3
+}
+
+@test "a percentile that there is none of is told with its place" {
+    make_run "$DS/run.nii"
+    cat >recipes.ini <<'END'
+[good]
+expr = percentile(bold, 99.5)
+[above]
+expr = percentile(bold, 101)
+[below]
+expr = 1 + percentile(bold, -1)
+[none]
+expr = percentile(bold, nan)
+[missing]
+expr = 2 * percentile(bold)
+END
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    cat "$MNT/good.nii" >/dev/null
+    for name in above below none missing; do
+        assert [ ! -e "$MNT/$name.nii" ]
+    done
+    run cat "$MNT/.derivfs/errors"
+    local reason='q of percentile() must be written as a number from 0 to 100'
+    assert_output --partial "recipes.ini:4:25: $reason"'\nexpr = percentile(bold, 101)\n                        ^'
+    assert_output --partial "recipes.ini:6:29: $reason"'\nexpr = 1 + percentile(bold, -1)\n                            ^'
+    assert_output --partial "recipes.ini:8:25: $reason"'\nexpr = percentile(bold, nan)\n                        ^'
+    assert_output --partial 'recipes.ini:10:12: percentile() takes 2 arguments but 1 is given\nexpr = 2 * percentile(bold)\n           ^'
+}
+
 # --- 4-D files ------------------------------------------------------------------------------------
 
 # make_long [RUNS]: runs of 40 volumes of 400 kB in $DS/long, so that a 4-D file of one has several

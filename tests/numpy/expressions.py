@@ -31,6 +31,7 @@ from reference import load_run
 STATISTICS = ["mean(bold)", "std(bold)", "var(bold)", "sum(bold)", "min(bold)", "max(bold)"]
 STATISTICS += ["std(bold, ddof=1)", "var(bold, ddof=1)", "std(bold, ddof=3)"]
 REDUCTIONS = ["mean", "std", "var", "sum", "min", "max", "median"]
+PERCENTS = ["0", "2.5", "25", "33.3", "50", "75", "90", "100"]
 # Of any run of eight volumes and more something is left by two of these.
 VIEWS = ["{}[..., 1:]", "{}[..., :-2]", "{}[..., 1:-1]", "{}[..., -7:]", "{}[..., :6]", "{}[..., :]"]
 VIEWS += ["drop({}, 1)", "drop({}, 2)", "{}[..., 1:] - {}[..., :-1]", "concat({}, {}[..., :3])"]
@@ -59,6 +60,7 @@ class Maker:
     def __init__(self, rng, whole):
         self.rng = rng
         self.whole = whole
+        self.percents = random.Random(1)  # which leaves `rng` as it is without percentiles
 
     def tame(self, operand):
         """What is left of a difference may be rounding alone, whose sign nobody knows."""
@@ -82,7 +84,10 @@ class Maker:
             return f"({series})[..., {self.rng.choice(['0', '2', '-1', '-3', '1'])}]"
         if self.rng.random() < 0.15:
             return f"{self.rng.choice(['std', 'var'])}({series}, ddof={self.rng.randrange(1, 4)})"
-        return f"{self.rng.choice(REDUCTIONS)}({series})"
+        reduction = self.rng.choice(REDUCTIONS)
+        if reduction == "median" and self.percents.random() < 0.7:
+            return f"percentile({series}, {self.percents.choice(PERCENTS)})"
+        return f"{reduction}({series})"
 
     def mask(self, depth, operand):
         """`operand` makes one more of the same kind."""
@@ -231,6 +236,22 @@ mean = over_time(np.mean, lambda value: value)
 std = over_time(np.std, np.zeros_like)
 
 
+def percentile(values, q, axis):
+    """numpy's, but half way between two values its median, which adds where this subtracts; so too
+    of infinite values, of whose differences numpy makes NaN."""
+    if q == 50:
+        return np.median(values, axis=axis)
+    result = np.percentile(values, q, axis=axis)
+    infinite = np.isinf(values).any(axis=axis) & ~np.isnan(values).any(axis=axis)
+    ordered = np.sort(values[infinite], axis=-1)
+    at = q / 100 * (values.shape[-1] - 1)
+    low, high = ordered[..., int(np.floor(at))], ordered[..., int(np.ceil(at))]
+    between = low + (high - low) * (at - np.floor(at))
+    unbounded = np.isinf(low) | np.isinf(high)
+    result[infinite] = np.where(unbounded, low + high, between)
+    return result
+
+
 def trend(values, order):
     """The Legendre polynomials of order 1 and more of a least-squares fit, which nothing that is
     not finite has."""
@@ -275,6 +296,7 @@ FUNCTIONS = {
     "min": over_time(np.min),
     "max": over_time(np.max),
     "median": over_time(np.median),
+    "percentile": lambda series, q: over_time(percentile)(series, q=q),
     **{name: elementwise(getattr(np, name)) for name in "abs sqrt exp log where isfinite".split()},
     "nan_to_num": elementwise(nan_to_num),
     "drop": lambda series, n: series.each(lambda part: part[..., n:]),

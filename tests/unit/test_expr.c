@@ -93,6 +93,11 @@ static void test_print(void **state)
     check_print("sqrt(exp(log(abs(bold))))", "sqrt(exp(log(abs(bold))))");
     check_print("sum(bold)+min(bold)+max(bold)+median(bold)",
                 "((sum(bold) + min(bold)) + max(bold)) + median(bold)");
+    check_print("percentile(bold,25)", "percentile(bold, 25)");
+    check_print("percentile(bold,97.50,)", "percentile(bold, 97.5)");
+    check_print("percentile(drop(bold,1),1e2)", "percentile(drop(bold, 1), 100)");
+    check_print("percentile(bold,.1)-percentile(bold,0)",
+                "percentile(bold, 0.1) - percentile(bold, 0)");
 }
 
 static void test_numbers(void **state)
@@ -166,6 +171,8 @@ static void test_rank_and_mask(void **state)
         {"bold > 1", EXPR_SERIES, true},
         {"(bold > 1)[..., 0]", EXPR_IMAGE, true},
         {"max(bold > 1)", EXPR_IMAGE, true},
+        {"percentile(bold, 25)", EXPR_IMAGE, false},
+        {"percentile(bold > 1, 25)", EXPR_IMAGE, false},
         {"mean(bold > 1)", EXPR_IMAGE, false},
         {"abs(bold > 1)", EXPR_SERIES, true},
         {"sqrt(bold > 1)", EXPR_SERIES, false},
@@ -216,6 +223,17 @@ static void test_arguments(void **state)
                 "order of detrend() must be written as a whole number "
                 "from 0 to 10");
     check_error("detrend(bold, bold)", 15, "order of detrend()");
+    check_error("percentile(bold, -1)", 18,
+                "q of percentile() must be written as a number from 0 to 100");
+    check_error("percentile(bold, 101)", 18, "q of percentile() must be written as a number");
+    check_error("percentile(bold, 100.01)", 18, "q of percentile() must be written as a number");
+    check_error("percentile(bold, nan)", 18, "q of percentile() must be written as a number");
+    check_error("percentile(bold, mean(bold))", 18, "q of percentile() must be written as");
+    check_error("percentile(bold, 50 + 1)", 21, "unexpected '+' where ',' or ')' should be");
+    check_error("1 + percentile(bold)", 5, "percentile() takes 2 arguments but 1 is given");
+    check_error("percentile(bold, 1, 2)", 1, "percentile() takes 2 arguments but 3 are given");
+    check_error("percentile(bold, q=1)", 18, "percentile() has no argument called 'q'");
+    check_error("percentile(mean(bold), 1)", 12, "percentile() needs a series (4-D)");
 }
 
 static void test_syntax(void **state)
@@ -258,6 +276,7 @@ static void test_names(void **state)
     check_error("blod", 1, "(did you mean 'bold'?)");
     check_error("bol", 1, "(did you mean 'bold'?)");
     check_error("boldd", 1, "(did you mean 'bold'?)");
+    check_error("percentil(bold, 5)", 1, "(did you mean 'percentile'?)");
     check_error("meam(bold)", 1, "unknown function 'meam' (did you mean 'mean'?)");
     check_error("wher(bold)", 1, "(did you mean 'where'?)");
     check_error("cleam", 1, "(did you mean 'clean'?)");
@@ -359,11 +378,26 @@ static void test_equal(void **state)
 {
     (void)state;
     static const char *const different[] = {
-        "bold",          "bold + 1",          "1 + bold",           "bold + 2",
-        "std(bold)",     "std(bold, ddof=1)", "bold[..., 1]",       "bold[..., 1:]",
-        "bold[..., :1]", "bold[..., 0:1]",    "bold[..., :]",       "drop(bold, 1)",
-        "drop(bold, 2)", "concat(bold)",      "concat(bold, bold)", "bold < 1",
+        "bold",
+        "bold + 1",
+        "1 + bold",
+        "bold + 2",
+        "std(bold)",
+        "std(bold, ddof=1)",
+        "bold[..., 1]",
+        "bold[..., 1:]",
+        "bold[..., :1]",
+        "bold[..., 0:1]",
+        "bold[..., :]",
+        "drop(bold, 1)",
+        "drop(bold, 2)",
+        "concat(bold)",
+        "concat(bold, bold)",
+        "bold < 1",
         "bold <= 1",
+        "median(bold)",
+        "percentile(bold, 50)",
+        "percentile(bold, 50.5)",
     };
     size_t n = sizeof(different) / sizeof(different[0]);
     for (size_t i = 0; i < n; i++)

@@ -72,6 +72,8 @@ static struct expr *random_reduction(bool mask, unsigned depth)
     struct expr *e = tree(op, EXPR_IMAGE, mask, 1, x);
     if (op == EXPR_STD || op == EXPR_VAR)
         e->number = dice(3);
+    else if (op == EXPR_PERCENTILE)
+        e->number = dice(2) ? dice(101) : dice(100001) / 1000.0;
     return e;
 }
 

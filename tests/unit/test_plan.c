@@ -109,7 +109,7 @@ static const struct key *root_key(const struct planned *p)
 
 /* "moments 2 trend 0 ..." is easier to read than numbers in a table. */
 struct kinds {
-    size_t moments, trends, medians, volumes, planes, images, chunks;
+    size_t moments, trends, medians, percentiles, volumes, planes, images, chunks;
 };
 
 static void assert_kinds(const char *text, struct kinds want)
@@ -118,11 +118,11 @@ static void assert_kinds(const char *text, struct kinds want)
 
     if (!p->g)
         fail_msg("%s: %s", text, p->err.text);
-    const size_t got[] = {count(p, TASK_MOMENTS), count(p, TASK_TREND), count(p, TASK_MEDIAN),
-                          count(p, TASK_VOLUME),  count(p, TASK_PLANE), count(p, TASK_IMAGE),
-                          count(p, TASK_CHUNK)};
-    const size_t expected[] = {want.moments, want.trends, want.medians, want.volumes,
-                               want.planes,  want.images, want.chunks};
+    const size_t got[] = {count(p, TASK_MOMENTS),     count(p, TASK_TREND),  count(p, TASK_MEDIAN),
+                          count(p, TASK_PERCENTILES), count(p, TASK_VOLUME), count(p, TASK_PLANE),
+                          count(p, TASK_IMAGE),       count(p, TASK_CHUNK)};
+    const size_t expected[] = {want.moments, want.trends, want.medians, want.percentiles,
+                               want.volumes, want.planes, want.images,  want.chunks};
 
     for (size_t i = 0; i < sizeof got / sizeof *got; i++)
         if (got[i] != expected[i])
@@ -137,6 +137,14 @@ static void test_tasks(void **state)
     assert_kinds("mean(bold) / std(bold, ddof=1) + max(bold)",
                  (struct kinds){.moments = 2, .images = 1});
     assert_kinds("median(bold) + median(bold)", (struct kinds){.medians = 1, .images = 1});
+    assert_kinds("percentile(bold, 25)", (struct kinds){.percentiles = 1, .images = 1});
+    assert_kinds("percentile(bold, 50) + median(bold)", (struct kinds){.medians = 1, .images = 1});
+    /* one pass */
+    assert_kinds(
+        "where(mean(bold) > 1, percentile(bold, 25), 0) - percentile(bold, 75) * median(bold)",
+        (struct kinds){.moments = 2, .percentiles = 1, .images = 1});
+    assert_kinds("percentile(bold, 25) + percentile(abs(bold), 25)",
+                 (struct kinds){.percentiles = 2, .images = 1});
     assert_kinds("bold[..., 3] - bold[..., -14]", (struct kinds){.volumes = 1, .images = 1});
     assert_kinds("mean(bold[..., 3:])", (struct kinds){.moments = 2, .images = 1});
     assert_kinds("mean(bold[..., 10:])", (struct kinds){.moments = 1, .images = 1});
@@ -206,6 +214,9 @@ static void test_every_difference_is_in_the_key(void **state)
         "mean((bold - median(bold)) ** 2)",
         "median(bold)",
         "median(drop(bold, 1))",
+        "percentile(bold, 25)",
+        "percentile(bold, 25.5)",
+        "percentile(bold, 25) + percentile(bold, 75)",
         "bold[..., 1]",
         "bold[..., 11]",
         "zscore(bold)",
@@ -308,6 +319,46 @@ static void test_sizes(void **state)
         assert_non_null(t->label);
     }
     planned_free(p);
+}
+
+/* The task of percentiles has a plane for each, in their order, whatever the order in the text. */
+static void test_planes_of_percentiles(void **state)
+{
+    struct planned *p = plan("percentile(bold, 75) - percentile(bold, 2.5) + median(bold) +"
+                             "percentile(bold, 75) + percentile(drop(bold, 1), 30)");
+    struct planned *other = plan("median(bold) * percentile(bold, 75) * percentile(bold, 2.5)");
+    static const double percents[] = {2.5, 50, 75};
+    static const size_t planes[] = {2, 0, 1, 2, 0};
+    const struct task *root = graph_root(p->g), *t = &p->g->tasks[0];
+
+    (void)state;
+    assert_int_equal(t->kind, TASK_PERCENTILES);
+    assert_int_equal(t->npercents, 3);
+    assert_memory_equal(t->percents, percents, sizeof percents);
+    assert_int_equal(t->result_nbytes, 3 * NVOX * sizeof(double));
+    assert_true(t->mem_nbytes >= t->room_nvox * 17 * sizeof(double) + t->result_nbytes);
+    assert_int_equal(root->nreductions, 5);
+    for (size_t i = 0; i < root->nreductions; i++) {
+        assert_int_equal(root->reductions[i].plane, planes[i]);
+        assert_int_equal(root->reductions[i].ndeps, 1);
+        assert_int_equal(root->deps[root->reductions[i].first_dep], i == 4);
+    }
+    assert_true(key_equal(&other->g->tasks[0].key, &t->key));
+    planned_free(p);
+    planned_free(other);
+}
+
+/* It is the same task, however it is written. */
+static void test_median_is_a_percentile(void **state)
+{
+    struct planned *p = plan("median(bold)");
+    struct planned *q = plan("percentile(bold, 50)");
+
+    (void)state;
+    assert_int_equal(q->g->tasks[0].kind, TASK_MEDIAN);
+    assert_true(key_equal(&p->g->tasks[0].key, &q->g->tasks[0].key));
+    planned_free(p);
+    planned_free(q);
 }
 
 /* A median takes as much room as there is, and at least one voxel's values. */
@@ -442,6 +493,8 @@ int main(void)
         cmocka_unit_test(test_header_is_in_the_key),
         cmocka_unit_test(test_what_cannot_be_planned),
         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_planes_of_percentiles),
+        cmocka_unit_test(test_median_is_a_percentile),
         cmocka_unit_test(test_memory_of_median),
         cmocka_unit_test(test_memory_of_codec),
         cmocka_unit_test(test_cut),

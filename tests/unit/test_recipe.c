@@ -171,6 +171,14 @@ static void test_expression_mistakes(void **state)
                   "2:10: std() needs a series (4-D) but mean(bold) is an image\n"
                   "expr=std(mean(bold))\n"
                   "         ^");
+    check_problem("[x]\nexpr = 1 + percentile(bold, 101)\n",
+                  "2:29: q of percentile() must be written as a number from 0 to 100\n"
+                  "expr = 1 + percentile(bold, 101)\n"
+                  "                            ^");
+    check_problem("[x]\nexpr = 1 + percentile(bold)\n",
+                  "2:12: percentile() takes 2 arguments but 1 is given\n"
+                  "expr = 1 + percentile(bold)\n"
+                  "           ^");
     check_problem("[x]\nexpr = bold +\n"
                   "; in between\n"
                   "  2 * elephant +\n"

@@ -117,10 +117,26 @@ static void test_values(void **state)
     check(t, "r@a=-2.5,n=4", "(-2.5) * mean(drop(bold, 4))");
     check(t, "r@n=4.0,a=+0.5e1", "5 * mean(drop(bold, 4))");
     check(t, "r@a=-0", "0 * mean(drop(bold, 0))");
+    check(t, "r@n=-0", "1 * mean(drop(bold, 0))");
     check(t, "r@a=.5", "0.5 * mean(drop(bold, 0))");
     check_none(t, "s@n=4");
     check_none(t, "@n=4");
     check_none(t, "r.n=4");
+    recipe_table_put(t);
+}
+
+static void test_values_with_a_fraction(void **state)
+{
+    (void)state;
+    struct recipe_table *t = load("[iqr]\nexpr = percentile(bold, high) - percentile(bold, 25)\n"
+                                  "param high = 75\n");
+    static const char wrong[] = "q of percentile() must be written as a number from 0 to 100 "
+                                "(the parameters of recipe 'iqr' are high=75)";
+    check(t, "iqr", "percentile(bold, 75) - percentile(bold, 25)");
+    check(t, "iqr@high=97.50", "percentile(bold, 97.5) - percentile(bold, 25)");
+    check(t, "iqr@high=-0", "percentile(bold, 0) - percentile(bold, 25)");
+    check_wrong(t, "iqr@high=101", wrong);
+    check_wrong(t, "iqr@high=-1", wrong);
     recipe_table_put(t);
 }
 
@@ -323,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everywhere),
         cmocka_unit_test(test_values),
+        cmocka_unit_test(test_values_with_a_fraction),
         cmocka_unit_test(test_wrong_values),
         cmocka_unit_test(test_scope),
         cmocka_unit_test(test_owner),
