@@ -75,7 +75,7 @@ struct made {
     struct error error; /* code 0: well */
 };
 
-static void text_made(void *arg, struct text_wait *w, const struct error *err)
+static void text_made(void *arg, struct wait *w, const struct error *err)
 {
     struct made *made = arg;
 
@@ -88,23 +88,23 @@ static void text_made(void *arg, struct text_wait *w, const struct error *err)
 static int make_text(const struct target *t, char **text, size_t *nbytes, struct error *err)
 {
     struct made made = {.error.code = 0};
-    struct text_wait *w;
+    struct wait *w;
     const char *name;
     char *dir;
 
     if (split_path(t->path, &dir, &name) < 0)
         return error_set(err, ENOMEM, "out of memory");
-    w = text_wait_of_table(t->engine, dir, name, text_made, &made);
+    w = table_wait_new(t->engine, dir, name);
     free(dir);
     if (!w)
         return error_set(err, ENOMEM, "out of memory");
     sem_init(&made.done, 0, 0);
-    text_wait_start(w);
+    wait_start(w, text_made, &made);
     while (sem_wait(&made.done) < 0) /* EINTR */
         ;
     sem_destroy(&made.done);
     *text = made.error.code == 0 ? text_wait_take(w, nbytes) : NULL;
-    text_wait_put(w);
+    wait_put(w);
     *err = made.error;
     return -made.error.code;
 }

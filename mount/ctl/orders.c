@@ -36,7 +36,7 @@ struct order {
     struct found found; /* path NULL: the slot is free */
     double weight;
     struct reader *reader;
-    struct reader_wait *wait; /* for the bytes from `off` on; NULL: not waiting */
+    struct wait *wait; /* for the bytes from `off` on; NULL: not waiting */
     struct orders *all;
     uint64_t off;       /* bytes that have been there */
     bool finished;      /* all of them, or failed */
@@ -65,7 +65,7 @@ struct orders {
 /* ---- one order ---------------------------------------------------------------------------------
  */
 
-static void order_answered(void *arg, struct reader_wait *w, const struct error *err)
+static void order_answered(void *arg, struct wait *w, const struct error *err)
 {
     struct order *o = arg;
 
@@ -112,7 +112,7 @@ static bool order_is_ready(struct order *o)
     ready = o->answered;
     pthread_mutex_unlock(&o->all->lock);
     if (ready) {
-        reader_wait_put(o->wait);
+        wait_put(o->wait);
         o->wait = NULL;
         if (o->error.code != 0)
             order_finish(o, NULL);
@@ -126,9 +126,9 @@ static void order_ask(struct order *o)
     struct error err;
 
     o->answered = false;
-    o->wait = reader_wait_new(o->reader, o->off, STEP_NBYTES, order_answered, o);
+    o->wait = reader_wait_new(o->reader, o->off, STEP_NBYTES);
     if (o->wait) {
-        reader_wait_start(o->wait);
+        wait_start(o->wait, order_answered, o);
         return;
     }
     error_set(&err, ENOMEM, "out of memory");

@@ -15,7 +15,7 @@
 /* The name of file number `i`, or NULL behind the last. */
 const char *control_name(size_t i);
 
-/* Is it the page? That takes a while (text_wait_of_page), and says what only the mount's owner may
+/* Is it the page? That takes a while (page_wait_new), and says what only the mount's owner may
  * read: what is in the runs. */
 bool control_is_page(size_t i);
 

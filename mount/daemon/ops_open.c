@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "kernel_caps.h"
-#include "ops_private.h"
+#include "parked.h"
 #include "render.h"
 
 /* From now on the file counts for its node; `fd` holds exactly its bytes, or is -1. */
@@ -205,149 +205,62 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_i
         close_file(m, f); /* the opener was interrupted: there is no release */
 }
 
-/* An open that waits for the file's result, or for what has to be known before. */
-struct parked_open {
-    fuse_req_t req;
-    struct mount *m;
-    struct fuse_file_info fi;
-    uint64_t version; /* of the node */
-};
+/* ---- opens that wait ---------------------------------------------------------------------------
+ */
 
-static void opened(void *arg, struct reader_wait *w, const struct error *err)
+/* The file's result, or what has to be known before, is there. */
+static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 {
-    struct parked_open *p = arg;
-
     (void)w;
-    /* as in finished() of ops_read.c */
-    if (!err || err->code != ECANCELED)
-        fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (err || reader_version(file_of(&p->fi)->reader) != p->version) {
-        /* with its runs, fetched meanwhile, the file is another one: looked up again, it has a size
-         */
-        close_file(p->m, file_of(&p->fi));
-        fuse_reply_err(p->req, err ? reply_code(err) : ESTALE);
-    } else {
+    /* with its runs, fetched meanwhile, the file is another one: looked up again, it has a size */
+    if (reader_version(p->file->reader) != node_number(p->node))
+        return error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
+    reply_open(p->req, p->m, &p->fi);
+    return 0;
+}
+
+/* What came has another inode: the kernel looks the name up again, and opens that. */
+static int reply_fetched(struct parked *p, struct wait *w, struct error *err)
+{
+    (void)w;
+    return error_set(err, ESTALE, "%s was fetched", node_name(p->node));
+}
+
+/* A table or the page, put together anew each time from what may be cached. */
+static int reply_text(struct parked *p, struct wait *w, struct error *err)
+{
+    size_t nbytes;
+    char *text = text_wait_take(w, &nbytes);
+    int ret;
+
+    if (node_kind(p->node) == NODE_TABLE)
+        node_set_text_nbytes(p->node, nbytes);
+    ret = open_text(p->m, text, nbytes, &p->fi, err);
+    if (ret == 0)
         reply_open(p->req, p->m, &p->fi);
-    }
-    free(p);
+    return ret;
 }
 
-static void open_interrupted(fuse_req_t req, void *arg)
+static struct wait *text_wait(struct mount *m, const struct node *node)
 {
-    (void)req;
-    reader_wait_cancel(arg);
+    char *dir = node_parent_path(m->inodes, node);
+    struct wait *w = NULL;
+
+    if (node_kind(node) == NODE_CONTROL)
+        w = page_wait_new(m->engine);
+    else if (dir)
+        w = table_wait_new(m->engine, dir, node_name(node));
+    free(dir);
+    return w;
 }
 
-static void park_open(fuse_req_t req, struct mount *m, const struct node *node,
-                      const struct fuse_file_info *fi)
-{
-    struct parked_open *p = malloc(sizeof *p);
-    struct reader_wait *w = p ? reader_wait_new(file_of(fi)->reader, 0, 1, opened, p) : NULL;
-
-    if (!w) {
-        free(p);
-        close_file(m, file_of(fi));
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    *p = (struct parked_open){req, m, *fi, node_number(node)};
-    /* before the start: afterwards the request may be answered and gone at any time */
-    fuse_req_interrupt_func(req, open_interrupted, w);
-    reader_wait_start(w);
-    reader_wait_put(w);
-}
-
-/* The open of a file of the dataset whose content is being fetched. */
-static void source_fetched(void *arg, const struct error *err)
-{
-    fuse_req_t req = arg;
-
-    /* as in finished() of ops_read.c */
-    if (!err || err->code != ECANCELED)
-        fuse_req_interrupt_func(req, NULL, NULL);
-    /* what came has another inode: the kernel looks the name up again, and opens that */
-    fuse_reply_err(req, err ? reply_code(err) : ESTALE);
-}
-
-static void fetch_interrupted(fuse_req_t req, void *arg)
-{
-    (void)req;
-    fetch_wait_cancel(arg);
-}
-
-static void park_fetch(fuse_req_t req, struct mount *m, const struct node *node)
+static struct wait *source_wait(struct mount *m, const struct node *node)
 {
     char *path = node_path(m->inodes, node);
-    struct fetch_wait *w = path ? fetch_wait_new(m->engine, path, source_fetched, req) : NULL;
+    struct wait *w = path ? fetch_wait_new(m->engine, path) : NULL;
 
     free(path);
-    if (!w) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    fuse_req_interrupt_func(req, fetch_interrupted, w);
-    fetch_wait_start(w);
-    fetch_wait_put(w);
-}
-
-/* The open of a table or the page, put together anew each time from what may be cached. */
-struct parked_text {
-    fuse_req_t req;
-    struct mount *m;
-    struct node *node; /* kept by the kernel while it opens it */
-    struct fuse_file_info fi;
-};
-
-static void text_made(void *arg, struct text_wait *w, const struct error *err)
-{
-    struct parked_text *p = arg;
-    struct error failure = {.code = 0};
-    size_t nbytes;
-    char *text;
-
-    /* as in finished() of ops_read.c */
-    if (!err || err->code != ECANCELED)
-        fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (!err) {
-        text = text_wait_take(w, &nbytes);
-        if (node_kind(p->node) == NODE_TABLE)
-            node_set_text_nbytes(p->node, nbytes);
-        err = open_text(p->m, text, nbytes, &p->fi, &failure) < 0 ? &failure : NULL;
-    }
-    if (err)
-        fuse_reply_err(p->req, reply_code(err));
-    else
-        reply_open(p->req, p->m, &p->fi);
-    free(p);
-}
-
-static void text_interrupted(fuse_req_t req, void *arg)
-{
-    (void)req;
-    text_wait_cancel(arg);
-}
-
-static void park_text(fuse_req_t req, struct mount *m, struct node *node,
-                      const struct fuse_file_info *fi)
-{
-    struct parked_text *p = malloc(sizeof *p);
-    char *dir = node_parent_path(m->inodes, node);
-    struct text_wait *w = NULL;
-
-    if (p && node_kind(node) == NODE_CONTROL)
-        w = text_wait_of_page(m->engine, text_made, p);
-    else if (p && dir)
-        w = text_wait_of_table(m->engine, dir, node_name(node), text_made, p);
-    free(dir);
-    if (!w) {
-        free(p);
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    *p = (struct parked_text){req, m, node, *fi};
-    fuse_req_interrupt_func(req, text_interrupted, w);
-    text_wait_start(w);
-    text_wait_put(w);
+    return w;
 }
 
 static bool is_waited_for(const struct node *node)
@@ -361,6 +274,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
     struct error err = {.code = EIO};
+    struct parked p;
     int ret = -EIO;
 
     if ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)) {
@@ -389,16 +303,22 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     case NODE_TABLE:
         break; /* waited for, like the page */
     }
-    if (is_waited_for(node))
-        park_text(req, m, node, fi);
-    else if (ret == -ENODATA && node_kind(node) == NODE_SOURCE)
-        park_fetch(req, m, node);
-    else if (ret < 0)
+    p = (struct parked){.req = req, .m = m, .node = node, .fi = *fi};
+    if (is_waited_for(node)) {
+        p.reply = reply_text;
+        park(&p, text_wait(m, node));
+    } else if (ret == -ENODATA && node_kind(node) == NODE_SOURCE) {
+        p.reply = reply_fetched;
+        park(&p, source_wait(m, node));
+    } else if (ret < 0) {
         fuse_reply_err(req, reply_code(&err));
-    else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader))
-        park_open(req, m, node, fi);
-    else
+    } else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader)) {
+        p.reply = reply_derived;
+        p.file = file_of(fi);
+        park(&p, reader_wait_new(p.file->reader, 0, 1));
+    } else {
         reply_open(req, m, fi);
+    }
 }
 
 void close_file(struct mount *m, struct file *f)

@@ -9,8 +9,7 @@
  * same. That st_blksize is the header's size keeps the buffered reads of programs within it.
  *
  *     op_read -- result there ------------------------ reply
- *        \------ not yet: park(request) -- wait -- finished -- reply, from the worker's thread
- *                                             \--- interrupted: EINTR
+ *        \------ not yet: park(request), answered when its wait is over (parked.h)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,14 +17,7 @@
 #include <unistd.h>
 
 #include "fd.h"
-#include "ops_private.h"
-
-/* A request that waits for its file's result. */
-struct parked {
-    fuse_req_t req;
-    uint64_t off;
-    size_t nbytes;
-};
+#include "parked.h"
 
 static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
 {
@@ -39,45 +31,17 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
     free(buf);
 }
 
-static void finished(void *arg, struct reader_wait *w, const struct error *err)
+/* The bytes are there. */
+static int reply_bytes(struct parked *p, struct wait *w, struct error *err)
 {
-    struct parked *p = arg;
-    struct error failure = {.code = ENOMEM};
-    char *buf = err ? NULL : malloc(p->nbytes);
+    char *buf = malloc(p->nbytes);
+    int ret = buf ? reader_wait_read(w, p->off, buf, p->nbytes, err)
+                  : error_set(err, ENOMEM, "out of memory");
 
-    /* Waits for an interrupt callback that is running (it holds the request's lock). Not when this
-     * call comes from that very callback, which is what ECANCELED means. */
-    if (!err || err->code != ECANCELED)
-        fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (buf && reader_wait_read(w, p->off, buf, p->nbytes, &failure) == 0)
+    if (ret == 0)
         fuse_reply_buf(p->req, buf, p->nbytes);
-    else
-        fuse_reply_err(p->req, reply_code(err ? err : &failure));
     free(buf);
-    free(p);
-}
-
-static void interrupted(fuse_req_t req, void *arg)
-{
-    (void)req;
-    reader_wait_cancel(arg);
-}
-
-static void park(fuse_req_t req, struct reader *r, uint64_t off, size_t nbytes)
-{
-    struct parked *p = malloc(sizeof *p);
-    struct reader_wait *w = p ? reader_wait_new(r, off, nbytes, finished, p) : NULL;
-
-    if (!w) {
-        free(p);
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    *p = (struct parked){req, off, nbytes};
-    /* before the start: afterwards the request may be answered and gone at any time */
-    fuse_req_interrupt_func(req, interrupted, w);
-    reader_wait_start(w);
-    reader_wait_put(w);
+    return ret;
 }
 
 /* Reply with bytes that belong to the open file: from a copy, because the reader may have its
@@ -112,7 +76,8 @@ static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t 
     else if (got == nbytes)
         fuse_reply_buf(req, buf, nbytes);
     else
-        park(req, r, off, nbytes);
+        park(&(struct parked){.req = req, .reply = reply_bytes, .off = off, .nbytes = nbytes},
+             reader_wait_new(r, off, nbytes));
     free(buf);
 }
 

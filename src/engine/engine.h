@@ -15,11 +15,13 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "batch.h"
 #include "blob.h"
 #include "cache.h"
 #include "derived.h"
 #include "dot.h"
 #include "error.h"
+#include "wait.h"
 
 #define DERIVFS_VERSION_TEXT "derivfs " DERIVFS_VERSION
 
@@ -130,20 +132,8 @@ int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes
 /* ---- fetching content (annex_get) --------------------------------------------------------------
  */
 
-/* One request that waits for the content of a file of the dataset. */
-struct fetch_wait;
-/* Exactly once, on any thread: err is NULL when the content is here, ECANCELED after
- * fetch_wait_cancel(), else it is noted and logged already. */
-typedef void fetch_done_fn(void *arg, const struct error *err);
-
-struct fetch_wait *fetch_wait_new(struct engine *e, const char *path, fetch_done_fn *done,
-                                  void *arg) NODISCARD; /* NULL: out of memory */
-/* Start fetching, or join what is being fetched. `done` may be called before this returns. */
-void fetch_wait_start(struct fetch_wait *w);
-/* Lose interest; the last one who does stops git-annex. */
-void fetch_wait_cancel(struct fetch_wait *w);
-/* Give up the reference of fetch_wait_new(). */
-void fetch_wait_put(struct fetch_wait *w);
+/* Wait until the content of the file `path` of the dataset is here. */
+struct wait *fetch_wait_new(struct engine *e, const char *path) NODISCARD;
 
 /* ---- reading derived files ---------------------------------------------------------------------
  */
@@ -175,54 +165,25 @@ bool reader_is_computed(struct reader *r);
 /* A reference to the blob that holds the whole file, if it is there by now, else NULL. */
 struct blob *reader_whole(struct reader *r);
 
-/* One request that waits for bytes to be computed. */
-struct reader_wait;
-/* Exactly once, on any thread: err is NULL when the bytes are there (reader_wait_read), ECANCELED
- * after reader_wait_cancel(). */
-typedef void reader_done_fn(void *arg, struct reader_wait *w, const struct error *err);
-
-/* For bytes [off, off + nbytes), at most a MiB, which start within the file. */
-struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
-                                    reader_done_fn *done, void *arg) NODISCARD;
-/* Start computing, or join what is being computed. `done` may be called before this returns. */
-void reader_wait_start(struct reader_wait *w);
-/* Lose interest, also before reader_wait_start(); the last one who does cancels the work. */
-void reader_wait_cancel(struct reader_wait *w);
-/* The bytes that were waited for, or some of them. */
-int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbytes,
+/* Wait until bytes [off, off + nbytes), at most a MiB, which start within the file, are computed.
+ */
+struct wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes) NODISCARD;
+/* Once they are: copy these bytes, or some of them. */
+int reader_wait_read(struct wait *w, uint64_t off, void *buf, size_t nbytes,
                      struct error *err) NODISCARD;
-/* How much of the work for what is waited for is done, from 0 to 1. */
-double reader_wait_progress(struct reader_wait *w);
-/* One more reference. */
-struct reader_wait *reader_wait_get(struct reader_wait *w);
-/* Give up the reference of reader_wait_new(), or of reader_wait_get(). */
-void reader_wait_put(struct reader_wait *w);
+/* How much of the work is done, from 0 to 1. */
+double reader_wait_progress(struct wait *w);
 
 /* ---- tables, and the page ----------------------------------------------------------------------
  */
 
-/* One open of a text about many runs, which takes a while to put together: of a table, that waits
- * for its numbers (one image and its numbers are a job of their own for each run, some dozens of
- * them at a time), or of the page (report.h), that computes nothing. */
-struct text_wait;
-/* Exactly once, on any thread: err is NULL when the text is there (text_wait_take), ECANCELED
- * only from within text_wait_cancel(). A run that fails does not fail the text but has a row
- * that says why. */
-typedef void text_done_fn(void *arg, struct text_wait *w, const struct error *err);
-
-struct text_wait *text_wait_of_table(struct engine *e, const char *dir, const char *name,
-                                     text_done_fn *done,
-                                     void *arg) NODISCARD; /* NULL: out of memory */
-struct text_wait *text_wait_of_page(struct engine *e, text_done_fn *done, void *arg) NODISCARD;
-/* Look which runs there are, on a thread for that, and start. `done` may be called before this
- * returns. */
-void text_wait_start(struct text_wait *w);
-/* Lose interest, also before text_wait_start(), and at most once. */
-void text_wait_cancel(struct text_wait *w);
-/* The text, which passes to the caller; its bytes are *nbytes. Once, when it is there. */
-char *text_wait_take(struct text_wait *w, size_t *nbytes) NODISCARD;
-/* Give up the reference of the caller of text_wait_of_...(). */
-void text_wait_put(struct text_wait *w);
+/* Wait for a text about many runs. That of a table needs an image and its numbers from each run,
+ * which are jobs of their own; a run that fails does not fail the table but has a row that says
+ * why. The page (report.h) computes nothing. */
+struct wait *table_wait_new(struct engine *e, const char *dir, const char *name) NODISCARD;
+struct wait *page_wait_new(struct engine *e) NODISCARD;
+/* Once it is there: the text, malloced and NUL-terminated. It passes to the caller; once. */
+char *text_wait_take(struct wait *w, size_t *nbytes) NODISCARD;
 
 /* Called with the file that keeps the numbers of one run, which no directory shows, and its path,
  * as for reader_open(): both pass to the callee. Non-zero ends it and is returned. */

@@ -8,7 +8,6 @@
  * The fetcher is a scheduler beside the one that computes (fetch.h). Nothing here waits.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +15,7 @@
 #include "engine_private.h"
 #include "fetch.h"
 #include "graph_call.h"
+#include "wait_private.h"
 
 int fetcher_open(struct engine *e, struct error *err)
 {
@@ -154,53 +154,18 @@ bool fetch_progress(struct engine *e, const struct derived *d, double *percent)
  */
 
 struct fetch_wait {
-    atomic_int refs; /* the owner's and the job's */
+    struct wait wait; /* the first member */
     struct engine *engine;
-    fetch_done_fn *done;
-    void *arg;
     char *path;
-    pthread_mutex_t lock;
-    uint64_t job_id; /* guarded by lock: 0 before the start */
-    bool cancelled;  /* guarded by lock */
 };
 
-struct fetch_wait *fetch_wait_new(struct engine *e, const char *path, fetch_done_fn *done,
-                                  void *arg)
-{
-    struct fetch_wait *w = calloc(1, sizeof *w);
-
-    if (!w)
-        return NULL;
-    atomic_init(&w->refs, 1);
-    pthread_mutex_init(&w->lock, NULL);
-    w->engine = e;
-    w->done = done;
-    w->arg = arg;
-    w->path = strdup(path);
-    if (w->path)
-        return w;
-    fetch_wait_put(w);
-    return NULL;
-}
-
-void fetch_wait_put(struct fetch_wait *w)
-{
-    if (atomic_fetch_sub(&w->refs, 1) > 1)
-        return;
-    pthread_mutex_destroy(&w->lock);
-    free(w->path);
-    free(w);
-}
-
-/* Tell the owner, once, and give up the job's reference. */
 static void finish(struct fetch_wait *w, const struct error *err)
 {
     if (!err)
         errlog_clear(w->engine->errors, w->path);
     else if (err->code != ECANCELED)
         engine_failed(w->engine, w->path, err);
-    w->done(w->arg, err);
-    fetch_wait_put(w);
+    wait_end(&w->wait, err);
 }
 
 static void job_done(void *arg, struct blob *result, const struct error *err)
@@ -212,45 +177,47 @@ static int submit(struct fetch_wait *w, struct error *err)
 {
     struct lacking l = {.list = NULL};
     struct graph *g;
-    uint64_t job_id;
-    bool cancelled;
     int ret = add_lacking(w->engine, &l, w->path, err);
 
     if (ret == 0)
         ret = plan_lacking(&l, &g, err);
     if (ret < 0)
         return ret;
-    ret = sched_submit(w->engine->fetcher, g, job_done, w, &job_id, err);
+    ret = wait_submit(&w->wait, w->engine->fetcher, g, job_done, err);
     graph_put(g);
-    if (ret < 0)
-        return ret;
-    pthread_mutex_lock(&w->lock);
-    w->job_id = job_id;
-    cancelled = w->cancelled;
-    pthread_mutex_unlock(&w->lock);
-    if (cancelled)
-        sched_cancel(w->engine->fetcher, job_id);
-    return 0;
+    return ret;
 }
 
-void fetch_wait_start(struct fetch_wait *w)
+static void start(struct wait *wait)
 {
+    struct fetch_wait *w = (struct fetch_wait *)wait;
     struct error err;
 
-    atomic_fetch_add(&w->refs, 2); /* the job's, and one of this call */
     if (submit(w, &err) < 0)
         finish(w, err.code == ENOENT ? NULL : &err); /* it came since it was missed */
-    fetch_wait_put(w);
 }
 
-void fetch_wait_cancel(struct fetch_wait *w)
+static void free_wait(struct wait *wait)
 {
-    uint64_t job_id;
+    struct fetch_wait *w = (struct fetch_wait *)wait;
 
-    pthread_mutex_lock(&w->lock);
-    w->cancelled = true;
-    job_id = w->job_id;
-    pthread_mutex_unlock(&w->lock);
-    if (job_id != 0)
-        sched_cancel(w->engine->fetcher, job_id);
+    free(w->path);
+    free(w);
+}
+
+static const struct wait_kind fetch_wait_kind = {.start = start, .free = free_wait};
+
+struct wait *fetch_wait_new(struct engine *e, const char *path)
+{
+    struct fetch_wait *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    wait_init(&w->wait, &fetch_wait_kind);
+    w->engine = e;
+    w->path = strdup(path);
+    if (w->path)
+        return &w->wait;
+    wait_put(&w->wait);
+    return NULL;
 }

@@ -3,118 +3,46 @@
  * A text that is being put together: of a table one row for each run, each read like a file of its
  * own; the page as a whole.
  *
- *     errand -- which runs are there? -- pump -- row: reader, wait -- answered -- pump
- *                                          |\---- row ...   (ROWS_AT_ONCE of them)
- *                                          '----- all rows have ended: text, done
+ *     errand -- which runs are there? -- batch: the numbers of each -- text, done
  *
  * So the rows share work with whoever reads these images, are cached each by itself, and are told
  * by `status` like any other request. They are no one graph: its runs would have to be of one grid,
- * and one broken run would fail it. An answer that comes at once makes no recursion: pump() is at
- * work then already, and looks again. Costs a path and five numbers a run, and for each row that is
- * under way a reader.
+ * and one broken run would fail it. Costs a path and five numbers a run.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine_private.h"
 #include "table.h"
-
-enum { ROWS_AT_ONCE = 64 };
-
-/* A row asks for its bytes at most this often: for the run's content, and for the numbers. */
-enum { ASKS_MAX = 2 };
+#include "wait_private.h"
 
 struct row {
-    struct text_wait *table;
     struct dir_scan *scan; /* a reference: keeps `run` alive */
     const struct dir_run *run;
-    char *dir; /* of the mount: owned */
-    struct reader *reader;
-    struct reader_wait *wait; /* guarded by table.lock: NULL: it does not wait */
-    int nasks;
+    char *dir;             /* of the mount: owned */
     struct table_row told; /* what comes of it */
     char *reason;          /* owned */
 };
 
 struct text_wait {
-    struct errand errand; /* the first member */
-    atomic_int refs;      /* the owner's and the work's */
+    struct wait wait; /* the first member */
+    struct errand errand;
     struct engine *engine;
-    text_done_fn *done;
-    void *arg;
     char *dir, *name;
     struct table_name what; /* owner NULL: not known yet */
     bool is_page;
     struct row *rows; /* [nrows], complete before the first one starts */
-    size_t nrows;
+    size_t nrows, next;
+    bool incomplete; /* because the engine stops */
+    struct batch *batch;
     char *text;
-    struct error error; /* code 0: well so far */
-    pthread_mutex_t lock;
-    size_t next;     /* guarded by lock: the row that starts next */
-    size_t nrunning; /* guarded by lock */
-    bool pumping;    /* guarded by lock: somebody starts rows, or looks for them */
-    bool cancelling; /* guarded by lock: text_wait_cancel() is at work */
-    bool cancelled;  /* guarded by lock */
-    bool ended;      /* guarded by lock */
 };
 
-static struct text_wait *text_wait_new(struct engine *e, const char *dir, const char *name,
-                                       text_done_fn *done, void *arg)
+char *text_wait_take(struct wait *wait, size_t *nbytes)
 {
-    struct text_wait *w = calloc(1, sizeof *w);
-
-    if (!w)
-        return NULL;
-    atomic_init(&w->refs, 1);
-    pthread_mutex_init(&w->lock, NULL);
-    w->engine = e;
-    w->done = done;
-    w->arg = arg;
-    w->pumping = true; /* so that an interrupt leaves the end to run_errand() */
-    w->dir = strdup(dir);
-    w->name = strdup(name);
-    if (w->dir && w->name)
-        return w;
-    text_wait_put(w);
-    return NULL;
-}
-
-struct text_wait *text_wait_of_table(struct engine *e, const char *dir, const char *name,
-                                     text_done_fn *done, void *arg)
-{
-    return text_wait_new(e, dir, name, done, arg);
-}
-
-struct text_wait *text_wait_of_page(struct engine *e, text_done_fn *done, void *arg)
-{
-    struct text_wait *w = text_wait_new(e, ".derivfs", "index.html", done, arg);
-
-    if (w)
-        w->is_page = true;
-    return w;
-}
-
-void text_wait_put(struct text_wait *w)
-{
-    if (atomic_fetch_sub(&w->refs, 1) > 1)
-        return;
-    for (size_t i = 0; i < w->nrows; i++) {
-        dir_scan_put(w->rows[i].scan);
-        free(w->rows[i].dir);
-        free(w->rows[i].reason);
-    }
-    free(w->rows);
-    recipe_table_put(w->what.owner);
-    pthread_mutex_destroy(&w->lock);
-    free(w->text);
-    free(w->dir);
-    free(w->name);
-    free(w);
-}
-
-char *text_wait_take(struct text_wait *w, size_t *nbytes)
-{
+    struct text_wait *w = (struct text_wait *)wait;
     char *text = w->text;
 
     *nbytes = strlen(text);
@@ -125,20 +53,11 @@ char *text_wait_take(struct text_wait *w, size_t *nbytes)
 /* ---- which runs --------------------------------------------------------------------------------
  */
 
-static int out_of_memory(struct text_wait *w)
-{
-    return error_set(&w->error, ENOMEM, "%s: out of memory", w->name);
-}
-
 static bool is_cancelled(void *ctx)
 {
     struct text_wait *w = ctx;
-    bool cancelled;
 
-    pthread_mutex_lock(&w->lock);
-    cancelled = w->cancelled;
-    pthread_mutex_unlock(&w->lock);
-    return cancelled || errands_ending(w->engine->errands);
+    return wait_is_cancelled(&w->wait) || errands_ending(w->engine->errands);
 }
 
 /* A tree_runs_fn. */
@@ -154,7 +73,6 @@ static int add_rows(void *ctx, const char *dir, struct dir_scan *scan, struct er
         const struct run *run = scan->runs[i].run;
 
         w->rows[w->nrows] = (struct row){
-            .table = w,
             .scan = dir_scan_get(scan),
             .run = &scan->runs[i],
             .dir = strdup(dir),
@@ -192,7 +110,7 @@ static int find_rows(struct text_wait *w, struct error *err)
 /* ---- the end -----------------------------------------------------------------------------------
  */
 
-static void make_text(struct text_wait *w)
+static int make_text(struct text_wait *w, struct error *err)
 {
     struct table_row *told = calloc(w->nrows + 1, sizeof *told);
 
@@ -200,223 +118,170 @@ static void make_text(struct text_wait *w)
         told[i] = w->rows[i].told;
     w->text = told ? table_text(w->what.recipe->name, told, w->nrows) : NULL;
     free(told);
-    if (!w->text)
-        out_of_memory(w);
+    return w->text ? 0 : error_set(err, ENOMEM, "%s: out of memory", w->name);
 }
 
 /* Rows that fail are noted by their readers: this is about the table. */
-static void note(struct text_wait *w)
+static void finish(struct text_wait *w, const struct error *err)
 {
     char *path = join_path(w->dir, w->name);
 
-    if (path && w->error.code)
-        engine_failed(w->engine, path, &w->error);
-    else if (path)
+    if (path && !err)
         errlog_clear(w->engine->errors, path);
+    else if (path && err->code != ECANCELED)
+        engine_failed(w->engine, path, err);
     free(path);
+    wait_end(&w->wait, err);
 }
 
-/* Tell the owner, once, and give up the work's reference. */
-static void finish(struct text_wait *w, int cancel_code)
-{
-    if (cancel_code)
-        error_set(&w->error, cancel_code, "%s: cancelled", w->name);
-    else if (w->error.code == 0 && !w->is_page)
-        make_text(w);
-    if (!cancel_code)
-        note(w);
-    w->done(w->arg, w, w->error.code ? &w->error : NULL);
-    text_wait_put(w);
-}
-
-/* Has all ended, and is it the caller's to tell so? */
-static bool take_end(struct text_wait *w)
-{
-    bool over = !w->pumping && !w->cancelling && w->nrunning == 0 &&
-                (w->cancelled || w->next == w->nrows) && !w->ended;
-
-    w->ended = w->ended || over;
-    return over;
-}
-
-/* ---- rows --------------------------------------------------------------------------------------
+/* ---- rows, for the batch -----------------------------------------------------------------------
  */
 
-static void pump(struct text_wait *w, size_t nended);
-
-/* `err` NULL: its numbers are there. */
-static void row_end(struct row *row, const struct error *err)
+static void fail_row(struct row *row, const struct error *err)
 {
-    struct text_wait *w = row->table;
-    struct reader_wait *wait;
-
-    if (err) {
-        row->reason = strdup(err->text);
-        row->told.reason = row->reason ? row->reason : "out of memory";
-    }
-    pthread_mutex_lock(&w->lock);
-    /* by text_wait_cancel(), or because the engine stops */
-    w->cancelled = w->cancelled || (err && err->code == ECANCELED);
-    wait = row->wait;
-    row->wait = NULL;
-    pthread_mutex_unlock(&w->lock);
-    if (wait)
-        reader_wait_put(wait);
-    reader_close(row->reader);
-    row->reader = NULL;
-    pump(w, 1);
+    row->reason = strdup(err->text);
+    row->told.reason = row->reason ? row->reason : "out of memory";
 }
 
-static void row_ask(struct row *row);
-
-/* Take the numbers, if they are there. */
-static void row_advance(struct row *row)
+static bool next_row(void *ctx, struct batch_file *out)
 {
-    struct numbers *n = &row->told.numbers;
+    struct text_wait *w = ctx;
+
+    while (w->next < w->nrows) {
+        struct row *row = &w->rows[w->next++];
+        char *name = tree_numbers_name(row->run, w->what.recipe);
+        struct error err = {.code = ENOMEM, .text = "out of memory"};
+        int ret = -ENOMEM;
+
+        *out = (struct batch_file){.of = row};
+        if (name)
+            /* looked at just now: for each row again, it would cost the square of their number */
+            ret = reader_open_at(w->engine, row->dir, name, SCAN_RECENT, &out->reader, &err);
+        free(name);
+        if (ret == 0)
+            return true;
+        fail_row(row, &err);
+    }
+    return false;
+}
+
+static int take_numbers(void *ctx, const struct batch_file *file, const void *bytes, size_t nbytes,
+                        struct error *err)
+{
+    struct row *row = file->of;
+
+    (void)ctx;
+    if (nbytes != sizeof row->told.numbers)
+        return error_set(err, EIO, "%s: there are no numbers", row->told.path);
+    memcpy(&row->told.numbers, bytes, nbytes);
+    return 0;
+}
+
+static void row_ended(void *ctx, const struct batch_file *file, const struct error *err)
+{
+    struct text_wait *w = ctx;
+
+    if (err && err->code == ECANCELED)
+        w->incomplete = true;
+    else if (err)
+        fail_row(file->of, err);
+}
+
+static void rows_done(void *ctx)
+{
+    struct text_wait *w = ctx;
     struct error err;
-    size_t got = 0;
+    int ret = wait_is_cancelled(&w->wait) || w->incomplete ? error_set(&err, ECANCELED, "cancelled")
+                                                           : make_text(w, &err);
 
-    if (reader_is_sized(row->reader) && reader_read(row->reader, 0, n, sizeof *n, &got, &err) < 0) {
-        row_end(row, &err);
-    } else if (got == sizeof *n) {
-        row_end(row, NULL);
-    } else if (row->nasks == ASKS_MAX) {
-        error_set(&err, EIO, "%s: there are no numbers", row->told.path);
-        row_end(row, &err);
-    } else {
-        row_ask(row);
-    }
+    finish(w, ret < 0 ? &err : NULL);
 }
 
-static void row_answered(void *arg, struct reader_wait *wait, const struct error *err)
-{
-    struct row *row = arg;
-
-    (void)wait;
-    if (err)
-        row_end(row, err);
-    else
-        row_advance(row);
-}
-
-static void row_ask(struct row *row)
-{
-    struct text_wait *w = row->table;
-    struct reader_wait *before,
-        *wait = reader_wait_new(row->reader, 0, sizeof row->told.numbers, row_answered, row);
-    struct error err;
-    bool cancelled;
-
-    if (!wait) {
-        error_set(&err, ENOMEM, "out of memory");
-        row_end(row, &err);
-        return;
-    }
-    row->nasks++;
-    reader_wait_get(wait); /* of this call: the row may end before the start returns */
-    pthread_mutex_lock(&w->lock);
-    before = row->wait;
-    row->wait = wait;
-    cancelled = w->cancelled;
-    pthread_mutex_unlock(&w->lock);
-    if (before)
-        reader_wait_put(before);
-    if (cancelled)
-        reader_wait_cancel(wait);
-    reader_wait_start(wait);
-    reader_wait_put(wait);
-}
-
-static void row_start(struct text_wait *w, struct row *row)
-{
-    char *name = tree_numbers_name(row->run, w->what.recipe);
-    struct error err = {.code = ENOMEM, .text = "out of memory"};
-    int ret = -ENOMEM;
-
-    if (name)
-        /* looked at just now: for each row again, it would cost the square of their number */
-        ret = reader_open_at(w->engine, row->dir, name, SCAN_RECENT, &row->reader, &err);
-    free(name);
-    if (ret < 0)
-        row_end(row, &err);
-    else
-        row_advance(row);
-}
-
-/* Start what may start, now that `nended` more rows have ended; tell the owner when nothing is
- * left. Who is not that one must not touch the table afterwards. */
-static void pump(struct text_wait *w, size_t nended)
-{
-    bool over;
-    int code;
-
-    pthread_mutex_lock(&w->lock);
-    w->nrunning -= nended;
-    if (!w->pumping) {
-        w->pumping = true;
-        while (!w->cancelled && w->next < w->nrows && w->nrunning < ROWS_AT_ONCE) {
-            struct row *row = &w->rows[w->next++];
-
-            w->nrunning++;
-            pthread_mutex_unlock(&w->lock);
-            row_start(w, row);
-            pthread_mutex_lock(&w->lock);
-        }
-        w->pumping = false;
-    }
-    over = take_end(w);
-    code = w->cancelled ? EINTR : 0;
-    pthread_mutex_unlock(&w->lock);
-    if (over)
-        finish(w, code);
-}
+/* ---- the kind of wait --------------------------------------------------------------------------
+ */
 
 static void run_errand(struct errand *errand)
 {
-    struct text_wait *w = (struct text_wait *)errand;
+    struct text_wait *w = (struct text_wait *)((char *)errand - offsetof(struct text_wait, errand));
     struct error err;
     int ret = is_cancelled(w) ? error_set(&err, ECANCELED, "cancelled") : find_rows(w, &err);
 
     if (ret < 0)
-        w->error = err;
-    pthread_mutex_lock(&w->lock);
-    w->pumping = false;
-    w->cancelled = w->cancelled || ret == -ECANCELED;
-    if (ret < 0)
-        w->next = w->nrows; /* none starts */
-    pthread_mutex_unlock(&w->lock);
-    pump(w, 0);
+        finish(w, &err);
+    else if (w->is_page)
+        finish(w, NULL);
+    else
+        batch_run(w->batch);
 }
 
-void text_wait_start(struct text_wait *w)
+static void start(struct wait *wait)
 {
-    atomic_fetch_add(&w->refs, 1); /* the work's, given up by finish() */
+    struct text_wait *w = (struct text_wait *)wait;
+
     w->errand.run = run_errand;
     errands_add(w->engine->errands, &w->errand);
 }
 
-void text_wait_cancel(struct text_wait *w)
+static void cancel(struct wait *wait)
 {
-    bool over, waited = errands_remove(w->engine->errands, &w->errand);
+    struct text_wait *w = (struct text_wait *)wait;
+    struct error err;
 
-    pthread_mutex_lock(&w->lock);
-    w->cancelled = w->cancelling = true;
-    if (waited)
-        w->pumping = false;
-    /* rows are complete once one of them runs */
-    for (size_t i = 0; i < w->next; i++) {
-        struct reader_wait *wait = w->rows[i].wait ? reader_wait_get(w->rows[i].wait) : NULL;
-
-        if (!wait)
-            continue;
-        pthread_mutex_unlock(&w->lock);
-        reader_wait_cancel(wait);
-        reader_wait_put(wait);
-        pthread_mutex_lock(&w->lock);
+    if (errands_remove(w->engine->errands, &w->errand)) {
+        error_set(&err, ECANCELED, "cancelled");
+        wait_end(wait, &err);
+    } else {
+        batch_cancel(w->batch);
     }
-    w->cancelling = false;
-    over = take_end(w);
-    pthread_mutex_unlock(&w->lock);
-    if (over)
-        finish(w, ECANCELED);
+}
+
+static void free_wait(struct wait *wait)
+{
+    struct text_wait *w = (struct text_wait *)wait;
+
+    for (size_t i = 0; i < w->nrows; i++) {
+        dir_scan_put(w->rows[i].scan);
+        free(w->rows[i].dir);
+        free(w->rows[i].reason);
+    }
+    free(w->rows);
+    recipe_table_put(w->what.owner);
+    batch_free(w->batch);
+    free(w->text);
+    free(w->dir);
+    free(w->name);
+    free(w);
+}
+
+static const struct wait_kind text_wait_kind = {
+    .start = start, .cancel = cancel, .free = free_wait};
+
+static struct wait *text_wait_new(struct engine *e, const char *dir, const char *name, bool is_page)
+{
+    struct text_wait *w = calloc(1, sizeof *w);
+    struct batch_user user = {
+        .next = next_row, .take = take_numbers, .ended = row_ended, .done = rows_done, .ctx = w};
+
+    if (!w)
+        return NULL;
+    wait_init(&w->wait, &text_wait_kind);
+    w->engine = e;
+    w->is_page = is_page;
+    w->dir = strdup(dir);
+    w->name = strdup(name);
+    w->batch = batch_new(&user);
+    if (w->dir && w->name && w->batch)
+        return &w->wait;
+    wait_put(&w->wait);
+    return NULL;
+}
+
+struct wait *table_wait_new(struct engine *e, const char *dir, const char *name)
+{
+    return text_wait_new(e, dir, name, false);
+}
+
+struct wait *page_wait_new(struct engine *e)
+{
+    return text_wait_new(e, ".derivfs", "index.html", true);
 }

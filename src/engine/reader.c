@@ -244,20 +244,25 @@ int reader_open(struct engine *e, const char *dir, const char *name, struct read
     return reader_open_at(e, dir, name, SCAN_NOW, out, err);
 }
 
-/* A series of which the last part has come by is likely to have them all in the cache. */
+/* A series of which the last part has come by is likely to have them all in the cache. Nothing else
+ * is looked at before: after a wait_cancel(), a thread may still be resolving a reader that lacked
+ * its runs. */
 static void join_parts(struct reader *r)
 {
-    struct blob *whole = reader_whole(r);
     struct derived *d = NULL;
+    struct blob *whole;
 
     pthread_mutex_lock(&r->lock);
-    if (r->reached_end && !whole)
+    if (r->reached_end)
         d = derived_get(r->derived);
     pthread_mutex_unlock(&r->lock);
-    if (d)
+    if (!d)
+        return;
+    whole = reader_whole(r);
+    if (!whole)
         joined_start(r->engine, d);
-    derived_put(d);
     blob_put(whole);
+    derived_put(d);
 }
 
 void reader_close(struct reader *r)

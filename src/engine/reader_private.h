@@ -11,6 +11,7 @@
 #include <pthread.h>
 
 #include "engine_private.h"
+#include "wait_private.h"
 
 /* Parts that a reader keeps, and that one request may span. */
 enum { READER_KEPT = 2, READER_SPAN_MAX = 4 };
@@ -80,10 +81,8 @@ struct extent {
 };
 
 struct reader_wait {
-    atomic_int refs; /* the owner's and the job's */
+    struct wait wait; /* the first member */
     struct reader *reader;
-    reader_done_fn *done;
-    void *arg;
     struct request request; /* from the start to the end: how others see it */
     uint64_t end;           /* the request is for what lies before it, */
     struct extent slices;   /* of these slices; nbytes 0: of whole parts */
@@ -94,11 +93,6 @@ struct reader_wait {
     bool retried;      /* after a change of a source */
     bool fetched;      /* runs that were not here */
     unsigned nevicted; /* times that a result had gone from the cache before it was used */
-    pthread_mutex_t lock;
-    struct sched *sched; /* guarded by lock: whose job it is */
-    uint64_t job_id;     /* guarded by lock: 0 before the start */
-    unsigned nsubmitted; /* guarded by lock: jobs so far, one after the other */
-    bool cancelled;      /* guarded by lock */
 };
 
 /* Keep a part; what lies before its end is there then. */

@@ -21,47 +21,9 @@
 /* How often a request is planned again because of evictions. */
 enum { EVICTED_MAX = 100 };
 
-struct reader_wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes,
-                                    reader_done_fn *done, void *arg)
+int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, struct error *err)
 {
-    struct reader_wait *w = calloc(1, sizeof *w);
-
-    if (!w)
-        return NULL;
-    atomic_init(&w->refs, 1);
-    pthread_mutex_init(&w->lock, NULL);
-    atomic_fetch_add(&r->refs, 1);
-    w->reader = r;
-    w->done = done;
-    w->arg = arg;
-    w->end = 1;
-    if (!r->sized)
-        return w;
-    w->at = off > r->parts.first_off ? off : r->parts.first_off;
-    w->end = off + nbytes > r->nbytes ? r->nbytes : off + nbytes;
-    return w;
-}
-
-struct reader_wait *reader_wait_get(struct reader_wait *w)
-{
-    atomic_fetch_add(&w->refs, 1);
-    return w;
-}
-
-void reader_wait_put(struct reader_wait *w)
-{
-    if (atomic_fetch_sub(&w->refs, 1) > 1)
-        return;
-    for (size_t i = 0; i < w->nparts; i++)
-        blob_put(w->parts[i].blob);
-    reader_put(w->reader);
-    pthread_mutex_destroy(&w->lock);
-    free(w);
-}
-
-int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbytes,
-                     struct error *err)
-{
+    struct reader_wait *w = (struct reader_wait *)wait;
     char *at = buf;
     size_t got = reader_copy_head(w->reader, off, at, nbytes), n;
 
@@ -79,14 +41,6 @@ int reader_wait_read(struct reader_wait *w, uint64_t off, void *buf, size_t nbyt
 /* ---- jobs --------------------------------------------------------------------------------------
  */
 
-/* Tell the owner, once, and give up the job's reference. */
-static void finish(struct reader_wait *w, const struct error *err)
-{
-    request_end(w->reader->engine, &w->request);
-    w->done(w->arg, w, err);
-    reader_wait_put(w);
-}
-
 static void fail(struct reader_wait *w, const struct error *err)
 {
     struct reader *r = w->reader;
@@ -98,7 +52,7 @@ static void fail(struct reader_wait *w, const struct error *err)
         r->failed_ns = monotonic_ns();
         pthread_mutex_unlock(&r->lock);
     }
-    finish(w, err);
+    wait_end(&w->wait, err);
 }
 
 static void go_on(struct reader_wait *w);
@@ -192,30 +146,8 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
 static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph *g,
                         sched_done_fn *done, struct error *err)
 {
-    uint64_t job_id;
-    unsigned number;
-    bool cancelled;
-    int ret;
-
-    pthread_mutex_lock(&w->lock);
-    number = ++w->nsubmitted;
-    pthread_mutex_unlock(&w->lock);
     request_at(w->reader->engine, &w->request, g);
-    atomic_fetch_add(&w->refs, 1); /* `done` may come and go before sched_submit() returns */
-    ret = sched_submit(sched, g, done, w, &job_id, err);
-    if (ret == 0) {
-        pthread_mutex_lock(&w->lock);
-        if (number == w->nsubmitted) { /* else this job is done, and has submitted the next one */
-            w->sched = sched;
-            w->job_id = job_id;
-        }
-        cancelled = w->cancelled;
-        pthread_mutex_unlock(&w->lock);
-        if (cancelled)
-            sched_cancel(sched, job_id);
-    }
-    reader_wait_put(w);
-    return ret;
+    return wait_submit(&w->wait, sched, g, done, err);
 }
 
 static void content_fetched(void *arg, struct blob *result, const struct error *err)
@@ -273,7 +205,7 @@ static void go_on(struct reader_wait *w)
         }
         reader_wait_add(w, part);
     }
-    finish(w, NULL);
+    wait_end(&w->wait, NULL);
 }
 
 /* ---- fetching (annex=get) ----------------------------------------------------------------------
@@ -311,7 +243,7 @@ static void runs_fetched(void *arg, struct blob *result, const struct error *err
     else if (resolve_fetched(w->reader, &why) < 0)
         fail(w, &why);
     else if (w->reader->sized)
-        finish(w, NULL);
+        wait_end(&w->wait, NULL);
     else
         go_on(w);
 }
@@ -333,22 +265,22 @@ static void fetch_runs(struct reader_wait *w)
         fail(w, &err);
 }
 
-/* ---- starting and cancelling -------------------------------------------------------------------
+/* ---- the kind of wait --------------------------------------------------------------------------
  */
 
-void reader_wait_start(struct reader_wait *w)
+static void start(struct wait *wait)
 {
+    struct reader_wait *w = (struct reader_wait *)wait;
     struct reader *r = w->reader;
     struct error err = {.code = 0};
 
-    atomic_fetch_add(&w->refs, 1); /* the job's, given up by finish() */
     request_begin(r->engine, &w->request, r->path);
     pthread_mutex_lock(&r->lock);
     if (r->failure.code != 0 && monotonic_ns() - r->failed_ns < FAILURE_HOLDS_NS)
         err = r->failure;
     pthread_mutex_unlock(&r->lock);
     if (err.code != 0) {
-        finish(w, &err);
+        wait_end(wait, &err);
         return;
     }
     if (r->lacking) {
@@ -359,21 +291,46 @@ void reader_wait_start(struct reader_wait *w)
     go_on(w);
 }
 
-double reader_wait_progress(struct reader_wait *w)
+static void ending(struct wait *wait)
 {
-    return request_progress(w->reader->engine, &w->request);
+    struct reader_wait *w = (struct reader_wait *)wait;
+
+    request_end(w->reader->engine, &w->request);
 }
 
-void reader_wait_cancel(struct reader_wait *w)
+static void free_wait(struct wait *wait)
 {
-    struct sched *sched;
-    uint64_t job_id;
+    struct reader_wait *w = (struct reader_wait *)wait;
 
-    pthread_mutex_lock(&w->lock);
-    w->cancelled = true;
-    sched = w->sched;
-    job_id = w->job_id;
-    pthread_mutex_unlock(&w->lock);
-    if (job_id != 0)
-        sched_cancel(sched, job_id);
+    for (size_t i = 0; i < w->nparts; i++)
+        blob_put(w->parts[i].blob);
+    reader_put(w->reader);
+    free(w);
+}
+
+static const struct wait_kind reader_wait_kind = {
+    .start = start, .ending = ending, .free = free_wait};
+
+struct wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes)
+{
+    struct reader_wait *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return NULL;
+    wait_init(&w->wait, &reader_wait_kind);
+    atomic_fetch_add(&r->refs, 1);
+    w->reader = r;
+    w->end = 1;
+    if (r->sized) {
+        w->at = off > r->parts.first_off ? off : r->parts.first_off;
+        w->end = off + nbytes > r->nbytes ? r->nbytes : off + nbytes;
+    }
+    return &w->wait;
+}
+
+double reader_wait_progress(struct wait *wait)
+{
+    struct reader_wait *w = (struct reader_wait *)wait;
+
+    return request_progress(w->reader->engine, &w->request);
 }

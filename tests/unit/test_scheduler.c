@@ -39,7 +39,7 @@ static void test_fifty_jobs_one_flight(void **state)
     struct told jobs[50] = {0};
     for (size_t i = 0; i < 50; i++)
         SUBMIT(w, &jobs[i], {"hold-a"}, {"b", "hold-a"});
-    wait_start(w, "hold-a", 1);
+    wait_started(w, "hold-a", 1);
     struct sched_task_info *info;
     assert_int_equal(sched_snapshot(w->sched, &info), 2);
     assert_int_equal(info[0].waiters, 50);
@@ -62,7 +62,7 @@ static void test_two_roots_share_a_dependency(void **state)
     SUBMIT(w, &j1, {"hold-a"}, {"x"}, {"mean", "hold-a x"});
     SUBMIT(w, &j2, {"hold-a"}, {"std", "hold-a"});
     SUBMIT(w, &j3, {"hold-a"}); /* another job's dependency as root */
-    wait_start(w, "hold-a", 1);
+    wait_started(w, "hold-a", 1);
     world_poke(w, true);
     assert_result(&j1, "mean(hold-a x)");
     assert_result(&j2, "std(hold-a)");
@@ -130,7 +130,7 @@ static void test_cancel_queued(void **state)
     struct world *w = world_new(1, 1000);
     struct told j1 = {0}, j2 = {0};
     SUBMIT(w, &j1, {"hold"});
-    wait_start(w, "hold", 1);
+    wait_started(w, "hold", 1);
     SUBMIT(w, &j2, {"a"}, {"b"}, {"c", "a b"});
     sched_cancel(w->sched, j2.id);
     assert_int_equal(j2.times, 1); /* told before sched_cancel() returned */
@@ -148,7 +148,7 @@ static void test_cancel_running(void **state)
     struct world *w = world_new(1, 1000);
     struct told j = {0};
     SUBMIT(w, &j, {"hold-a"}, {"b", "hold-a"});
-    wait_start(w, "hold-a", 1);
+    wait_started(w, "hold-a", 1);
     sched_cancel(w->sched, j.id);
     assert_int_equal(j.err.code, ECANCELED);
     world_poke(w, false); /* only what is told to stop goes on now */
@@ -169,7 +169,7 @@ static void test_cancel_leaves_what_others_need(void **state)
     SUBMIT(w, &j1, {"hold-a"}, {"b", "hold-a"});
     SUBMIT(w, &j2, {"hold-a"}, {"b", "hold-a"});
     SUBMIT(w, &j3, {"hold-a"}, {"c", "hold-a"});
-    wait_start(w, "hold-a", 1);
+    wait_started(w, "hold-a", 1);
     sched_cancel(w->sched, j1.id); /* the job that brought the tasks */
     sched_cancel(w->sched, j3.id);
     world_poke(w, false);
@@ -190,7 +190,7 @@ static void test_join_after_cancel(void **state)
     uint64_t done, work;
     struct key key;
     SUBMIT(w, &j1, {"stubborn"});
-    wait_start(w, "stubborn", 1);
+    wait_started(w, "stubborn", 1);
     snprintf(key.hex, sizeof key.hex, "%-*s", KEY_HEX, "stubborn");
     assert_true(sched_progress(w->sched, &key, &done, &work));
     sched_cancel(w->sched, j1.id);
@@ -217,8 +217,8 @@ static void test_budget_bounds_what_runs(void **state)
         snprintf(name, sizeof name, "hold-%zu", i);
         SUBMIT(w, &jobs[i], {name, NULL, 0, 40});
     }
-    wait_start(w, "hold-0", 1);
-    wait_start(w, "hold-1", 1); /* two fit */
+    wait_started(w, "hold-0", 1);
+    wait_started(w, "hold-1", 1); /* two fit */
     assert_int_equal(budget_used(w->budget), 80);
     world_poke(w, true);
     for (size_t i = 0; i < 10; i++)
@@ -248,7 +248,7 @@ static void test_memory_given_back_wakes(void **state)
     budget_listen(w->budget, &ear.listener);
     assert_true(budget_take(w->budget, 50));
     SUBMIT(w, &held, {"hold", NULL, 0, 40});
-    wait_start(w, "hold", 1);
+    wait_started(w, "hold", 1);
     SUBMIT(w, &small, {"small", NULL, 0, 40});
     while (!atomic_load(&ear.told)) /* until a worker has asked in vain */
         budget_give(w->budget, 0);
@@ -304,7 +304,7 @@ static void test_small_task_does_not_overtake(void **state)
     struct world *w = world_new(2, 100);
     struct told j1 = {0}, j2 = {0}, j3 = {0};
     SUBMIT(w, &j1, {"hold", NULL, 0, 60});
-    wait_start(w, "hold", 1);
+    wait_started(w, "hold", 1);
     SUBMIT(w, &j2, {"large", NULL, 0, 100});
     SUBMIT(w, &j3, {"small", NULL, 0, 10});
     world_poke(w, true);
@@ -322,7 +322,7 @@ static void test_cancel_of_the_head_lets_others_start(void **state)
     struct world *w = world_new(2, 100);
     struct told j1 = {0}, j2 = {0}, j3 = {0};
     SUBMIT(w, &j1, {"hold", NULL, 0, 60});
-    wait_start(w, "hold", 1);
+    wait_started(w, "hold", 1);
     SUBMIT(w, &j2, {"large", NULL, 0, 100});
     SUBMIT(w, &j3, {"small", NULL, 0, 10});
     sched_cancel(w->sched, j2.id);
@@ -338,7 +338,7 @@ static void test_order_of_starting(void **state)
     struct world *w = world_new(1, 1000);
     struct told j1 = {0}, j2 = {0}, j3 = {0};
     SUBMIT(w, &j1, {"hold"});
-    wait_start(w, "hold", 1);
+    wait_started(w, "hold", 1);
     SUBMIT(w, &j2, {"a10", NULL, 10}, {"a30", NULL, 30}, {"a20", NULL, 20}, {"b20", NULL, 20},
            {"first", "a10 a20 a30 b20"});
     SUBMIT(w, &j3, {"c99", NULL, 99}, {"a10", NULL, 10}, {"second", "c99 a10"});
@@ -367,7 +367,7 @@ static void test_progress_and_snapshot(void **state)
     struct told j1 = {0}, j2 = {0};
     SUBMIT(w, &j1, {"a", NULL, 200}, {"b", NULL, 150}, {"hold", NULL, 100}, {"mid", "hold", 50},
            {"root", "a mid b", 10});
-    wait_start(w, "hold", 1); /* "a" and "b" are done; "hold" says at once that it is half done */
+    wait_started(w, "hold", 1); /* "a" and "b" are done; "hold" says at once that it is half done */
     assert_progress(w, "root", 400, 510);
     assert_progress(w, "hold", 50, 100);
     SUBMIT(w, &j2, {"hold", NULL, 100}, {"other", "hold", 1});
@@ -421,7 +421,7 @@ static void test_slow_listener_holds_up_nothing(void **state)
     struct told b = {0};
     struct chain c = {.next = &b};
     SUBMIT(w, &b, {"hold-a"}, {"b", "hold-a"});
-    wait_start(w, "hold-a", 1);
+    wait_started(w, "hold-a", 1);
     submit_with(w, &c.told, tell_and_wait, (const struct spec[]){{"hold-a"}}, 1);
     world_poke(w, true);
     assert_result(&c.told, "hold-a");
@@ -444,7 +444,7 @@ static void test_submit_and_cancel_inside_done(void **state)
     struct told next = {0}, victim = {0};
     struct chain c = {.next = &next};
     SUBMIT(w, &victim, {"hold-first"}, {"hold-victim", "hold-first"});
-    wait_start(w, "hold-first", 1);
+    wait_started(w, "hold-first", 1);
     c.cancel_id = victim.id;
     submit_with(w, &c.told, tell_and_go_on, (const struct spec[]){{"fail"}}, 1);
     sched_cancel(w->sched, c.told.id); /* `done` runs on this thread */
@@ -491,7 +491,7 @@ static void test_free_tells_everybody(void **state)
     for (size_t i = 0; i < 5; i++)
         SUBMIT(w, &jobs[i], {"hold-a"}, {"hold-b"}, {"hold-c"}, {"root", "hold-a hold-b hold-c"});
     submit_with(w, &jobs[5], tell_and_try_again, (const struct spec[]){{"d"}}, 1);
-    wait_start(w, "hold-b", 1);
+    wait_started(w, "hold-b", 1);
     pthread_t waker;
     /* The tasks look for the order to stop only when poked, and sched_free() waits for them. */
     assert_int_equal(pthread_create(&waker, NULL, poke_when_all_told, w), 0);

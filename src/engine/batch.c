@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The window of a batch.
+ *
+ *     next() ---> slot: bytes there? --- take() ---> ended(), the slot is free
+ *                           '--- waits, and is looked at again when answered
+ *
+ * One thread at a time serves the slots (`running`). An answer that comes meanwhile has it look at
+ * them once more (`again`), also one that comes on the same thread from within wait_start(): so
+ * files whose bytes are there at once make no recursion. An answer marks its slot and takes the
+ * role in one critical section, because the batch may be freed as soon as the last slot is served.
+ * Costs a reader for each slot, and one buffer.
+ */
+#include "batch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "engine.h"
+#include "reader_private.h"
+
+enum { WINDOW = 64 };
+
+/* Bytes that are asked for at a time. */
+enum { STEP_NBYTES = 1 << 20 };
+
+/* A file is asked for at most this often before bytes of it come: for the content of its runs, and
+ * for its own. */
+enum { ASKS_MAX = 2 };
+
+struct slot {
+    struct batch *batch;
+    struct batch_file file; /* reader NULL: the slot is free */
+    uint64_t off;           /* bytes that have been taken */
+    unsigned nasks;         /* since the last of them */
+    double before, step;    /* done when it was asked for last, and what that brings: from 0 to 1 */
+    struct wait *wait;      /* guarded by lock: NULL: it does not wait */
+    bool answered;          /* guarded by lock: the wait has ended, */
+    struct error error;     /* guarded by lock: with this reason; code 0: well */
+};
+
+struct batch {
+    struct batch_user user;
+    char *buf; /* [STEP_NBYTES] */
+    size_t nbusy;
+    bool exhausted; /* no more files come */
+    pthread_mutex_t lock;
+    bool running;   /* guarded by lock */
+    bool again;     /* guarded by lock */
+    bool cancelled; /* guarded by lock */
+    struct slot slots[WINDOW];
+};
+
+struct batch *batch_new(const struct batch_user *user)
+{
+    struct batch *b = calloc(1, sizeof *b);
+
+    if (!b)
+        return NULL;
+    b->user = *user;
+    b->buf = malloc(STEP_NBYTES);
+    pthread_mutex_init(&b->lock, NULL);
+    for (int i = 0; i < WINDOW; i++)
+        b->slots[i].batch = b;
+    if (b->buf)
+        return b;
+    batch_free(b);
+    return NULL;
+}
+
+void batch_free(struct batch *b)
+{
+    if (!b)
+        return;
+    pthread_mutex_destroy(&b->lock);
+    free(b->buf);
+    free(b);
+}
+
+/* ---- one file ----------------------------------------------------------------------------------
+ */
+
+static bool take_next(struct batch *b, struct slot *s)
+{
+    if (!b->exhausted) {
+        pthread_mutex_lock(&b->lock);
+        b->exhausted = b->cancelled;
+        pthread_mutex_unlock(&b->lock);
+    }
+    b->exhausted = b->exhausted || !b->user.next(b->user.ctx, &s->file);
+    b->nbusy += !b->exhausted;
+    return !b->exhausted;
+}
+
+static void end_file(struct slot *s, const struct error *err)
+{
+    struct batch *b = s->batch;
+
+    b->user.ended(b->user.ctx, &s->file, err);
+    reader_close(s->file.reader);
+    pthread_mutex_lock(&b->lock);
+    b->cancelled = b->cancelled || (err && err->code == ECANCELED); /* the engine stops */
+    *s = (struct slot){.batch = b};
+    pthread_mutex_unlock(&b->lock);
+    b->nbusy--;
+}
+
+static void answered(void *arg, struct wait *w, const struct error *err);
+
+/* Wait for the bytes from `off` on. */
+static int ask(struct slot *s, struct error *err)
+{
+    struct batch *b = s->batch;
+    const struct reader *r = s->file.reader;
+    struct wait *w;
+    bool cancelled;
+
+    if (s->nasks++ == ASKS_MAX)
+        return error_set(err, EIO, "%s: nothing was computed", r->path);
+    w = reader_wait_new(s->file.reader, s->off, STEP_NBYTES);
+    if (!w)
+        return error_set(err, ENOMEM, "out of memory");
+    /* now, because a wait may have the reader find its file anew */
+    s->before = r->parts.n > 1 ? (double)s->off / (double)r->nbytes : 0;
+    s->step = r->parts.n > 0 ? 1 / (double)r->parts.n : 1;
+    pthread_mutex_lock(&b->lock);
+    s->wait = wait_get(w);
+    s->answered = false;
+    s->error.code = 0;
+    cancelled = b->cancelled;
+    pthread_mutex_unlock(&b->lock);
+    if (cancelled)
+        wait_cancel(w);
+    wait_start(w, answered, s);
+    wait_put(w);
+    return 0;
+}
+
+/* Pass on what is there, and ask for what is not. True: the file has ended. */
+static bool advance(struct slot *s)
+{
+    const struct batch_user *u = &s->batch->user;
+    struct reader *r = s->file.reader;
+    struct error err;
+
+    while (!reader_is_sized(r) || s->off < reader_nbytes(r)) {
+        size_t got = 0;
+        int ret = 0;
+
+        /* a command's file is there as a whole or not at all */
+        if (reader_is_sized(r))
+            ret = reader_read(r, s->off, s->batch->buf, STEP_NBYTES, &got, &err);
+        if (ret == 0 && got > 0)
+            ret = u->take(u->ctx, &s->file, s->batch->buf, got, &err);
+        else if (ret == 0 && (ret = ask(s, &err)) == 0)
+            return false;
+        if (ret < 0) {
+            end_file(s, &err);
+            return true;
+        }
+        s->off += got;
+        s->nasks = 0;
+    }
+    end_file(s, NULL);
+    return true;
+}
+
+/* Does the slot wait? Not if its answer has come: that is taken now. */
+static bool is_waiting(struct slot *s)
+{
+    struct wait *over = NULL;
+    bool waiting;
+
+    pthread_mutex_lock(&s->batch->lock);
+    if (s->answered) {
+        over = s->wait;
+        s->wait = NULL;
+        s->answered = false;
+    }
+    waiting = s->wait;
+    pthread_mutex_unlock(&s->batch->lock);
+    if (over)
+        wait_put(over);
+    return waiting;
+}
+
+static void serve(struct slot *s)
+{
+    while (s->file.reader || take_next(s->batch, s)) {
+        if (is_waiting(s))
+            return;
+        if (s->error.code != 0)
+            end_file(s, &s->error);
+        else if (!advance(s))
+            return;
+    }
+}
+
+/* ---- all of them -------------------------------------------------------------------------------
+ */
+
+/* Serve the slots until there is nothing to do. Locked by the caller, who is the only one who runs;
+ * unlocks. */
+static void run(struct batch *b)
+{
+    bool over;
+
+    while (b->again) {
+        b->again = false;
+        pthread_mutex_unlock(&b->lock);
+        for (int i = 0; i < WINDOW; i++)
+            serve(&b->slots[i]);
+        pthread_mutex_lock(&b->lock);
+    }
+    b->running = false;
+    over = b->exhausted && b->nbusy == 0;
+    pthread_mutex_unlock(&b->lock);
+    if (over)
+        b->user.done(b->user.ctx);
+}
+
+/* The slots are to be looked at: by this thread, if nobody else is at it. Locked by the caller;
+ * unlocks. */
+static void look_again(struct batch *b)
+{
+    b->again = true;
+    if (b->running) {
+        pthread_mutex_unlock(&b->lock);
+    } else {
+        b->running = true;
+        run(b);
+    }
+}
+
+static void answered(void *arg, struct wait *w, const struct error *err)
+{
+    struct slot *s = arg;
+    struct batch *b = s->batch;
+
+    (void)w;
+    pthread_mutex_lock(&b->lock);
+    s->answered = true;
+    if (err)
+        s->error = *err;
+    if (b->user.wake) {
+        b->user.wake(b->user.ctx);
+        pthread_mutex_unlock(&b->lock);
+    } else {
+        look_again(b);
+    }
+}
+
+void batch_run(struct batch *b)
+{
+    pthread_mutex_lock(&b->lock);
+    look_again(b);
+}
+
+void batch_cancel(struct batch *b)
+{
+    pthread_mutex_lock(&b->lock);
+    b->cancelled = true;
+    for (int i = 0; i < WINDOW; i++) {
+        struct wait *w = b->slots[i].wait ? wait_get(b->slots[i].wait) : NULL;
+
+        if (!w)
+            continue;
+        pthread_mutex_unlock(&b->lock);
+        wait_cancel(w);
+        wait_put(w);
+        pthread_mutex_lock(&b->lock);
+    }
+    pthread_mutex_unlock(&b->lock);
+}
+
+double batch_progress(const struct batch *b)
+{
+    double sum = 0;
+
+    for (int i = 0; i < WINDOW; i++) {
+        const struct slot *s = &b->slots[i];
+        double left = 1 - s->before;
+
+        if (s->wait)
+            sum += s->file.weight *
+                   (s->before + (s->step < left ? s->step : left) * reader_wait_progress(s->wait));
+    }
+    return sum;
+}
