@@ -6,7 +6,6 @@
  */
 #include "walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +18,6 @@ struct place {
     char *dir;
     uint64_t nbytes; /* of its runs, as stored */
     size_t nfiles;
-};
-
-struct names {
-    char **list; /* [n] */
-    size_t n;
 };
 
 struct walk {
@@ -133,48 +127,25 @@ static int add_place(struct walk *w, const char *dir, struct error *err)
     return ret;
 }
 
-static int collect_name(void *ctx, const char *name, uint64_t ino, unsigned char type)
-{
-    struct names *names = ctx;
-    char **grown;
-
-    (void)ino;
-    if (name[0] == '.' || (type != DT_DIR && type != DT_UNKNOWN))
-        return 0;
-    grown = realloc(names->list, (names->n + 1) * sizeof *grown);
-    if (!grown)
-        return -ENOMEM;
-    names->list = grown;
-    grown[names->n] = strdup(name);
-    return grown[names->n] ? (names->n++, 0) : -ENOMEM;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Some file systems do not tell the type with the name. */
-static bool is_directory(const struct walk *w, const char *path)
-{
-    struct entry entry;
-    struct error err;
-
-    if (engine_lookup_path(w->t->engine, path, &entry, &err) < 0)
-        return false;
-    entry_clear(&entry);
-    return S_ISDIR(entry.st.st_mode);
-}
-
 static void show_counting(const struct walk *w)
 {
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\rlooking: %zu files in %zu directories", w->nfiles, w->nplaces);
 }
 
-/* A directory that cannot be read is passed over; want of memory is not. */
-static int pass_over(struct walk *w, const char *dir, struct error *err)
+static int enter(void *ctx, const char *dir, struct error *err)
 {
+    int ret = add_place(ctx, dir, err);
+
+    show_counting(ctx);
+    return ret;
+}
+
+/* A directory that cannot be read is passed over; want of memory is not. */
+static int pass_over(void *ctx, const char *dir, struct error *err)
+{
+    struct walk *w = ctx;
+
     if (err->code == ENOMEM)
         return -ENOMEM;
     w->nfailed++;
@@ -183,48 +154,31 @@ static int pass_over(struct walk *w, const char *dir, struct error *err)
     return 0;
 }
 
-static int count_below(struct walk *w, const char *dir, struct error *err)
+static bool is_directory(const struct target *t)
 {
-    struct names names = {NULL, 0};
-    int ret = engine_list(w->t->engine, dir, collect_name, &names, err);
+    struct entry entry;
 
-    if (ret == -ENOMEM)
-        out_of_memory(err);
-    if (ret == 0)
-        ret = add_place(w, dir, err);
-    if (ret < 0)
-        ret = pass_over(w, dir, err);
-    show_counting(w);
-    if (names.n > 0)
-        qsort(names.list, names.n, sizeof *names.list, by_name);
-    for (size_t i = 0; i < names.n; i++) {
-        char *path = NULL;
-
-        if (ret == 0 && asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", names.list[i]) < 0)
-            ret = out_of_memory(err);
-        else if (ret == 0 && is_directory(w, path))
-            ret = count_below(w, path, err);
-        free(path);
-        free(names.list[i]);
-    }
-    free(names.list);
-    return ret;
+    if (engine_lookup_path(t->engine, t->path, &entry, NULL) < 0)
+        return false;
+    entry_clear(&entry);
+    return S_ISDIR(entry.st.st_mode);
 }
 
 int walk_new(const struct target *t, char *const *names, size_t nnames, struct walk **out,
              struct error *err)
 {
     struct walk *w = calloc(1, sizeof *w);
+    struct walk_visitor v = {.extent = WALK_ALL, .enter = enter, .failed = pass_over, .ctx = w};
     int ret;
 
     if (!w)
         return out_of_memory(err);
     *w = (struct walk){.t = t, .names = names, .nnames = nnames};
-    if (!is_directory(w, t->path)) {
+    if (!is_directory(t)) {
         walk_free(w);
         return error_set(err, ENOTDIR, "not a directory, as -r needs");
     }
-    ret = count_below(w, t->path, err);
+    ret = engine_walk(t->engine, t->path, &v, err);
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\r%*s\r", 70, "");
     if (ret < 0) {

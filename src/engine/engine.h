@@ -122,6 +122,27 @@ int engine_list_derived(struct engine *e, const char *dir, struct derived ***out
 int engine_find_named(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                       size_t *n, struct error *err) NODISCARD;
 
+/* Which directories a walk enters: never links, nor those whose names begin with a dot. */
+enum walk_extent {
+    WALK_RUNS, /* those that may have runs of the dataset's own */
+    WALK_ALL,  /* all others of the mount too */
+};
+
+struct walk_visitor {
+    enum walk_extent extent;
+    /* A directory, before those in it. Non-zero ends the walk and is returned. */
+    int (*enter)(void *ctx, const char *dir, struct error *err);
+    /* A directory cannot be listed, or enter() failed: 0 passes it over. NULL: that ends the walk.
+     */
+    int (*failed)(void *ctx, const char *dir, struct error *err);
+    void *ctx;
+};
+
+/* Walk through `dir` and the directories below, the depth first, in the order of names. Passes over
+ * what is gone by the time that it is entered. */
+int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
+                struct error *err) NODISCARD;
+
 /* Open a file of the dataset for reading; the caller closes *fd. With annex_get, ENODATA: its
  * content has to be fetched first. */
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;

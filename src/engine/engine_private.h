@@ -85,7 +85,6 @@ int tree_each_dir(struct engine *e, const char *dir, enum scan_freshness freshne
                   tree_runs_fn *fn, void *ctx, struct error *err) NODISCARD;
 /* Where the derived files of the dataset's root are, in the mount. */
 const char *tree_derived_root(const struct engine *e);
-int tree_stat_root(const struct engine *e, struct stat *st, struct error *err) NODISCARD;
 
 /* Tables (tree_table.c). What the name of one says. */
 struct table_name {

@@ -53,6 +53,26 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
 /* ---- which runs --------------------------------------------------------------------------------
  */
 
+/* Call `fn` for each directory that the table's rows are from. A directory that cannot be read
+ * fails it: the table would not be complete. */
+static int each_scan(struct engine *e, const char *dir, const struct table_name *what,
+                     enum scan_freshness freshness, tree_runs_fn *fn, void *ctx, struct error *err)
+{
+    struct dir_scan *scan;
+    int ret;
+
+    if (what->recipe->wrong)
+        return error_set(err, EDOM, "%s", what->recipe->wrong);
+    if (what->is_group)
+        return tree_each_dir(e, dir, freshness, fn, ctx, err);
+    ret = tree_scan(e, dir, freshness, &scan, err);
+    if (ret < 0)
+        return ret;
+    ret = fn(ctx, dir, scan, err);
+    dir_scan_put(scan);
+    return ret;
+}
+
 static bool is_cancelled(void *ctx)
 {
     struct text_wait *w = ctx;
@@ -87,24 +107,12 @@ static int add_rows(void *ctx, const char *dir, struct dir_scan *scan, struct er
 static int find_rows(struct text_wait *w, struct error *err)
 {
     struct stop stop = {is_cancelled, w};
-    struct dir_scan *scan;
     int ret;
 
     if (w->is_page)
         return page_make(w->engine, &stop, &w->text, err);
     ret = tree_table_name(w->engine, w->dir, w->name, ".tsv", &w->what, err);
-    if (ret < 0)
-        return ret;
-    if (w->what.recipe->wrong)
-        return error_set(err, EDOM, "%s", w->what.recipe->wrong);
-    if (w->what.is_group) /* a directory that cannot be read fails it: it would not be complete */
-        return tree_each_dir(w->engine, w->dir, SCAN_NOW, add_rows, w, err);
-    ret = tree_scan(w->engine, w->dir, SCAN_NOW, &scan, err);
-    if (ret < 0)
-        return ret;
-    ret = add_rows(w, w->dir, scan, err);
-    dir_scan_put(scan);
-    return ret;
+    return ret < 0 ? ret : each_scan(w->engine, w->dir, &w->what, SCAN_NOW, add_rows, w, err);
 }
 
 /* ---- the end -----------------------------------------------------------------------------------
@@ -284,4 +292,49 @@ struct wait *table_wait_new(struct engine *e, const char *dir, const char *name)
 struct wait *page_wait_new(struct engine *e)
 {
     return text_wait_new(e, ".derivfs", "index.html", true);
+}
+
+/* ---- its rows, for others ----------------------------------------------------------------------
+ */
+
+struct rows {
+    const struct table_name *what;
+    engine_row_fn *fn;
+    void *ctx;
+};
+
+/* A tree_runs_fn. */
+static int tell_rows(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
+{
+    struct rows *rows = ctx;
+    int ret = 0;
+
+    for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
+        char *name = tree_numbers_name(&scan->runs[i], rows->what->recipe);
+        char *path = name ? join_path(dir, name) : NULL;
+        struct derived *d;
+
+        ret = path ? derived_lookup(scan, rows->what->owner, name, &d, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", dir);
+        free(name);
+        if (ret == 0)
+            ret = rows->fn(rows->ctx, d, path);
+        else
+            free(path);
+    }
+    return ret;
+}
+
+int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
+                    void *ctx, struct error *err)
+{
+    struct table_name what;
+    struct rows rows = {.what = &what, .fn = fn, .ctx = ctx};
+    int ret = tree_table_name(e, dir, name, ".tsv", &what, err);
+
+    if (ret < 0)
+        return ret;
+    ret = each_scan(e, dir, &what, SCAN_RECENT, tell_rows, &rows, err);
+    recipe_table_put(what.owner);
+    return ret;
 }

@@ -7,8 +7,7 @@
  *     derivatives     sub-01/func/sub-01_task-rest_bold.nii.gz
  *                     derivatives/derivfs/sub-01/func/tsnr.nii
  *
- * Every access goes by path beneath the dataset's root (openat2 with RESOLVE_BENEATH): a link never
- * leads out of it, whatever is renamed meanwhile.
+ * Downwards: tree_table.c (tables), tree_place.c (where a directory of the mount stands).
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,42 +20,11 @@
 #include <xxhash.h>
 
 #include "annex.h"
-#include "beneath.h"
 #include "description.h"
 #include "engine.h"
 #include "engine_private.h"
 #include "sidecar.h"
-
-#define DERIVATIVES "derivatives"
-#define DERIVFS_DIR DERIVATIVES "/derivfs"
-
-/* Where a directory of the mount stands in the dataset. */
-struct place {
-    const char *dir;    /* the dataset's directory; NULL: there is none (yet) */
-    bool shows_sources; /* the dataset's own entries are in it */
-    bool shows_derived; /* the derived files of `dir` are in it */
-    bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
-    const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
-    bool shows_texts;   /* what tells of the derivative dataset is in it */
-};
-
-static struct place find_place(const struct engine *e, const char *dir)
-{
-    size_t len = strlen(DERIVFS_DIR);
-
-    if (e->config.layout == LAYOUT_BESIDE)
-        return (struct place){.dir = dir, .shows_sources = true, .shows_derived = true};
-    if (strncmp(dir, DERIVFS_DIR, len) == 0 && (dir[len] == '/' || dir[len] == '\0'))
-        return (struct place){.dir = dir[len] ? dir + len + 1 : "",
-                              .shows_derived = true,
-                              .shows_dirs = true,
-                              .shows_texts = !dir[len]};
-    return (struct place){.dir = dir,
-                          .shows_sources = true,
-                          .extra = strcmp(dir, DERIVATIVES) == 0 ? "derivfs"
-                                   : *dir                        ? NULL
-                                                                 : DERIVATIVES};
-}
+#include "tree_place.h"
 
 /* Directories of a dataset that hold no runs of their own. */
 static bool is_mirrored_dir(const char *dir, const char *name)
@@ -69,28 +37,6 @@ static bool is_mirrored_dir(const char *dir, const char *name)
 static uint64_t path_ino(const char *path)
 {
     return XXH3_64bits(path, strlen(path)) | UINT64_C(1) << 63;
-}
-
-static int open_beneath(const struct engine *e, const char *path, int flags, struct error *err)
-{
-    int fd = beneath_open(dataset_rootfd(e->dataset), *path ? path : ".", flags);
-
-    return fd >= 0 ? fd : error_set(err, -fd, "%s: open: %s", path, strerror(-fd));
-}
-
-/* lstat(2) beneath the root. */
-static int stat_beneath(const struct engine *e, const char *path, struct stat *st,
-                        struct error *err)
-{
-    int fd = open_beneath(e, path, O_PATH | O_NOFOLLOW, err);
-    int ret = 0;
-
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, st) < 0)
-        ret = error_set(err, errno, "%s: stat: %s", path, strerror(errno));
-    close(fd);
-    return ret;
 }
 
 static uint64_t blocks_of(uint64_t nbytes)
@@ -126,7 +72,7 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
 static int stat_virtual_dir(const struct engine *e, const struct place *place, const char *path,
                             struct stat *st, struct error *err)
 {
-    int ret = stat_beneath(e, place->dir ? place->dir : "", st, err);
+    int ret = tree_stat(e, place->dir ? place->dir : "", st, err);
 
     if (ret < 0)
         return ret;
@@ -136,19 +82,6 @@ static int stat_virtual_dir(const struct engine *e, const struct place *place, c
     st->st_mode &= S_IFMT | 0555;
     st->st_nlink = 1;
     return 0;
-}
-
-/* Tell what is wrong with the directory's files, once for each time that they have changed, and
- * forget what is no longer wrong. */
-static void note_broken(struct engine *e, struct dir_scan *scan)
-{
-    if (atomic_exchange(&scan->noted, true))
-        return;
-    for (size_t i = 0; i < scan->nfiles; i++)
-        if (scan->files[i]->state == RUN_BROKEN)
-            engine_failed(e, scan->files[i]->path, &scan->files[i]->error);
-        else
-            errlog_clear(e->errors, scan->files[i]->path);
 }
 
 /* The text of a sidecar, which tells its size. Puts `d` when it fails. */
@@ -166,42 +99,12 @@ static int add_sidecar(const struct engine *e, struct derived *d, struct error *
     return 0;
 }
 
-static int scan_place(struct engine *e, const struct place *place, enum scan_freshness freshness,
-                      struct dir_scan **out, struct error *err)
-{
-    int ret = dataset_scan(e->dataset, place->dir, freshness, out, err);
-
-    if (ret == 0)
-        note_broken(e, *out);
-    return ret;
-}
-
-int tree_scan(struct engine *e, const char *dir, enum scan_freshness freshness,
-              struct dir_scan **out, struct error *err)
-{
-    struct place place = find_place(e, dir);
-
-    if (!place.shows_derived)
-        return error_set(err, ENOENT, "%s: no derived files are here", dir);
-    return scan_place(e, &place, freshness, out, err);
-}
-
-const char *tree_derived_root(const struct engine *e)
-{
-    return e->config.layout == LAYOUT_BESIDE ? "" : DERIVFS_DIR;
-}
-
-int tree_stat_root(const struct engine *e, struct stat *st, struct error *err)
-{
-    return stat_beneath(e, "", st, err);
-}
-
 static int find_in_scan(struct engine *e, const struct place *place, struct recipe_table *table,
                         const char *name, enum scan_freshness freshness, struct derived **out,
                         struct error *err)
 {
     struct dir_scan *scan;
-    int ret = scan_place(e, place, freshness, &scan, err);
+    int ret = tree_scan_place(e, place, freshness, &scan, err);
 
     if (ret < 0)
         return ret;
@@ -215,7 +118,7 @@ static int find_in_scan(struct engine *e, const struct place *place, struct reci
 int tree_find_derived(struct engine *e, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out, struct error *err)
 {
-    struct place place = find_place(e, dir);
+    struct place place = tree_place(e, dir);
     struct recipe_table *table = engine_recipes(e);
     int ret;
 
@@ -237,7 +140,7 @@ int tree_find_derived(struct engine *e, const char *dir, const char *name,
 static int lookup_virtual_dir(struct engine *e, const struct place *place, const char *name,
                               const char *path, struct entry *out, struct error *err)
 {
-    struct place at = find_place(e, path);
+    struct place at = tree_place(e, path);
     bool is_extra = place->extra && strcmp(place->extra, name) == 0;
 
     if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir, name)))
@@ -261,7 +164,7 @@ static int lookup_absent_object(const struct engine *e, const char *path, struct
 
     if (type == 0)
         return error_set(err, ENOENT, "%s: no such file", path);
-    ret = stat_beneath(e, "", &out->st, err);
+    ret = tree_stat(e, "", &out->st, err);
     if (ret < 0)
         return ret;
     out->kind = S_ISDIR(type) ? ENTRY_DIR : ENTRY_SOURCE;
@@ -283,7 +186,7 @@ static int lookup_text(struct engine *e, const char *name, const char *path, str
 
     recipe_table_put(table);
     if (ret == 0)
-        ret = stat_beneath(e, "", &out->st, err);
+        ret = tree_stat(e, "", &out->st, err);
     if (ret < 0) {
         entry_clear(out);
         return ret;
@@ -311,7 +214,7 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
     int ret = -ENOENT;
 
     if (place->shows_sources) {
-        ret = stat_beneath(e, path, &out->st, err);
+        ret = tree_stat(e, path, &out->st, err);
         /* derivatives/derivfs is the mount's own, whatever the dataset has there */
         if (ret == 0 && !(strcmp(path, DERIVFS_DIR) == 0 && place->extra)) {
             out->kind = ENTRY_SOURCE;
@@ -342,7 +245,7 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
 int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
                   struct error *err)
 {
-    struct place place = find_place(e, dir);
+    struct place place = tree_place(e, dir);
     char *path = join_path(dir, name);
     int ret;
 
@@ -362,7 +265,7 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
 
     *out = (struct entry){.kind = ENTRY_SOURCE};
     if (!*path)
-        return stat_beneath(e, "", &out->st, err);
+        return tree_stat(e, "", &out->st, err);
     if (!slash)
         return engine_lookup(e, "", path, out, err);
     dir = strndup(path, (size_t)(slash - path));
@@ -387,7 +290,7 @@ static bool is_dir(int dirfd, const struct dirent *de)
 static int list_sources(struct engine *e, const struct place *place, engine_list_fn *add, void *ctx,
                         struct error *err)
 {
-    int fd = open_beneath(e, place->dir, O_RDONLY | O_DIRECTORY, err);
+    int fd = tree_open(e, place->dir, O_RDONLY | O_DIRECTORY, err);
     DIR *d;
     struct dirent *de;
     int ret = 0;
@@ -417,7 +320,7 @@ static int list_sources(struct engine *e, const struct place *place, engine_list
 int tree_subdirs(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err)
 {
-    struct place all = find_place(e, dir), place = {.dir = all.dir, .shows_dirs = true};
+    struct place all = tree_place(e, dir), place = {.dir = all.dir, .shows_dirs = true};
 
     return list_sources(e, &place, add, ctx, err);
 }
@@ -427,7 +330,7 @@ static bool is_hidden(struct engine *e, const struct place *place, const char *p
 {
     struct stat st;
 
-    return place->shows_sources && stat_beneath(e, path, &st, NULL) == 0;
+    return place->shows_sources && tree_stat(e, path, &st, NULL) == 0;
 }
 
 /* What cannot be read is not listed. */
@@ -450,7 +353,7 @@ static int find_in_place(struct engine *e, const struct place *place, const char
 {
     struct recipe_table *table;
     struct dir_scan *scan;
-    int ret = scan_place(e, place, SCAN_RECENT, &scan, err);
+    int ret = tree_scan_place(e, place, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;
@@ -489,7 +392,7 @@ static int list_derived_files(struct engine *e, const struct place *place, const
 int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                 struct error *err)
 {
-    struct place place = find_place(e, dir);
+    struct place place = tree_place(e, dir);
     int ret = list_sources(e, &place, add, ctx, err);
 
     if (ret == 0 && place.extra) {
@@ -513,7 +416,7 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
 static int find_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err)
 {
-    struct place place = find_place(e, dir);
+    struct place place = tree_place(e, dir);
     size_t nfound;
     int ret;
 
@@ -544,7 +447,7 @@ int engine_find_named(struct engine *e, const char *dir, const char *plain, stru
 
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
 {
-    int ret = open_beneath(e, path, O_RDONLY | O_NOFOLLOW, err);
+    int ret = tree_open(e, path, O_RDONLY | O_NOFOLLOW, err);
     int64_t nbytes;
     struct stat st;
 
@@ -563,7 +466,7 @@ int engine_open_source(struct engine *e, const char *path, int *fd, struct error
 
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)
 {
-    int fd = open_beneath(e, path, O_PATH | O_NOFOLLOW, err);
+    int fd = tree_open(e, path, O_PATH | O_NOFOLLOW, err);
     ssize_t n;
 
     if (fd < 0)

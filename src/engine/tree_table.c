@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "engine_private.h"
 #include "table.h"
+#include "tree_place.h"
 
 #define GROUP "group_"
 
@@ -77,7 +77,7 @@ static int stat_dir_table(struct engine *e, const char *dir, struct stat *st, st
 
 static int stat_group_table(struct engine *e, struct stat *st, struct error *err)
 {
-    int ret = tree_stat_root(e, st, err);
+    int ret = tree_stat(e, "", st, err);
 
     st->st_mode = S_IFREG | 0400;
     st->st_uid = geteuid();
@@ -130,15 +130,6 @@ int tree_lookup_table(struct engine *e, const char *dir, const char *name, struc
     return ret;
 }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
-
-struct rows {
-    const struct table_name *what;
-    engine_row_fn *fn;
-    void *ctx;
-};
-
 char *tree_numbers_name(const struct dir_run *run, const struct recipe *recipe)
 {
     char *plain = NULL, *name = NULL;
@@ -148,50 +139,4 @@ char *tree_numbers_name(const struct dir_run *run, const struct recipe *recipe)
     name = derived_run_name(run, plain, strlen(recipe->name));
     free(plain);
     return name;
-}
-
-/* A tree_runs_fn. */
-static int tell_rows(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
-{
-    struct rows *rows = ctx;
-    int ret = 0;
-
-    for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
-        char *name = tree_numbers_name(&scan->runs[i], rows->what->recipe);
-        char *path = name ? join_path(dir, name) : NULL;
-        struct derived *d;
-
-        ret = path ? derived_lookup(scan, rows->what->owner, name, &d, err)
-                   : error_set(err, ENOMEM, "%s: out of memory", dir);
-        free(name);
-        if (ret == 0)
-            ret = rows->fn(rows->ctx, d, path);
-        else
-            free(path);
-    }
-    return ret;
-}
-
-int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
-                    void *ctx, struct error *err)
-{
-    struct table_name what;
-    struct rows rows = {.what = &what, .fn = fn, .ctx = ctx};
-    struct dir_scan *scan;
-    int ret = tree_table_name(e, dir, name, ".tsv", &what, err);
-
-    if (ret < 0)
-        return ret;
-    if (what.recipe->wrong)
-        ret = error_set(err, EDOM, "%s", what.recipe->wrong);
-    else if (what.is_group)
-        ret = tree_each_dir(e, dir, SCAN_RECENT, tell_rows, &rows, err);
-    else
-        ret = tree_scan(e, dir, SCAN_RECENT, &scan, err);
-    if (ret == 0 && !what.is_group) {
-        ret = tell_rows(&rows, dir, scan, err);
-        dir_scan_put(scan);
-    }
-    recipe_table_put(what.owner);
-    return ret;
 }
