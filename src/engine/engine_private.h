@@ -78,11 +78,23 @@ int tree_scan(struct engine *e, const char *dir, enum scan_freshness freshness,
 /* Call `add` for each directory in `dir` that may have runs of its own: no other dataset's. */
 int tree_subdirs(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err) NODISCARD;
-/* Called for each directory; non-zero ends it and is returned, with `err` set. */
-typedef int tree_runs_fn(void *ctx, const char *dir, struct dir_scan *scan, struct error *err);
-/* All directories from `dir` on that tree_subdirs() finds, with or without runs. */
-int tree_each_dir(struct engine *e, const char *dir, enum scan_freshness freshness,
-                  tree_runs_fn *fn, void *ctx, struct error *err) NODISCARD;
+/* A run, and the mount's directory that shows what is derived from it. */
+struct run_place {
+    struct dir_scan *scan; /* a reference: keeps `run` alive */
+    const struct dir_run *run;
+    char *dir; /* owned */
+};
+
+struct run_list {
+    struct run_place *at; /* [n] */
+    size_t n;
+};
+
+/* Add the runs of `dir`, and with `below` those of all directories that tree_subdirs() finds from
+ * there on. One that cannot be read fails it. `stop` may be NULL. */
+int tree_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+              const struct stop *stop, struct run_list *out, struct error *err) NODISCARD;
+void run_list_clear(struct run_list *l);
 /* Where the derived files of the dataset's root are, in the mount. */
 const char *tree_derived_root(const struct engine *e);
 

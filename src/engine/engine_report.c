@@ -22,23 +22,17 @@ static const char *const files[] = {
     RECIPE ".png",
 };
 
-struct place {
-    struct dir_scan *scan; /* a reference: keeps `run` alive */
-    const struct dir_run *run;
-    char *dir; /* of the mount: owned */
-};
-
-struct collection {
+struct page {
     struct engine *engine;
     const struct stop *stop;
-    struct place *places;    /* [n] */
-    struct report_row *rows; /* [n], `reason` owned */
-    size_t n;
+    struct run_list runs;
+    struct report_row *rows; /* [nrows] of the first runs, `reason` owned */
+    size_t nrows;
 };
 
 /* The run's file with this plain name. */
-static int find(struct engine *e, const struct place *at, const char *plain, struct derived **out,
-                char **path, struct error *err)
+static int find(struct engine *e, const struct run_place *at, const char *plain,
+                struct derived **out, char **path, struct error *err)
 {
     char *name = derived_run_name(at->run, plain, strlen(RECIPE));
     int ret;
@@ -68,7 +62,7 @@ static struct blob *cached(struct engine *e, const struct derived *d)
 
 /* What is known of one of the run's files; with `result` also a reference to what is in the cache
  * of it. */
-static int look_at(struct engine *e, const struct place *at, const char *plain,
+static int look_at(struct engine *e, const struct run_place *at, const char *plain,
                    struct derived_status *status, struct blob **result, struct error *err)
 {
     struct derived *d;
@@ -85,7 +79,7 @@ static int look_at(struct engine *e, const struct place *at, const char *plain,
     return 0;
 }
 
-static int describe(struct engine *e, const struct place *at, struct report_row *row,
+static int describe(struct engine *e, const struct run_place *at, struct report_row *row,
                     struct error *err)
 {
     const struct run *run = at->run->run;
@@ -111,30 +105,23 @@ static int describe(struct engine *e, const struct place *at, struct report_row 
     return row->reason ? 0 : error_set(err, ENOMEM, "%s: out of memory", run->path);
 }
 
-/* A tree_runs_fn. */
-static int add_runs(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
+static int add_rows(struct page *p, struct error *err)
 {
-    struct collection *c = ctx;
-    struct place *places = realloc(c->places, (c->n + scan->nruns + 1) * sizeof *places);
-    struct report_row *rows = realloc(c->rows, (c->n + scan->nruns + 1) * sizeof *rows);
-    int ret = stop_check(c->stop, err);
+    int ret = 0;
 
-    c->places = places ? places : c->places;
-    c->rows = rows ? rows : c->rows;
-    if (!places || !rows)
-        return error_set(err, ENOMEM, "%s: out of memory", dir);
-    for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
-        places[c->n] = (struct place){dir_scan_get(scan), &scan->runs[i], strdup(dir)};
-        rows[c->n] = (struct report_row){.reason = NULL};
-        if (!places[c->n++].dir)
-            return error_set(err, ENOMEM, "%s: out of memory", dir);
-        ret = stop_check(c->stop, err);
+    p->rows = calloc(p->runs.n + 1, sizeof *p->rows);
+    if (!p->rows)
+        return error_set(err, ENOMEM, "out of memory");
+    for (size_t i = 0; i < p->runs.n && ret == 0; i++) {
+        struct run_place at = p->runs.at[i];
+
+        ret = stop_check(p->stop, err);
         if (ret == 0)
-            ret = describe(c->engine, &places[c->n - 1], &rows[c->n - 1], err);
-        if (ret == -ENOENT) { /* gone meanwhile */
-            c->n--;
-            dir_scan_put(scan);
-            free(places[c->n].dir);
+            ret = describe(p->engine, &at, &p->rows[p->nrows], err);
+        if (ret == 0) {
+            p->runs.at[i] = p->runs.at[p->nrows];
+            p->runs.at[p->nrows++] = at;
+        } else if (ret == -ENOENT) { /* gone meanwhile */
             ret = 0;
         }
     }
@@ -144,17 +131,17 @@ static int add_runs(void *ctx, const char *dir, struct dir_scan *scan, struct er
 /* A report_picture_fn. */
 static struct blob *picture_of(void *ctx, size_t i)
 {
-    struct collection *c = ctx;
+    struct page *p = ctx;
     struct derived *d;
     struct blob *b;
     char *path;
     struct error stopped;
 
-    if (stop_check(c->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
+    if (stop_check(p->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
         return NULL;
-    if (find(c->engine, &c->places[i], RECIPE ".png", &d, &path, NULL) < 0)
+    if (find(p->engine, &p->runs.at[i], RECIPE ".png", &d, &path, NULL) < 0)
         return NULL;
-    b = d->error.code == 0 ? cached(c->engine, d) : NULL;
+    b = d->error.code == 0 ? cached(p->engine, d) : NULL;
     derived_put(d);
     free(path);
     return b;
@@ -162,17 +149,16 @@ static struct blob *picture_of(void *ctx, size_t i)
 
 int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err)
 {
-    struct collection c = {.engine = e, .stop = stop};
-    int ret = tree_each_dir(e, tree_derived_root(e), SCAN_RECENT, add_runs, &c, err);
+    struct page p = {.engine = e, .stop = stop};
+    int ret = tree_runs(e, tree_derived_root(e), true, SCAN_RECENT, stop, &p.runs, err);
 
     if (ret == 0)
-        ret = report_html(dataset_path(e->dataset), c.rows, c.n, picture_of, &c, out, err);
-    for (size_t i = 0; i < c.n; i++) {
-        dir_scan_put(c.places[i].scan);
-        free(c.places[i].dir);
-        free((char *)c.rows[i].reason);
-    }
-    free(c.places);
-    free(c.rows);
+        ret = add_rows(&p, err);
+    if (ret == 0)
+        ret = report_html(dataset_path(e->dataset), p.rows, p.nrows, picture_of, &p, out, err);
+    for (size_t i = 0; i < p.nrows; i++)
+        free((char *)p.rows[i].reason);
+    free(p.rows);
+    run_list_clear(&p.runs);
     return ret;
 }

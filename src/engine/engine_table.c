@@ -18,14 +18,6 @@
 #include "table.h"
 #include "wait_private.h"
 
-struct row {
-    struct dir_scan *scan; /* a reference: keeps `run` alive */
-    const struct dir_run *run;
-    char *dir;             /* of the mount: owned */
-    struct table_row told; /* what comes of it */
-    char *reason;          /* owned */
-};
-
 struct text_wait {
     struct wait wait; /* the first member */
     struct errand errand;
@@ -33,9 +25,10 @@ struct text_wait {
     char *dir, *name;
     struct table_name what; /* owner NULL: not known yet */
     bool is_page;
-    struct row *rows; /* [nrows], complete before the first one starts */
-    size_t nrows, next;
-    bool incomplete; /* because the engine stops */
+    struct run_list runs;   /* complete before the first row starts */
+    struct table_row *rows; /* [runs.n], `reason` owned */
+    size_t next;
+    struct error error; /* why the table cannot be complete; code 0: it can */
     struct batch *batch;
     char *text;
 };
@@ -53,24 +46,13 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
 /* ---- which runs --------------------------------------------------------------------------------
  */
 
-/* Call `fn` for each directory that the table's rows are from. A directory that cannot be read
- * fails it: the table would not be complete. */
-static int each_scan(struct engine *e, const char *dir, const struct table_name *what,
-                     enum scan_freshness freshness, tree_runs_fn *fn, void *ctx, struct error *err)
+static int find_runs(struct engine *e, const char *dir, const struct table_name *what,
+                     enum scan_freshness freshness, const struct stop *stop, struct run_list *out,
+                     struct error *err)
 {
-    struct dir_scan *scan;
-    int ret;
-
     if (what->recipe->wrong)
         return error_set(err, EDOM, "%s", what->recipe->wrong);
-    if (what->is_group)
-        return tree_each_dir(e, dir, freshness, fn, ctx, err);
-    ret = tree_scan(e, dir, freshness, &scan, err);
-    if (ret < 0)
-        return ret;
-    ret = fn(ctx, dir, scan, err);
-    dir_scan_put(scan);
-    return ret;
+    return tree_runs(e, dir, what->is_group, freshness, stop, out, err);
 }
 
 static bool is_cancelled(void *ctx)
@@ -80,54 +62,28 @@ static bool is_cancelled(void *ctx)
     return wait_is_cancelled(&w->wait) || errands_ending(w->engine->errands);
 }
 
-/* A tree_runs_fn. */
-static int add_rows(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
+static int find_rows(struct text_wait *w, const struct stop *stop, struct error *err)
 {
-    struct text_wait *w = ctx;
-    struct row *grown = realloc(w->rows, (w->nrows + scan->nruns + 1) * sizeof *grown);
+    int ret = tree_table_name(w->engine, w->dir, w->name, ".tsv", &w->what, err);
 
-    if (!grown)
-        return error_set(err, ENOMEM, "%s: out of memory", dir);
-    w->rows = grown;
-    for (size_t i = 0; i < scan->nruns; i++) {
-        const struct run *run = scan->runs[i].run;
+    if (ret == 0)
+        ret = find_runs(w->engine, w->dir, &w->what, SCAN_NOW, stop, &w->runs, err);
+    if (ret < 0)
+        return ret;
+    w->rows = calloc(w->runs.n + 1, sizeof *w->rows);
+    if (!w->rows)
+        return error_set(err, ENOMEM, "%s: out of memory", w->name);
+    for (size_t i = 0; i < w->runs.n; i++) {
+        const struct run *run = w->runs.at[i].run->run;
 
-        w->rows[w->nrows] = (struct row){
-            .scan = dir_scan_get(scan),
-            .run = &scan->runs[i],
-            .dir = strdup(dir),
-            .told = {.path = run->path, .nvol = run->state == RUN_OK ? run->nifti.nvol : 0},
-        };
-        if (!w->rows[w->nrows++].dir)
-            return error_set(err, ENOMEM, "%s: out of memory", dir);
+        w->rows[i].path = run->path;
+        w->rows[i].nvol = run->state == RUN_OK ? run->nifti.nvol : 0;
     }
-    return is_cancelled(w) ? error_set(err, ECANCELED, "%s: cancelled", w->name) : 0;
-}
-
-static int find_rows(struct text_wait *w, struct error *err)
-{
-    struct stop stop = {is_cancelled, w};
-    int ret;
-
-    if (w->is_page)
-        return page_make(w->engine, &stop, &w->text, err);
-    ret = tree_table_name(w->engine, w->dir, w->name, ".tsv", &w->what, err);
-    return ret < 0 ? ret : each_scan(w->engine, w->dir, &w->what, SCAN_NOW, add_rows, w, err);
+    return stop_check(stop, err);
 }
 
 /* ---- the end -----------------------------------------------------------------------------------
  */
-
-static int make_text(struct text_wait *w, struct error *err)
-{
-    struct table_row *told = calloc(w->nrows + 1, sizeof *told);
-
-    for (size_t i = 0; i < w->nrows && told; i++)
-        told[i] = w->rows[i].told;
-    w->text = told ? table_text(w->what.recipe->name, told, w->nrows) : NULL;
-    free(told);
-    return w->text ? 0 : error_set(err, ENOMEM, "%s: out of memory", w->name);
-}
 
 /* Rows that fail are noted by their readers: this is about the table. */
 static void finish(struct text_wait *w, const struct error *err)
@@ -145,30 +101,33 @@ static void finish(struct text_wait *w, const struct error *err)
 /* ---- rows, for the batch -----------------------------------------------------------------------
  */
 
-static void fail_row(struct row *row, const struct error *err)
+static void fail_row(struct text_wait *w, struct table_row *row, const struct error *err)
 {
     row->reason = strdup(err->text);
-    row->told.reason = row->reason ? row->reason : "out of memory";
+    if (!row->reason)
+        error_set(&w->error, ENOMEM, "%s: out of memory", w->name);
+    else if (err->code == ECANCELED) /* the engine stops */
+        w->error = *err;
 }
 
 static bool next_row(void *ctx, struct batch_file *out)
 {
     struct text_wait *w = ctx;
 
-    while (w->next < w->nrows) {
-        struct row *row = &w->rows[w->next++];
-        char *name = tree_numbers_name(row->run, w->what.recipe);
+    while (w->next < w->runs.n) {
+        struct run_place *at = &w->runs.at[w->next];
+        char *name = tree_numbers_name(at->run, w->what.recipe);
         struct error err = {.code = ENOMEM, .text = "out of memory"};
         int ret = -ENOMEM;
 
-        *out = (struct batch_file){.of = row};
+        *out = (struct batch_file){.of = &w->rows[w->next++]};
         if (name)
             /* looked at just now: for each row again, it would cost the square of their number */
-            ret = reader_open_at(w->engine, row->dir, name, SCAN_RECENT, &out->reader, &err);
+            ret = reader_open_at(w->engine, at->dir, name, SCAN_RECENT, &out->reader, &err);
         free(name);
         if (ret == 0)
             return true;
-        fail_row(row, &err);
+        fail_row(w, out->of, &err);
     }
     return false;
 }
@@ -176,33 +135,39 @@ static bool next_row(void *ctx, struct batch_file *out)
 static int take_numbers(void *ctx, const struct batch_file *file, const void *bytes, size_t nbytes,
                         struct error *err)
 {
-    struct row *row = file->of;
+    struct table_row *row = file->of;
 
     (void)ctx;
-    if (nbytes != sizeof row->told.numbers)
-        return error_set(err, EIO, "%s: there are no numbers", row->told.path);
-    memcpy(&row->told.numbers, bytes, nbytes);
+    if (nbytes != sizeof row->numbers)
+        return error_set(err, EIO, "%s: there are no numbers", row->path);
+    memcpy(&row->numbers, bytes, nbytes);
     return 0;
 }
 
 static void row_ended(void *ctx, const struct batch_file *file, const struct error *err)
 {
-    struct text_wait *w = ctx;
+    struct table_row *row = file->of;
+    struct error none;
 
-    if (err && err->code == ECANCELED)
-        w->incomplete = true;
-    else if (err)
-        fail_row(file->of, err);
+    if (!err && reader_nbytes(file->reader) != sizeof row->numbers) {
+        error_set(&none, EIO, "%s: there are no numbers", row->path);
+        err = &none;
+    }
+    if (err)
+        fail_row(ctx, row, err);
 }
 
 static void rows_done(void *ctx)
 {
     struct text_wait *w = ctx;
-    struct error err;
-    int ret = wait_is_cancelled(&w->wait) || w->incomplete ? error_set(&err, ECANCELED, "cancelled")
-                                                           : make_text(w, &err);
 
-    finish(w, ret < 0 ? &err : NULL);
+    if (wait_is_cancelled(&w->wait))
+        error_set(&w->error, ECANCELED, "cancelled");
+    if (w->error.code == 0)
+        w->text = table_text(w->what.recipe->name, w->rows, w->runs.n);
+    if (w->error.code == 0 && !w->text)
+        error_set(&w->error, ENOMEM, "%s: out of memory", w->name);
+    finish(w, w->error.code ? &w->error : NULL);
 }
 
 /* ---- the kind of wait --------------------------------------------------------------------------
@@ -211,13 +176,14 @@ static void rows_done(void *ctx)
 static void run_errand(struct errand *errand)
 {
     struct text_wait *w = (struct text_wait *)((char *)errand - offsetof(struct text_wait, errand));
+    struct stop stop = {is_cancelled, w};
     struct error err;
-    int ret = is_cancelled(w) ? error_set(&err, ECANCELED, "cancelled") : find_rows(w, &err);
+    int ret = stop_check(&stop, &err);
 
-    if (ret < 0)
-        finish(w, &err);
-    else if (w->is_page)
-        finish(w, NULL);
+    if (ret == 0)
+        ret = w->is_page ? page_make(w->engine, &stop, &w->text, &err) : find_rows(w, &stop, &err);
+    if (ret < 0 || w->is_page)
+        finish(w, ret < 0 ? &err : NULL);
     else
         batch_run(w->batch);
 }
@@ -247,12 +213,10 @@ static void free_wait(struct wait *wait)
 {
     struct text_wait *w = (struct text_wait *)wait;
 
-    for (size_t i = 0; i < w->nrows; i++) {
-        dir_scan_put(w->rows[i].scan);
-        free(w->rows[i].dir);
-        free(w->rows[i].reason);
-    }
+    for (size_t i = 0; w->rows && i < w->runs.n; i++)
+        free((char *)w->rows[i].reason);
     free(w->rows);
+    run_list_clear(&w->runs);
     recipe_table_put(w->what.owner);
     batch_free(w->batch);
     free(w->text);
@@ -297,44 +261,30 @@ struct wait *page_wait_new(struct engine *e)
 /* ---- its rows, for others ----------------------------------------------------------------------
  */
 
-struct rows {
-    const struct table_name *what;
-    engine_row_fn *fn;
-    void *ctx;
-};
-
-/* A tree_runs_fn. */
-static int tell_rows(void *ctx, const char *dir, struct dir_scan *scan, struct error *err)
-{
-    struct rows *rows = ctx;
-    int ret = 0;
-
-    for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
-        char *name = tree_numbers_name(&scan->runs[i], rows->what->recipe);
-        char *path = name ? join_path(dir, name) : NULL;
-        struct derived *d;
-
-        ret = path ? derived_lookup(scan, rows->what->owner, name, &d, err)
-                   : error_set(err, ENOMEM, "%s: out of memory", dir);
-        free(name);
-        if (ret == 0)
-            ret = rows->fn(rows->ctx, d, path);
-        else
-            free(path);
-    }
-    return ret;
-}
-
 int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
                     void *ctx, struct error *err)
 {
+    struct run_list runs = {.n = 0};
     struct table_name what;
-    struct rows rows = {.what = &what, .fn = fn, .ctx = ctx};
     int ret = tree_table_name(e, dir, name, ".tsv", &what, err);
 
     if (ret < 0)
         return ret;
-    ret = each_scan(e, dir, &what, SCAN_RECENT, tell_rows, &rows, err);
+    ret = find_runs(e, dir, &what, SCAN_RECENT, NULL, &runs, err);
+    for (size_t i = 0; i < runs.n && ret == 0; i++) {
+        char *file = tree_numbers_name(runs.at[i].run, what.recipe);
+        char *path = file ? join_path(runs.at[i].dir, file) : NULL;
+        struct derived *d;
+
+        ret = path ? derived_lookup(runs.at[i].scan, what.owner, file, &d, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", dir);
+        free(file);
+        if (ret == 0)
+            ret = fn(ctx, d, path);
+        else
+            free(path);
+    }
+    run_list_clear(&runs);
     recipe_table_put(what.owner);
     return ret;
 }

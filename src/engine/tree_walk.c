@@ -85,35 +85,53 @@ int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
     return ret;
 }
 
-/* ---- with their runs ---------------------------------------------------------------------------
+/* ---- their runs --------------------------------------------------------------------------------
  */
 
-struct runs {
+struct collection {
     struct engine *engine;
     enum scan_freshness freshness;
-    tree_runs_fn *fn;
-    void *ctx;
+    const struct stop *stop;
+    struct run_list *list;
 };
 
-static int enter_runs(void *ctx, const char *dir, struct error *err)
+static int add_runs(void *ctx, const char *dir, struct error *err)
 {
-    struct runs *runs = ctx;
+    struct collection *c = ctx;
+    struct run_list *l = c->list;
+    struct run_place *grown;
     struct dir_scan *scan;
-    int ret = tree_scan(runs->engine, dir, runs->freshness, &scan, err);
+    int ret = stop_check(c->stop, err);
 
+    if (ret == 0)
+        ret = tree_scan(c->engine, dir, c->freshness, &scan, err);
     if (ret < 0)
         return ret;
-    ret = runs->fn(runs->ctx, dir, scan, err);
+    grown = realloc(l->at, (l->n + scan->nruns + 1) * sizeof *grown);
+    l->at = grown ? grown : l->at;
+    for (size_t i = 0; i < scan->nruns && grown; i++) {
+        grown[l->n] = (struct run_place){dir_scan_get(scan), &scan->runs[i], strdup(dir)};
+        if (!grown[l->n++].dir)
+            grown = NULL;
+    }
     dir_scan_put(scan);
-    return ret;
+    return grown ? 0 : error_set(err, ENOMEM, "%s: out of memory", dir);
 }
 
-int tree_each_dir(struct engine *e, const char *dir, enum scan_freshness freshness,
-                  tree_runs_fn *fn, void *ctx, struct error *err)
+int tree_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+              const struct stop *stop, struct run_list *out, struct error *err)
 {
-    struct runs runs = {e, freshness, fn, ctx};
+    struct collection c = {e, freshness, stop, out};
+    struct walk_visitor v = {.extent = WALK_RUNS, .enter = add_runs, .ctx = &c};
 
-    return engine_walk(
-        e, dir, &(struct walk_visitor){.extent = WALK_RUNS, .enter = enter_runs, .ctx = &runs},
-        err);
+    return below ? engine_walk(e, dir, &v, err) : add_runs(&c, dir, err);
+}
+
+void run_list_clear(struct run_list *l)
+{
+    for (size_t i = 0; i < l->n; i++) {
+        dir_scan_put(l->at[i].scan);
+        free(l->at[i].dir);
+    }
+    free(l->at);
 }
