@@ -11,7 +11,7 @@
  *     what replaced it in the middle of an open         direct_io: the kernel's pages are older
  *
  * The open of a command's file that is not computed yet is parked until it is, like a read
- * (ops_read.c): only then its size is known, and a failure is told by open(2) already. So is, with
+ * (parked.c): only then its size is known, and a failure is told by open(2) already. So is, with
  * annex=get, that of a file whose content has to be fetched, or that of its runs. What is there
  * then is another file to the kernel, which ESTALE makes look again.
  */
@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "kernel_caps.h"
-#include "parked.h"
+#include "ops_private.h"
 #include "render.h"
 
 /* From now on the file counts for its node; `fd` holds exactly its bytes, or is -1. */

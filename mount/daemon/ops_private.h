@@ -38,6 +38,25 @@ void close_file(struct mount *m, struct file *f);
 int node_stat(struct mount *m, const struct node *node, struct stat *st,
               struct error *err) NODISCARD;
 
+/* A request that is answered when a wait of the engine is over (parked.c), so that no thread of
+ * libfuse waits for a task. */
+struct parked {
+    fuse_req_t req;
+    struct mount *m;
+    /* What was waited for is there: answer the request. A failure is answered by the caller. */
+    int (*reply)(struct parked *p, struct wait *w, struct error *err);
+    struct file *file; /* closed where the request fails; NULL: none */
+    /* for `reply`, as it needs them */
+    struct node *node; /* the kernel keeps it while it opens it */
+    struct fuse_file_info fi;
+    uint64_t off;
+    size_t nbytes;
+};
+
+/* Answer p->req when `w` is over, with EINTR when it is interrupted before. Copies *p, and takes
+ * over the reference to `w`, which is not started yet; NULL (no memory) is answered ENOMEM. */
+void park(const struct parked *p, struct wait *w);
+
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

@@ -9,7 +9,7 @@
  * same. That st_blksize is the header's size keeps the buffered reads of programs within it.
  *
  *     op_read -- result there ------------------------ reply
- *        \------ not yet: park(request), answered when its wait is over (parked.h)
+ *        \------ not yet: park(request), answered when its wait is over (parked.c)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "fd.h"
-#include "parked.h"
+#include "ops_private.h"
 
 static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
 {

@@ -3,7 +3,7 @@
  *     park ---- wait ---- answered ---- reply, on the thread of a worker
  *                 \------ interrupted: EINTR
  */
-#include "parked.h"
+#include "ops_private.h"
 
 #include <errno.h>
 #include <stdlib.h>

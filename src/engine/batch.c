@@ -35,9 +35,8 @@ struct slot {
     uint64_t off;           /* bytes that have been taken */
     unsigned nasks;         /* since the last of them */
     double before, step;    /* done when it was asked for last, and what that brings: from 0 to 1 */
-    struct wait *wait;      /* guarded by lock: NULL: it does not wait */
-    bool answered;          /* guarded by lock: the wait has ended, */
-    struct error error;     /* guarded by lock: with this reason; code 0: well */
+    struct wait *wait;      /* guarded by lock: a reference; NULL: it does not wait */
+    struct error error;     /* guarded by lock: why the wait failed; code 0: it did not */
 };
 
 struct batch {
@@ -83,11 +82,9 @@ void batch_free(struct batch *b)
 
 static bool take_next(struct batch *b, struct slot *s)
 {
-    if (!b->exhausted) {
-        pthread_mutex_lock(&b->lock);
-        b->exhausted = b->cancelled;
-        pthread_mutex_unlock(&b->lock);
-    }
+    pthread_mutex_lock(&b->lock);
+    b->exhausted = b->exhausted || b->cancelled;
+    pthread_mutex_unlock(&b->lock);
     b->exhausted = b->exhausted || !b->user.next(b->user.ctx, &s->file);
     b->nbusy += !b->exhausted;
     return !b->exhausted;
@@ -126,8 +123,6 @@ static int ask(struct slot *s, struct error *err)
     s->step = r->parts.n > 0 ? 1 / (double)r->parts.n : 1;
     pthread_mutex_lock(&b->lock);
     s->wait = wait_get(w);
-    s->answered = false;
-    s->error.code = 0;
     cancelled = b->cancelled;
     pthread_mutex_unlock(&b->lock);
     if (cancelled)
@@ -166,30 +161,26 @@ static bool advance(struct slot *s)
     return true;
 }
 
-/* Does the slot wait? Not if its answer has come: that is taken now. */
-static bool is_waiting(struct slot *s)
+/* What the slot waits for: a reference, or NULL. The answer may come at any time. */
+static struct wait *wait_of(struct slot *s)
 {
-    struct wait *over = NULL;
-    bool waiting;
+    struct wait *w;
 
     pthread_mutex_lock(&s->batch->lock);
-    if (s->answered) {
-        over = s->wait;
-        s->wait = NULL;
-        s->answered = false;
-    }
-    waiting = s->wait;
+    w = s->wait ? wait_get(s->wait) : NULL;
     pthread_mutex_unlock(&s->batch->lock);
-    if (over)
-        wait_put(over);
-    return waiting;
+    return w;
 }
 
 static void serve(struct slot *s)
 {
     while (s->file.reader || take_next(s->batch, s)) {
-        if (is_waiting(s))
+        struct wait *w = wait_of(s);
+
+        if (w) {
+            wait_put(w);
             return;
+        }
         if (s->error.code != 0)
             end_file(s, &s->error);
         else if (!advance(s))
@@ -238,9 +229,9 @@ static void answered(void *arg, struct wait *w, const struct error *err)
     struct slot *s = arg;
     struct batch *b = s->batch;
 
-    (void)w;
+    wait_put(w); /* the slot's reference; the one that called has another */
     pthread_mutex_lock(&b->lock);
-    s->answered = true;
+    s->wait = NULL;
     if (err)
         s->error = *err;
     if (b->user.wake) {
@@ -261,30 +252,31 @@ void batch_cancel(struct batch *b)
 {
     pthread_mutex_lock(&b->lock);
     b->cancelled = true;
-    for (int i = 0; i < WINDOW; i++) {
-        struct wait *w = b->slots[i].wait ? wait_get(b->slots[i].wait) : NULL;
-
-        if (!w)
-            continue;
-        pthread_mutex_unlock(&b->lock);
-        wait_cancel(w);
-        wait_put(w);
-        pthread_mutex_lock(&b->lock);
-    }
     pthread_mutex_unlock(&b->lock);
+    for (int i = 0; i < WINDOW; i++) {
+        struct wait *w = wait_of(&b->slots[i]);
+
+        if (w) {
+            wait_cancel(w);
+            wait_put(w);
+        }
+    }
 }
 
-double batch_progress(const struct batch *b)
+double batch_progress(struct batch *b)
 {
     double sum = 0;
 
     for (int i = 0; i < WINDOW; i++) {
-        const struct slot *s = &b->slots[i];
+        struct slot *s = &b->slots[i];
+        struct wait *w = wait_of(s);
         double left = 1 - s->before;
 
-        if (s->wait)
+        if (w) {
             sum += s->file.weight *
-                   (s->before + (s->step < left ? s->step : left) * reader_wait_progress(s->wait));
+                   (s->before + (s->step < left ? s->step : left) * reader_wait_progress(w));
+            wait_put(w);
+        }
     }
     return sum;
 }

@@ -53,6 +53,6 @@ void batch_run(struct batch *b);
 /* Start no more files, and cancel those under way. The engine's stop does the same. */
 void batch_cancel(struct batch *b);
 /* The weight of what has been done of the files under way. */
-double batch_progress(const struct batch *b);
+double batch_progress(struct batch *b);
 
 #endif
