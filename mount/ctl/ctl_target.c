@@ -323,7 +323,7 @@ void found_free(struct found *list, size_t n)
 static int find_listed(const struct target *t, struct found **out, size_t *n, struct error *err)
 {
     struct derived **list;
-    int ret = engine_list_derived(t->engine, t->path, &list, n, err);
+    int ret = engine_list_derived(t->engine, t->path, NULL, &list, n, err);
 
     if (ret < 0)
         return ret;

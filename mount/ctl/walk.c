@@ -72,9 +72,8 @@ static int find_files(const struct walk *w, const char *dir, struct found **list
         struct derived **files;
         size_t nfiles;
 
-        ret = w->nnames > 0
-                  ? engine_find_named(w->t->engine, dir, w->names[i], &files, &nfiles, err)
-                  : engine_list_derived(w->t->engine, dir, &files, &nfiles, err);
+        ret = engine_list_derived(w->t->engine, dir, w->nnames > 0 ? w->names[i] : NULL, &files,
+                                  &nfiles, err);
         if (ret < 0)
             break;
         ret = add_files(files, nfiles, dir, list, n, err);

@@ -114,13 +114,11 @@ typedef int engine_list_fn(void *ctx, const char *name, uint64_t ino, unsigned c
 int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                 struct error *err) NODISCARD;
 
-/* The derived files that a listing of `dir` shows, as derived_list(), but for sidecars: what may
- * have to be computed. */
-int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
-                        struct error *err) NODISCARD;
-/* Those of `dir` that the plain name stands for, as derived_named(). */
-int engine_find_named(struct engine *e, const char *dir, const char *plain, struct derived ***out,
-                      size_t *n, struct error *err) NODISCARD;
+/* The derived files of `dir` but for sidecars, which is what may have to be computed: those that
+ * the plain name stands for, as derived_named(); with NULL those that a listing shows, as
+ * derived_list(). */
+int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
+                        size_t *n, struct error *err) NODISCARD;
 
 /* Which directories a walk enters: never links, nor those whose names begin with a dot. */
 enum walk_extent {

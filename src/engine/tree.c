@@ -412,8 +412,7 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
     return ret;
 }
 
-/* find_in_place(), without sidecars. */
-static int find_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
+int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err)
 {
     struct place place = tree_place(e, dir);
@@ -431,18 +430,6 @@ static int find_derived(struct engine *e, const char *dir, const char *plain, st
         else
             (*out)[(*n)++] = (*out)[i];
     return ret;
-}
-
-int engine_list_derived(struct engine *e, const char *dir, struct derived ***out, size_t *n,
-                        struct error *err)
-{
-    return find_derived(e, dir, NULL, out, n, err);
-}
-
-int engine_find_named(struct engine *e, const char *dir, const char *plain, struct derived ***out,
-                      size_t *n, struct error *err)
-{
-    return find_derived(e, dir, plain, out, n, err);
 }
 
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
