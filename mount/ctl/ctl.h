@@ -76,6 +76,9 @@ struct found {
  * malloced. */
 int target_find(const struct target *t, struct found **out, size_t *n) NODISCARD;
 void found_free(struct found *list, size_t n);
+/* Add the derived files of `dir` to *list [*n], as engine_list_derived() finds them. */
+int found_add(struct engine *e, const char *dir, const char *plain, struct found **list, size_t *n,
+              struct error *err) NODISCARD;
 
 /* target_open() and target_find(). Where that fails, nothing is left to close or to free. */
 int target_open_files(const struct ctl *ctl, const char *path, struct target *t, struct found **out,

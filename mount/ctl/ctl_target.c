@@ -320,21 +320,28 @@ void found_free(struct found *list, size_t n)
     free(list);
 }
 
-static int find_listed(const struct target *t, struct found **out, size_t *n, struct error *err)
+int found_add(struct engine *e, const char *dir, const char *plain, struct found **list, size_t *n,
+              struct error *err)
 {
-    struct derived **list;
-    int ret = engine_list_derived(t->engine, t->path, NULL, &list, n, err);
+    struct derived **files;
+    struct found *grown;
+    size_t nfiles;
+    int ret = engine_list_derived(e, dir, plain, &files, &nfiles, err);
 
     if (ret < 0)
         return ret;
-    *out = calloc(*n + 1, sizeof **out);
-    for (size_t i = 0; *out && i < *n; i++) {
-        (*out)[i].derived = derived_get(list[i]);
-        if (asprintf(&(*out)[i].path, "%s%s%s", t->path, *t->path ? "/" : "", list[i]->name) < 0)
-            (*out)[i].path = NULL;
+    grown = realloc(*list, (*n + nfiles + 1) * sizeof *grown);
+    *list = grown ? grown : *list;
+    for (size_t i = 0; i < nfiles && grown; i++) {
+        char *path;
+
+        if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", files[i]->name) < 0)
+            grown = NULL;
+        else
+            grown[(*n)++] = (struct found){derived_get(files[i]), path};
     }
-    derived_list_free(list, *n);
-    return *out ? 0 : error_set(err, ENOMEM, "out of memory");
+    derived_list_free(files, nfiles);
+    return grown ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
 static int complain_of(const struct target *t, const char *operation, struct error *err)
@@ -416,7 +423,7 @@ int target_find(const struct target *t, struct found **out, size_t *n)
     if (ret == 0)
         entry_clear(&entry);
     if (ret == 0 && S_ISDIR(entry.st.st_mode))
-        ret = find_listed(t, out, n, &err);
+        ret = found_add(t->engine, t->path, NULL, out, n, &err);
     else if (ret == 0 && entry.kind == ENTRY_TABLE)
         ret = find_rows(t, out, n, &err);
     else if (ret == 0)

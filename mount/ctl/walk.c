@@ -17,7 +17,6 @@
 struct place {
     char *dir;
     uint64_t nbytes; /* of its runs, as stored */
-    size_t nfiles;
 };
 
 struct walk {
@@ -41,44 +40,18 @@ static int out_of_memory(struct error *err)
 /* ---- the files of one directory ----------------------------------------------------------------
  */
 
-static int add_files(struct derived **files, size_t nfiles, const char *dir, struct found **list,
-                     size_t *n, struct error *err)
-{
-    struct found *grown = realloc(*list, (*n + nfiles + 1) * sizeof *grown);
-
-    if (!grown)
-        return out_of_memory(err);
-    *list = grown;
-    for (size_t i = 0; i < nfiles; i++) {
-        char *path;
-
-        if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", files[i]->name) < 0)
-            return out_of_memory(err);
-        grown[(*n)++] = (struct found){derived_get(files[i]), path};
-    }
-    return 0;
-}
-
 /* The files of `dir` that the walk is for: *list [*n], for found_free(). */
 static int find_files(const struct walk *w, const char *dir, struct found **list, size_t *n,
                       struct error *err)
 {
-    size_t rounds = w->nnames > 0 ? w->nnames : 1;
     int ret = 0;
 
     *list = NULL;
     *n = 0;
-    for (size_t i = 0; ret == 0 && i < rounds; i++) {
-        struct derived **files;
-        size_t nfiles;
-
-        ret = engine_list_derived(w->t->engine, dir, w->nnames > 0 ? w->names[i] : NULL, &files,
-                                  &nfiles, err);
-        if (ret < 0)
-            break;
-        ret = add_files(files, nfiles, dir, list, n, err);
-        derived_list_free(files, nfiles);
-    }
+    if (w->nnames == 0)
+        ret = found_add(w->t->engine, dir, NULL, list, n, err);
+    for (size_t i = 0; ret == 0 && i < w->nnames; i++)
+        ret = found_add(w->t->engine, dir, w->names[i], list, n, err);
     if (ret < 0)
         found_free(*list, *n);
     return ret;
@@ -110,15 +83,11 @@ static int add_place(struct walk *w, const char *dir, struct error *err)
         return ret;
     }
     grown = realloc(w->places, (w->nplaces + 1) * sizeof *grown);
-    if (grown) {
-        w->places = grown;
-        grown[w->nplaces] = (struct place){strdup(dir), runs_nbytes(list[0].derived), n};
+    w->places = grown ? grown : w->places;
+    if (grown && (grown[w->nplaces].dir = strdup(dir))) {
+        grown[w->nplaces].nbytes = runs_nbytes(list[0].derived);
+        w->weight += (double)grown[w->nplaces++].nbytes;
         w->nfiles += n;
-        w->weight += (double)grown[w->nplaces].nbytes;
-        if (grown[w->nplaces++].dir)
-            ret = 0;
-        else
-            ret = out_of_memory(err);
     } else {
         ret = out_of_memory(err);
     }

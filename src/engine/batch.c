@@ -85,8 +85,10 @@ static bool take_next(struct batch *b, struct slot *s)
     pthread_mutex_lock(&b->lock);
     b->exhausted = b->exhausted || b->cancelled;
     pthread_mutex_unlock(&b->lock);
-    b->exhausted = b->exhausted || !b->user.next(b->user.ctx, &s->file);
-    b->nbusy += !b->exhausted;
+    if (b->exhausted || !b->user.next(b->user.ctx, &s->file))
+        b->exhausted = true;
+    else
+        b->nbusy++;
     return !b->exhausted;
 }
 
@@ -191,12 +193,18 @@ static void serve(struct slot *s)
 /* ---- all of them -------------------------------------------------------------------------------
  */
 
-/* Serve the slots until there is nothing to do. Locked by the caller, who is the only one who runs;
- * unlocks. */
+/* Serve the slots until there is nothing to do, unless another thread is at it. Locked by the
+ * caller; unlocks. */
 static void run(struct batch *b)
 {
     bool over;
 
+    b->again = true;
+    if (b->running) {
+        pthread_mutex_unlock(&b->lock);
+        return;
+    }
+    b->running = true;
     while (b->again) {
         b->again = false;
         pthread_mutex_unlock(&b->lock);
@@ -211,19 +219,6 @@ static void run(struct batch *b)
         b->user.done(b->user.ctx);
 }
 
-/* The slots are to be looked at: by this thread, if nobody else is at it. Locked by the caller;
- * unlocks. */
-static void look_again(struct batch *b)
-{
-    b->again = true;
-    if (b->running) {
-        pthread_mutex_unlock(&b->lock);
-    } else {
-        b->running = true;
-        run(b);
-    }
-}
-
 static void answered(void *arg, struct wait *w, const struct error *err)
 {
     struct slot *s = arg;
@@ -234,18 +229,18 @@ static void answered(void *arg, struct wait *w, const struct error *err)
     s->wait = NULL;
     if (err)
         s->error = *err;
-    if (b->user.wake) {
-        b->user.wake(b->user.ctx);
-        pthread_mutex_unlock(&b->lock);
-    } else {
-        look_again(b);
+    if (!b->user.wake) {
+        run(b);
+        return;
     }
+    b->user.wake(b->user.ctx);
+    pthread_mutex_unlock(&b->lock);
 }
 
 void batch_run(struct batch *b)
 {
     pthread_mutex_lock(&b->lock);
-    look_again(b);
+    run(b);
 }
 
 void batch_cancel(struct batch *b)
