@@ -174,7 +174,7 @@ static void truncated_at_every_byte(void **state)
 
 static void garbage_behind(void **state)
 {
-    static const char *const garbage[] = {"\0\0\0\0\0\0\0", "x", "\x1f\x8b\x08\0\0\0\0", "(\xb5/"};
+    static const char garbage[][8] = {"", "x", "\x1f\x8b\x08", "(\xb5/"}; /* and zeros */
     size_t n = append(0, data, SMALL, true);
 
     (void)state;
