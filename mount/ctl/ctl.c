@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "human.h"
+#include "json_text.h"
 #include "utf8.h"
 
 static const struct {
@@ -168,20 +168,12 @@ void ctl_print(const char *fmt, ...)
     va_end(args);
 }
 
-struct ctl_size ctl_size(uint64_t nbytes)
-{
-    struct ctl_size out;
-
-    snprintf(out.text, sizeof out.text, "%s", human_nbytes(nbytes).text);
-    return out;
-}
-
 void ctl_print_json(json_t *value)
 {
-    char *text = json_dumps(value, JSON_INDENT(2));
+    char *text = json_text(value);
 
     if (text)
-        puts(text);
+        fputs(text, stdout);
     free(text);
     json_decref(value);
 }

@@ -53,12 +53,6 @@ int ctl_complain(const char *path, const struct error *err);
  * pipe or a file, as ctl_say() prints them on a terminal. */
 void ctl_print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* "9.2 KiB", for people. */
-struct ctl_size {
-    char text[32];
-};
-struct ctl_size ctl_size(uint64_t nbytes);
-
 /* Print and free. */
 void ctl_print_json(json_t *value);
 
@@ -71,19 +65,19 @@ struct found {
     char *path;
 };
 
-/* The derived files that target->path means: itself, those that keep the numbers of a table's rows
- * (engine_each_row), or those listed in the directory. Says on stderr what is wrong. *out is
- * malloced. */
-int target_find(const struct target *t, struct found **out, size_t *n) NODISCARD;
 void found_free(struct found *list, size_t n);
 /* Add the derived files of `dir` to *list [*n], as engine_list_derived() finds them. */
 int found_add(struct engine *e, const char *dir, const char *plain, struct found **list, size_t *n,
               struct error *err) NODISCARD;
 
-/* target_open() and target_find(). Where that fails, nothing is left to close or to free. */
-int target_open_files(const struct ctl *ctl, const char *path, struct target *t, struct found **out,
-                      size_t *n) NODISCARD;
-void target_close_files(struct target *t, struct found *list, size_t n);
+/* What a command does with the derived files list[n] that t->asked means. */
+typedef int ctl_files_fn(const struct ctl *ctl, const struct target *t, const struct found *list,
+                         size_t n);
+
+/* Call `fn` with the derived files that `path` means (itself, those that keep the numbers of a
+ * table's rows (engine_each_row), or those listed in the directory) and return what it returns, or
+ * say on stderr what is wrong. */
+int ctl_with_files(const struct ctl *ctl, const char *path, ctl_files_fn *fn);
 
 /* The directory and the name of a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
@@ -92,8 +86,9 @@ int split_path(const char *path, char **dir, const char **name) NODISCARD;
  * (ending.h) tidy up and call ending_raise(): the engine's workers may be at work. */
 int ctl_compute_list(const struct target *t, const struct found *list, size_t n, const char *out);
 
-/* What `list --json` says of one file. */
-json_t *ctl_summary_json(const struct target *t, const struct found *f);
+/* What `list --json` says of one file; *status is that of the same moment. */
+json_t *ctl_summary_json(const struct target *t, const struct found *f,
+                         struct derived_status *status);
 
 int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);

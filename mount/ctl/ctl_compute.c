@@ -7,6 +7,7 @@
  * list of directories grows with the dataset.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "ctl.h"
 #include "ending.h"
+#include "human.h"
 #include "orders.h"
 #include "sink.h"
 #include "walk.h"
@@ -131,10 +133,10 @@ static int write_table(const struct target *t, const char *out)
     return ret < 0 ? ctl_complain(t->asked, &err) : CTL_OK;
 }
 
+/* One file alone may go to -o; a table may too, whose rows are many files. */
 static int compute_found(const struct target *t, const struct found *list, size_t n,
-                         const char *out)
+                         const char *out, bool table)
 {
-    bool table = out && target_is_table(t);
     int ret = start(t->engine, t->asked);
 
     if (ret != CTL_OK)
@@ -146,28 +148,22 @@ static int compute_found(const struct target *t, const struct found *list, size_
     return ret;
 }
 
-static int compute_path(const struct ctl *ctl, const char *path)
+static int compute_files(const struct ctl *ctl, const struct target *t, const struct found *list,
+                         size_t n)
 {
-    struct target t;
-    struct found *list;
-    size_t n;
-    int ret = target_open_files(ctl, path, &t, &list, &n);
+    bool table = ctl->out && target_is_table(t);
 
-    if (ret != CTL_OK)
-        return ret;
-    if (ctl->out && n != 1 && !target_is_table(&t)) {
-        ctl_say("%s: -o takes the result of one file, and there are %zu", path, n);
-        ret = CTL_USAGE;
-    } else if (n == 0) {
+    if (ctl->out && n != 1 && !table) {
+        ctl_say("%s: -o takes the result of one file, and there are %zu", t->asked, n);
+        return CTL_USAGE;
+    }
+    if (n == 0) {
         ctl_say("%s: there is nothing to compute here: no runs (-r looks into the directories "
                 "below)",
-                path);
-        ret = CTL_FAILED;
-    } else {
-        ret = compute_found(&t, list, n, ctl->out);
+                t->asked);
+        return CTL_FAILED;
     }
-    target_close_files(&t, list, n);
-    return ret;
+    return compute_found(t, list, n, ctl->out, table);
 }
 
 /* ---- -r ----------------------------------------------------------------------------------------
@@ -176,17 +172,17 @@ static int compute_path(const struct ctl *ctl, const char *path)
 static void print_summary(const struct target *t, const struct orders_outcome *o, size_t nfiles)
 {
     size_t nfinished = o->ncomputed + o->ncached + o->nfailed;
-    struct cache_stats cache;
+    uint64_t nevicted = engine_cache_evicted(t->engine);
 
     ctl_print("%s: %zu files: %zu computed, %zu were there, %zu failed", t->asked, nfiles,
               o->ncomputed, o->ncached, o->nfailed);
     if (nfiles > nfinished)
         printf(", %zu left: the same command goes on", nfiles - nfinished);
     puts("");
-    if (cache_stats(engine_cache(t->engine), &cache, NULL) == 0 && cache.evicted > 0)
-        ctl_print("%s: the cache holds %s, and %llu results went to make room for others "
+    if (nevicted > 0)
+        ctl_print("%s: the cache holds %s, and %" PRIu64 " results went to make room for others "
                   "(--cache_size)\n",
-                  t->asked, ctl_size(cache.max_nbytes).text, (unsigned long long)cache.evicted);
+                  t->asked, human_nbytes(engine_config(t->engine)->cache_nbytes).text, nevicted);
 }
 
 static int compute_walk(const struct target *t, struct walk *w, bool named)
@@ -245,7 +241,7 @@ int ctl_compute(const struct ctl *ctl)
     if (ctl->recursive)
         return compute_tree(ctl);
     for (int i = 0; i < ctl->npaths; i++) {
-        int one = compute_path(ctl, ctl->paths[i]);
+        int one = ctl_with_files(ctl, ctl->paths[i], compute_files);
 
         if (one != CTL_OK)
             ret = one;

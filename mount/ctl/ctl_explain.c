@@ -8,264 +8,191 @@
 #include <string.h>
 
 #include "ctl.h"
-#include "cursor.h"
-#include "describe.h"
 #include "human.h"
-#include "notional.h"
-#include "passes.h"
 #include "utf8.h"
 
-static void print_source(const struct target *t, const struct run *run)
+static void print_run(const struct explained_run *run)
 {
-    struct notional n;
-    const char *way;
-    char *array;
-
-    if (run->state != RUN_OK) {
-        ctl_print("    %s: %s\n", run->path, run->error.text);
+    if (run->error) {
+        ctl_print("    %s: %s\n", run->path, run->error);
         return;
     }
-    n = notional_of_run(run);
-    array = notional_text(&n, true);
-    way = cursor_way(engine_cache(t->engine), run);
-    ctl_print("    %s: %s, %s%s", run->path, array ? array : "?", ctl_size(run->id.size).text,
+    ctl_print("    %s: %s, %s%s", run->path, run->array, human_nbytes(run->nbytes).text,
               run->absent ? ", not here" : "");
-    if (way)
-        ctl_print(", %s, read %s", run->codec->name, way);
+    if (run->way)
+        ctl_print(", %s, read %s", run->codec, run->way);
     ctl_print("\n");
-    free(array);
 }
 
-static char *array_of(const struct graph *g, const struct task *t)
+static void print_task(const struct explained_task *task, size_t i,
+                       const struct task_status *status)
 {
-    struct notional n = notional_of_task(g, t);
-
-    return notional_text(&n, true);
-}
-
-static void print_task(const struct graph *g, size_t i, const struct task_status *status)
-{
-    const struct task *task = &g->tasks[i];
-    char *array = array_of(g, task);
-
     ctl_print("    %zu %-7s %s", i, task_state_name(status->state), task->label);
     if (status->state == TASK_RUNNING && status->percent >= 0)
         printf(", %.0f %% done", status->percent);
     if (task->work_nbytes > 0)
-        printf(", reads %s", ctl_size(task->work_nbytes).text);
-    for (size_t d = 0; d < task->ndeps; d++)
-        printf("%s%zu", d == 0 ? ", needs " : " ", task->deps[d]);
-    if (task->kind == TASK_COMMAND)
+        printf(", reads %s", human_nbytes(task->work_nbytes).text);
+    for (size_t d = 0; d < task->nneeds; d++)
+        printf("%s%zu", d == 0 ? ", needs " : " ", task->needs[d]);
+    if (task->is_command)
         printf(", gives what it writes");
     else
-        printf(", gives %s, %s", array ? array : "?", ctl_size(task->result_nbytes).text);
+        printf(", gives %s, %s", task->array, human_nbytes(task->result_nbytes).text);
     if (status->took_ns > 0)
         printf(", took %s", human_span(status->took_ns).text);
     printf("\n");
-    free(array);
 }
 
 /* What is kept, and what is left to do. */
-static void print_tasks(const struct target *t, const struct graph *g)
+static void print_tasks(const struct target *t, const struct explanation *x)
 {
     uint64_t saved_nbytes = 0;
     size_t nsaved = 0;
 
-    for (size_t i = 0; i < g->ntasks; i++) {
+    for (size_t i = 0; i < x->ntasks; i++) {
         struct task_status status;
-        uint64_t nbytes = 0;
 
-        target_task_status(t, &g->tasks[i].key, &status);
-        print_task(g, i, &status);
+        target_task_status(t, &x->tasks[i].key, &status);
+        print_task(&x->tasks[i], i, &status);
         if (status.state != TASK_CACHED)
             continue;
         nsaved++;
-        if (cache_size_of(engine_cache(t->engine), &g->tasks[i].key, &nbytes))
-            saved_nbytes += nbytes;
+        saved_nbytes += x->tasks[i].cached_nbytes;
     }
-    printf("saved: %zu of %zu tasks, %s\n", nsaved, g->ntasks, ctl_size(saved_nbytes).text);
+    printf("saved: %zu of %zu tasks, %s\n", nsaved, x->ntasks, human_nbytes(saved_nbytes).text);
+    printf("reads: %s, of which %s are left to read\n", human_nbytes(x->read_nbytes).text,
+           human_nbytes(x->left_nbytes).text);
+    printf("passes over the data: %u\n", x->npasses);
+    for (size_t i = 0; i < x->npasses_told; i++)
+        ctl_print("    %s\n", x->passes[i]);
 }
 
-/* What is left to read once the results that are in the cache are taken from there. */
-static uint64_t left_to_read(const struct target *t, const struct graph *g)
+static void print_explanation(const struct target *t, const struct found *f,
+                              const struct explanation *x)
 {
-    bool *needed = calloc(g->ntasks, sizeof *needed);
-    uint64_t sum = 0;
-
-    for (size_t i = g->ntasks; needed && i-- > 0;) {
-        const struct task *task = &g->tasks[i];
-
-        needed[i] = needed[i] || i + 1 == g->ntasks;
-        if (!needed[i] || cache_has(engine_cache(t->engine), &task->key))
-            continue;
-        sum += task->work_nbytes * passes_of_task(g, task);
-        for (size_t d = 0; d < task->ndeps; d++)
-            needed[task->deps[d]] = true;
-    }
-    free(needed);
-    return sum;
-}
-
-static void print_passes(const struct target *t, const struct graph *g)
-{
-    struct passes p;
-
-    if (passes_of(g, &p, NULL) < 0)
-        return;
-    printf("reads: %s, of which %s are left to read\n", ctl_size(p.read_nbytes).text,
-           ctl_size(left_to_read(t, g)).text);
-    printf("passes over the data: %u\n", p.n);
-    for (size_t i = 0; p.n > 1 && i < p.ntasks; i++)
-        ctl_print("    %s\n", p.tasks[i]);
-    passes_free(&p);
-}
-
-static void print_graph(const struct target *t, const struct derived *d)
-{
-    struct parts parts;
-    struct graph *g;
-
-    if (derived_graph(d, 0, engine_config(t->engine)->memory_nbytes, &g, NULL) < 0)
-        return;
-    derived_parts(d, &parts);
-    if (parts.n > 1)
-        printf("tasks, for the first of %zu chunks:\n", parts.n);
-    else
-        printf("tasks:\n");
-    print_tasks(t, g);
-    print_passes(t, g);
-    graph_put(g);
-}
-
-static void print_explanation(const struct target *t, const struct found *f)
-{
-    const struct derived *d = f->derived;
+    struct derived_info info = derived_info(f->derived);
     struct derived_status status;
-    char *array = describe_array(d);
 
-    target_status(t, d, f->path, &status);
+    target_status(t, f->derived, f->path, &status);
     ctl_print("%s\n", f->path);
-    ctl_print("recipe: %s\n", d->recipe->name);
-    ctl_print("%s: %s\n", d->recipe->command ? "command" : "expression", d->recipe->text);
-    if (d->recipe->nparams > 0) {
-        char *params = recipe_params_text(d->recipe);
-
-        ctl_print("parameters: %s\n", params ? params : "");
-        free(params);
-    }
-    if (*d->recipe->description)
-        ctl_print("description: %s\n", d->recipe->description);
-    if (!d->recipe->command)
-        printf("array: %s\n", array ? array : "unknown");
-    if (d->recipe->command && status.state != STATE_CACHED)
+    ctl_print("recipe: %s\n", info.recipe);
+    ctl_print("%s: %s\n", info.is_command ? "command" : "expression", info.text);
+    if (x->nparams > 0)
+        ctl_print("parameters: %s\n", x->params_text);
+    if (*info.description)
+        ctl_print("description: %s\n", info.description);
+    if (!info.is_command)
+        printf("array: %s\n", x->array ? x->array : "unknown");
+    if (info.is_command && status.state != STATE_CACHED)
         printf("size: known when it is computed\n");
     else
-        printf("size: %" PRIu64 " bytes\n", engine_derived_nbytes(t->engine, d));
+        printf("size: %" PRIu64 " bytes\n", engine_derived_nbytes(t->engine, f->derived));
     printf("sources, joined in time in this order:\n");
-    for (size_t i = 0; i < d->nruns; i++)
-        print_source(t, d->runs[i]);
-    print_graph(t, d);
+    for (size_t i = 0; i < x->nruns; i++)
+        print_run(&x->runs[i]);
+    if (x->ntasks > 0 && info.nparts > 1)
+        printf("tasks, for the first of %zu chunks:\n", info.nparts);
+    else if (x->ntasks > 0)
+        printf("tasks:\n");
+    if (x->ntasks > 0)
+        print_tasks(t, x);
     if (status.key.hex[0])
         printf("key: %s\n", status.key.hex);
     printf("state: %s\n", derived_state_name(status.state));
     if (status.state == STATE_FAILED)
         ctl_print("error: %s\n", status.error.text);
-    free(array);
 }
 
-static json_t *task_json(const struct target *t, const struct graph *g, const struct task *task)
+static json_t *task_json(const struct target *t, const struct explained_task *task)
 {
     json_t *needs = json_array();
     struct task_status status;
-    char *array = array_of(g, task);
     json_t *o;
 
     target_task_status(t, &task->key, &status);
-    for (size_t d = 0; d < task->ndeps; d++)
-        json_array_append_new(needs, json_integer((json_int_t)task->deps[d]));
-    o = json_pack("{s:o, s:s, s:s, s:b, s:o, s:s?, s:I, s:I}", "task", utf8_json(task->label),
-                  "key", task->key.hex, "state", task_state_name(status.state), "cached",
-                  (int)(status.state == TASK_CACHED), "needs", needs, "array", array, "work_bytes",
-                  (json_int_t)task->work_nbytes, "result_bytes", (json_int_t)task->result_nbytes);
+    for (size_t d = 0; d < task->nneeds; d++)
+        json_array_append_new(needs, json_integer((json_int_t)task->needs[d]));
+    o = json_pack("{s:o, s:s, s:s, s:b, s:o, s:s, s:I, s:I}", "task", utf8_json(task->label), "key",
+                  task->key.hex, "state", task_state_name(status.state), "cached",
+                  (int)(status.state == TASK_CACHED), "needs", needs, "array", task->array,
+                  "work_bytes", (json_int_t)task->work_nbytes, "result_bytes",
+                  (json_int_t)task->result_nbytes);
     if (status.took_ns > 0)
         json_object_set_new(o, "seconds", json_real((double)status.took_ns / 1e9));
-    free(array);
     return o;
 }
 
-static void add_graph_json(json_t *o, const struct target *t, const struct graph *g)
+static void add_tasks_json(json_t *o, const struct target *t, const struct explanation *x)
 {
-    json_t *tasks = json_array(), *reasons = json_array();
-    struct passes p;
+    json_t *tasks = json_array(), *passes = json_array();
 
-    for (size_t i = 0; i < g->ntasks; i++)
-        json_array_append_new(tasks, task_json(t, g, &g->tasks[i]));
+    for (size_t i = 0; i < x->ntasks; i++)
+        json_array_append_new(tasks, task_json(t, &x->tasks[i]));
+    for (size_t i = 0; i < x->npasses_told; i++)
+        json_array_append_new(passes, utf8_json(x->passes[i]));
     json_object_set_new(o, "tasks", tasks);
-    if (passes_of(g, &p, NULL) == 0) {
-        for (size_t i = 0; p.n > 1 && i < p.ntasks; i++)
-            json_array_append_new(reasons, utf8_json(p.tasks[i]));
-        json_object_set_new(o, "passes", json_integer(p.n));
-        json_object_set_new(o, "read_bytes", json_integer((json_int_t)p.read_nbytes));
-        json_object_set_new(o, "left_bytes", json_integer((json_int_t)left_to_read(t, g)));
-        passes_free(&p);
-    }
-    json_object_set_new(o, "passes_of", reasons);
+    json_object_set_new(o, "passes", json_integer(x->npasses));
+    json_object_set_new(o, "read_bytes", json_integer((json_int_t)x->read_nbytes));
+    json_object_set_new(o, "left_bytes", json_integer((json_int_t)x->left_nbytes));
+    json_object_set_new(o, "passes_of", passes);
 }
 
-static json_t *explanation_json(const struct target *t, const struct found *f)
+static json_t *text_or_null(const char *text)
 {
-    const struct derived *d = f->derived;
+    return text ? json_string(text) : json_null();
+}
+
+static json_t *explanation_json(const struct target *t, const struct found *f,
+                                const struct explanation *x)
+{
+    struct derived_info info = derived_info(f->derived);
     struct derived_status status;
-    struct graph *g;
-    json_t *o = ctl_summary_json(t, f), *params = json_object(), *ways = json_array();
-    char *array = describe_array(d);
+    json_t *o = ctl_summary_json(t, f, &status), *params = json_object(), *ways = json_array();
 
-    target_status(t, d, f->path, &status);
-    json_object_set_new(o, "recipe", utf8_json(d->recipe->name));
-    json_object_set_new(o, d->recipe->command ? "command" : "expression",
-                        utf8_json(d->recipe->text));
-    for (size_t i = 0; i < d->recipe->nparams; i++)
-        json_object_set_new(params, d->recipe->params[i].name,
-                            json_real(d->recipe->params[i].value));
+    json_object_set_new(o, "recipe", utf8_json(info.recipe));
+    json_object_set_new(o, info.is_command ? "command" : "expression", utf8_json(info.text));
+    for (size_t i = 0; i < x->nparams; i++)
+        json_object_set_new(params, x->params[i].name, json_real(x->params[i].value));
     json_object_set_new(o, "parameters", params);
-    for (size_t i = 0; i < d->nruns; i++) {
-        const struct run *run = d->runs[i];
-        const char *way = run->state == RUN_OK ? cursor_way(engine_cache(t->engine), run) : NULL;
-
-        json_array_append_new(ways, way ? json_string(way) : json_null());
-    }
+    for (size_t i = 0; i < x->nruns; i++)
+        json_array_append_new(ways, text_or_null(x->runs[i].way));
     json_object_set_new(o, "sources_read", ways);
-    json_object_set_new(o, "array", array ? json_string(array) : json_null());
-    json_object_set_new(o, "key", status.key.hex[0] ? json_string(status.key.hex) : json_null());
+    json_object_set_new(o, "array", text_or_null(x->array));
+    json_object_set_new(o, "key", text_or_null(status.key.hex[0] ? status.key.hex : NULL));
     json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));
-    if (derived_graph(d, 0, engine_config(t->engine)->memory_nbytes, &g, NULL) == 0) {
-        add_graph_json(o, t, g);
-        graph_put(g);
-    }
-    free(array);
+    if (x->ntasks > 0)
+        add_tasks_json(o, t, x);
     return o;
+}
+
+static int explain(const struct ctl *ctl, const struct target *t, const struct found *f)
+{
+    struct explanation *x;
+    struct error err;
+
+    if (engine_explain(t->engine, f->derived, &x, &err) < 0)
+        return ctl_complain(f->path, &err);
+    if (ctl->json)
+        ctl_print_json(explanation_json(t, f, x));
+    else
+        print_explanation(t, f, x);
+    explanation_free(x);
+    return CTL_OK;
+}
+
+static int explain_files(const struct ctl *ctl, const struct target *t, const struct found *list,
+                         size_t n)
+{
+    int ret = CTL_OK;
+
+    for (size_t i = 0; i < n && ret == CTL_OK; i++) {
+        printf("%s", i > 0 && !ctl->json ? "\n" : "");
+        ret = explain(ctl, t, &list[i]);
+    }
+    return ret;
 }
 
 int ctl_explain(const struct ctl *ctl)
 {
-    struct target t;
-    struct found *list;
-    size_t n;
-    int ret;
-
-    if (ctl->npaths != 1)
-        return CTL_USAGE;
-    ret = target_open_files(ctl, ctl->paths[0], &t, &list, &n);
-    if (ret != CTL_OK)
-        return ret;
-    for (size_t i = 0; i < n; i++) {
-        if (ctl->json) {
-            ctl_print_json(explanation_json(&t, &list[i]));
-        } else {
-            printf("%s", i > 0 ? "\n" : "");
-            print_explanation(&t, &list[i]);
-        }
-    }
-    target_close_files(&t, list, n);
-    return ret;
+    return ctl->npaths == 1 ? ctl_with_files(ctl, ctl->paths[0], explain_files) : CTL_USAGE;
 }

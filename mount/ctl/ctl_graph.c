@@ -69,13 +69,20 @@ static int draw(const struct ctl *ctl, const struct target *t, const struct foun
     return ret;
 }
 
+static int draw_file(const struct ctl *ctl, const struct target *t, const struct found *list,
+                     size_t n)
+{
+    struct error err;
+
+    if (n == 1 && strcmp(list[0].path, t->path) == 0)
+        return draw(ctl, t, &list[0]);
+    error_set(&err, EISDIR, "graph: not one image; the graph of which one?");
+    return ctl_complain(t->asked, &err);
+}
+
 int ctl_graph(const struct ctl *ctl)
 {
     struct error err;
-    struct target t;
-    struct found *list;
-    size_t n;
-    int ret;
 
     if (ctl->npaths != 1)
         return CTL_USAGE;
@@ -84,15 +91,5 @@ int ctl_graph(const struct ctl *ctl)
         ctl_complain(ctl->out, &err);
         return CTL_USAGE;
     }
-    ret = target_open_files(ctl, ctl->paths[0], &t, &list, &n);
-    if (ret != CTL_OK)
-        return ret;
-    if (!(n == 1 && strcmp(list[0].path, t.path) == 0)) {
-        error_set(&err, EISDIR, "graph: not one image; the graph of which one?");
-        ret = ctl_complain(ctl->paths[0], &err);
-    } else {
-        ret = draw(ctl, &t, &list[0]);
-    }
-    target_close_files(&t, list, n);
-    return ret;
+    return ctl_with_files(ctl, ctl->paths[0], draw_file);
 }

@@ -14,6 +14,7 @@
 
 #include "ctl.h"
 #include "ending.h"
+#include "human.h"
 #include "screen.h"
 #include "utf8.h"
 
@@ -169,116 +170,70 @@ int ctl_status(const struct ctl *ctl)
 /* ---- cache -------------------------------------------------------------------------------------
  */
 
-static int cache_info(const struct ctl *ctl, struct cache *c, struct error *err)
+static void print_count(const struct ctl *ctl, const struct engine_config *engine,
+                        const struct cache_report *r)
 {
-    struct cache_stats s;
-    int ret = cache_stats(c, &s, err);
-
-    if (ret < 0)
-        return ret;
     if (ctl->json) {
-        ctl_print_json(json_pack("{s:o, s:I, s:I, s:I}", "dir", utf8_json(cache_dir(c)), "entries",
-                                 (json_int_t)s.entries, "bytes", (json_int_t)s.nbytes, "max_bytes",
-                                 (json_int_t)s.max_nbytes));
+        ctl_print_json(json_pack("{s:o, s:I, s:I, s:I}", "dir", utf8_json(engine->cache_dir),
+                                 "entries", (json_int_t)r->entries, "bytes", (json_int_t)r->nbytes,
+                                 "max_bytes", (json_int_t)engine->cache_nbytes));
     } else {
-        ctl_print("%s\n", cache_dir(c));
-        printf("%" PRIu64 " entries, %s of %s\n", s.entries, ctl_size(s.nbytes).text,
-               ctl_size(s.max_nbytes).text);
+        ctl_print("%s\n", engine->cache_dir);
+        printf("%" PRIu64 " entries, %s of %s\n", r->entries, human_nbytes(r->nbytes).text,
+               human_nbytes(engine->cache_nbytes).text);
     }
-    return 0;
 }
 
-static void report_bad(void *ctx, const struct error *what)
+static void print_verified(const struct ctl *ctl, const struct engine_config *engine,
+                           const struct cache_report *r)
 {
-    (void)ctx;
-    ctl_say("cache: %s", what->text);
-}
-
-static int cache_check(const struct ctl *ctl, struct cache *c, struct error *err)
-{
-    uint64_t good, bad;
-    int ret = cache_verify(c, &good, &bad, report_bad, NULL, err);
-
     (void)ctl;
-    if (ret == 0)
-        printf("%" PRIu64 " entries are good, %" PRIu64 " were bad and are removed\n", good, bad);
-    return ret;
+    (void)engine;
+    printf("%" PRIu64 " entries are good, %" PRIu64 " were bad and are removed\n", r->entries,
+           r->bad);
 }
 
-static int cache_shrink(const struct ctl *ctl, struct cache *c, struct error *err)
+static void print_freed(const struct ctl *ctl, const struct engine_config *engine,
+                        const struct cache_report *r)
 {
-    uint64_t freed;
-    int ret = cache_prune(c, &freed, err);
-
     (void)ctl;
-    if (ret == 0)
-        printf("%s freed\n", ctl_size(freed).text);
-    return ret;
+    (void)engine;
+    printf("%s freed\n", human_nbytes(r->freed_nbytes).text);
 }
 
-static int cache_empty(const struct ctl *ctl, struct cache *c, struct error *err)
-{
-    uint64_t freed;
-    int ret = cache_clear(c, &freed, err);
-
-    (void)ctl;
-    if (ret == 0)
-        printf("%s freed\n", ctl_size(freed).text);
-    return ret;
-}
-
-typedef int cache_command(const struct ctl *ctl, struct cache *c, struct error *err);
-
-static const struct {
+static const struct cache_command {
     const char *name;
-    cache_command *run;
+    enum cache_care care;
+    void (*print)(const struct ctl *ctl, const struct engine_config *engine,
+                  const struct cache_report *r);
 } cache_commands[] = {
-    {"info", cache_info},
-    {"verify", cache_check},
-    {"prune", cache_shrink},
-    {"clear", cache_empty},
+    {"info", CACHE_COUNT, print_count},
+    {"verify", CACHE_VERIFY, print_verified},
+    {"prune", CACHE_PRUNE, print_freed},
+    {"clear", CACHE_CLEAR, print_freed},
 };
 
-static void warn(void *ctx, const struct error *what)
-{
-    (void)ctx;
-    ctl_say("cache: %s", what->text);
-}
-
-static cache_command *find_command(const char *name)
+static const struct cache_command *find_command(const char *name)
 {
     for (size_t i = 0; i < sizeof cache_commands / sizeof *cache_commands; i++)
         if (strcmp(name, cache_commands[i].name) == 0)
-            return cache_commands[i].run;
+            return &cache_commands[i];
     return NULL;
 }
 
-static int run_command(const struct ctl *ctl, cache_command *command,
-                       const struct engine_config *engine, struct error *err)
+static void say_warning(void *ctx, enum log_level level, const char *text)
 {
-    struct cache_config config = {
-        .dir = engine->cache_dir,
-        .max_nbytes = engine->cache_nbytes,
-        .budget = budget_new(engine->memory_nbytes),
-        .warn = warn,
-    };
-    struct cache *c;
-    int ret =
-        config.budget ? cache_open(&config, &c, err) : error_set(err, ENOMEM, "out of memory");
-
-    if (ret == 0) {
-        ret = command(ctl, c, err);
-        cache_close(c);
-    }
-    budget_free(config.budget);
-    return ret;
+    (void)ctx;
+    (void)level;
+    ctl_say("cache: %s", text);
 }
 
 int ctl_cache(const struct ctl *ctl)
 {
-    cache_command *command = ctl->npaths == 1 ? find_command(ctl->paths[0]) : NULL;
-    struct options o;
+    const struct cache_command *command = ctl->npaths == 1 ? find_command(ctl->paths[0]) : NULL;
     struct error err = {.code = ENOMEM, .text = "out of memory"};
+    struct cache_report report;
+    struct options o;
     int ret;
 
     if (!command)
@@ -290,7 +245,10 @@ int ctl_cache(const struct ctl *ctl)
         ctl_complain("cache", &err);
         ret = CTL_USAGE;
     } else if (ret == 0) {
-        ret = run_command(ctl, command, &o.engine, &err);
+        o.engine.log = say_warning;
+        ret = engine_cache_care(&o.engine, command->care, &report, &err);
+        if (ret == 0)
+            command->print(ctl, &o.engine, &report);
     }
     options_free(&o);
     return ret < 0 ? ctl_complain("cache", &err) : ret;

@@ -176,14 +176,10 @@ static int locate(struct target *t, char *path, struct error *err)
     return t->path ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
-/* A mistake in the recipes is why a file that one looks for is not there. */
-static void print_problems(const struct target *t)
+static void say_problem(void *ctx, const char *text)
 {
-    struct recipe_table *table = engine_recipes(t->engine);
-
-    for (size_t i = 0; i < table->nproblems; i++)
-        ctl_say("%s", table->problems[i]);
-    recipe_table_put(table);
+    (void)ctx;
+    ctl_say("%s", text);
 }
 
 int target_open(const struct ctl *ctl, const char *path, struct target *out)
@@ -210,7 +206,8 @@ int target_open(const struct ctl *ctl, const char *path, struct target *out)
         ctl_complain(path, &err);
         return bad_option ? CTL_USAGE : CTL_FAILED;
     }
-    print_problems(out);
+    /* a mistake in the recipes is why a file that one looks for is not there */
+    engine_recipe_problems(out->engine, say_problem, NULL);
     return CTL_OK;
 }
 
@@ -335,7 +332,7 @@ int found_add(struct engine *e, const char *dir, const char *plain, struct found
     for (size_t i = 0; i < nfiles && grown; i++) {
         char *path;
 
-        if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", files[i]->name) < 0)
+        if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", derived_info(files[i]).name) < 0)
             grown = NULL;
         else
             grown[(*n)++] = (struct found){derived_get(files[i]), path};
@@ -401,7 +398,8 @@ bool target_is_table(const struct target *t)
     return is_table;
 }
 
-int target_find(const struct target *t, struct found **out, size_t *n)
+/* The derived files that target->path means. Where that fails, *out is still to be freed. */
+static int find_files(const struct target *t, struct found **out, size_t *n)
 {
     struct entry entry;
     struct error err;
@@ -433,21 +431,19 @@ int target_find(const struct target *t, struct found **out, size_t *n)
     return ret < 0 ? complain_of(t, "look up", &err) : CTL_OK;
 }
 
-int target_open_files(const struct ctl *ctl, const char *path, struct target *t, struct found **out,
-                      size_t *n)
+int ctl_with_files(const struct ctl *ctl, const char *path, ctl_files_fn *fn)
 {
-    int ret = target_open(ctl, path, t);
+    struct target t;
+    struct found *list;
+    size_t n;
+    int ret = target_open(ctl, path, &t);
 
     if (ret != CTL_OK)
         return ret;
-    ret = target_find(t, out, n);
-    if (ret != CTL_OK)
-        target_close_files(t, *out, *n);
-    return ret;
-}
-
-void target_close_files(struct target *t, struct found *list, size_t n)
-{
+    ret = find_files(&t, &list, &n);
+    if (ret == CTL_OK)
+        ret = fn(ctl, &t, list, n);
     found_free(list, n);
-    target_close(t);
+    target_close(&t);
+    return ret;
 }

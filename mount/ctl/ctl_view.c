@@ -199,7 +199,8 @@ static int show_copy(const struct ctl *ctl, const struct target *t, const struct
         ending_release(&ending);
         return complain(t->asked, errno, "cannot make a directory for a copy (see $TMPDIR)");
     }
-    if (snprintf(file, sizeof file, "%s/%s", dir, f->derived->name) >= (int)sizeof file) {
+    if (snprintf(file, sizeof file, "%s/%s", dir, derived_info(f->derived).name) >=
+        (int)sizeof file) {
         rmdir(dir);
         ending_release(&ending);
         return complain(t->asked, ENAMETOOLONG, "the copy's name is too long");
@@ -221,29 +222,26 @@ static bool is_image(const char *name)
            (n > 7 && strcmp(name + n - 7, ".nii.gz") == 0);
 }
 
-int ctl_view(const struct ctl *ctl)
+static int view_file(const struct ctl *ctl, const struct target *t, const struct found *list,
+                     size_t n)
 {
-    struct target t;
-    struct found *list;
-    size_t n;
     int ret;
 
-    if (ctl->npaths != 1)
-        return CTL_USAGE;
-    ret = target_open_files(ctl, ctl->paths[0], &t, &list, &n);
-    if (ret != CTL_OK)
-        return ret;
-    if (n != 1 || !is_image(list[0].derived->name)) {
-        ret = complain(t.asked, EINVAL, "takes one derived image, .nii or .nii.gz");
-    } else if (t.status) {
-        ret = ctl_compute_list(&t, list, n, NULL);
+    if (n != 1 || !is_image(derived_info(list[0].derived).name)) {
+        ret = complain(t->asked, EINVAL, "takes one derived image, .nii or .nii.gz");
+    } else if (t->status) {
+        ret = ctl_compute_list(t, list, n, NULL);
         if (ret == CTL_OK)
-            ret = show(ctl, t.asked, t.asked);
+            ret = show(ctl, t->asked, t->asked);
     } else {
-        ret = show_copy(ctl, &t, &list[0]);
+        ret = show_copy(ctl, t, &list[0]);
     }
     if (ret != CTL_OK) /* interrupted while it was computed; what is shown may be ended so */
         ending_raise(ending_signal());
-    target_close_files(&t, list, n);
     return ret;
+}
+
+int ctl_view(const struct ctl *ctl)
+{
+    return ctl->npaths == 1 ? ctl_with_files(ctl, ctl->paths[0], view_file) : CTL_USAGE;
 }

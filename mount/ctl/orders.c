@@ -133,7 +133,8 @@ static bool is_skipped(struct orders *all, const struct found *found)
 static int open_file(struct engine *e, const struct found *found, struct reader **out,
                      struct error *err)
 {
-    const char *name = found->derived->name; /* what the path ends with; may have a slash */
+    const char *name =
+        derived_info(found->derived).name; /* what the path ends with; may have a slash */
     size_t before = strlen(found->path) - strlen(name);
     char *dir = strndup(found->path, before > 0 ? before - 1 : 0);
     int ret = dir ? reader_open(e, dir, name, out, err) : error_set(err, ENOMEM, "out of memory");

@@ -6,13 +6,15 @@
 #include "screen.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-bool screen_is_terminal(void)
+/* Is stdout a terminal that can place its cursor? */
+static bool is_terminal(void)
 {
     const char *term = getenv("TERM");
 
@@ -21,13 +23,13 @@ bool screen_is_terminal(void)
 
 void screen_begin(void)
 {
-    if (screen_is_terminal())
+    if (is_terminal())
         fputs("\033[2J\033[?25l", stdout);
 }
 
 void screen_end(void)
 {
-    if (screen_is_terminal())
+    if (is_terminal())
         fputs("\033[?25h", stdout);
     fflush(stdout);
 }
@@ -65,7 +67,7 @@ static void draw_in_place(const char *text)
 
 int screen_draw(const char *text)
 {
-    if (screen_is_terminal())
+    if (is_terminal())
         draw_in_place(text);
     else
         fputs(text, stdout);

@@ -6,12 +6,8 @@
 #ifndef DERIVFS_SCREEN_H
 #define DERIVFS_SCREEN_H
 
-#include <stdbool.h>
-
-/* Is stdout a terminal that can place its cursor? */
-bool screen_is_terminal(void);
-
-/* On a terminal: an empty screen without a cursor; screen_end() leaves what was drawn last. */
+/* On a terminal that can place its cursor: an empty screen without a cursor; screen_end() leaves
+ * what was drawn last. */
 void screen_begin(void);
 void screen_end(void);
 

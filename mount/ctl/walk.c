@@ -60,16 +60,6 @@ static int find_files(const struct walk *w, const char *dir, struct found **list
 /* ---- counting ----------------------------------------------------------------------------------
  */
 
-/* Bytes of the runs in the directory that the file belongs to. */
-static uint64_t runs_nbytes(const struct derived *d)
-{
-    uint64_t sum = 0;
-
-    for (size_t i = 0; i < d->scan->nruns; i++)
-        sum += d->scan->runs[i].run->id.size;
-    return sum;
-}
-
 static int add_place(struct walk *w, const char *dir, struct error *err)
 {
     struct place *grown;
@@ -85,7 +75,7 @@ static int add_place(struct walk *w, const char *dir, struct error *err)
     grown = realloc(w->places, (w->nplaces + 1) * sizeof *grown);
     w->places = grown ? grown : w->places;
     if (grown && (grown[w->nplaces].dir = strdup(dir))) {
-        grown[w->nplaces].nbytes = runs_nbytes(list[0].derived);
+        grown[w->nplaces].nbytes = derived_dir_nbytes(list[0].derived);
         w->weight += (double)grown[w->nplaces++].nbytes;
         w->nfiles += n;
     } else {

@@ -11,7 +11,7 @@
 #include <uthash.h>
 #include <utlist.h>
 
-#include "derived.h"
+#include "engine_derived.h"
 
 struct node {
     struct node *parent;           /* NULL for the root */

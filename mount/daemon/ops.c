@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel_caps.h"
@@ -113,7 +114,7 @@ static void stat_control(const struct mount *m, const struct node_identity *id, 
 static bool is_drawn(const struct node *node)
 {
     return node_kind(node) == NODE_TABLE ||
-           (node_kind(node) == NODE_DERIVED && node_derived(node)->format->kind == OUTPUT_DRAWING);
+           (node_kind(node) == NODE_DERIVED && derived_info(node_derived(node)).drawing);
 }
 
 static void set_drawn_size(const struct node *node, struct stat *st)
@@ -126,7 +127,7 @@ static void set_drawn_size(const struct node *node, struct stat *st)
 static bool is_unsettled(const struct node *node, const struct stat *st)
 {
     return node_kind(node) == NODE_DERIVED &&
-           (st->st_size == 0 || node_derived(node)->error.code != 0);
+           (st->st_size == 0 || derived_info(node_derived(node)).is_wrong);
 }
 
 /* A size that changes with the next opening is not kept by the kernel; nor is that of a command's
@@ -150,7 +151,7 @@ static struct node_identity identity_of(const struct entry *entry)
 {
     switch (entry->kind) {
     case ENTRY_DERIVED:
-        return (struct node_identity){NODE_DERIVED, entry->derived->version, 0};
+        return (struct node_identity){NODE_DERIVED, derived_info(entry->derived).version, 0};
     case ENTRY_DIR:
         return (struct node_identity){NODE_DIR, entry->st.st_ino, 0};
     case ENTRY_TEXT:
@@ -270,7 +271,8 @@ static int stat_source(struct mount *m, const struct node *node, struct stat *st
     return 0;
 }
 
-int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
+/* ESTALE: something else has the node's name now. */
+static int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
 {
     struct node_identity id = {node_kind(node), node_number(node), 0};
     char *path;

@@ -31,6 +31,13 @@ static void enter_node(struct mount *m, struct node *node, struct file *f, int f
     f->backing_id = iomode_enter(m->iomodes, f->io, fd);
 }
 
+void close_file(struct mount *m, struct file *f)
+{
+    if (f->io)
+        iomode_leave(m->iomodes, f->io, f->backing_id > 0);
+    files_close(m->files, f);
+}
+
 /* Whether to open what has come in the place of a file, because the kernel would not try again. */
 static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *node)
 {
@@ -79,14 +86,14 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
 
 static bool is_command(const struct node *node)
 {
-    return node_derived(node)->recipe->command;
+    return derived_info(node_derived(node)).is_command;
 }
 
 /* Whether the reader's file may be read as the node's, though it is a newer one: what is promised
  * of the size holds. */
 static bool may_stand_in(const struct node *node, const struct reader *r)
 {
-    return reader_is_sized(r) && reader_nbytes(r) == node_derived(node)->nbytes;
+    return reader_is_sized(r) && reader_nbytes(r) == derived_info(node_derived(node)).nbytes;
 }
 
 static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
@@ -94,7 +101,6 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
 {
     struct file *f = files_open(m->files, FILE_DERIVED);
     char *dir = node_parent_path(m->inodes, node);
-    struct blob *blob;
     bool other;
     int ret;
 
@@ -109,9 +115,7 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
             files_close(m->files, f);
         return ret;
     }
-    blob = reader_whole(f->reader);
-    enter_node(m, node, f, blob && !other && !is_command(node) ? blob_fd(blob) : -1);
-    blob_put(blob);
+    enter_node(m, node, f, other || is_command(node) ? -1 : reader_fd(f->reader));
     /* A node is one version: what is cached of it stays right. Without the flag this open would
      * throw the cache away, for which it would wait for a page that a mapping waits for,
      * unkillably. */
@@ -119,8 +123,8 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
     /* A series that has been computed is read through the page cache: read-ahead costs nothing
      * then, and who reads it again finds it there (cat of one of 500 MB went from 0.15 of the
      * speed of a plain file to 0.46). */
-    fi->direct_io = other || is_command(node) ||
-                    (!blob && kernel_maps_direct_io() && !reader_is_computed(f->reader));
+    fi->direct_io =
+        other || is_command(node) || (kernel_maps_direct_io() && !reader_is_computed(f->reader));
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }
@@ -155,7 +159,7 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
     if (ret == 0 && version != node_number(node))
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret == 0)
-        ret = render(dot, node_derived(node)->format->extension + 1, &picture, &nbytes, err);
+        ret = render(dot, derived_info(node_derived(node)).drawing, &picture, &nbytes, err);
     free(dot);
     if (ret < 0)
         return ret;
@@ -286,9 +290,8 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ret = open_source(m, req, node, fi, &err);
         break;
     case NODE_DERIVED:
-        ret = node_derived(node)->format->kind == OUTPUT_DRAWING
-                  ? open_drawn(m, node, fi, &err)
-                  : open_derived(m, req, node, fi, &err);
+        ret = derived_info(node_derived(node)).drawing ? open_drawn(m, node, fi, &err)
+                                                       : open_derived(m, req, node, fi, &err);
         break;
     case NODE_CONTROL:
         if (!is_waited_for(node))
@@ -319,13 +322,6 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else {
         reply_open(req, m, fi);
     }
-}
-
-void close_file(struct mount *m, struct file *f)
-{
-    if (f->io)
-        iomode_leave(m->iomodes, f->io, f->backing_id > 0);
-    files_close(m->files, f);
 }
 
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

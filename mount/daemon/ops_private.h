@@ -34,10 +34,6 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 /* What a release does. */
 void close_file(struct mount *m, struct file *f);
 
-/* ESTALE: something else has the node's name now. */
-int node_stat(struct mount *m, const struct node *node, struct stat *st,
-              struct error *err) NODISCARD;
-
 /* A request that is answered when a wait of the engine is over (parked.c), so that no thread of
  * libfuse waits for a task. */
 struct parked {

@@ -3,15 +3,77 @@
  * Extended attributes user.derivfs.* of derived files (only with -o xattr).
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "describe.h"
 #include "ops_private.h"
 
 static const char prefix[] = "user.derivfs.";
+
+enum attribute { STATE, PROGRESS, RECIPE, EXPRESSION, ARRAY, SOURCES, KEY, ERROR, NATTRIBUTES };
+
+static const char *const names[] = {
+    [STATE] = "state", [PROGRESS] = "progress", [RECIPE] = "recipe", [EXPRESSION] = "expression",
+    [ARRAY] = "array", [SOURCES] = "sources",   [KEY] = "key",       [ERROR] = "error",
+};
+
+/* NATTRIBUTES: there is none. */
+static enum attribute find_attribute(const char *name)
+{
+    enum attribute a = 0;
+
+    while (a < NATTRIBUTES && strcmp(names[a], name) != 0)
+        a++;
+    return a;
+}
+
+/* The paths, one a line. malloced; NULL: out of memory. */
+static char *sources_of(const struct derived *d, size_t n)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    for (size_t i = 0; i < n; i++)
+        fprintf(f, "%s%s", i > 0 ? "\n" : "", derived_source(d, i));
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+/* malloced; NULL: it has no value now (an error while all is well), or out of memory. */
+static char *value_of(enum attribute a, const struct derived *d, const struct derived_status *s)
+{
+    struct derived_info info = derived_info(d);
+    char *text;
+
+    switch (a) {
+    case STATE:
+        return strdup(derived_state_name(s->state));
+    case PROGRESS:
+        return asprintf(&text, "%.0f", s->percent) < 0 ? NULL : text;
+    case RECIPE:
+        return strdup(info.recipe);
+    case EXPRESSION:
+        return strdup(info.text);
+    case ARRAY:
+        return derived_array(d);
+    case SOURCES:
+        return sources_of(d, info.nsources);
+    case KEY:
+        return s->key.hex[0] ? strdup(s->key.hex) : NULL;
+    case ERROR:
+        return s->state == STATE_FAILED ? strdup(s->error.text) : NULL;
+    case NATTRIBUTES:
+        break;
+    }
+    return NULL;
+}
 
 static void reply_value(fuse_req_t req, const char *value, size_t nbytes, size_t room)
 {
@@ -27,15 +89,20 @@ void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
-    char *path, *value;
+    bool ours = node_kind(node) == NODE_DERIVED && strncmp(name, prefix, strlen(prefix)) == 0;
+    enum attribute attribute = ours ? find_attribute(name + strlen(prefix)) : NATTRIBUTES;
+    struct derived_status status;
+    char *path, *value = NULL;
 
-    if (node_kind(node) != NODE_DERIVED || strncmp(name, prefix, strlen(prefix)) != 0) {
+    if (attribute == NATTRIBUTES) {
         fuse_reply_err(req, ENODATA);
         return;
     }
     path = node_path(m->inodes, node);
-    value = path ? describe_attribute(m->engine, node_derived(node), path, name + strlen(prefix))
-                 : NULL;
+    if (path) {
+        engine_derived_status(m->engine, node_derived(node), path, &status);
+        value = value_of(attribute, node_derived(node), &status);
+    }
     if (value)
         reply_value(req, value, strlen(value), size);
     else
@@ -50,8 +117,8 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
-    const char *name;
-    char names[512], *path, *value;
+    struct derived_status status;
+    char list[512], *path, *value;
     size_t nbytes = 0;
 
     if (node_kind(node) != NODE_DERIVED) {
@@ -59,15 +126,17 @@ void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
         return;
     }
     path = node_path(m->inodes, node);
-    for (size_t i = 0; path && (name = describe_attribute_name(i)); i++) {
-        value = describe_attribute(m->engine, node_derived(node), path, name);
+    if (path)
+        engine_derived_status(m->engine, node_derived(node), path, &status);
+    for (enum attribute a = 0; path && a < NATTRIBUTES; a++) {
+        value = value_of(a, node_derived(node), &status);
         if (value)
             nbytes +=
-                (size_t)snprintf(names + nbytes, sizeof names - nbytes, "%s%s", prefix, name) + 1;
+                (size_t)snprintf(list + nbytes, sizeof list - nbytes, "%s%s", prefix, names[a]) + 1;
         free(value);
     }
     if (path)
-        reply_value(req, names, nbytes, size);
+        reply_value(req, list, nbytes, size);
     else
         fuse_reply_err(req, ENOMEM);
     free(path);

@@ -423,6 +423,11 @@ void cache_make_room(struct cache *c, uint64_t nbytes)
 
 /* ---- look after the directory ---- */
 
+uint64_t cache_evicted(const struct cache *c)
+{
+    return atomic_load(&c->evicted);
+}
+
 static int scan(struct cache *c, const char *what, struct disk_list *list, struct error *err)
 {
     int ret = disk_scan(&c->disk, list);

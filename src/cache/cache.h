@@ -110,6 +110,9 @@ struct cache_stats {
 /* Counts entries on disk: takes as long as the cache is large. */
 int cache_stats(struct cache *c, struct cache_stats *out, struct error *err) NODISCARD;
 
+/* Entries that this process has evicted so far. */
+uint64_t cache_evicted(const struct cache *c);
+
 /* Evict down to max_nbytes and remove left-overs of writers that died (older than an hour). */
 int cache_prune(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODISCARD;
 /* Remove every entry, those included that are being published. Never removes a file that is not the

@@ -23,8 +23,10 @@
 #include <sys/types.h>
 
 #include "dataset.h"
+#include "engine_derived.h"
 #include "error.h"
 #include "graph.h"
+#include "notional.h"
 #include "output.h"
 #include "recipe.h"
 
@@ -66,7 +68,6 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
                  size_t *n, struct error *err) NODISCARD;
 /* Is a run's content not here? (What was made of it may be in the cache.) */
 bool derived_lacks(const struct derived *d);
-void derived_list_free(struct derived **list, size_t n);
 
 /* The derived files that the plain name "RECIPE.EXTENSION" stands for: of every group and of every
  * run, listed or not, those that cannot be read too. *out as derived_list()'s. */
@@ -112,6 +113,9 @@ int derived_graph_slices(const struct derived *d, size_t slice0, size_t nslices,
 /* Is there such a plan? */
 bool derived_is_by_slices(const struct derived *d);
 
+/* The array of a file that can be planned and is no command's; a part is a chunk. */
+struct notional derived_notional(const struct derived *d);
+
 /* What a file starts with before its voxels are computed. */
 struct head {
     uint64_t nbytes;
@@ -121,8 +125,5 @@ struct head {
 
 /* ENOMEM; ENODATA where all of it has to be computed. */
 int derived_head(const struct derived *d, struct head *out, struct error *err) NODISCARD;
-
-struct derived *derived_get(struct derived *d);
-void derived_put(struct derived *d); /* NULL is allowed */
 
 #endif

@@ -203,9 +203,9 @@ const struct engine_config *engine_config(const struct engine *e)
     return &e->config;
 }
 
-struct cache *engine_cache(struct engine *e)
+uint64_t engine_cache_evicted(const struct engine *e)
 {
-    return e->cache;
+    return cache_evicted(e->cache);
 }
 
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dot.h"
 #include "engine.h"
 #include "engine_private.h"
-#include "notional.h"
 
 /* Parts of a 4-D file that are planned for a drawing: more would neither be seen nor be quick. */
 enum { PARTS_MAX = 64 };
@@ -45,12 +45,11 @@ static void own_status(void *ctx, const struct key *key, struct task_status *out
 /* "float32 (64, 64, 30)": of the image, also where the file is one of its other formats. */
 static char *array_of(const struct derived *d)
 {
-    const int64_t *dim = d->first->nifti.dim;
-    struct notional n = {.dtype = "float32", .shape = {dim[0], dim[1], dim[2], d->nvol}};
+    struct notional n;
 
     if (d->recipe->command)
         return strdup("what the program writes");
-    n.ndim = d->recipe->expr->rank == EXPR_SERIES ? 4 : 3;
+    n = derived_notional(d);
     return notional_text(&n, false);
 }
 

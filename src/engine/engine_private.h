@@ -9,6 +9,7 @@
 
 #include "compute.h"
 #include "dataset.h"
+#include "derived.h"
 #include "engine.h"
 #include "errands.h"
 #include "errlog.h"
@@ -62,6 +63,21 @@ void request_begin(struct engine *e, struct request *r, const char *path);
 void request_at(struct engine *e, struct request *r, const struct graph *g);
 void request_end(struct engine *e, struct request *r);
 double request_progress(struct engine *e, struct request *r); /* from 0 to 1 */
+
+/* What readers wait for now, in the order in which they began. */
+struct engine_request {
+    char *path;                        /* owned: the derived file */
+    struct key key;                    /* of the task whose result is waited for */
+    unsigned waiting;                  /* requests for it */
+    uint64_t done_nbytes, work_nbytes; /* of the work for it; 0 where it ends just now */
+    uint64_t found_nbytes;             /* done by others when the first of them came */
+    double seconds;                    /* since then */
+    double rate;                       /* bytes a second since then */
+};
+
+/* *out is malloced, NULL for none. Returns the number. */
+size_t engine_requests(struct engine *e, struct engine_request **out);
+void engine_requests_free(struct engine_request *list, size_t n);
 
 /* "DIR/NAME", or NAME in the root. malloced; NULL: out of memory. */
 char *join_path(const char *dir, const char *name) NODISCARD;
@@ -117,12 +133,18 @@ int tree_lookup_table(struct engine *e, const char *dir, const char *name, struc
 /* The page (engine_report.c): a malloced text. ECANCELED. */
 int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err) NODISCARD;
 
-/* The recipes in force (engine_recipes.c). recipes_close() after a failure too. */
+/* The recipes in force: a reference. Where the file has changed, it is read again first; a look
+ * more than once a second is not taken. */
+struct recipe_table *engine_recipes(struct engine *e);
+/* Their life (engine_recipes.c). recipes_close() after a failure too. */
 int recipes_open(struct engine *e, struct error *err) NODISCARD;
 void recipes_close(struct engine *e);
 /* Where the user's recipes are, or NULL: there is no file. */
 const char *recipes_path(const struct engine *e);
 
+/* Has content to be fetched before anything is known of it? Then opening it fetches, and its size
+ * is none that can be relied on. */
+bool engine_must_fetch(const struct engine *e, const struct derived *d);
 /* Start the workers that fetch, if that is wanted. */
 int fetcher_open(struct engine *e, struct error *err) NODISCARD;
 /* Plan to fetch what `d` lacks, for the fetcher. ENOENT: nothing. */

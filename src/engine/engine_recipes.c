@@ -182,6 +182,15 @@ struct recipe_table *engine_recipes(struct engine *e)
     return table;
 }
 
+void engine_recipe_problems(struct engine *e, void (*tell)(void *ctx, const char *text), void *ctx)
+{
+    struct recipe_table *table = engine_recipes(e);
+
+    for (size_t i = 0; i < table->nproblems; i++)
+        tell(ctx, table->problems[i]);
+    recipe_table_put(table);
+}
+
 const char *recipes_path(const struct engine *e)
 {
     struct stamp none = {.ino = 0}, stamp = stamp_of(e->recipes->path);

@@ -244,6 +244,17 @@ int reader_open(struct engine *e, const char *dir, const char *name, struct read
     return reader_open_at(e, dir, name, SCAN_NOW, out, err);
 }
 
+/* A reference to the blob that holds the whole file, if it is there by now, else NULL. */
+static struct blob *whole_file(struct reader *r)
+{
+    struct part part = reader_kept_part(r, 0);
+
+    if (part.blob && blob_nbytes(part.blob) == r->nbytes)
+        return part.blob;
+    blob_put(part.blob);
+    return NULL;
+}
+
 /* A series of which the last part has come by is likely to have them all in the cache. Nothing else
  * is looked at before: after a wait_cancel(), a thread may still be resolving a reader that lacked
  * its runs. */
@@ -258,7 +269,7 @@ static void join_parts(struct reader *r)
     pthread_mutex_unlock(&r->lock);
     if (!d)
         return;
-    whole = reader_whole(r);
+    whole = whole_file(r);
     if (!whole)
         joined_start(r->engine, d);
     blob_put(whole);
@@ -304,14 +315,13 @@ bool reader_is_computed(struct reader *r)
     return computed;
 }
 
-struct blob *reader_whole(struct reader *r)
+int reader_fd(struct reader *r)
 {
-    struct part part = reader_kept_part(r, 0);
+    struct blob *whole = whole_file(r);
+    int fd = whole ? blob_fd(whole) : -1;
 
-    if (part.blob && blob_nbytes(part.blob) == r->nbytes)
-        return part.blob;
-    blob_put(part.blob);
-    return NULL;
+    blob_put(whole);
+    return fd;
 }
 
 /* Part 0 of an image has the head too; then both say the same. */

@@ -16,7 +16,10 @@
 #include "table.h"
 #include "utf8.h"
 
-char *sidecar_uri(const char *dataset, const char *path)
+/* "bids:DATASET:PATH" with whatever is not allowed in a URI percent-encoded: ASCII, whatever bytes
+ * the path has. malloced; NULL: out of memory. Source: BIDS specification, Common principles, "BIDS
+ * URI"; RFC 3986, 2.3 and 3.3. */
+static char *uri_of(const char *dataset, const char *path)
 {
     char *uri = malloc(strlen("bids::") + strlen(dataset) + 3 * strlen(path) + 1);
     char *to = uri ? uri + sprintf(uri, "bids:%s:", dataset) : NULL;
@@ -34,7 +37,7 @@ char *sidecar_uri(const char *dataset, const char *path)
 
 static json_t *uri_json(const char *dataset, const struct run *run)
 {
-    char *uri = sidecar_uri(dataset, run->path);
+    char *uri = uri_of(dataset, run->path);
     json_t *value = uri ? json_string(uri) : NULL;
 
     free(uri);

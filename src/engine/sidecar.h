@@ -25,9 +25,4 @@
  * out of memory. */
 char *sidecar_text(const struct derived *d, const char *dataset) NODISCARD;
 
-/* "bids:DATASET:PATH" with whatever is not allowed in a URI percent-encoded: ASCII, whatever bytes
- * the path has. malloced; NULL: out of memory. Source: BIDS specification, Common principles, "BIDS
- * URI"; RFC 3986, 2.3 and 3.3. */
-char *sidecar_uri(const char *dataset, const char *path) NODISCARD;
-
 #endif

@@ -12,18 +12,9 @@
 #define DERIVFS_DOT_H
 
 #include "graph.h"
+#include "task_state.h"
 
 enum { DOT_FOLD = 12, DOT_FOLD_CHUNKS = 4 };
-
-enum task_state { TASK_TO_DO, TASK_QUEUED, TASK_RUNNING, TASK_CACHED, TASK_FAILED };
-
-struct task_status {
-    enum task_state state;
-    double percent;  /* TASK_RUNNING: of its work; below 0: unknown */
-    int64_t took_ns; /* how long it has taken when it was computed; 0: unknown */
-};
-
-typedef void task_status_fn(void *ctx, const struct key *key, struct task_status *out);
 
 struct dot_request {
     const char *path;            /* of the file */
@@ -40,7 +31,5 @@ struct dot_request {
 
 /* malloced; NULL: out of memory. */
 char *dot_text(const struct dot_request *q) NODISCARD;
-
-const char *task_state_name(enum task_state state); /* "to do", "queued", ... */
 
 #endif

@@ -21,7 +21,7 @@ int64_t graph_part_nvol(const struct nifti *first)
     return volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
 }
 
-void command_call_free(struct command_call *call)
+static void command_call_free(struct command_call *call)
 {
     if (!call)
         return;

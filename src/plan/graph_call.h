@@ -27,6 +27,4 @@ struct command_call {
     size_t ninputs;
 };
 
-void command_call_free(struct command_call *call); /* NULL is allowed */
-
 #endif

@@ -19,12 +19,12 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-bool is_name_start(char c)
+static bool is_name_start(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
 }
 
-bool is_name_char(char c)
+static bool is_name_char(char c)
 {
     return is_name_start(c) || is_digit(c);
 }

@@ -103,8 +103,6 @@ bool lexer_before_equals(const struct lexer *lex);
 bool lexer_is_whole(double number);
 bool lexer_before_call(const struct lexer *lex); /* "("? */
 bool token_is(const struct token *t, const char *symbol);
-bool is_name_start(char c);
-bool is_name_char(char c);
 
 /* How much of a token is shown in a sentence: a precision for %.*s. */
 enum { TOKEN_SHOWN_MAX = 64 };

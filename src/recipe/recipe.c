@@ -112,8 +112,10 @@ static int copy_params(struct recipe *recipe, const struct expr_params *params)
     return recipe->params ? 0 : -ENOMEM;
 }
 
-int recipe_fill(struct recipe *recipe, const char *name, const char *text, const char *description,
-                struct expr *expr, const struct expr_params *params)
+/* Fill a zeroed recipe; takes `expr` over, also when it fails. Its params are copied. -ENOMEM or 0.
+ */
+static int recipe_fill(struct recipe *recipe, const char *name, const char *text,
+                       const char *description, struct expr *expr, const struct expr_params *params)
 {
     recipe->expr = expr;
     recipe->name = strdup(name);
@@ -140,7 +142,7 @@ int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *fr
                        &(struct expr_params){from->params, from->nparams});
 }
 
-void recipe_clear(struct recipe *recipe)
+static void recipe_clear(struct recipe *recipe)
 {
     for (size_t i = 0; i < recipe->nparams; i++)
         free((char *)recipe->params[i].name);

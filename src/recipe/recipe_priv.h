@@ -116,12 +116,7 @@ size_t recipe_stem(const char *file);
 int recipe_copy_command(struct recipe *recipe, const char *name,
                         const struct recipe *from) NODISCARD;
 
-/* Fill a zeroed recipe; takes `expr` over, also when it fails. Its params are copied. -ENOMEM or 0.
- */
-int recipe_fill(struct recipe *recipe, const char *name, const char *text, const char *description,
-                struct expr *expr, const struct expr_params *params) NODISCARD;
-/* The same from another recipe, as it is with its defaults. */
+/* Fill a zeroed recipe from another one, as it is with its defaults. -ENOMEM or 0. */
 int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from) NODISCARD;
-void recipe_clear(struct recipe *recipe);
 
 #endif

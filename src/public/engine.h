@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine: a dataset with its derived files. All that mount/ sees.
+ * The engine: a dataset with its derived files. With the two headers that it includes
+ * (engine_derived.h: what a derived file is; engine_inspect.h: looking in), all that mount/ sees.
  *
  *     virtual path -> recipe -> expression -> task graph -> scheduler -> cache -> bytes
  *
@@ -16,10 +17,8 @@
 #include <sys/stat.h>
 
 #include "batch.h"
-#include "blob.h"
-#include "cache.h"
-#include "derived.h"
-#include "dot.h"
+#include "engine_derived.h"
+#include "engine_inspect.h"
 #include "error.h"
 #include "wait.h"
 
@@ -58,16 +57,37 @@ int engine_start(struct engine *e, struct error *err) NODISCARD;
 /* Cancel what is running and wait for the workers: nothing is called back any more. For owners of
  * readers that they close when they are called back. */
 void engine_stop(struct engine *e);
-/* engine_stop(), and free. All readers must be closed. NULL is allowed.
- */
+/* engine_stop(), and free. All readers must be closed. NULL is allowed. */
 void engine_close(struct engine *e);
 
-const struct engine_config *
-engine_config(const struct engine *e); /* with the engine's own strings */
-struct cache *engine_cache(struct engine *e);
-/* The recipes in force: a reference. Where the file has changed, it is read again first; a look
- * more than once a second is not taken. */
-struct recipe_table *engine_recipes(struct engine *e);
+/* What it was opened with; the strings are the engine's own. */
+const struct engine_config *engine_config(const struct engine *e);
+
+/* Call `tell` with each mistake in the recipes in force: "FILE:LINE:COLUMN: REASON", then the line
+ * and a caret. */
+void engine_recipe_problems(struct engine *e, void (*tell)(void *ctx, const char *text), void *ctx);
+
+/* ---- the cache directory -----------------------------------------------------------------------
+ */
+
+enum cache_care {
+    CACHE_COUNT,  /* fills entries, nbytes */
+    CACHE_VERIFY, /* check every entry, remove damaged ones: fills entries (good ones), bad */
+    CACHE_PRUNE,  /* evict down to cache_nbytes, remove leftovers: fills freed_nbytes */
+    CACHE_CLEAR,  /* remove all entries: fills freed_nbytes */
+};
+
+struct cache_report {
+    uint64_t entries, nbytes, bad, freed_nbytes; /* those that `care` does not fill are 0 */
+};
+
+/* Look after the cache directory of `config`, of which no engine need be open; the dataset and the
+ * recipes are not looked at. Every damaged entry goes to config->log. */
+int engine_cache_care(const struct engine_config *config, enum cache_care care,
+                      struct cache_report *out, struct error *err) NODISCARD;
+
+/* Results that this engine has evicted so far to make room for others. */
+uint64_t engine_cache_evicted(const struct engine *e);
 
 /* ---- the tree ----------------------------------------------------------------------------------
  */
@@ -76,8 +96,8 @@ enum entry_kind {
     ENTRY_SOURCE,  /* a file, directory or link of the dataset */
     ENTRY_DERIVED, /* a derived file */
     ENTRY_DIR,     /* a directory that exists in the mount only (layout=derivatives) */
-    ENTRY_TEXT,    /* a file that tells of such a directory (description.h), or what the columns
-                      of a table mean */
+    ENTRY_TEXT,    /* a text that is known at once: what makes such a directory a BIDS dataset, or
+                      what the columns of a table mean */
     ENTRY_TABLE,   /* the numbers of several runs, put together when it is opened; its size is
                       known only then and told as 0 */
 };
@@ -102,9 +122,6 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
 /* stat(2) of a derived file that lies at `path`. */
 void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
                          struct stat *st);
-/* Has content to be fetched before anything is known of it? Then opening it fetches, and its size
- * is none that can be relied on. */
-bool engine_must_fetch(const struct engine *e, const struct derived *d);
 /* Its size: that of a command's file is 0 until it is computed. */
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d);
 
@@ -115,8 +132,8 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
                 struct error *err) NODISCARD;
 
 /* The derived files of `dir` but for sidecars, which is what may have to be computed: those that
- * the plain name stands for, as derived_named(); with NULL those that a listing shows, as
- * derived_list(). */
+ * the plain name "RECIPE.EXTENSION" stands for, of every group and of every run; with NULL those
+ * that a listing shows. *out [*n] is for derived_list_free(). */
 int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err) NODISCARD;
 
@@ -171,7 +188,7 @@ void reader_close(struct reader *r);
  * runs of the latter. */
 bool reader_is_sized(const struct reader *r);
 uint64_t reader_nbytes(const struct reader *r);
-uint64_t reader_version(const struct reader *r); /* derived->version as it was opened, or fetched */
+uint64_t reader_version(const struct reader *r); /* derived_info.version when opened, or fetched */
 
 /* Copy what is there of [off, off + nbytes): all that lies within the file, or less, from the start
  * on, because the rest has to be waited for. Less than there is in the head of a .nii is never. */
@@ -181,8 +198,9 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t
 /* Is all of it in the cache, as far as a look at the first and the last part tells? */
 bool reader_is_computed(struct reader *r);
 
-/* A reference to the blob that holds the whole file, if it is there by now, else NULL. */
-struct blob *reader_whole(struct reader *r);
+/* The descriptor of a file that holds all of it and nothing else; -1: there is none. It stays the
+ * reader's, and is open until the next call for this reader. */
+int reader_fd(struct reader *r);
 
 /* Wait until bytes [off, off + nbytes), at most a MiB, which start within the file, are computed.
  */
@@ -198,7 +216,7 @@ double reader_wait_progress(struct wait *w);
 
 /* Wait for a text about many runs. That of a table needs an image and its numbers from each run,
  * which are jobs of their own; a run that fails does not fail the table but has a row that says
- * why. The page (report.h) computes nothing. */
+ * why. The page computes nothing. */
 struct wait *table_wait_new(struct engine *e, const char *dir, const char *name) NODISCARD;
 struct wait *page_wait_new(struct engine *e) NODISCARD;
 /* Once it is there: the text, malloced and NUL-terminated. It passes to the caller; once. */
@@ -211,64 +229,5 @@ typedef int engine_row_fn(void *ctx, struct derived *d, char *path);
  * table. */
 int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
                     void *ctx, struct error *err) NODISCARD;
-
-/* ---- looking in --------------------------------------------------------------------------------
- */
-
-enum derived_state { STATE_VIRTUAL, STATE_COMPUTING, STATE_CACHED, STATE_FAILED };
-
-struct derived_status {
-    enum derived_state state;
-    double percent;     /* of the work; 100 where cached */
-    struct key key;     /* of the file; "" where it cannot be planned */
-    struct error error; /* STATE_FAILED: why */
-};
-
-/* `path` is the derived file's own. */
-void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
-                           struct derived_status *out);
-const char *derived_state_name(enum derived_state state);
-
-/* What readers wait for now, in the order in which they began. */
-struct engine_request {
-    char *path;                        /* owned: the derived file */
-    struct key key;                    /* of the task whose result is waited for */
-    unsigned waiting;                  /* requests for it */
-    uint64_t done_nbytes, work_nbytes; /* of the work for it; 0 where it ends just now */
-    uint64_t found_nbytes;             /* done by others when the first of them came */
-    double seconds;                    /* since then */
-    double rate;                       /* bytes a second since then */
-};
-
-/* *out is malloced, NULL for none. Returns the number. */
-size_t engine_requests(struct engine *e, struct engine_request **out);
-void engine_requests_free(struct engine_request *list, size_t n);
-
-/* The state of one task now, as far as this engine knows: it does the work itself, or finds results
- * in the cache. */
-void engine_task_status(struct engine *e, const struct key *key, struct task_status *out);
-
-/* Who knows more than this engine about the states of tasks. */
-struct dot_view {
-    task_status_fn *status;
-    void *ctx;
-    const char *error; /* why the file failed the last time, or NULL */
-};
-
-/* The task graph of `d` as a text in DOT (see dot.h), computing nothing. `view` may be NULL. Fails
- * like reading would where a source is absent or broken. *out is malloced. */
-int engine_dot(struct engine *e, const struct derived *d, const char *path,
-               const struct dot_view *view, char **out, struct error *err) NODISCARD;
-/* The same for the drawing `name` of `dir` as it is now; *version is derived->version. */
-int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
-                struct error *err) NODISCARD;
-
-/* Texts of `.derivfs`: malloced, NULL: out of memory. */
-char *engine_status_text(struct engine *e) NODISCARD;
-char *engine_status_json(struct engine *e) NODISCARD;
-char *engine_metrics_text(struct engine *e) NODISCARD;
-char *engine_errors_text(struct engine *e) NODISCARD;
-char *engine_recipes_text(struct engine *e) NODISCARD;
-char *engine_trace_json(struct engine *e) NODISCARD;
 
 #endif

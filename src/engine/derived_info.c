@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What callers of the engine see of a derived file.
+ */
+#include "derived.h"
+
+static bool is_series(const struct derived *d)
+{
+    return d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES;
+}
+
+struct derived_info derived_info(const struct derived *d)
+{
+    const struct recipe *recipe = d->recipe;
+    bool is_drawing = d->format->kind == OUTPUT_DRAWING;
+    struct derived_info info = {
+        .name = d->name,
+        .recipe = recipe->name,
+        .text = recipe->text,
+        .description = recipe->description,
+        .is_command = recipe->command,
+        .drawing = is_drawing ? d->format->extension + 1 : NULL,
+        .is_wrong = d->error.code != 0,
+        .nbytes = d->nbytes,
+        .version = d->version,
+        .nsources = d->nruns,
+    };
+    struct parts parts;
+
+    derived_parts(d, &parts);
+    info.nparts = parts.n;
+    if (!d->first || recipe->command)
+        return info;
+    info.ndim = is_series(d) ? 4 : 3;
+    for (int i = 0; i < 3; i++)
+        info.shape[i] = d->first->nifti.dim[i];
+    info.shape[3] = d->nvol;
+    return info;
+}
+
+const char *derived_source(const struct derived *d, size_t i)
+{
+    return d->runs[i]->path;
+}
+
+uint64_t derived_dir_nbytes(const struct derived *d)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < d->scan->nruns; i++)
+        sum += d->scan->runs[i].run->id.size;
+    return sum;
+}
+
+struct notional derived_notional(const struct derived *d)
+{
+    struct notional n = {.dtype = "float32", .ndim = is_series(d) ? 4 : 3, .shape[3] = d->nvol};
+    struct parts parts;
+
+    derived_parts(d, &parts);
+    for (int i = 0; i < 3; i++)
+        n.shape[i] = n.chunks[i] = d->first->nifti.dim[i];
+    n.chunks[3] = parts.nvol;
+    return n;
+}
+
+char *derived_array(const struct derived *d)
+{
+    struct notional n;
+
+    if (d->nvol == 0)
+        return NULL;
+    n = derived_notional(d);
+    if (n.ndim == 3 && derived_is_by_slices(d))
+        n.chunks[2] = 1;
+    return notional_text(&n, true);
+}

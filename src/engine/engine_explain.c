@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Explaining a derived file. Plans its first part, and looks at keys and headers; reads no voxel.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "cursor.h"
+#include "engine.h"
+#include "engine_private.h"
+#include "notional.h"
+#include "passes.h"
+
+/* What callers see, and what that borrows from. */
+struct explained {
+    struct explanation shown; /* first: callers have its address */
+    struct derived *derived;
+    struct graph *graph; /* NULL: it cannot be planned */
+    struct passes passes;
+};
+
+static int explain_recipe(struct explanation *x, const struct recipe *recipe)
+{
+    struct explained_param *params = calloc(recipe->nparams + 1, sizeof *params);
+
+    x->params = params;
+    x->params_text = recipe_params_text(recipe);
+    if (!params || !x->params_text)
+        return -ENOMEM;
+    x->nparams = recipe->nparams;
+    for (size_t i = 0; i < recipe->nparams; i++)
+        params[i] = (struct explained_param){recipe->params[i].name, recipe->params[i].value};
+    return 0;
+}
+
+static int explain_run(struct engine *e, const struct run *run, struct explained_run *out)
+{
+    struct notional n;
+
+    out->path = run->path;
+    if (run->state != RUN_OK) {
+        out->error = run->error.text;
+        return 0;
+    }
+    n = notional_of_run(run);
+    out->array = notional_text(&n, true);
+    out->nbytes = run->id.size;
+    out->absent = run->absent;
+    out->codec = run->codec->name;
+    out->way = cursor_way(e->cache, run);
+    return out->array ? 0 : -ENOMEM;
+}
+
+static int explain_runs(struct engine *e, const struct derived *d, struct explanation *x)
+{
+    int ret = 0;
+
+    x->runs = calloc(d->nruns + 1, sizeof *x->runs);
+    if (!x->runs)
+        return -ENOMEM;
+    x->nruns = d->nruns;
+    for (size_t i = 0; i < d->nruns && ret == 0; i++)
+        ret = explain_run(e, d->runs[i], &x->runs[i]);
+    return ret;
+}
+
+static int explain_task(struct engine *e, const struct graph *g, const struct task *t,
+                        struct explained_task *out)
+{
+    struct notional n = notional_of_task(g, t);
+
+    *out = (struct explained_task){
+        .label = t->label,
+        .key = t->key,
+        .needs = t->deps,
+        .nneeds = t->ndeps,
+        .array = notional_text(&n, true),
+        .is_command = t->kind == TASK_COMMAND,
+        .work_nbytes = t->work_nbytes,
+        .result_nbytes = t->result_nbytes,
+    };
+    if (!cache_size_of(e->cache, &t->key, &out->cached_nbytes))
+        out->cached_nbytes = 0;
+    return out->array ? 0 : -ENOMEM;
+}
+
+static int explain_tasks(struct engine *e, const struct graph *g, struct explanation *x)
+{
+    int ret = 0;
+
+    x->tasks = calloc(g->ntasks, sizeof *x->tasks);
+    if (!x->tasks)
+        return -ENOMEM;
+    x->ntasks = g->ntasks;
+    for (size_t i = 0; i < g->ntasks && ret == 0; i++)
+        ret = explain_task(e, g, &g->tasks[i], &x->tasks[i]);
+    return ret;
+}
+
+/* What is left to read once the results that are in the cache are taken from there. */
+static int add_left(struct engine *e, const struct graph *g, uint64_t *left_nbytes)
+{
+    bool *needed = calloc(g->ntasks, sizeof *needed);
+
+    if (!needed)
+        return -ENOMEM;
+    needed[g->ntasks - 1] = true;
+    for (size_t i = g->ntasks; i-- > 0;) {
+        const struct task *t = &g->tasks[i];
+
+        if (!needed[i] || cache_has(e->cache, &t->key))
+            continue;
+        *left_nbytes += t->work_nbytes * passes_of_task(g, t);
+        for (size_t d = 0; d < t->ndeps; d++)
+            needed[t->deps[d]] = true;
+    }
+    free(needed);
+    return 0;
+}
+
+static int explain_graph(struct engine *e, struct explained *x)
+{
+    int ret = passes_of(x->graph, &x->passes, NULL);
+
+    if (ret < 0)
+        return ret;
+    x->shown.npasses = x->passes.n;
+    x->shown.passes = x->passes.tasks;
+    x->shown.npasses_told = x->passes.n > 1 ? x->passes.ntasks : 0;
+    x->shown.read_nbytes = x->passes.read_nbytes;
+    ret = explain_tasks(e, x->graph, &x->shown);
+    return ret == 0 ? add_left(e, x->graph, &x->shown.left_nbytes) : ret;
+}
+
+int engine_explain(struct engine *e, struct derived *d, struct explanation **out, struct error *err)
+{
+    struct explained *x = calloc(1, sizeof *x);
+    int ret;
+
+    if (!x)
+        return error_set(err, ENOMEM, "%s: out of memory", d->name);
+    x->derived = derived_get(d);
+    x->shown.array = derived_array(d);
+    ret = explain_recipe(&x->shown, d->recipe);
+    if (ret == 0)
+        ret = explain_runs(e, d, &x->shown);
+    if (ret == 0 && derived_graph(d, 0, e->config.memory_nbytes, &x->graph, NULL) == 0)
+        ret = explain_graph(e, x);
+    if (ret < 0) {
+        explanation_free(&x->shown);
+        return error_set(err, ENOMEM, "%s: out of memory", d->name);
+    }
+    *out = &x->shown;
+    return 0;
+}
+
+void explanation_free(struct explanation *shown)
+{
+    struct explained *x = (struct explained *)shown;
+
+    for (size_t i = 0; i < shown->nruns; i++)
+        free(shown->runs[i].array);
+    for (size_t i = 0; i < shown->ntasks; i++)
+        free(shown->tasks[i].array);
+    free(shown->array);
+    free(shown->runs);
+    free(shown->tasks);
+    free(shown->params);
+    free(shown->params_text);
+    passes_free(&x->passes);
+    graph_put(x->graph);
+    derived_put(x->derived);
+    free(x);
+}

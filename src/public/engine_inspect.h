@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Looking into the engine: the states of files and tasks, explanations, drawings, and the texts of
+ * `.derivfs`. Nothing here computes.
+ * Thread rule: as in engine.h.
+ */
+#ifndef DERIVFS_ENGINE_INSPECT_H
+#define DERIVFS_ENGINE_INSPECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine_derived.h"
+#include "error.h"
+#include "key.h"
+#include "task_state.h"
+
+struct engine;
+
+/* ---- one file, one task ------------------------------------------------------------------------
+ */
+
+enum derived_state { STATE_VIRTUAL, STATE_COMPUTING, STATE_CACHED, STATE_FAILED };
+
+struct derived_status {
+    enum derived_state state;
+    double percent;     /* of the work; 100 where cached */
+    struct key key;     /* of the file; "" where it cannot be planned */
+    struct error error; /* STATE_FAILED: why */
+};
+
+/* `path` is the derived file's own. */
+void engine_derived_status(struct engine *e, const struct derived *d, const char *path,
+                           struct derived_status *out);
+const char *derived_state_name(enum derived_state state);
+
+/* The state of one task now, as far as this engine knows: it does the work itself, or finds results
+ * in the cache. */
+void engine_task_status(struct engine *e, const struct key *key, struct task_status *out);
+
+/* ---- how a file comes about --------------------------------------------------------------------
+ */
+
+/* A parameter of the recipe. */
+struct explained_param {
+    const char *name;
+    double value;
+};
+
+/* A run that the file is made from. */
+struct explained_run {
+    const char *path;
+    const char *error; /* why it cannot be read; NULL: it can, and the rest is filled */
+    char *array;       /* "int16 (64, 64, 30, 200) chunks (64, 64, 30, 1)" */
+    uint64_t nbytes;   /* as stored */
+    bool absent;       /* its content is not here */
+    const char *codec; /* "gzip" */
+    const char *way;   /* how a compressed run is read now, in words; NULL: it is not compressed */
+};
+
+struct explained_task {
+    const char *label;
+    struct key key;
+    const size_t *needs; /* [nneeds] numbers of the tasks whose results it takes */
+    size_t nneeds;
+    char *array;            /* its result, as explained_run.array */
+    bool is_command;        /* a program's: only the result tells how long that is */
+    uint64_t work_nbytes;   /* stored bytes to read */
+    uint64_t result_nbytes; /* exact size of the result */
+    uint64_t cached_nbytes; /* of its entry in the cache; 0: there is none */
+};
+
+struct explanation {
+    char *array;                    /* of the file, as derived_array() */
+    struct explained_param *params; /* [nparams] in the order of the recipe */
+    size_t nparams;
+    char *params_text;          /* "drop=4,detrend=2" */
+    struct explained_run *runs; /* [nruns] in the order in which they are joined */
+    size_t nruns;
+    struct explained_task *tasks; /* [ntasks] of the file's first part, dependencies first */
+    size_t ntasks;                /* 0: it cannot be planned; then the rest is 0, too */
+    unsigned npasses;             /* over the volumes that are read most often */
+    char *const *passes;          /* [npasses_told] what each pass is for, in words; */
+    size_t npasses_told;          /* none where there is one pass alone */
+    uint64_t read_nbytes;         /* stored bytes that all tasks read together */
+    uint64_t left_nbytes;         /* of these, what remains with the results that are cached */
+};
+
+/* *out is for explanation_free(). ENOMEM only: for a file that cannot be planned, it has no tasks.
+ */
+int engine_explain(struct engine *e, struct derived *d, struct explanation **out,
+                   struct error *err) NODISCARD;
+void explanation_free(struct explanation *x);
+
+/* ---- drawings ----------------------------------------------------------------------------------
+ */
+
+/* Who knows more than this engine about the states of tasks. */
+struct dot_view {
+    task_status_fn *status;
+    void *ctx;
+    const char *error; /* why the file failed the last time, or NULL */
+};
+
+/* The task graph of `d`, left to right, as a text in Graphviz's language DOT. `view` may be NULL.
+ * Fails like reading would where a source is absent or broken. *out is malloced. */
+int engine_dot(struct engine *e, const struct derived *d, const char *path,
+               const struct dot_view *view, char **out, struct error *err) NODISCARD;
+/* The same for the drawing `name` of `dir` as it is now; *version is that of the file drawn. */
+int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
+                struct error *err) NODISCARD;
+
+/* ---- texts of `.derivfs` -----------------------------------------------------------------------
+ * malloced; NULL: out of memory.
+ */
+
+char *engine_status_text(struct engine *e) NODISCARD;
+char *engine_status_json(struct engine *e) NODISCARD;
+char *engine_metrics_text(struct engine *e) NODISCARD;
+char *engine_errors_text(struct engine *e) NODISCARD;
+char *engine_recipes_text(struct engine *e) NODISCARD;
+char *engine_trace_json(struct engine *e) NODISCARD;
+
+#endif
