@@ -141,9 +141,11 @@ static struct MHD_Response *content_of(const struct page *p, int i)
         return file_response(p->niivue);
     case CONTENT_IMAGE:
         return file_response(p->path);
-    default:
-        return text_response("");
+    case CONTENT_ALIVE:
+    case CONTENT_BYE:
+        break;
     }
+    return text_response("");
 }
 
 static bool is_token(const char *token, const char *text)

@@ -58,16 +58,24 @@ PRINTF_LIKE(1, 2) static void say(const char *fmt, ...)
 
 static void print_log(void *ctx, enum log_level level, const char *text)
 {
-    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-    static const char *const names[] = {"error", "warning", "info", "debug"};
+    static const struct {
+        const char *name;
+        int priority;
+    } levels[] = {
+        [LOG_LEVEL_ERROR] = {"error", LOG_ERR},
+        [LOG_LEVEL_WARN] = {"warning", LOG_WARNING},
+        [LOG_LEVEL_INFO] = {"info", LOG_INFO},
+        [LOG_LEVEL_DEBUG] = {"debug", LOG_DEBUG},
+    };
+    _Static_assert(sizeof levels / sizeof *levels == LOG_LEVEL_DEBUG + 1, "a row for each level");
     const struct options *o = ctx;
 
     if (level > o->log_level)
         return;
     if (log_to_syslog)
-        syslog(priorities[level], "%s", text);
+        syslog(levels[level].priority, "%s", text);
     else
-        say("%s: %s", names[level], text);
+        say("%s: %s", levels[level].name, text);
 }
 
 /* The first line that libfuse complained of (it prints in pieces), until the mount works: part of

@@ -3,10 +3,17 @@
 
 const char *task_state_name(enum task_state state)
 {
-    static const char *const names[] = {
-        [TASK_TO_DO] = "to do",   [TASK_QUEUED] = "queued", [TASK_RUNNING] = "running",
-        [TASK_CACHED] = "cached", [TASK_FAILED] = "failed",
-    };
-
-    return names[state];
+    switch (state) {
+    case TASK_TO_DO:
+        return "to do";
+    case TASK_QUEUED:
+        return "queued";
+    case TASK_RUNNING:
+        return "running";
+    case TASK_CACHED:
+        return "cached";
+    case TASK_FAILED:
+        break;
+    }
+    return "failed";
 }

@@ -15,8 +15,6 @@
 #include "engine_private.h"
 #include "join.h"
 
-enum { JOIN_VERSION = 1 };
-
 int joiner_open(struct engine *e, struct error *err)
 {
     struct sched_config config = {
@@ -42,7 +40,7 @@ static bool key_of_whole(const struct engine *e, const struct derived *d, const 
     derived_parts(d, &parts);
     if (derived_graph(d, parts.n, e->config.memory_nbytes, &g, NULL) < 0)
         return false;
-    b = key_begin("join", JOIN_VERSION);
+    b = task_begin_key(TASK_JOIN);
     if (b) {
         key_add(b, "head", head->bytes, head->nbytes);
         key_add_key(b, "values", &graph_root(g)->key);

@@ -57,14 +57,17 @@ static char *text_end(struct text *t, bool whole)
 
 const char *derived_state_name(enum derived_state state)
 {
-    static const char *const names[] = {
-        [STATE_VIRTUAL] = "virtual",
-        [STATE_COMPUTING] = "computing",
-        [STATE_CACHED] = "cached",
-        [STATE_FAILED] = "failed",
-    };
-
-    return names[state];
+    switch (state) {
+    case STATE_VIRTUAL:
+        return "virtual";
+    case STATE_COMPUTING:
+        return "computing";
+    case STATE_CACHED:
+        return "cached";
+    case STATE_FAILED:
+        break;
+    }
+    return "failed";
 }
 
 /* What the parts of a file come to: how many are in the cache, how far the others are. */

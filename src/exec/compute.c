@@ -19,7 +19,7 @@ int work_go_on(const struct work *k, struct error *err)
     return 0;
 }
 
-static int compute_output(const struct work *k, struct error *err)
+int compute_output(const struct work *k, struct error *err)
 {
     struct output_source source = {
         .grid = &k->g->runs[0]->nifti,
@@ -31,35 +31,21 @@ static int compute_output(const struct work *k, struct error *err)
     return k->t->format->write(&source, k->w, err);
 }
 
-static int run(const struct work *k, struct error *err)
+/* Write the result into k->w. */
+static int write_result(const struct work *k, struct error *err)
 {
+#define WRITTEN(name, operation, version, verb, result, function)                                  \
+    case TASK_##name:                                                                              \
+        return compute_##function(k, err);
+#define OTHER(name, ...) case TASK_##name:
     switch (k->t->kind) {
-    case TASK_MOMENTS:
-        return compute_moments(k, err);
-    case TASK_TREND:
-        return compute_trend(k, err);
-    case TASK_MEDIAN:
-    case TASK_PERCENTILES:
-        return compute_percentiles(k, err);
-    case TASK_VOLUME:
-        return compute_volume(k, err);
-    case TASK_PLANE:
-        return compute_plane(k, err);
-    case TASK_SLICES:
-        return compute_plane(k, err);
-    case TASK_IMAGE:
-        return compute_image(k, err);
-    case TASK_CHUNK:
-        return compute_chunk(k, err);
-    case TASK_CHECKSUM:
-        return compute_checksum(k, err);
-    case TASK_COMMAND: /* compute_command() */
-    case TASK_FETCH:   /* fetch_task() */
-    case TASK_JOIN:    /* join_task() */
-    case TASK_OUTPUT:
+        TASK_KINDS_WRITTEN(WRITTEN)
+        TASK_KINDS_OTHER(OTHER)
         break;
     }
-    return compute_output(k, err);
+#undef WRITTEN
+#undef OTHER
+    return error_set(err, EINVAL, "%s: no function computes it", k->t->label);
 }
 
 /* Does the task need results that a cut graph (graph_cut) no longer has? */
@@ -89,7 +75,7 @@ static int attempt(struct work *k, struct blob **out, struct error *err)
         return ret;
     ret = cache_computed_from(k->w, k->inputs, t->ndeps, err);
     if (ret == 0)
-        ret = run(k, err);
+        ret = write_result(k, err);
     if (ret < 0) {
         cache_abort(k->w);
         return ret;

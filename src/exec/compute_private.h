@@ -22,19 +22,11 @@ struct work {
 /* ECANCELED when the task was told to stop. */
 int work_go_on(const struct work *k, struct error *err) NODISCARD;
 
-/* compute_moments.c */
-int compute_moments(const struct work *k, struct error *err) NODISCARD;
-int compute_trend(const struct work *k, struct error *err) NODISCARD;
-
-/* compute_series.c */
-int compute_percentiles(const struct work *k, struct error *err) NODISCARD;
-int compute_volume(const struct work *k, struct error *err) NODISCARD;
-int compute_chunk(const struct work *k, struct error *err) NODISCARD;
-int compute_checksum(const struct work *k, struct error *err) NODISCARD;
-
-/* compute_image.c */
-int compute_plane(const struct work *k, struct error *err) NODISCARD;
-int compute_image(const struct work *k, struct error *err) NODISCARD;
+/* A function for each kind of task whose result is written into k->w. */
+#define COMPUTE(name, operation, version, verb, result, function)                                  \
+    int compute_##function(const struct work *k, struct error *err) NODISCARD;
+TASK_KINDS_WRITTEN(COMPUTE)
+#undef COMPUTE
 
 /* compute_command.c: begins and commits its entry by itself, whose length it learns. */
 int compute_command(const struct work *k, struct blob **out, struct error *err) NODISCARD;

@@ -287,7 +287,7 @@ int fetch_task(void *ctx, const struct graph *g, const struct task *t, struct bl
 
 static void name_task(struct task *t, const struct annex_content *c)
 {
-    struct key_builder *b = key_begin("fetch", 1);
+    struct key_builder *b = task_begin_key(TASK_FETCH);
 
     if (!b)
         return;

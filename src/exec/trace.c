@@ -106,10 +106,21 @@ static json_t *name_of(const char *what, const char *name, int tid)
                      "tid", tid, "args", "name", utf8_json(name));
 }
 
+static const char *outcome_name(enum trace_outcome outcome)
+{
+    switch (outcome) {
+    case TRACE_DONE:
+        return "done";
+    case TRACE_FAILED:
+        return "failed";
+    case TRACE_CANCELLED:
+        break;
+    }
+    return "cancelled";
+}
+
 static json_t *event_json(const struct trace *t, const struct trace_event *e)
 {
-    static const char *const outcomes[] = {
-        [TRACE_DONE] = "done", [TRACE_FAILED] = "failed", [TRACE_CANCELLED] = "cancelled"};
     int64_t start_us = (e->start_ns - t->begin_ns) / 1000;
     int64_t stop_us = (e->stop_ns - t->begin_ns) / 1000;
 
@@ -118,7 +129,7 @@ static json_t *event_json(const struct trace *t, const struct trace_event *e)
                      (int)getpid(), "tid", (int)e->thread + 1, "ts", (json_int_t)start_us, "dur",
                      (json_int_t)(stop_us - start_us), "args", "key",
                      e->helping ? NULL : e->key.hex, "bytes", (json_int_t)e->nbytes, "read_bytes",
-                     (json_int_t)e->read_nbytes, "outcome", outcomes[e->outcome]);
+                     (json_int_t)e->read_nbytes, "outcome", outcome_name(e->outcome));
 }
 
 char *trace_json(struct trace *t, const char *process, unsigned nthreads)

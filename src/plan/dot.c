@@ -34,10 +34,9 @@ static bool do_the_same(const struct dot_node *a, const struct dot_node *b)
 
     if (a->run || b->run)
         return a->run && b->run;
-    if (s->kind != t->kind || s->order != t->order || s->kind == TASK_OUTPUT ||
-        s->kind == TASK_IMAGE || s->kind == TASK_PLANE || s->kind == TASK_COMMAND)
-        return false;
-    return expr_equal(s->e, t->e);
+    /* what reads no run is there once */
+    return s->kind == t->kind && s->order == t->order && s->nstreams > 0 && t->nstreams > 0 &&
+           expr_equal(s->e, t->e);
 }
 
 static void enter_fold(struct drawing *d, size_t node)

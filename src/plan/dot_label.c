@@ -21,16 +21,27 @@ enum { LINE_NCHARS = 44, LINES_MAX = 4 };
 
 #define SMALL "<font point-size=\"9.5\" color=\"#404040\">"
 
-static const struct {
+struct looks {
     const char *fill, *line, *style;
     double width;
-} looks[] = {
-    [TASK_TO_DO] = {"#ffffff", "#777777", "filled,rounded,dashed", 1},
-    [TASK_QUEUED] = {"#f4f0d0", "#8a7d00", "filled,rounded", 1},
-    [TASK_RUNNING] = {"#fddc9c", "#e69f00", "filled,rounded", 2.5},
-    [TASK_CACHED] = {"#c4e8db", "#009e73", "filled,rounded", 1},
-    [TASK_FAILED] = {"#f7cbb2", "#d55e00", "filled,rounded", 2.5},
 };
+
+static struct looks looks_of(enum task_state state)
+{
+    switch (state) {
+    case TASK_TO_DO:
+        return (struct looks){"#ffffff", "#777777", "filled,rounded,dashed", 1};
+    case TASK_QUEUED:
+        return (struct looks){"#f4f0d0", "#8a7d00", "filled,rounded", 1};
+    case TASK_RUNNING:
+        return (struct looks){"#fddc9c", "#e69f00", "filled,rounded", 2.5};
+    case TASK_CACHED:
+        return (struct looks){"#c4e8db", "#009e73", "filled,rounded", 1};
+    case TASK_FAILED:
+        break;
+    }
+    return (struct looks){"#f7cbb2", "#d55e00", "filled,rounded", 2.5};
+}
 
 /* ---- text --------------------------------------------------------------------------------------
  */
@@ -116,9 +127,9 @@ static void write_array(FILE *f, const struct notional *n)
 
 static void write_legend(FILE *f)
 {
-    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++)
-        fprintf(f, "<font color=\"%s\">%s</font> " SMALL "%s</font>   ", looks[i].line,
-                i == TASK_TO_DO ? "□" : "■", task_state_name((enum task_state)i));
+    for (enum task_state state = 0; state <= TASK_FAILED; state++)
+        fprintf(f, "<font color=\"%s\">%s</font> " SMALL "%s</font>   ", looks_of(state).line,
+                state == TASK_TO_DO ? "□" : "■", task_state_name(state));
 }
 
 void dot_write_head(FILE *f, const struct dot_request *q)
@@ -163,8 +174,10 @@ void dot_write_run(FILE *f, size_t id, const struct run *run)
 
 static void write_looks(FILE *f, size_t id, enum task_state state)
 {
-    fprintf(f, "  n%zu [style=\"%s\", fillcolor=\"%s\", color=\"%s\", penwidth=%g", id,
-            looks[state].style, looks[state].fill, looks[state].line, looks[state].width);
+    struct looks looks = looks_of(state);
+
+    fprintf(f, "  n%zu [style=\"%s\", fillcolor=\"%s\", color=\"%s\", penwidth=%g", id, looks.style,
+            looks.fill, looks.line, looks.width);
 }
 
 /* "cached · 3.8 MiB · 0.2 s", "running 43 % · 3.8 MiB" */
@@ -230,7 +243,7 @@ static enum task_state state_of_many(const struct dot_fold *fold)
 
 void dot_write_fold(FILE *f, size_t id, const struct dot_fold *fold, const struct dot_node *like)
 {
-    size_t n = fold->n - fold->ndrawn;
+    size_t n = fold->n - fold->ndrawn, nshown = 0;
     char *words = like->run ? NULL : task_words(like->task);
 
     if (like->run) {
@@ -244,7 +257,7 @@ void dot_write_fold(FILE *f, size_t id, const struct dot_fold *fold, const struc
     fprintf(f, ", peripheries=2, label=<%zu more: ", n);
     write_lines(f, words ? words : "?");
     fputs("<br/>" SMALL, f);
-    for (size_t state = 0, nshown = 0; state <= TASK_FAILED; state++)
+    for (enum task_state state = 0; state <= TASK_FAILED; state++)
         if (fold->nstate[state] > 0)
             fprintf(f, "%s%zu %s", nshown++ > 0 ? " · " : "", fold->nstate[state],
                     task_state_name(state));
@@ -257,8 +270,8 @@ void dot_write_file(FILE *f, size_t id, const struct dot_request *q)
     fprintf(f,
             "  n%zu [shape=note, style=filled, fillcolor=\"%s\", color=\"%s\", penwidth=2, "
             "label=<<b>",
-            id, q->error ? looks[TASK_FAILED].fill : "#eeeeee",
-            q->error ? looks[TASK_FAILED].line : "#333333");
+            id, q->error ? looks_of(TASK_FAILED).fill : "#eeeeee",
+            q->error ? looks_of(TASK_FAILED).line : "#333333");
     write_lines(f, base_name(q->path));
     fprintf(f, "</b><br/>" SMALL "%s", q->array);
     if (q->nbytes > 0)

@@ -11,6 +11,21 @@
 #include "annex.h"
 #include "graph_call.h"
 
+#define ROW(name, operation, version, verb, result, ...)                                           \
+    [TASK_##name] = {operation, version, verb, result},
+static const struct task_kind_info kinds[] = {TASK_KINDS(ROW)};
+#undef ROW
+
+const struct task_kind_info *task_kind_info(enum task_kind kind)
+{
+    return &kinds[kind];
+}
+
+struct key_builder *task_begin_key(enum task_kind kind)
+{
+    return key_begin(kinds[kind].operation, kinds[kind].version);
+}
+
 /* Parts of a series are of about this size: a few reads long, and small beside the memory. */
 enum { PART_NBYTES = 4 << 20 };
 

@@ -30,25 +30,76 @@
 #include "run.h"
 #include "stream.h"
 
-/* What a task's result is. Planes are float64 [nz][ny][nx], x fastest. */
-enum task_kind {
-    TASK_MOMENTS, /* of one stream: planes sum, M2, min, max (kernel.h) */
-    TASK_TREND,   /* of one stream: the same of what its Legendre trend leaves, but for min and max
-                     only bounds; then planes of the coefficients of P_1 .. P_order */
-    TASK_MEDIAN,  /* over all its streams: one plane */
-    TASK_PERCENTILES, /* over all its streams: a plane for each percentile */
-    TASK_VOLUME,      /* the only volume of its stream: one plane */
-    TASK_PLANE,       /* an image expression inside another one: one plane */
-    TASK_IMAGE,       /* a 3-D file: header and float32 [nz][ny][nx] */
-    TASK_SLICES,      /* some slices of a 3-D file, without header: float32 [n][ny][nx] */
-    TASK_CHUNK,       /* some volumes of a 4-D file, without header: float32 [n][nz][ny][nx] */
-    TASK_CHECKSUM,    /* of all volumes of a 4-D file: their CRC-32, little-endian */
-    TASK_OUTPUT,      /* a file in another format, from the bytes of the .nii */
-    TASK_COMMAND,     /* what a program writes; its length is known only then */
-    TASK_FETCH,       /* nothing, but then a file's content is here (fetch.h): never in a graph with
-                         others */
-    TASK_JOIN,        /* a 4-D file in one piece, from its parts in the cache (join.h): likewise */
+/* The kinds of tasks, a row for each. What their results are (planes are float64 [nz][ny][nx]):
+ *
+ *     MOMENTS     of one stream: planes sum, M2, min, max (kernel.h)
+ *     TREND       of one stream: the same of what its Legendre trend leaves, but for min and
+ *                 max only bounds; then planes of the coefficients of P_1 .. P_order
+ *     MEDIAN      of all its streams: one plane
+ *     PERCENTILES of all its streams: a plane for each percentile
+ *     VOLUME      the only volume of its stream: one plane
+ *     PLANE       an image expression inside another one: one plane
+ *     IMAGE       a 3-D file: header and float32 [nz][ny][nx]
+ *     SLICES      some slices of a 3-D file, without header: float32 [n][ny][nx]
+ *     CHUNK       some volumes of a 4-D file, without header: float32 [n][nz][ny][nx]
+ *     CHECKSUM    the CRC-32 of all volumes of a 4-D file, little-endian
+ *     OUTPUT      a file in another format, from the bytes of the .nii
+ *     COMMAND     what a program writes
+ *     FETCH       no bytes; a file's content is in the dataset then (fetch.h)
+ *     JOIN        a 4-D file in one piece, from its parts in the cache (join.h)
+ *
+ * FETCH and JOIN are never in a graph with other kinds.
+ *
+ * Columns: the kind; the operation, which keys and labels begin with; its version, which keys have
+ * too (raise it when results change; an OUTPUT has that of its format); what the task does, in
+ * words that go before an expression, or NULL where the label says it; the shape of the result; the
+ * function of exec that writes the result, compute_FUNCTION(). Tasks without one have their own
+ * ways. */
+#define TASK_KINDS_WRITTEN(ROW)                                                                    \
+    ROW(MOMENTS, "moments", 3, "moments of ", RESULT_PLANES, moments)                              \
+    ROW(TREND, "trend", 3, "trend of ", RESULT_PLANES, trend)                                      \
+    ROW(MEDIAN, "median", 3, "median of ", RESULT_PLANE, percentiles)                              \
+    ROW(PERCENTILES, "percentiles", 3, "", RESULT_PLANES, percentiles)                             \
+    ROW(VOLUME, "volume", 3, "volume of ", RESULT_PLANE, volume)                                   \
+    ROW(PLANE, "plane", 3, "", RESULT_PLANE, plane)                                                \
+    ROW(IMAGE, "image", 3, "", RESULT_IMAGE, image)                                                \
+    ROW(SLICES, "slices", 3, "slices of ", RESULT_SLICES, plane)                                   \
+    ROW(CHUNK, "chunk", 3, "chunk of ", RESULT_VOLUMES, chunk)                                     \
+    ROW(CHECKSUM, "checksum", 3, "checksum of ", RESULT_BYTES, checksum)                           \
+    ROW(OUTPUT, "output", 0, NULL, RESULT_BYTES, output)
+#define TASK_KINDS_OTHER(ROW)                                                                      \
+    ROW(COMMAND, "command", 2, NULL, RESULT_UNKNOWN)                                               \
+    ROW(FETCH, "fetch", 1, NULL, RESULT_UNKNOWN)                                                   \
+    ROW(JOIN, "join", 1, NULL, RESULT_BYTES)
+#define TASK_KINDS(ROW) TASK_KINDS_WRITTEN(ROW) TASK_KINDS_OTHER(ROW)
+
+#define TASK_KIND(name, ...) TASK_##name,
+enum task_kind { TASK_KINDS(TASK_KIND) };
+#undef TASK_KIND
+
+/* A task's result as an array (notional.h). */
+enum task_result {
+    RESULT_PLANES, /* several planes */
+    RESULT_PLANE,
+    RESULT_IMAGE,   /* float32 [nz][ny][nx] */
+    RESULT_SLICES,  /* float32 [n][ny][nx] */
+    RESULT_VOLUMES, /* float32 [n][nz][ny][nx] */
+    RESULT_BYTES,   /* as many as task.result_nbytes says */
+    RESULT_UNKNOWN, /* only the result tells */
 };
+
+/* What all tasks of a kind have in common: its row. */
+struct task_kind_info {
+    const char *operation;
+    int version;
+    const char *verb;
+    enum task_result result;
+};
+
+const struct task_kind_info *task_kind_info(enum task_kind kind);
+
+/* A key of a task of this kind, with what all of them begin with. NULL: out of memory. */
+struct key_builder *task_begin_key(enum task_kind kind) NODISCARD;
 
 /* How much is read or written at a time: large enough that the calls cost nothing beside it, small
  * enough to stay in the second-level cache. */

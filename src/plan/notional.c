@@ -9,12 +9,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const dtypes[] = {
-    [SAMPLE_UINT8] = "uint8",     [SAMPLE_INT8] = "int8",     [SAMPLE_UINT16] = "uint16",
-    [SAMPLE_INT16] = "int16",     [SAMPLE_UINT32] = "uint32", [SAMPLE_INT32] = "int32",
-    [SAMPLE_UINT64] = "uint64",   [SAMPLE_INT64] = "int64",   [SAMPLE_FLOAT32] = "float32",
-    [SAMPLE_FLOAT64] = "float64",
-};
+static const char *dtype_of(enum sample_type type)
+{
+    switch (type) {
+    case SAMPLE_UINT8:
+        return "uint8";
+    case SAMPLE_INT8:
+        return "int8";
+    case SAMPLE_UINT16:
+        return "uint16";
+    case SAMPLE_INT16:
+        return "int16";
+    case SAMPLE_UINT32:
+        return "uint32";
+    case SAMPLE_INT32:
+        return "int32";
+    case SAMPLE_UINT64:
+        return "uint64";
+    case SAMPLE_INT64:
+        return "int64";
+    case SAMPLE_FLOAT32:
+        return "float32";
+    case SAMPLE_FLOAT64:
+        break;
+    }
+    return "float64";
+}
 
 /* On the grid of `h`, with `last` as the last axis; 0: without. */
 static struct notional on_grid(const struct nifti *h, const char *dtype, int64_t last)
@@ -31,7 +51,7 @@ static struct notional on_grid(const struct nifti *h, const char *dtype, int64_t
 
 struct notional notional_of_run(const struct run *run)
 {
-    struct notional n = on_grid(&run->nifti, dtypes[run->nifti.sample], run->nifti.nvol);
+    struct notional n = on_grid(&run->nifti, dtype_of(run->nifti.sample), run->nifti.nvol);
 
     n.chunks[3] = 1;
     return n;
@@ -61,37 +81,32 @@ static int64_t images_in(const struct task *t, const struct nifti *h, size_t sam
     return (int64_t)(t->result_nbytes / ((uint64_t)nifti_nvox(h) * sample_nbytes));
 }
 
+static struct notional bytes(int64_t n)
+{
+    return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {n}, .chunks = {n}};
+}
+
 struct notional notional_of_task(const struct graph *g, const struct task *t)
 {
-    const struct nifti *h = &g->runs[0]->nifti;
+    const struct nifti *h = g->nruns > 0 ? &g->runs[0]->nifti : NULL; /* bytes have no grid */
 
-    switch (t->kind) {
-    case TASK_MOMENTS:
-    case TASK_TREND:
-    case TASK_PERCENTILES:
+    switch (task_kind_info(t->kind)->result) {
+    case RESULT_PLANES:
         return on_grid(h, "float64", images_in(t, h, sizeof(double)));
-    case TASK_MEDIAN:
-    case TASK_VOLUME:
-    case TASK_PLANE:
+    case RESULT_PLANE:
         return on_grid(h, "float64", 0);
-    case TASK_IMAGE:
+    case RESULT_IMAGE:
         return image(g);
-    case TASK_SLICES:
+    case RESULT_SLICES:
         return some_slices(h, (int64_t)(g->nvox / graph_slice_nvox(g)));
-    case TASK_CHUNK:
+    case RESULT_VOLUMES:
         return on_grid(h, "float32", images_in(t, h, sizeof(float)));
-    case TASK_COMMAND: /* nobody knows before */
-    case TASK_FETCH:
-        return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {-1}, .chunks = {-1}};
-    case TASK_CHECKSUM:
-    case TASK_OUTPUT:
-    case TASK_JOIN:
+    case RESULT_BYTES:
+        return bytes((int64_t)t->result_nbytes);
+    case RESULT_UNKNOWN:
         break;
     }
-    return (struct notional){.dtype = "uint8",
-                             .ndim = 1,
-                             .shape = {(int64_t)t->result_nbytes},
-                             .chunks = {(int64_t)t->result_nbytes}};
+    return bytes(-1);
 }
 
 /* "(64, 64, 30)", "(1504,)" */

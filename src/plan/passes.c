@@ -50,28 +50,21 @@ static char *percentiles_words(const struct task *t)
 
 char *task_words(const struct task *t)
 {
-    static const char *const verbs[] = {
-        [TASK_MOMENTS] = "moments of", [TASK_TREND] = "",         [TASK_MEDIAN] = "median of",
-        [TASK_VOLUME] = "volume of",   [TASK_PLANE] = "",         [TASK_IMAGE] = "",
-        [TASK_SLICES] = "slices of",   [TASK_CHUNK] = "chunk of", [TASK_CHECKSUM] = "checksum of",
-        [TASK_OUTPUT] = NULL,          [TASK_COMMAND] = NULL,     [TASK_PERCENTILES] = NULL,
-    };
+    const char *verb = task_kind_info(t->kind)->verb;
     char *text, *words = NULL;
 
-    if (t->kind == TASK_OUTPUT)
+    if (t->format)
         return strdup(t->format->operation);
-    if (t->kind == TASK_COMMAND)
+    if (!verb)
         return strdup(t->label);
     if (t->kind == TASK_PERCENTILES)
         return percentiles_words(t);
     text = expr_print(t->e);
-    if (text && t->kind == TASK_TREND) {
-        if (asprintf(&words, "trend of order %u of %s", t->order, text) < 0)
-            words = NULL;
-    } else if (!text ||
-               asprintf(&words, "%s%s%s", verbs[t->kind], *verbs[t->kind] ? " " : "", text) < 0) {
+    if (!text)
+        return NULL;
+    if (t->kind == TASK_TREND ? asprintf(&words, "%sorder %u of %s", verb, t->order, text) < 0
+                              : asprintf(&words, "%s%s", verb, text) < 0)
         words = NULL;
-    }
     free(text);
     return words;
 }

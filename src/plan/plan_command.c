@@ -19,8 +19,6 @@
 #include "graph_call.h"
 #include "plan_private.h"
 
-enum { COMMAND_VERSION = 2 };
-
 /* A dataset's file of that name? -ENOENT: no. */
 static int find_source(struct planner *p, const char *name, struct command_input *in)
 {
@@ -164,7 +162,7 @@ static void key_add_input(struct planner *p, struct key_builder *b, const struct
 
 static int make_key(struct planner *p, const struct recipe *r, struct task *t)
 {
-    struct key_builder *b = key_begin("command", COMMAND_VERSION);
+    struct key_builder *b = task_begin_key(TASK_COMMAND);
 
     if (!b)
         return plan_out_of_memory(p);

@@ -16,9 +16,6 @@
 /* Slices are few bytes: a small buffer, which costs few page faults. */
 enum { SLICES_CALL_NBYTES = 32 << 10 };
 
-/* Version of all operations over streams and images: raise it when results change. */
-enum { VERSION_OF_ALL = 3 };
-
 struct by_key {
     struct key key;
     size_t task;
@@ -166,19 +163,10 @@ void planner_clear(struct planner *p)
 /* ---- keys and labels ---------------------------------------------------------------------------
  */
 
-static const char *const operation_names[] = {
-    [TASK_MOMENTS] = "moments", [TASK_TREND] = "trend",
-    [TASK_MEDIAN] = "median",   [TASK_PERCENTILES] = "percentiles",
-    [TASK_VOLUME] = "volume",   [TASK_PLANE] = "plane",
-    [TASK_IMAGE] = "image",     [TASK_SLICES] = "slices",
-    [TASK_CHUNK] = "chunk",     [TASK_CHECKSUM] = "checksum",
-    [TASK_OUTPUT] = "output",   [TASK_COMMAND] = "command",
-};
-
 /* Planes are stored in this machine's byte order. */
 struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind)
 {
-    struct key_builder *b = key_begin(operation_names[kind], VERSION_OF_ALL);
+    struct key_builder *b = task_begin_key(kind);
 
     if (b)
         key_add_text(b, "byte order", BYTE_ORDER == LITTLE_ENDIAN ? "little" : "big");
@@ -258,7 +246,8 @@ static char *label_stream(struct planner *p, enum task_kind kind, const struct s
                           const struct expr *x)
 {
     const struct stream_leaf *leaf = first_sample(s);
-    const char *operation = operation_names[kind], *run = leaf ? base_name(leaf->run->path) : "";
+    const char *operation = task_kind_info(kind)->operation;
+    const char *run = leaf ? base_name(leaf->run->path) : "";
     const char *of = stream_is_raw(s) ? "" : " of ", *text = *of ? text_of(p, x) : "";
     char *label, range[64] = "";
 

@@ -14,6 +14,8 @@
 
 #include "graph.h"
 #include "kernel.h"
+#include "notional.h"
+#include "passes.h"
 #include "runs.h"
 
 enum { NVOX = 4 * 3 * 2, NVOL_1 = 10, NVOL_2 = 7 };
@@ -462,6 +464,25 @@ static void test_cut(void **state)
     }
 }
 
+/* What stands alone in its graph is described too, although it has neither expression nor grid. */
+static void test_every_kind_is_described(void **state)
+{
+    static const enum task_kind alone[] = {TASK_COMMAND, TASK_FETCH, TASK_JOIN};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+        struct task t = {.kind = alone[i], .label = (char *)"label", .result_nbytes = 12};
+        struct graph g = {.tasks = &t, .ntasks = 1};
+        struct notional n = notional_of_task(&g, &t);
+        char *words = task_words(&t);
+
+        assert_string_equal(words, "label");
+        assert_int_equal(n.ndim, 1);
+        assert_int_equal(n.shape[0], t.kind == TASK_JOIN ? 12 : -1);
+        free(words);
+    }
+}
+
 /* Nesting adds tasks, it does not multiply them. */
 static void test_deep_nesting(void **state)
 {
@@ -498,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_memory_of_median),
         cmocka_unit_test(test_memory_of_codec),
         cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_every_kind_is_described),
         cmocka_unit_test(test_deep_nesting),
     };
 
