@@ -70,23 +70,6 @@ static struct graph_request request_of(const struct derived *d, size_t memory_nb
     };
 }
 
-/* A command's file is as the program writes it. */
-static uint64_t unknown_nbytes(const struct nifti *grid, uint64_t image_nbytes)
-{
-    (void)grid;
-    (void)image_nbytes;
-    return 0;
-}
-
-static const struct output_format as_written = {
-    .extension = "",
-    .kind = OUTPUT_MADE,
-    .operation = "command",
-    .listed = true,
-    .listed_per_run = true,
-    .nbytes = unknown_nbytes,
-};
-
 static bool is_series(const struct recipe *recipe)
 {
     return recipe->expr && recipe->expr->rank == EXPR_SERIES;
@@ -370,7 +353,8 @@ static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, co
     int ret = -ENOENT;
 
     for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
-        ret = lookup_command(scan, table, &table->recipes[i], name, strlen(name), &as_written, out);
+        ret = lookup_command(scan, table, &table->recipes[i], name, strlen(name),
+                             &output_as_written, out);
     for (size_t i = 0;
          drawing && drawing->kind == OUTPUT_DRAWING && i < table->nrecipes && ret == -ENOENT; i++)
         ret = lookup_command(scan, table, &table->recipes[i], name, stem, drawing, out);
@@ -426,14 +410,6 @@ static bool is_shown(const struct run *first, const struct run *bad)
     return first || (bad && bad->state == RUN_ABSENT);
 }
 
-/* The recipe of which every run has a listed map of its own, or a command that is asked to. */
-static bool listed_per_run(const struct recipe *recipe)
-{
-    if (recipe->command)
-        return recipe->command->per_run && recipe->list;
-    return strcmp(recipe->name, "tsnr") == 0;
-}
-
 static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
                        const struct recipe *recipe, const struct output_format *format,
                        struct derived **list, size_t *n)
@@ -447,7 +423,7 @@ static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
                 return -ENOMEM;
             ++*n;
         }
-    for (size_t i = 0; format->listed_per_run && listed_per_run(recipe) && i < scan->nruns; i++)
+    for (size_t i = 0; format->listed_per_run && recipe->list_runs && i < scan->nruns; i++)
         if (scan->runs[i].run->state != RUN_BROKEN) {
             list[*n] = of_run(scan, table, &scan->runs[i], recipe, format);
             if (!list[*n])
@@ -464,19 +440,19 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, struct deriv
     int ret = 0;
 
     most = table->nrecipes * (scan->ngroups + scan->nruns);
-    for (const struct output_format *f = output_formats(); f->extension; f++)
+    for (const struct output_format *const *f = output_formats(); *f; f++)
         most += table->nrecipes * (scan->ngroups + scan->nruns);
     *n = 0;
     *out = calloc(most + 1, sizeof **out);
     if (!*out)
         return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
-    for (const struct output_format *f = output_formats(); f->extension; f++)
+    for (const struct output_format *const *f = output_formats(); *f; f++)
         for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
-            if (has_format(&table->recipes[r], f))
-                ret = list_recipe(scan, table, &table->recipes[r], f, *out, n);
+            if (has_format(&table->recipes[r], *f))
+                ret = list_recipe(scan, table, &table->recipes[r], *f, *out, n);
     for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
         if (table->recipes[r].command)
-            ret = list_recipe(scan, table, &table->recipes[r], &as_written, *out, n);
+            ret = list_recipe(scan, table, &table->recipes[r], &output_as_written, *out, n);
     if (ret < 0) {
         derived_list_free(*out, *n);
         return error_set(err, ENOMEM, "%s: out of memory", scan->dir);

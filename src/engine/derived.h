@@ -74,9 +74,10 @@ bool derived_lacks(const struct derived *d);
 int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
                   struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
-/* What the file of one run is called that has the plain name `plain`, whose recipe is its first
- * `stem` bytes. malloced; NULL: out of memory. */
-char *derived_run_name(const struct dir_run *run, const char *plain, size_t stem) NODISCARD;
+/* What the file RECIPE + ENDING of one run is called; the recipe's name is recipe[nbytes].
+ * malloced; NULL: out of memory. */
+char *derived_run_name(const struct dir_run *run, const char *recipe, size_t nbytes,
+                       const char *ending) NODISCARD;
 
 /* Owner and mode of what is made from a source, or of that and what went before: nobody may read
  * more through it than through every source. *mode starts as 0444. */

@@ -13,12 +13,13 @@
 
 #include "derived.h"
 
-char *derived_run_name(const struct dir_run *run, const char *plain, size_t stem)
+char *derived_run_name(const struct dir_run *run, const char *recipe, size_t nbytes,
+                       const char *ending)
 {
     char *made;
 
-    if (asprintf(&made, "%s_stat-%.*s_%s%s", run->entities, (int)stem, plain, run->map_suffix,
-                 plain + stem) < 0)
+    if (asprintf(&made, "%s_stat-%.*s_%s%s", run->entities, (int)nbytes, recipe, run->map_suffix,
+                 ending) < 0)
         return NULL;
     return made;
 }
@@ -55,7 +56,7 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
         ret = add_file(scan, table, made, *out, n, err);
     }
     for (size_t i = 0; ret == 0 && i < scan->nruns; i++) {
-        char *made = derived_run_name(&scan->runs[i], plain, stem);
+        char *made = derived_run_name(&scan->runs[i], plain, stem, plain + stem);
 
         ret = add_file(scan, table, made, *out, n, err);
     }

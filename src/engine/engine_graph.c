@@ -62,8 +62,9 @@ static char *drawn_path(const struct derived *d, const char *path)
 
     if (d->format->kind != OUTPUT_DRAWING)
         return strdup(path);
-    return asprintf(&out, "%.*s%s", (int)stem, path, d->recipe->command ? "" : ".nii") < 0 ? NULL
-                                                                                           : out;
+    return asprintf(&out, "%.*s%s", (int)stem, path, d->recipe->command ? "" : ending_nii) < 0
+               ? NULL
+               : out;
 }
 
 static int plan_parts(struct engine *e, const struct derived *d, struct graph **graphs, size_t n,

@@ -11,34 +11,26 @@
 #include "engine_private.h"
 #include "report.h"
 
-#define RECIPE "tsnr"
-
-/* A run's files, of which the first that is not virtual tells how far the run is. The numbers come
- * first: with them nothing is left to be known. */
-static const char *const files[] = {
-    RECIPE OUTPUT_NUMBERS,
-    RECIPE ".nii",
-    RECIPE ".nii.gz",
-    RECIPE ".png",
-};
-
 struct page {
     struct engine *engine;
+    const struct recipe *recipe; /* what it is about */
     const struct stop *stop;
     struct run_list runs;
     struct report_row *rows; /* [nrows] of the first runs, `reason` owned */
     size_t nrows;
 };
 
-/* The run's file with this plain name. */
-static int find(struct engine *e, const struct run_place *at, const char *plain,
-                struct derived **out, char **path, struct error *err)
+/* The run's file in this format. */
+static int find(const struct page *p, const struct run_place *at,
+                const struct output_format *format, struct derived **out, char **path,
+                struct error *err)
 {
-    char *name = derived_run_name(at->run, plain, strlen(RECIPE));
+    const char *recipe = p->recipe->name;
+    char *name = derived_run_name(at->run, recipe, strlen(recipe), format->extension);
     int ret;
 
     *path = name ? join_path(at->dir, name) : NULL;
-    ret = *path ? tree_find_derived(e, at->dir, name, SCAN_RECENT, out, err)
+    ret = *path ? tree_find_derived(p->engine, at->dir, name, SCAN_RECENT, out, err)
                 : error_set(err, ENOMEM, "%s: out of memory", at->dir);
     free(name);
     if (ret < 0)
@@ -49,49 +41,51 @@ static int find(struct engine *e, const struct run_place *at, const char *plain,
 /* A reference to the result, if it is in the cache. */
 static struct blob *cached(struct engine *e, const struct derived *d)
 {
-    struct blob *b = NULL;
-    struct graph *g;
+    struct blob *b;
+    struct key key;
 
-    if (derived_graph(d, 0, e->config.memory_nbytes, &g, NULL) < 0)
+    if (derived_key(d, 0, e->config.memory_nbytes, &key, NULL) < 0 ||
+        cache_lookup(e->cache, &key, &b) < 0)
         return NULL;
-    if (cache_lookup(e->cache, &graph_root(g)->key, &b) < 0)
-        b = NULL;
-    graph_put(g);
     return b;
 }
 
 /* What is known of one of the run's files; with `result` also a reference to what is in the cache
  * of it. */
-static int look_at(struct engine *e, const struct run_place *at, const char *plain,
-                   struct derived_status *status, struct blob **result, struct error *err)
+static int look_at(const struct page *p, const struct run_place *at,
+                   const struct output_format *format, struct derived_status *status,
+                   struct blob **result, struct error *err)
 {
     struct derived *d;
     char *path;
-    int ret = find(e, at, plain, &d, &path, err);
+    int ret = find(p, at, format, &d, &path, err);
 
     if (ret < 0)
         return ret;
-    engine_derived_status(e, d, path, status);
+    engine_derived_status(p->engine, d, path, status);
     if (result && status->state == STATE_CACHED)
-        *result = cached(e, d);
+        *result = cached(p->engine, d);
     derived_put(d);
     free(path);
     return 0;
 }
 
-static int describe(struct engine *e, const struct run_place *at, struct report_row *row,
+/* The first of the run's files that is not virtual tells how far the run is. The numbers go first:
+ * with them nothing is left to be known. */
+static int describe(const struct page *p, const struct run_place *at, struct report_row *row,
                     struct error *err)
 {
     const struct run *run = at->run->run;
     struct derived_status status = {.state = STATE_VIRTUAL};
     struct blob *b = NULL;
+    int ret = look_at(p, at, &output_numbers, &status, &b, err);
 
-    for (size_t i = 0; i < sizeof files / sizeof *files && status.state == STATE_VIRTUAL; i++) {
-        int ret = look_at(e, at, files[i], &status, i == 0 ? &b : NULL, err);
-
-        if (ret < 0)
-            return ret;
-    }
+    for (const struct output_format *const *f = output_formats();
+         *f && ret == 0 && status.state == STATE_VIRTUAL; f++)
+        if (output_is_computed(*f) && *f != &output_numbers)
+            ret = look_at(p, at, *f, &status, NULL, err);
+    if (ret < 0)
+        return ret;
     *row = (struct report_row){
         .path = run->path,
         .nvol = run->state == RUN_OK ? run->nifti.nvol : 0,
@@ -117,7 +111,7 @@ static int add_rows(struct page *p, struct error *err)
 
         ret = stop_check(p->stop, err);
         if (ret == 0)
-            ret = describe(p->engine, &at, &p->rows[p->nrows], err);
+            ret = describe(p, &at, &p->rows[p->nrows], err);
         if (ret == 0) {
             p->runs.at[i] = p->runs.at[p->nrows];
             p->runs.at[p->nrows++] = at;
@@ -139,7 +133,7 @@ static struct blob *picture_of(void *ctx, size_t i)
 
     if (stop_check(p->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
         return NULL;
-    if (find(p->engine, &p->runs.at[i], RECIPE ".png", &d, &path, NULL) < 0)
+    if (find(p, &p->runs.at[i], &output_png, &d, &path, NULL) < 0)
         return NULL;
     b = d->error.code == 0 ? cached(p->engine, d) : NULL;
     derived_put(d);
@@ -147,18 +141,35 @@ static struct blob *picture_of(void *ctx, size_t i)
     return b;
 }
 
+/* One of the built-in recipes. */
+static const struct recipe *recipe_of_page(const struct recipe_table *table)
+{
+    const struct recipe *r = table->recipes;
+
+    while (!r->page)
+        r++;
+    return r;
+}
+
 int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err)
 {
-    struct page p = {.engine = e, .stop = stop};
+    struct recipe_table *table = engine_recipes(e);
+    struct page p = {.engine = e, .stop = stop, .recipe = recipe_of_page(table)};
     int ret = tree_runs(e, tree_derived_root(e), true, SCAN_RECENT, stop, &p.runs, err);
 
     if (ret == 0)
         ret = add_rows(&p, err);
     if (ret == 0)
-        ret = report_html(dataset_path(e->dataset), p.rows, p.nrows, picture_of, &p, out, err);
+        ret = report_html(&(struct report){.dataset = dataset_path(e->dataset),
+                                           .measure = p.recipe->page,
+                                           .recipe = p.recipe->name,
+                                           .rows = p.rows,
+                                           .nrows = p.nrows},
+                          picture_of, &p, out, err);
     for (size_t i = 0; i < p.nrows; i++)
         free((char *)p.rows[i].reason);
     free(p.rows);
     run_list_clear(&p.runs);
+    recipe_table_put(table);
     return ret;
 }

@@ -209,15 +209,12 @@ static int take_derived(struct reader *r, struct error *err)
 
 int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err)
 {
-    enum output_kind kind;
     int ret = tree_find_derived(r->engine, r->dir, r->name, freshness, &r->derived, err);
 
     if (ret < 0)
         return ret;
     r->version = r->derived->version;
-    kind = r->derived->format->kind;
-    r->lacking =
-        (kind == OUTPUT_IMAGE || kind == OUTPUT_MADE) && engine_must_fetch(r->engine, r->derived);
+    r->lacking = output_is_computed(r->derived->format) && engine_must_fetch(r->engine, r->derived);
     return r->lacking ? 0 : take_derived(r, err);
 }
 

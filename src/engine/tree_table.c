@@ -132,11 +132,5 @@ int tree_lookup_table(struct engine *e, const char *dir, const char *name, struc
 
 char *tree_numbers_name(const struct dir_run *run, const struct recipe *recipe)
 {
-    char *plain = NULL, *name = NULL;
-
-    if (asprintf(&plain, "%s" OUTPUT_NUMBERS, recipe->name) < 0)
-        return NULL;
-    name = derived_run_name(run, plain, strlen(recipe->name));
-    free(plain);
-    return name;
+    return derived_run_name(run, recipe->name, strlen(recipe->name), ending_numbers);
 }

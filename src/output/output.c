@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The format table.
+ * The list of formats, and those that need no code of their own.
  */
-#include "output_private.h"
+#include "output.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
-
-#include "output_private.h"
 
 static uint64_t image_as_it_is(const struct nifti *grid, uint64_t image_nbytes)
 {
@@ -65,61 +63,70 @@ static uint64_t not_told(const struct nifti *grid, uint64_t image_nbytes)
     return 0;
 }
 
-const struct output_format *output_formats(void)
+const struct output_format output_nii = {
+    .extension = ending_nii,
+    .kind = OUTPUT_IMAGE,
+    .listed = true,
+    .listed_per_run = true,
+    .nbytes = image_as_it_is,
+    .framing = &no_framing,
+};
+
+const struct output_format output_svg = {
+    .extension = ending_svg,
+    .kind = OUTPUT_DRAWING,
+    .nbytes = not_told,
+};
+
+const struct output_format output_json = {
+    .extension = ending_json,
+    .kind = OUTPUT_SIDECAR,
+    .listed = true,
+    .listed_per_run = true,
+    .nbytes = not_told,
+};
+
+const struct output_format output_as_written = {
+    .extension = "",
+    .kind = OUTPUT_MADE,
+    .operation = "command",
+    .listed = true,
+    .listed_per_run = true,
+    .nbytes = not_told,
+};
+
+const struct output_format *const *output_formats(void)
 {
-    static const struct output_format formats[] = {
-        {.extension = ".nii",
-         OUTPUT_IMAGE,
-         .listed = true,
-         .listed_per_run = true,
-         .nbytes = image_as_it_is,
-         .framing = &no_framing},
-        {.extension = ".nii.gz",
-         OUTPUT_MADE,
-         .operation = "gzip-stored",
-         .version = 1,
-         .nbytes = gzip_stored_nbytes,
-         .write = gzip_stored_write,
-         .framing = &gzip_framing},
-        {.extension = ".png",
-         OUTPUT_MADE,
-         .operation = "picture",
-         .version = 1,
-         .listed = true,
-         .portrayed = true,
-         .nbytes = output_picture_nbytes,
-         .mem_nbytes = output_picture_mem_nbytes,
-         .write = output_picture_write},
-        {.extension = OUTPUT_NUMBERS,
-         OUTPUT_MADE,
-         .operation = "numbers",
-         .version = 1,
-         .portrayed = true,
-         .nbytes = output_numbers_nbytes,
-         .mem_nbytes = output_numbers_mem_nbytes,
-         .write = output_numbers_write},
-        {.extension = ".svg", OUTPUT_DRAWING, .nbytes = not_told},
-        {.extension = ".json",
-         OUTPUT_SIDECAR,
-         .listed = true,
-         .listed_per_run = true,
-         .nbytes = not_told},
-        {.extension = NULL},
-    };
+#define ROW(name, ending) &output_##name,
+    static const struct output_format *const formats[] = {OUTPUT_FORMATS(ROW) NULL};
+#undef ROW
 
     return formats;
 }
 
+bool output_is_computed(const struct output_format *format)
+{
+    switch (format->kind) {
+    case OUTPUT_IMAGE:
+    case OUTPUT_MADE:
+        return true;
+    case OUTPUT_DRAWING:
+    case OUTPUT_SIDECAR:
+        break;
+    }
+    return false;
+}
+
 const struct output_format *output_find(const char *name, size_t *stem_nbytes)
 {
-    const struct output_format *f, *found = NULL;
+    const struct output_format *found = NULL;
     size_t len = strlen(name), best = 0;
 
-    for (f = output_formats(); f->extension; f++) {
-        size_t ext = strlen(f->extension);
+    for (const struct output_format *const *f = output_formats(); *f; f++) {
+        size_t ext = strlen((*f)->extension);
 
-        if (len > ext && ext > best && strcmp(name + len - ext, f->extension) == 0) {
-            found = f;
+        if (len > ext && ext > best && strcmp(name + len - ext, (*f)->extension) == 0) {
+            found = *f;
             best = ext;
         }
     }

@@ -6,8 +6,8 @@
  * by one more task, so that each file of an image is one blob of exactly its own bytes, and its
  * size is known before anything is computed. A series is read in parts; a format that has a framing
  * has it too. Formats that tell of the image instead of showing it have no task. To add a format:
- * one row of the table in output.c. Thread rule: all functions are reentrant; the table is
- * constant.
+ * one row of OUTPUT_FORMATS (endings.h), and one file that defines output_NAME. Thread rule: all
+ * functions are reentrant; the formats are constant.
  */
 #ifndef DERIVFS_OUTPUT_H
 #define DERIVFS_OUTPUT_H
@@ -18,6 +18,7 @@
 #include "blob.h"
 #include "cache.h"
 #include "caption.h"
+#include "endings.h"
 #include "error.h"
 #include "nifti.h"
 
@@ -77,12 +78,18 @@ struct output_format {
 /* Go on with a CRC-32, which began as 0, over all of a blob. */
 int output_sum(const struct blob *b, uint32_t *crc, struct error *err) NODISCARD;
 
-/* The numbers of an image (numbers.h), for tables. The slash keeps it from being the ending of any
- * name of the mount: only the engine itself asks for it. */
-#define OUTPUT_NUMBERS "/numbers"
+#define ROW(name, ending) extern const struct output_format output_##name;
+OUTPUT_FORMATS(ROW)
+#undef ROW
 
-/* The table's rows, ended by one whose extension is NULL. */
-const struct output_format *output_formats(void);
+/* What a command writes; its name has the ending. Not one of output_formats(). */
+extern const struct output_format output_as_written;
+
+/* All formats, in the order of OUTPUT_FORMATS, and NULL. */
+const struct output_format *const *output_formats(void);
+
+/* Does a task make the file? Else names and headers tell all of it. */
+bool output_is_computed(const struct output_format *format);
 
 /* The format of a file called `name`, by the longest extension that fits; NULL where there is none.
  * *stem_nbytes is the length of the name before the extension. */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "output_private.h"
+#include "output.h"
 
 enum {
     GZIP_HEADER_NBYTES = 10,
@@ -88,13 +88,14 @@ static int read_blocks(const struct blob *payload, bool final, uint64_t off, voi
 /* ---- an image ----------------------------------------------------------------------------------
  */
 
-uint64_t gzip_stored_nbytes(const struct nifti *grid, uint64_t image_nbytes)
+static uint64_t stored_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
     (void)grid;
     return GZIP_HEADER_NBYTES + blocks_nbytes(image_nbytes) + GZIP_TRAILER_NBYTES;
 }
 
-int gzip_stored_write(const struct output_source *source, struct cache_writer *w, struct error *err)
+static int write_stored(const struct output_source *source, struct cache_writer *w,
+                        struct error *err)
 {
     const struct blob *image = source->image;
     uint64_t total = blocks_nbytes(blob_nbytes(image));
@@ -130,11 +131,21 @@ static void frame_head(const unsigned char *head, size_t nbytes, unsigned char *
     memcpy(out + GZIP_HEADER_NBYTES + STORED_HEADER_NBYTES, head, nbytes);
 }
 
-const struct output_framing gzip_framing = {
+static const struct output_framing framing = {
     .head = frame_head,
     .before_nbytes = GZIP_HEADER_NBYTES + STORED_HEADER_NBYTES,
     .part_nbytes = blocks_nbytes,
     .read = read_blocks,
     .tail_nbytes = GZIP_TRAILER_NBYTES,
     .tail = trailer,
+};
+
+const struct output_format output_nii_gz = {
+    .extension = ending_nii_gz,
+    .kind = OUTPUT_MADE,
+    .operation = "gzip-stored",
+    .version = 1,
+    .nbytes = stored_nbytes,
+    .write = write_stored,
+    .framing = &framing,
 };

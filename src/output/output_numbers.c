@@ -3,28 +3,28 @@
  * The numbers of an image as a result that is kept beside it: a struct numbers as it lies in
  * memory. The image and the mean are read as a whole.
  */
-#include "output_private.h"
+#include "output.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "numbers.h"
 
-uint64_t output_numbers_nbytes(const struct nifti *grid, uint64_t image_nbytes)
+static uint64_t numbers_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
     (void)grid;
     (void)image_nbytes;
     return sizeof(struct numbers);
 }
 
-size_t output_numbers_mem_nbytes(const struct nifti *grid)
+static size_t mem_nbytes(const struct nifti *grid)
 {
     size_t nvox = (size_t)nifti_nvox(grid);
 
     return nvox * (sizeof(float) + sizeof(double)) + numbers_mem_nbytes(nvox);
 }
 
-int output_numbers_write(const struct output_source *source, struct cache_writer *w,
+static int write_numbers(const struct output_source *source, struct cache_writer *w,
                          struct error *err)
 {
     size_t nvox = (size_t)nifti_nvox(source->grid);
@@ -43,3 +43,14 @@ int output_numbers_write(const struct output_source *source, struct cache_writer
     free(mean);
     return ret == 0 ? cache_write(w, &numbers, sizeof numbers, err) : ret;
 }
+
+const struct output_format output_numbers = {
+    .extension = ending_numbers,
+    .kind = OUTPUT_MADE,
+    .operation = "numbers",
+    .version = 1,
+    .portrayed = true,
+    .nbytes = numbers_nbytes,
+    .mem_nbytes = mem_nbytes,
+    .write = write_numbers,
+};

@@ -2,20 +2,20 @@
  *
  * NAME.png: the image and the mean are read as a whole, drawn, and written.
  */
-#include "output_private.h"
+#include "output.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
 #include "picture.h"
 
-uint64_t output_picture_nbytes(const struct nifti *grid, uint64_t image_nbytes)
+static uint64_t png_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
     (void)image_nbytes;
     return picture_nbytes(grid);
 }
 
-size_t output_picture_mem_nbytes(const struct nifti *grid)
+static size_t mem_nbytes(const struct nifti *grid)
 {
     size_t nvox = (size_t)nifti_nvox(grid);
 
@@ -44,8 +44,7 @@ static int draw(const struct output_source *source, float *image, double *mean, 
     return ret == 0 ? picture_make(&in, png, err) : ret;
 }
 
-int output_picture_write(const struct output_source *source, struct cache_writer *w,
-                         struct error *err)
+static int write_png(const struct output_source *source, struct cache_writer *w, struct error *err)
 {
     size_t nvox = (size_t)nifti_nvox(source->grid);
     float *image = malloc(nvox * sizeof *image);
@@ -61,3 +60,15 @@ int output_picture_write(const struct output_source *source, struct cache_writer
     free(png);
     return ret;
 }
+
+const struct output_format output_png = {
+    .extension = ending_png,
+    .kind = OUTPUT_MADE,
+    .operation = "picture",
+    .version = 1,
+    .listed = true,
+    .portrayed = true,
+    .nbytes = png_nbytes,
+    .mem_nbytes = mem_nbytes,
+    .write = write_png,
+};

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "endings.h"
 #include "headmask.h"
 #include "stats.h"
 #include "utf8.h"
@@ -23,6 +24,7 @@ static const double FENCE = 1.5; /* interquartile ranges */
 enum { FENCED_MIN = 4 };
 
 struct page {
+    const struct report *about;
     FILE *f;
     double low, high; /* medians outside are marked */
     uint64_t room_nbytes;
@@ -162,8 +164,9 @@ static int print_picture(struct page *p, const struct report_row *row, struct bl
         return 0;
     }
     p->room_nbytes -= blob_nbytes(b);
-    fputs("<td><button aria-expanded=\"false\"><img loading=\"lazy\" alt=\"Slices of the tSNR of ",
-          p->f);
+    fprintf(p->f,
+            "<td><button aria-expanded=\"false\"><img loading=\"lazy\" alt=\"Slices of the %s of ",
+            p->about->measure);
     ret = print_text(p, row->path);
     fputs("\" src=\"data:image/png;base64,", p->f);
     if (ret == 0)
@@ -228,22 +231,22 @@ static int print_row(struct page *p, const struct report_row *row, struct blob *
     return ret == 0 ? print_picture(p, row, picture) : ret;
 }
 
-static size_t count(const struct report_row *rows, size_t nrows, const char *state)
+static size_t count(const struct report *r, const char *state)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < nrows; i++)
-        n += strcmp(rows[i].state, state) == 0;
+    for (size_t i = 0; i < r->nrows; i++)
+        n += strcmp(r->rows[i].state, state) == 0;
     return n;
 }
 
-static void print_fences(const struct page *p, const struct report_row *rows, size_t nrows)
+static void print_fences(const struct page *p)
 {
     size_t nlow = 0, nhigh = 0;
 
-    for (size_t i = 0; i < nrows; i++) {
-        nlow += is_low(p, &rows[i]);
-        nhigh += is_high(p, &rows[i]);
+    for (size_t i = 0; i < p->about->nrows; i++) {
+        nlow += is_low(p, &p->about->rows[i]);
+        nhigh += is_high(p, &p->about->rows[i]);
     }
     fprintf(p->f,
             "Marked are <span class=\"mark\">%zu as low, %zu as high</span>: their median is below "
@@ -252,30 +255,31 @@ static void print_fences(const struct page *p, const struct report_row *rows, si
             nlow, nhigh, p->low, p->high, FENCE);
 }
 
-static int print_head(struct page *p, const char *dataset, const struct report_row *rows,
-                      size_t nrows)
+static int print_head(struct page *p)
 {
-    size_t nfailed = count(rows, nrows, "failed");
+    const struct report *r = p->about;
+    size_t nfailed = count(r, "failed");
     FILE *f = p->f;
     int ret;
 
-    fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>tSNR of ");
-    ret = print_text(p, dataset);
-    fprintf(f, "</title>\n%s<h1>tSNR of ", head);
+    fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>%s of ",
+            r->measure);
+    ret = print_text(p, r->dataset);
+    fprintf(f, "</title>\n%s<h1>%s of ", head, r->measure);
     if (ret == 0)
-        ret = print_text(p, dataset);
+        ret = print_text(p, r->dataset);
     fprintf(
         f,
         "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, <span%s>%zu failed</span>, %zu "
         "not computed.\n"
-        "<p>This page computes nothing. Reading <code>group_tsnr.tsv</code> computes all "
-        "numbers, <code>derivctl compute -r <var>MOUNT</var> tsnr.png</code> all pictures; then "
+        "<p>This page computes nothing. Reading <code>group_%s.tsv</code> computes all "
+        "numbers, <code>derivctl compute -r <var>MOUNT</var> %s%s</code> all pictures; then "
         "copy it again.\n"
         "<p>Over the voxels of the head: what is brighter than " HEADMASK_DEFINITION ". ",
-        nrows, count(rows, nrows, "cached"), count(rows, nrows, "computing"),
-        nfailed > 0 ? " class=\"failed\"" : "", nfailed, count(rows, nrows, "virtual"));
+        r->nrows, count(r, "cached"), count(r, "computing"), nfailed > 0 ? " class=\"failed\"" : "",
+        nfailed, count(r, "virtual"), r->recipe, r->recipe, ending_png);
     if (isfinite(p->low))
-        print_fences(p, rows, nrows);
+        print_fences(p);
     fputs("\n<p>A click on a picture enlarges it; one on the head of a column sorts.", f);
     fputs("\n<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\"><button>Run</button>",
           f);
@@ -287,16 +291,17 @@ static int print_head(struct page *p, const char *dataset, const struct report_r
     return ret;
 }
 
-static int find_fences(struct page *p, const struct report_row *rows, size_t nrows)
+static int find_fences(struct page *p)
 {
-    double *medians = malloc((nrows + 1) * sizeof *medians), q1, q3;
+    const struct report_row *rows = p->about->rows;
+    double *medians = malloc((p->about->nrows + 1) * sizeof *medians), q1, q3;
     size_t n = 0;
 
     p->low = -INFINITY;
     p->high = INFINITY;
     if (!medians)
         return out_of_memory(p);
-    for (size_t i = 0; i < nrows; i++)
+    for (size_t i = 0; i < p->about->nrows; i++)
         if (rows[i].has_numbers && isfinite(rows[i].numbers.median))
             medians[n++] = rows[i].numbers.median;
     stats_sort(medians, n);
@@ -310,10 +315,10 @@ static int find_fences(struct page *p, const struct report_row *rows, size_t nro
     return 0;
 }
 
-int report_html(const char *dataset, const struct report_row *rows, size_t nrows,
-                report_picture_fn *picture, void *ctx, char **out, struct error *err)
+int report_html(const struct report *report, report_picture_fn *picture, void *ctx, char **out,
+                struct error *err)
 {
-    struct page p = {.room_nbytes = PICTURES_NBYTES, .err = err};
+    struct page p = {.about = report, .room_nbytes = PICTURES_NBYTES, .err = err};
     size_t nbytes;
     int ret;
 
@@ -321,13 +326,13 @@ int report_html(const char *dataset, const struct report_row *rows, size_t nrows
     p.f = open_memstream(out, &nbytes);
     if (!p.f)
         return out_of_memory(&p);
-    ret = find_fences(&p, rows, nrows);
+    ret = find_fences(&p);
     if (ret == 0)
-        ret = print_head(&p, dataset, rows, nrows);
-    for (size_t i = 0; i < nrows && ret == 0; i++) {
+        ret = print_head(&p);
+    for (size_t i = 0; i < report->nrows && ret == 0; i++) {
         struct blob *b = picture(ctx, i);
 
-        ret = print_row(&p, &rows[i], b);
+        ret = print_row(&p, &report->rows[i], b);
         fputc('\n', p.f);
         blob_put(b);
     }

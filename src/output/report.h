@@ -27,12 +27,20 @@ struct report_row {
     struct numbers numbers;
 };
 
+/* What the page is about. */
+struct report {
+    const char *dataset;           /* its path */
+    const char *measure;           /* what the numbers and pictures are of: "tSNR" */
+    const char *recipe;            /* the same as a recipe: "tsnr" */
+    const struct report_row *rows; /* [nrows] */
+    size_t nrows;
+};
+
 /* The picture of row `i`: a reference, or NULL where there is none yet. */
 typedef struct blob *report_picture_fn(void *ctx, size_t i);
 
-/* The page about rows[nrows] of the dataset at the path `dataset`. *out is malloced. ENOMEM, EIO.
- */
-int report_html(const char *dataset, const struct report_row *rows, size_t nrows,
-                report_picture_fn *picture, void *ctx, char **out, struct error *err) NODISCARD;
+/* *out is malloced. ENOMEM, EIO. */
+int report_html(const struct report *report, report_picture_fn *picture, void *ctx, char **out,
+                struct error *err) NODISCARD;
 
 #endif

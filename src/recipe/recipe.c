@@ -179,7 +179,10 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
                         &(struct expr_params){NULL, 0});
         if (ret < 0)
             return error_set(err, -ret, "cannot set recipes up: out of memory");
-        table->recipes[table->nrecipes - 1].list = builtin->list;
+        struct recipe *recipe = &table->recipes[table->nrecipes - 1];
+        recipe->list = true;
+        recipe->list_runs = builtin->list_runs;
+        recipe->page = builtin->page;
     }
     return 0;
 }

@@ -34,7 +34,9 @@ struct recipe {
     struct expr_param *params; /* [nparams] in the order of the file; names owned */
     size_t nparams;
     char *wrong;      /* what is wrong with the values asked for; else NULL */
-    bool list;        /* shown in listings (for groups) */
+    bool list;        /* shown in listings: for groups, unless it is a command for each run */
+    bool list_runs;   /* shown in listings for each run */
+    const char *page; /* what the dataset's page, which is about this recipe, calls it; else NULL */
     int64_t mtime_ns; /* of the recipes file; 0 for built-in recipes */
 };
 

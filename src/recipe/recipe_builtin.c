@@ -8,9 +8,9 @@
 
 const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS] = {
     {"tsnr", "mean(bold) / std(bold)",
-     "temporal signal-to-noise ratio: mean over time / standard deviation over time", true},
-    {"mean", "mean(bold)", "mean over time", true},
-    {"std", "std(bold)", "standard deviation over time", true},
+     "temporal signal-to-noise ratio: mean over time / standard deviation over time", "tSNR", true},
+    {"mean", "mean(bold)", "mean over time", NULL, false},
+    {"std", "std(bold)", "standard deviation over time", NULL, false},
 };
 
 const struct recipe_builtin *recipe_builtin_find(const char *name, size_t nbytes)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "endings.h"
 #include "recipe_priv.h"
 
 /* Record a problem at byte `column` of a value, and take the section out. */
@@ -89,9 +90,16 @@ static int note_places(const struct recipe_file *file, struct recipe_section *s)
     return 0;
 }
 
+#define ROW(name, ending) const char ending_##name[] = ending;
+OUTPUT_FORMATS(ROW)
+#undef ROW
+
+#define ROW(name, ending) ending_##name,
+static const char *const endings[] = {OUTPUT_FORMATS(ROW)};
+#undef ROW
+
 size_t recipe_stem(const char *file)
 {
-    static const char *const endings[] = {".nii", ".nii.gz", ".json", ".png", ".svg"};
     size_t stem = strcspn(file, ".");
 
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
@@ -232,6 +240,7 @@ int recipe_copy_command(struct recipe *recipe, const char *name, const struct re
             return -ENOMEM;
     }
     recipe->list = from->list;
+    recipe->list_runs = from->list_runs;
     recipe->mtime_ns = from->mtime_ns;
     recipe->name = strdup(name);
     recipe->text = strdup(from->text);
@@ -259,6 +268,7 @@ int recipe_commands_add(struct recipe_file *file, struct recipe_table *table)
         if (!r->name || !r->text || !r->canonical || !r->description ||
             recipe_value_bool(&s->list, &r->list) < 0)
             return -ENOMEM;
+        r->list_runs = r->list && r->command->per_run;
     }
     return 0;
 }

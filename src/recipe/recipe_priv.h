@@ -25,7 +25,8 @@
 
 struct recipe_builtin {
     const char *name, *text, *description;
-    bool list; /* as in struct recipe */
+    const char *page; /* this and list_runs as in struct recipe */
+    bool list_runs;
 };
 
 enum { RECIPE_NBUILTINS = 3 };
