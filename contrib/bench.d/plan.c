@@ -142,7 +142,7 @@ static size_t plan_all(struct dir_scan *scan, struct recipe_table *table)
 
         if (strcmp(list[i]->format->extension, ".nii") != 0)
             continue; /* each recipe once: its picture and its sidecar are no plans of their own */
-        if (derived_graph(list[i], 0, (size_t)1 << 30, &g, &err) < 0)
+        if (derived_plan(list[i], derived_part(list[i], 0), (size_t)1 << 30, &g, &err) < 0)
             give_up(err.text);
         ntasks += g->ntasks;
         graph_put(g);

@@ -56,9 +56,9 @@ static int code_of_source(int code)
     return code == ENODATA || code == EACCES || code == ENOMEM ? code : EIO;
 }
 
-static struct graph_request request_of(const struct derived *d, size_t memory_nbytes)
+static struct plan_request request_of(const struct derived *d, size_t memory_nbytes)
 {
-    return (struct graph_request){
+    return (struct plan_request){
         .table = d->table,
         .recipe = d->recipe,
         .format = d->format,
@@ -90,7 +90,7 @@ static uint64_t series_nbytes(const struct derived *d)
 /* Volumes and size, which only sound runs can tell. */
 static void measure(struct derived *d)
 {
-    struct graph_request q = request_of(d, 0);
+    struct plan_request q = request_of(d, 0);
 
     if (d->recipe->wrong) {
         error_set(&d->error, EDOM, "%s", d->recipe->wrong);
@@ -98,7 +98,7 @@ static void measure(struct derived *d)
     }
     if (d->bad)
         error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
-    else if (graph_nvol(&q, &d->nvol, &d->error) < 0)
+    else if (plan_nvol(&q, &d->nvol, &d->error) < 0)
         d->nvol = 0;
     /* an image's size needs one sound run alone */
     if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
@@ -128,7 +128,7 @@ static void add_sources(struct derived *d, const struct graph *g)
 /* The key has all that the file depends on. */
 static void plan_command_file(struct derived *d, XXH3_state_t *version)
 {
-    struct graph_request q = request_of(d, 0);
+    struct plan_request q = request_of(d, 0);
     struct error err;
     struct graph *g;
 
@@ -136,7 +136,7 @@ static void plan_command_file(struct derived *d, XXH3_state_t *version)
         error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
         return;
     }
-    if (graph_build_command(&q, &g, &err) < 0) {
+    if (plan_file(&q, (struct plan_extent){.kind = PLAN_ALL}, &g, &err) < 0) {
         error_set(&d->error, code_of_source(err.code), "%s", err.text);
         return;
     }
@@ -479,7 +479,7 @@ void derived_parts(const struct derived *d, struct parts *out)
     if (!is_series(d->recipe) || d->nvol == 0 || d->text)
         return;
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
-    out->nvol = graph_part_nvol(&d->first->nifti);
+    out->nvol = plan_part_nvol(&d->first->nifti);
     if (out->nvol > d->nvol)
         out->nvol = d->nvol;
     out->n = (size_t)((d->nvol + out->nvol - 1) / out->nvol);
@@ -492,44 +492,49 @@ void derived_parts(const struct derived *d, struct parts *out)
     out->nbytes = out->framing->part_nbytes(out->result_nbytes);
 }
 
-int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
-                  struct error *err)
+struct plan_extent derived_part(const struct derived *d, size_t part)
 {
-    struct graph_request q = request_of(d, memory_nbytes);
     struct parts parts;
     int64_t vol0;
 
-    if (d->error.code != 0)
-        return error_set(err, d->error.code, "%s", d->error.text);
-    if (d->recipe->command)
-        return graph_build_command(&q, out, err);
     if (!is_series(d->recipe))
-        return graph_build(&q, out, err);
+        return (struct plan_extent){.kind = PLAN_ALL};
     derived_parts(d, &parts);
     if (part == parts.n)
-        return graph_build_checksum(&q, out, err);
+        return (struct plan_extent){.kind = PLAN_CHECKSUM};
     vol0 = (int64_t)part * parts.nvol;
-    return graph_build_chunk(&q, vol0, d->nvol - vol0 < parts.nvol ? d->nvol - vol0 : parts.nvol,
-                             out, err);
+    return (struct plan_extent){PLAN_VOLUMES, vol0,
+                                d->nvol - vol0 < parts.nvol ? d->nvol - vol0 : parts.nvol};
 }
 
-int derived_graph_slices(const struct derived *d, size_t slice0, size_t nslices,
-                         size_t memory_nbytes, struct graph **out, struct error *err)
+int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
+                 struct graph **out, struct error *err)
 {
-    struct graph_request q = request_of(d, memory_nbytes);
+    struct plan_request q = request_of(d, memory_nbytes);
 
     if (d->error.code != 0)
         return error_set(err, d->error.code, "%s", d->error.text);
-    if (d->recipe->command || is_series(d->recipe) || d->format->operation)
-        return error_set(err, ENOTSUP, "it cannot be computed slice by slice");
-    return graph_build_slices(&q, slice0, nslices, out, err);
+    return plan_file(&q, what, out, err);
+}
+
+int derived_key(const struct derived *d, size_t part, size_t memory_nbytes, struct key *out,
+                struct error *err)
+{
+    struct graph *g;
+    int ret = derived_plan(d, derived_part(d, part), memory_nbytes, &g, err);
+
+    if (ret < 0)
+        return ret;
+    *out = graph_root(g)->key;
+    graph_put(g);
+    return 0;
 }
 
 bool derived_is_by_slices(const struct derived *d)
 {
     struct graph *g;
 
-    if (derived_graph_slices(d, 0, 1, 0, &g, NULL) < 0)
+    if (derived_plan(d, (struct plan_extent){PLAN_SLICES, 0, 1}, 0, &g, NULL) < 0)
         return false;
     graph_put(g);
     return true;

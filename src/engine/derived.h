@@ -28,6 +28,7 @@
 #include "graph.h"
 #include "notional.h"
 #include "output.h"
+#include "plan.h"
 #include "recipe.h"
 
 struct derived {
@@ -98,20 +99,20 @@ struct parts {
 
 void derived_parts(const struct derived *d, struct parts *out);
 
-/* The plan to compute one part, or as part `n` the checksum (TASK_CHECKSUM) that the tail is made
- * of, with at most `memory_nbytes` where a task has a choice. ENODATA,
- * EACCES or EIO
- * with the bad run's sentence where there is one; EDOM: a parameter or value in the name is wrong;
- * EINVAL, ENOTSUP. */
-int derived_graph(const struct derived *d, size_t part, size_t memory_nbytes, struct graph **out,
-                  struct error *err) NODISCARD;
+/* What is planned for one part; as part `n` the checksum that the tail is made of. */
+struct plan_extent derived_part(const struct derived *d, size_t part);
 
-/* The plan to compute slices [slice0, slice0 + nslices) of an image by themselves (TASK_SLICES).
- * ENOTSUP where that would cost as much as all of it. */
-int derived_graph_slices(const struct derived *d, size_t slice0, size_t nslices,
-                         size_t memory_nbytes, struct graph **out, struct error *err) NODISCARD;
+/* Plan some of the file, with at most `memory_nbytes` where a task has a choice. ENODATA, EACCES or
+ * EIO with the bad run's sentence where there is one; EDOM: a parameter or value in the name is
+ * wrong; else as plan_file(). */
+int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
+                 struct graph **out, struct error *err) NODISCARD;
 
-/* Is there such a plan? */
+/* The key of the result of a part: plans it. */
+int derived_key(const struct derived *d, size_t part, size_t memory_nbytes, struct key *out,
+                struct error *err) NODISCARD;
+
+/* Can slices of it be computed by themselves? */
 bool derived_is_by_slices(const struct derived *d);
 
 /* The array of a file that can be planned and is no command's; a part is a chunk. */

@@ -224,12 +224,7 @@ static bool is_cached(void *ctx, const struct key *key)
     return cache_has(ctx, key);
 }
 
-int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,
-                struct error *err)
+struct graph *engine_cut(struct engine *e, struct graph *g)
 {
-    int ret = derived_graph(d, part, e->config.memory_nbytes, out, err);
-
-    if (ret == 0)
-        graph_cut(*out, is_cached, e->cache);
-    return ret;
+    return graph_cut(g, is_cached, e->cache);
 }

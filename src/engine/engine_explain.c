@@ -98,24 +98,13 @@ static int explain_tasks(struct engine *e, const struct graph *g, struct explana
 }
 
 /* What is left to read once the results that are in the cache are taken from there. */
-static int add_left(struct engine *e, const struct graph *g, uint64_t *left_nbytes)
+static uint64_t left_nbytes(struct engine *e, struct graph *g)
 {
-    bool *needed = calloc(g->ntasks, sizeof *needed);
+    struct graph *left = engine_cut(e, g);
+    uint64_t sum = passes_read_nbytes(left);
 
-    if (!needed)
-        return -ENOMEM;
-    needed[g->ntasks - 1] = true;
-    for (size_t i = g->ntasks; i-- > 0;) {
-        const struct task *t = &g->tasks[i];
-
-        if (!needed[i] || cache_has(e->cache, &t->key))
-            continue;
-        *left_nbytes += t->work_nbytes * passes_of_task(g, t);
-        for (size_t d = 0; d < t->ndeps; d++)
-            needed[t->deps[d]] = true;
-    }
-    free(needed);
-    return 0;
+    graph_put(left);
+    return sum;
 }
 
 static int explain_graph(struct engine *e, struct explained *x)
@@ -128,8 +117,8 @@ static int explain_graph(struct engine *e, struct explained *x)
     x->shown.passes = x->passes.tasks;
     x->shown.npasses_told = x->passes.n > 1 ? x->passes.ntasks : 0;
     x->shown.read_nbytes = x->passes.read_nbytes;
-    ret = explain_tasks(e, x->graph, &x->shown);
-    return ret == 0 ? add_left(e, x->graph, &x->shown.left_nbytes) : ret;
+    x->shown.left_nbytes = left_nbytes(e, x->graph);
+    return explain_tasks(e, x->graph, &x->shown);
 }
 
 int engine_explain(struct engine *e, struct derived *d, struct explanation **out, struct error *err)
@@ -144,7 +133,8 @@ int engine_explain(struct engine *e, struct derived *d, struct explanation **out
     ret = explain_recipe(&x->shown, d->recipe);
     if (ret == 0)
         ret = explain_runs(e, d, &x->shown);
-    if (ret == 0 && derived_graph(d, 0, e->config.memory_nbytes, &x->graph, NULL) == 0)
+    if (ret == 0 &&
+        derived_plan(d, derived_part(d, 0), e->config.memory_nbytes, &x->graph, NULL) == 0)
         ret = explain_graph(e, x);
     if (ret < 0) {
         explanation_free(&x->shown);

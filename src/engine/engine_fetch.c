@@ -55,7 +55,7 @@ static int add_lacking(struct engine *e, struct lacking *l, const char *path, st
 /* Plan to fetch the list, which is used up. */
 static int plan_lacking(struct lacking *l, struct graph **out, struct error *err)
 {
-    int ret = l->n > 0 ? fetch_plan(l->list, l->n, out, err)
+    int ret = l->n > 0 ? plan_fetch(l->list, l->n, out, err)
                        : error_set(err, ENOENT, "nothing is to be fetched");
 
     free(l->list);
@@ -101,15 +101,16 @@ int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **o
     return ret;
 }
 
-/* Does the task read the run? (A result that is in the cache is not made again.) */
-static bool reads(struct engine *e, const struct task *t, const struct run *run)
+/* Will the task read the run? (A result that is in the cache is not made again.) */
+static bool reads(struct engine *e, const struct graph *g, const struct task *t,
+                  const struct run *run)
 {
     bool found = t->call && t->call->recipe->command->uses_runs;
 
     for (size_t i = 0; i < t->nstreams && !found; i++)
         for (size_t k = 0; k < t->streams[i].nleaves && !found; k++)
             found = t->streams[i].leaves[k].run == run;
-    return found && !cache_has(e->cache, &t->key);
+    return found && graph_need(g, t) == NEED_RUN && !cache_has(e->cache, &t->key);
 }
 
 int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out, struct error *err)
@@ -121,7 +122,7 @@ int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out, 
         bool needed = false;
 
         for (size_t i = 0; i < g->ntasks && g->runs[r]->absent && !needed; i++)
-            needed = reads(e, &g->tasks[i], g->runs[r]);
+            needed = reads(e, g, &g->tasks[i], g->runs[r]);
         if (needed)
             ret = add_lacking(e, &l, g->runs[r]->path, err);
     }

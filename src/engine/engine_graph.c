@@ -73,7 +73,7 @@ static int plan_parts(struct engine *e, const struct derived *d, struct graph **
     int ret = 0;
 
     for (size_t i = 0; i < n && ret == 0; i++)
-        ret = derived_graph(d, i, e->config.memory_nbytes, &graphs[i], err);
+        ret = derived_plan(d, derived_part(d, i), e->config.memory_nbytes, &graphs[i], err);
     return ret;
 }
 

@@ -35,18 +35,17 @@ static bool key_of_whole(const struct engine *e, const struct derived *d, const 
 {
     struct key_builder *b;
     struct parts parts;
-    struct graph *g;
+    struct key values;
 
     derived_parts(d, &parts);
-    if (derived_graph(d, parts.n, e->config.memory_nbytes, &g, NULL) < 0)
+    if (derived_key(d, parts.n, e->config.memory_nbytes, &values, NULL) < 0)
         return false;
     b = task_begin_key(TASK_JOIN);
     if (b) {
         key_add(b, "head", head->bytes, head->nbytes);
-        key_add_key(b, "values", &graph_root(g)->key);
+        key_add_key(b, "values", &values);
         key_end(b, out);
     }
-    graph_put(g);
     return b != NULL;
 }
 
@@ -84,13 +83,10 @@ static struct join_pieces *find_pieces(struct engine *e, const struct derived *d
     p->head_nbytes = head->nbytes;
     memcpy(p->head, head->bytes, head->nbytes);
     for (p->nparts = 0; p->nparts < parts.n; p->nparts++) {
-        struct graph *g;
+        struct key *key = &p->parts[p->nparts];
 
-        if (derived_graph(d, p->nparts, e->config.memory_nbytes, &g, NULL) < 0)
-            break;
-        p->parts[p->nparts] = graph_root(g)->key;
-        graph_put(g);
-        if (!cache_has(e->cache, &p->parts[p->nparts]))
+        if (derived_key(d, p->nparts, e->config.memory_nbytes, key, NULL) < 0 ||
+            !cache_has(e->cache, key))
             break;
     }
     if (p->nparts == parts.n)
@@ -122,7 +118,7 @@ void joined_start(struct engine *e, const struct derived *d)
         cache_has(e->cache, &key))
         return;
     pieces = find_pieces(e, d, &head);
-    if (!pieces || join_plan(&key, d->name, pieces, d->nbytes, &g, &err) < 0)
+    if (!pieces || plan_join(&key, d->name, pieces, d->nbytes, &g, &err) < 0)
         return;
     /* what cannot be submitted (the daemon ends) is joined after another reader */
     if (sched_submit(e->joiner, g, joined, e, &job_id, &err) < 0)

@@ -171,8 +171,7 @@ bool joined_is_cached(struct engine *e, const struct derived *d, struct key *key
 /* Have it joined, if all its parts are in the cache; that is waited for by nobody. */
 void joined_start(struct engine *e, const struct derived *d);
 
-/* The plan of one part without what is in the cache already. */
-int engine_plan(struct engine *e, const struct derived *d, size_t part, struct graph **out,
-                struct error *err) NODISCARD;
+/* graph_cut() by what is in the cache. */
+struct graph *engine_cut(struct engine *e, struct graph *g) NODISCARD;
 
 #endif

@@ -26,6 +26,7 @@ void reader_put(struct reader *r)
     if (atomic_fetch_sub(&r->refs, 1) > 1)
         return;
     derived_put(r->derived);
+    graph_put(r->plan);
     for (size_t i = 0; i < READER_KEPT; i++)
         blob_put(r->kept[i].blob);
     pthread_mutex_destroy(&r->lock);
@@ -138,6 +139,70 @@ static bool keep_whole(struct reader *r)
     return whole;
 }
 
+/* ---- plans -------------------------------------------------------------------------------------
+ */
+
+struct derived *reader_derived(struct reader *r)
+{
+    struct derived *d;
+
+    pthread_mutex_lock(&r->lock);
+    d = derived_get(r->derived);
+    pthread_mutex_unlock(&r->lock);
+    return d;
+}
+
+void reader_set_derived(struct reader *r, struct derived *d)
+{
+    struct derived *old;
+    struct graph *plan;
+
+    pthread_mutex_lock(&r->lock);
+    old = r->derived;
+    plan = r->plan;
+    r->derived = d;
+    r->plan = NULL;
+    pthread_mutex_unlock(&r->lock);
+    derived_put(old);
+    graph_put(plan);
+}
+
+/* Keep the plan of a part of `d` in place of another part's, unless the file is another by now. */
+static void keep_plan(struct reader *r, const struct derived *d, size_t part, struct graph *g)
+{
+    struct graph *old = NULL;
+
+    pthread_mutex_lock(&r->lock);
+    if (r->derived == d) {
+        old = r->plan;
+        r->plan = graph_get(g);
+        r->planned_part = part;
+    }
+    pthread_mutex_unlock(&r->lock);
+    graph_put(old);
+}
+
+int reader_plan(struct reader *r, size_t part, struct graph **out, struct error *err)
+{
+    struct derived *d;
+    int ret = 0;
+
+    pthread_mutex_lock(&r->lock);
+    d = derived_get(r->derived);
+    *out = r->plan && r->planned_part == part ? graph_get(r->plan) : NULL;
+    pthread_mutex_unlock(&r->lock);
+    if (!*out) {
+        ret = derived_plan(d, derived_part(d, part), r->engine->config.memory_nbytes, out, err);
+        if (ret == 0)
+            keep_plan(r, d, part, *out);
+    }
+    derived_put(d);
+    return ret;
+}
+
+/* ---- opening -----------------------------------------------------------------------------------
+ */
+
 /* Plan the first part, and look whether its result is in the cache. One that is to be summed up is
  * waited for, so that it comes by where that is done. */
 static int find_in_cache(struct reader *r, struct error *err)
@@ -148,8 +213,7 @@ static int find_in_cache(struct reader *r, struct error *err)
 
     if (keep_whole(r))
         return 0;
-    ret = derived_graph(r->derived, 0, r->engine->config.memory_nbytes, &g, err);
-
+    ret = reader_plan(r, 0, &g, err);
     if (ret < 0)
         return ret;
     if (r->tail_nbytes == 0 &&
@@ -299,17 +363,14 @@ uint64_t reader_version(const struct reader *r)
 bool reader_is_computed(struct reader *r)
 {
     struct part first = reader_kept_part(r, r->parts.first_off);
-    struct graph *g;
-    bool computed;
+    struct key last;
 
     blob_put(first.blob);
     if (!first.blob || first.nbytes == r->nbytes || r->parts.n == 1)
         return first.blob != NULL;
-    if (derived_graph(r->derived, r->parts.n - 1, r->engine->config.memory_nbytes, &g, NULL) < 0)
-        return false;
-    computed = cache_has(r->engine->cache, &graph_root(g)->key);
-    graph_put(g);
-    return computed;
+    return derived_key(r->derived, r->parts.n - 1, r->engine->config.memory_nbytes, &last, NULL) ==
+               0 &&
+           cache_has(r->engine->cache, &last);
 }
 
 int reader_fd(struct reader *r)

@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <zlib.h>
 
+#include "passes.h"
 #include "reader_private.h"
 
 /* One part in this many of an image may be computed slice by slice. */
@@ -25,32 +26,19 @@ enum { SLICED_SHARE = 4 };
 /* ---- slices ------------------------------------------------------------------------------------
  */
 
-/* The file as it was found last: a reference. */
-static struct derived *latest(struct reader *r)
-{
-    struct derived *d;
-
-    pthread_mutex_lock(&r->lock);
-    d = derived_get(r->derived);
-    pthread_mutex_unlock(&r->lock);
-    return d;
-}
-
 /* Are all runs' moments there already? Then the image costs less than a slice of the runs. */
 static bool is_nearly_there(struct reader *r)
 {
-    struct derived *d = latest(r);
-    uint64_t work = 0;
-    struct graph *g;
-    int ret = engine_plan(r->engine, d, 0, &g, NULL);
+    struct graph *g, *left;
+    bool nothing_to_read;
 
-    derived_put(d);
-    if (ret < 0)
-        return true; /* the whole plan will tell why */
-    for (size_t i = 0; i < g->ntasks; i++)
-        work += g->tasks[i].work_nbytes;
+    if (reader_plan(r, 0, &g, NULL) < 0)
+        return true; /* who asks for the image is told why */
+    left = engine_cut(r->engine, g);
+    nothing_to_read = passes_read_nbytes(left) == 0;
+    graph_put(left);
     graph_put(g);
-    return work == 0;
+    return nothing_to_read;
 }
 
 void reader_choose_slices(struct reader_wait *w)
@@ -110,30 +98,37 @@ static uint64_t promised_nbytes(const struct reader *r, const struct extent *e)
     return number_of(r, e) + 1 < r->parts.n ? r->parts.result_nbytes : r->parts.last_result_nbytes;
 }
 
-static int plan(const struct reader_wait *w, const struct derived *d, struct graph **out,
-                struct error *err)
+static int plan_slices(struct reader *r, const struct extent *next, struct graph **out,
+                       struct error *err)
 {
-    struct engine *e = w->reader->engine;
-    struct extent next = next_extent(w);
-    size_t number = number_of(w->reader, &next);
-
-    if (w->slices.nbytes > 0)
-        return derived_graph_slices(
-            d, (size_t)((next.off - NIFTI_DERIVED_NBYTES) / w->reader->slice_nbytes),
-            (size_t)(next.nbytes / w->reader->slice_nbytes), e->config.memory_nbytes, out, err);
-    /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
-    if (w->nevicted > 0)
-        return derived_graph(d, number, e->config.memory_nbytes, out, err);
-    return engine_plan(e, d, number, out, err);
-}
-
-int reader_plan_next(struct reader_wait *w, struct graph **out, struct error *err)
-{
-    struct derived *d = latest(w->reader);
-    int ret = plan(w, d, out, err);
+    struct plan_extent what = {
+        .kind = PLAN_SLICES,
+        .first = (int64_t)((next->off - NIFTI_DERIVED_NBYTES) / r->slice_nbytes),
+        .n = (int64_t)(next->nbytes / r->slice_nbytes),
+    };
+    struct derived *d = reader_derived(r);
+    int ret = derived_plan(d, what, r->engine->config.memory_nbytes, out, err);
 
     derived_put(d);
     return ret;
+}
+
+int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *err)
+{
+    struct reader *r = w->reader;
+    struct extent next = next_extent(w);
+    struct graph *whole;
+    int ret;
+
+    if (w->slices.nbytes > 0)
+        return plan_slices(r, &next, out, err);
+    ret = reader_plan(r, number_of(r, &next), &whole, err);
+    if (ret < 0)
+        return ret;
+    /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
+    *out = w->nevicted > 0 ? graph_get(whole) : engine_cut(r->engine, whole);
+    graph_put(whole);
+    return 0;
 }
 
 /* ---- what it has brought -----------------------------------------------------------------------

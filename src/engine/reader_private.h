@@ -37,6 +37,8 @@ struct reader {
     size_t tail_nbytes;
     pthread_mutex_t lock;
     struct derived *derived;       /* guarded by lock: replaced when a source has changed */
+    struct graph *plan;            /* guarded by lock: of a part of it, the latest; or NULL */
+    size_t planned_part;           /* guarded by lock: which */
     struct part kept[READER_KEPT]; /* guarded by lock: the latest first */
     bool reached_end;              /* guarded by lock: of a series in parts: the last one came by */
     uint64_t sliced_nbytes;        /* guarded by lock: handed out slice by slice so far */
@@ -51,6 +53,14 @@ void reader_put(struct reader *r);
 
 /* Find the file, and whether its first part is there. */
 int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err) NODISCARD;
+
+/* The file as it was found last: a reference. */
+struct derived *reader_derived(struct reader *r) NODISCARD;
+/* The file has been found again: what was planned for it holds no longer. Takes `d` over. */
+void reader_set_derived(struct reader *r, struct derived *d);
+/* The plan of a part, or of the checksum, of the file as it was found last: a reference. One that
+ * was made before is used again; it is not cut. */
+int reader_plan(struct reader *r, size_t part, struct graph **out, struct error *err) NODISCARD;
 
 /* Where the tail begins, or the file ends. */
 static inline uint64_t reader_tail_off(const struct reader *r)
@@ -105,7 +115,7 @@ static inline void reader_wait_add(struct reader_wait *w, struct part part)
 /* Decide, once for each request, whether it is for slices by themselves. */
 void reader_choose_slices(struct reader_wait *w);
 /* Plan the job that brings what is there next, of the file as it was found last. */
-int reader_plan_next(struct reader_wait *w, struct graph **out, struct error *err) NODISCARD;
+int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *err) NODISCARD;
 /* Take over what this job has brought. EIO: it is not what was promised. */
 int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *err) NODISCARD;
 

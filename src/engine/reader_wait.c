@@ -80,7 +80,7 @@ static void take_part(struct reader_wait *w, struct blob *blob)
 static int resolve_again(struct reader *r, struct error *err)
 {
     struct derived *d;
-    bool partly_read;
+    bool partly_read, same_recipe;
     int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &d, err);
 
     if (ret == -ENOENT) /* no answer to a read(2) */
@@ -95,14 +95,13 @@ static int resolve_again(struct reader *r, struct error *err)
         return error_set(err, EIO, "a source changed while it was read");
     }
     pthread_mutex_lock(&r->lock);
-    if (strcmp(d->recipe->canonical, r->derived->recipe->canonical) != 0) {
-        pthread_mutex_unlock(&r->lock);
+    same_recipe = strcmp(d->recipe->canonical, r->derived->recipe->canonical) == 0;
+    pthread_mutex_unlock(&r->lock);
+    if (!same_recipe) {
         derived_put(d);
         return error_set(err, EIO, "source and recipe changed while it was read");
     }
-    derived_put(r->derived);
-    r->derived = d;
-    pthread_mutex_unlock(&r->lock);
+    reader_set_derived(r, d);
     return 0;
 }
 
@@ -179,7 +178,7 @@ static int fetch_for(struct reader_wait *w, const struct graph *g, struct error 
 static int submit(struct reader_wait *w, struct error *err)
 {
     struct graph *g;
-    int ret = reader_plan_next(w, &g, err);
+    int ret = reader_wait_plan(w, &g, err);
 
     if (ret < 0)
         return ret;

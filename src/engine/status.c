@@ -85,14 +85,11 @@ static int add_up_parts(struct engine *e, const struct derived *d, struct derive
     derived_parts(d, &parts);
     for (size_t i = 0; i < parts.n; i++) {
         uint64_t done, work;
-        struct graph *g;
         struct key key;
-        int ret = derived_graph(d, i, e->config.memory_nbytes, &g, &out->error);
+        int ret = derived_key(d, i, e->config.memory_nbytes, &key, &out->error);
 
         if (ret < 0)
             return ret;
-        key = graph_root(g)->key;
-        graph_put(g);
         if (i == 0)
             out->key = key;
         if (cache_has(e->cache, &key)) {

@@ -48,19 +48,6 @@ static int write_result(const struct work *k, struct error *err)
     return error_set(err, EINVAL, "%s: no function computes it", k->t->label);
 }
 
-/* Does the task need results that a cut graph (graph_cut) no longer has? */
-static bool lacks_inputs(const struct task *t)
-{
-    bool needs = t->nreductions > 0 || t->kind == TASK_OUTPUT;
-
-    for (size_t i = 0; t->call && i < t->call->ninputs; i++)
-        needs = needs || t->call->inputs[i].ndeps > 0;
-    for (size_t i = 0; i < t->nstreams; i++)
-        for (size_t k = 0; k < t->streams[i].nleaves; k++)
-            needs = needs || t->streams[i].leaves[k].kind != LEAF_SAMPLE;
-    return needs && t->ndeps == 0;
-}
-
 /* Compute the result, and publish it: at once where it is what a reader waits for. What others are
  * computed from is handed on to them meanwhile. */
 static int attempt(struct work *k, struct blob **out, struct error *err)
@@ -100,7 +87,7 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
         task_found(ctl);
         return 0;
     }
-    if (lacks_inputs(t))
+    if (graph_need(g, t) == NEED_RESULT && t->ndeps > 0)
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     if (t->kind == TASK_COMMAND)
         return compute_command(&k, out, err);

@@ -16,12 +16,6 @@
 /* How many files are fetched at a time. */
 enum { FETCH_NTHREADS = 4 };
 
-/* A graph of one task for each of list[n], n at least 1, of one before them for each repository,
- * and of one behind them where they are several. Takes over what the list owns, also when it fails
- * (ENOMEM). */
-int fetch_plan(struct annex_content *list, size_t n, struct graph **out,
-               struct error *err) NODISCARD;
-
 /* A task_run_fn; ctx is an int, the descriptor of the dataset's root. The result is a blob of
  * nothing. ENODATA with git-annex's own last lines; ECANCELED. */
 int fetch_task(void *ctx, const struct graph *g, const struct task *t, struct blob *const *inputs,

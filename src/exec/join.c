@@ -11,32 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int join_plan(const struct key *key, const char *name, struct join_pieces *pieces, uint64_t nbytes,
-              struct graph **out, struct error *err)
-{
-    struct graph *g = calloc(1, sizeof *g);
-    struct task *t = calloc(1, sizeof *t);
-
-    if (t)
-        *t = (struct task){.kind = TASK_JOIN,
-                           .key = *key,
-                           .pieces = pieces,
-                           .work_nbytes = nbytes,
-                           .mem_nbytes = TASK_BUFFER_NBYTES,
-                           .result_nbytes = nbytes};
-    if (!g || !t || asprintf(&t->label, "join %s", name) < 0) {
-        free(g);
-        free(t);
-        free(pieces);
-        return error_set(err, ENOMEM, "%s: out of memory", name);
-    }
-    atomic_init(&g->refs, 1);
-    g->tasks = t;
-    g->ntasks = 1;
-    *out = g;
-    return 0;
-}
-
 /* Bytes on their way into the entry, which get there in whole blocks at multiples of their size:
  * for these the kernel's page cache takes its largest folios (reading 500 MB from them took 33 ms;
  * 40 ms where each block had begun 1 KiB late). */

@@ -13,11 +13,6 @@
 #include "graph.h"
 #include "scheduler.h"
 
-/* A graph of one task that makes the entry `key` of `nbytes` from the pieces, which it takes over,
- * also when it fails (ENOMEM). */
-int join_plan(const struct key *key, const char *name, struct join_pieces *pieces, uint64_t nbytes,
-              struct graph **out, struct error *err) NODISCARD;
-
 /* A task_run_fn; ctx is the cache. The parts stay, as the least recently used: what the cache needs
  * room for next goes in their place. ENOENT: one has gone; ENOSPC: the disk has no room for both;
  * ECANCELED. Nothing is lost by any failure. */

@@ -260,11 +260,15 @@ void sched_free(struct sched *s)
     free(s);
 }
 
-/* A flight for each task of `g`, needed or not: then nothing has to be allocated under the lock. */
+/* A flight for each task of `g` that may be needed: then nothing has to be allocated under the
+ * lock.
+ */
 static struct flight **fresh_flights(struct graph *g)
 {
     struct flight **fresh = calloc(g->ntasks, sizeof *fresh);
     for (size_t i = 0; fresh && i < g->ntasks; i++) {
+        if (graph_need(g, &g->tasks[i]) == NEED_NOTHING)
+            continue;
         fresh[i] = flight_new(g, i);
         if (!fresh[i]) {
             while (i-- > 0)

@@ -24,10 +24,11 @@ struct flight *flight_new(struct graph *g, size_t index)
     f->index = index;
     f->task = &g->tasks[index];
     f->control.flight = f;
-    f->missing = f->task->ndeps;
+    f->ndeps = graph_need(g, f->task) == NEED_RUN ? f->task->ndeps : 0;
+    f->missing = f->ndeps;
     /* One more than needed: calloc(0) may be NULL. */
-    f->inputs = calloc(f->task->ndeps + 1, sizeof *f->inputs);
-    f->edges = calloc(f->task->ndeps + 1, sizeof *f->edges);
+    f->inputs = calloc(f->ndeps + 1, sizeof *f->inputs);
+    f->edges = calloc(f->ndeps + 1, sizeof *f->edges);
     if (!f->inputs || !f->edges) {
         flight_free(f);
         return NULL;
@@ -39,7 +40,7 @@ void flight_free(struct flight *f)
 {
     if (!f)
         return;
-    for (size_t i = 0; f->inputs && i < f->task->ndeps; i++)
+    for (size_t i = 0; f->inputs && i < f->ndeps; i++)
         blob_put(f->inputs[i]);
     free(f->inputs);
     free(f->edges);
@@ -110,7 +111,7 @@ static void leave_table(struct sched *s, struct flight *f)
 /* fresh[] holds the flights of all dependencies, for those come first. */
 static void start_flight(struct sched *s, struct flight *f, struct flight *const *fresh)
 {
-    for (size_t i = 0; i < f->task->ndeps; i++) {
+    for (size_t i = 0; i < f->ndeps; i++) {
         struct edge *e = &f->edges[i];
         *e = (struct edge){.dependant = f, .dep = fresh[f->task->deps[i]], .slot = i};
         DL_APPEND(e->dep->dependants, e);
@@ -130,8 +131,10 @@ struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t ra
     fresh[g->ntasks - 1]->needed = true;
     for (size_t i = g->ntasks; i-- > 0;) {
         struct flight *f = fresh[i];
-        struct flight *there = f->needed ? find_flight(s, &g->tasks[i].key) : NULL;
+        struct flight *there = f && f->needed ? find_flight(s, &g->tasks[i].key) : NULL;
 
+        if (!f)
+            continue;
         f->rank = rank;
         if (there) {
             s->stats.tasks_joined++;
@@ -141,11 +144,11 @@ struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t ra
             DL_APPEND(out->dead, f);
             continue;
         }
-        for (size_t d = 0; d < g->tasks[i].ndeps; d++)
+        for (size_t d = 0; d < f->ndeps; d++)
             fresh[g->tasks[i].deps[d]]->needed = true;
     }
     for (size_t i = 0; i < g->ntasks; i++)
-        if (fresh[i]->state == FLIGHT_NEW && fresh[i]->needed)
+        if (fresh[i] && fresh[i]->state == FLIGHT_NEW && fresh[i]->needed)
             start_flight(s, fresh[i], fresh);
     return fresh[g->ntasks - 1];
 }
@@ -165,7 +168,7 @@ static void job_out(struct sched *s, struct job *job, struct outcome *out)
 /* Let go of the dependencies; those that nobody needs then are appended to *idle. */
 static void leave_dependencies(struct flight *f, struct flight **idle)
 {
-    for (size_t i = 0; i < f->task->ndeps; i++) {
+    for (size_t i = 0; i < f->ndeps; i++) {
         struct flight *dep = f->edges[i].dep;
         if (!dep)
             continue;

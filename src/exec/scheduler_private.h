@@ -71,10 +71,11 @@ struct flight {
     bool doomed;             /* running, told to stop, out of the table */
     unsigned thread;         /* where FLIGHT_RUNNING */
     size_t charged_nbytes;   /* taken from the budget */
-    size_t missing;          /* dependencies that are not finished */
+    size_t ndeps;            /* dependencies: none where the graph is cut; fixed */
+    size_t missing;          /* those that are not finished */
     uint64_t below_nbytes;   /* work of the dependencies that are */
-    struct blob **inputs;    /* [task->ndeps]; references */
-    struct edge *edges;      /* [task->ndeps] */
+    struct blob **inputs;    /* [ndeps]; references */
+    struct edge *edges;      /* [ndeps] */
     struct edge *dependants; /* the edges that lead here */
     struct job *jobs;        /* whose root this is */
     uint64_t seen;           /* scratch of scheduler_view.c */
@@ -132,8 +133,9 @@ void outcome_deliver(struct outcome *out);
 struct flight *flight_new(struct graph *g, size_t index) NODISCARD;
 void flight_free(struct flight *f);
 
-/* Put the flights that `g` lacks into the scheduler: fresh[i] is FLIGHT_NEW for g->tasks[i].
- * Returns the root's flight, its own or one joined. What of `fresh` was not needed is dead. */
+/* Put the flights that `g` lacks into the scheduler: fresh[i] is FLIGHT_NEW for g->tasks[i], or
+ * NULL where that is not needed. Returns the root's flight, its own or one joined. What of `fresh`
+ * was not needed is dead. */
 struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t rank,
                              struct flight **fresh, struct outcome *out);
 

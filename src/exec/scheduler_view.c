@@ -21,7 +21,7 @@ static uint64_t mark_below(struct sched *s, struct flight *root)
     for (struct flight *f = root; f; f = f == s->flights ? NULL : f->prev) {
         if (f->seen != seen)
             continue;
-        for (size_t i = 0; i < f->task->ndeps; i++)
+        for (size_t i = 0; i < f->ndeps; i++)
             if (f->edges[i].dep)
                 f->edges[i].dep->seen = seen;
     }

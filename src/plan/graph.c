@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The graph as an object: life, cutting, and what follows from it alone. plan.c makes it.
+ * The graph as an object: life, cutting, and what follows from it alone. A graph that was cut
+ * shares everything with the whole but what it needs of each task.
  */
 #include "graph.h"
 
@@ -24,16 +25,6 @@ const struct task_kind_info *task_kind_info(enum task_kind kind)
 struct key_builder *task_begin_key(enum task_kind kind)
 {
     return key_begin(kinds[kind].operation, kinds[kind].version);
-}
-
-/* Parts of a series are of about this size: a few reads long, and small beside the memory. */
-enum { PART_NBYTES = 4 << 20 };
-
-int64_t graph_part_nvol(const struct nifti *first)
-{
-    uint64_t volume = (uint64_t)nifti_nvox(first) * sizeof(float);
-
-    return volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
 }
 
 static void command_call_free(struct command_call *call)
@@ -79,36 +70,6 @@ void task_clear(struct task *t)
     free(t->pieces);
 }
 
-/* Mark what the root needs; place[i] becomes non-zero. Dependents stand behind their dependencies,
- * so one walk from the root does it. */
-static void mark_needed(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
-                        void *ctx, size_t *place)
-{
-    place[g->ntasks - 1] = 1;
-    for (size_t i = g->ntasks; i-- > 0;) {
-        struct task *t = &g->tasks[i];
-
-        if (place[i] == 0)
-            continue;
-        if (is_cached(ctx, &t->key))
-            t->ndeps = 0;
-        for (size_t d = 0; d < t->ndeps; d++)
-            place[t->deps[d]] = 1;
-    }
-}
-
-/* Streams name tasks too; those of a task that is cut off are never looked at again. */
-static void move_leaves(struct task *t, const size_t *place)
-{
-    for (size_t i = 0; i < t->nstreams; i++)
-        for (size_t k = 0; k < t->streams[i].nleaves; k++) {
-            struct stream_leaf *leaf = &t->streams[i].leaves[k];
-
-            if (leaf->kind != LEAF_SAMPLE)
-                leaf->task = place[leaf->task];
-        }
-}
-
 bool graph_is_by_slices(const struct graph *g)
 {
     const struct task *root = graph_root(g);
@@ -132,29 +93,57 @@ size_t graph_slice_nvox(const struct graph *g)
     return (size_t)(h->dim[0] * h->dim[1]);
 }
 
-void graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key), void *ctx)
+/* Dependents stand behind their dependencies, so one walk from the root does it. */
+static void mark_needs(const struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
+                       void *ctx, enum task_need *needs)
 {
-    size_t *place = calloc(g->ntasks, sizeof *place);
-    size_t kept = 0;
+    needs[g->ntasks - 1] = NEED_RUN;
+    for (size_t i = g->ntasks; i-- > 0;) {
+        const struct task *t = &g->tasks[i];
 
-    if (!place)
-        return; /* a graph that is not cut is right too: cached tasks end at once */
-    mark_needed(g, is_cached, ctx, place);
-    for (size_t i = 0; i < g->ntasks; i++) {
-        struct task t = g->tasks[i];
-
-        if (place[i] == 0) {
-            task_clear(&t);
+        if (needs[i] == NEED_NOTHING)
             continue;
-        }
-        place[i] = kept;
-        for (size_t d = 0; d < t.ndeps; d++)
-            t.deps[d] = place[t.deps[d]];
-        move_leaves(&t, place);
-        g->tasks[kept++] = t;
+        if (is_cached(ctx, &t->key))
+            needs[i] = NEED_RESULT;
+        for (size_t d = 0; needs[i] == NEED_RUN && d < t->ndeps; d++)
+            needs[t->deps[d]] = NEED_RUN;
     }
-    g->ntasks = kept;
-    free(place);
+}
+
+struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
+                        void *ctx)
+{
+    struct graph *whole = g->whole ? g->whole : g;
+    struct graph *cut = malloc(sizeof *cut);
+    enum task_need *needs = calloc(whole->ntasks, sizeof *needs);
+
+    if (!cut || !needs) { /* a graph that is not cut is right too: cached tasks end at once */
+        free(cut);
+        free(needs);
+        return graph_get(g);
+    }
+    mark_needs(whole, is_cached, ctx, needs);
+    *cut = (struct graph){
+        .tasks = whole->tasks,
+        .ntasks = whole->ntasks,
+        .vox0 = whole->vox0,
+        .nvox = whole->nvox,
+        .is_slices = whole->is_slices,
+        .runs = whole->runs,
+        .nruns = whole->nruns,
+        .table = whole->table,
+        .recipe = whole->recipe,
+        .format = whole->format,
+        .whole = graph_get(whole),
+        .needs = needs,
+    };
+    atomic_init(&cut->refs, 1);
+    return cut;
+}
+
+enum task_need graph_need(const struct graph *g, const struct task *t)
+{
+    return g->needs ? g->needs[t - g->tasks] : NEED_RUN;
 }
 
 struct graph *graph_get(struct graph *g)
@@ -167,6 +156,12 @@ void graph_put(struct graph *g)
 {
     if (!g || atomic_fetch_sub(&g->refs, 1) > 1)
         return;
+    if (g->whole) {
+        graph_put(g->whole);
+        free(g->needs);
+        free(g);
+        return;
+    }
     for (size_t i = 0; i < g->ntasks; i++)
         task_clear(&g->tasks[i]);
     for (size_t i = 0; i < g->nruns; i++)

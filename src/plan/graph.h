@@ -11,8 +11,8 @@
  * own with a key of its own, which every other file over that run shares; merging them is part of
  * the task that needs it, in the order of time. Equal subexpressions are one task. Elementwise
  * steps are no tasks: they are part of the stream before (stream.h) or of the image behind. A graph
- * knows shapes, keys, memory and work of its tasks from headers alone. Thread rule: a finished
- * graph is immutable and reference-counted; any thread.
+ * knows shapes, keys, memory and work of its tasks from headers alone. plan.h makes graphs. Thread
+ * rule: a graph is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_GRAPH_H
 #define DERIVFS_GRAPH_H
@@ -157,6 +157,13 @@ struct task {
     struct join_pieces *pieces;         /* JOIN */
 };
 
+/* What a graph wants of one of its tasks. */
+enum task_need {
+    NEED_NOTHING,
+    NEED_RESULT, /* which is in the cache: its dependencies are not needed for it */
+    NEED_RUN,
+};
+
 struct graph {
     atomic_int refs;
     struct task *tasks; /* [ntasks], dependencies before dependents; the last is the root */
@@ -172,56 +179,21 @@ struct graph {
     const struct output_format *format; /* of the file */
     struct expr **made;                 /* [nmade] nodes that planning has put on top of parts of */
     size_t nmade;                       /* the recipe's expression, which stay the recipe's */
+    struct graph *whole;   /* of one that was cut: a reference to the graph that owns */
+    enum task_need *needs; /* all but needs[ntasks]; else both are NULL */
 };
-
-/* What a file is to be planned for. */
-struct graph_request {
-    struct recipe_table *table;
-    const struct recipe *recipe; /* of `table` */
-    const struct output_format *format;
-    struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
-    size_t nruns;
-    size_t memory_nbytes; /* what one task may use at the most, where it has a choice */
-    int rootfd;           /* of a command: the dataset, and the directory in it that holds the */
-    const char *dir;      /* files which it names */
-};
-
-/* Plan the 3-D file of an image expression. EINVAL, ENOTSUP with a sentence. */
-int graph_build(const struct graph_request *q, struct graph **out, struct error *err) NODISCARD;
-
-/* Plan slices [slice0, slice0 + nslices) of the same: the root is a TASK_SLICES, and only the
- * stored bytes of these slices are read. ENOTSUP where that is not so (graph_is_by_slices). */
-int graph_build_slices(const struct graph_request *q, size_t slice0, size_t nslices,
-                       struct graph **out, struct error *err) NODISCARD;
 
 /* Can slices of the image be computed by themselves, each for its share of the work? Where all that
  * is read are moments of uncompressed runs as they are stored. */
 bool graph_is_by_slices(const struct graph *g);
 size_t graph_slice_nvox(const struct graph *g); /* voxels of a slice */
 
-/* Plan volumes [vol0, vol0 + nvol) of the 4-D file of a series expression: the root is a
- * TASK_CHUNK. */
-int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol, struct graph **out,
-                      struct error *err) NODISCARD;
+/* The same graph without what is not needed: a task that `is_cached` gives up its dependencies, and
+ * a task that nobody needs is not run. A reference; to `g` itself where memory lacks. */
+struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
+                        void *ctx) NODISCARD;
 
-/* Plan the checksum of all volumes: the root is a TASK_CHECKSUM. One pass over the data. */
-int graph_build_checksum(const struct graph_request *q, struct graph **out,
-                         struct error *err) NODISCARD;
-
-/* Plan the file of a command: the root is a TASK_COMMAND. Looks at the program and at the files of
- * the dataset that it names. EIO: one of them is not there. */
-int graph_build_command(const struct graph_request *q, struct graph **out,
-                        struct error *err) NODISCARD;
-
-/* Volumes of each part in which a 4-D file is computed. */
-int64_t graph_part_nvol(const struct nifti *first);
-
-/* Volumes of a file: 1 for an image expression. */
-int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err) NODISCARD;
-
-/* Cut what is not needed: a task that `is_cached` loses its dependencies, and tasks that nobody
- * needs any more go. Only before the graph is shared. */
-void graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key), void *ctx);
+enum task_need graph_need(const struct graph *g, const struct task *t);
 
 /* Free what it owns; `t` itself stays the caller's. */
 void task_clear(struct task *t);

@@ -48,6 +48,16 @@ static char *percentiles_words(const struct task *t)
     return words;
 }
 
+uint64_t passes_read_nbytes(const struct graph *g)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < g->ntasks; i++)
+        if (graph_need(g, &g->tasks[i]) == NEED_RUN)
+            sum += g->tasks[i].work_nbytes * passes_of_task(g, &g->tasks[i]);
+    return sum;
+}
+
 char *task_words(const struct task *t)
 {
     const char *verb = task_kind_info(t->kind)->verb;
@@ -187,8 +197,7 @@ int passes_of(const struct graph *g, struct passes *out, struct error *err)
             most = i;
         }
     }
-    for (size_t i = 0; i < g->ntasks; i++)
-        out->read_nbytes += g->tasks[i].work_nbytes * passes_of_task(g, &g->tasks[i]);
+    out->read_nbytes = passes_read_nbytes(g);
     if (n > 0)
         ret = describe_all(g, list, n, &list[most], out);
     free(list);

@@ -22,6 +22,9 @@ struct passes {
 int passes_of(const struct graph *g, struct passes *out, struct error *err) NODISCARD;
 void passes_free(struct passes *p);
 
+/* Stored bytes that all tasks of `g` read which are to run. */
+uint64_t passes_read_nbytes(const struct graph *g);
+
 /* How often task `t` reads what it reads: 1, but for a median that lacks memory. */
 unsigned passes_of_task(const struct graph *g, const struct task *t);
 

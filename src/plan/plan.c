@@ -16,6 +16,9 @@
 #include "kernel.h"
 #include "plan_private.h"
 
+/* Parts of a series are of about this size: a few reads long, and small beside the memory. */
+enum { PART_NBYTES = 4 << 20 };
+
 /* op(x) as an expression that the graph keeps, with x borrowed; NULL: without argument. */
 static struct expr *make_expr(struct planner *p, enum expr_op op, enum expr_rank rank,
                               const struct expr *x)
@@ -195,7 +198,7 @@ int plan_plane(struct planner *p, const struct expr *e, size_t *task)
     return ret < 0 ? ret : plan_remember(p, PLAN_PLANE, e, 0, *task);
 }
 
-int plan_reduced(struct planner *p, enum plan_what what, const struct expr *x, size_t *task)
+int plan_reduced(struct planner *p, enum plan_known_as what, const struct expr *x, size_t *task)
 {
     const struct expr *e;
     int ret;
@@ -287,7 +290,7 @@ int plan_output(struct planner *p, const struct recipe *recipe, const struct out
 }
 
 /* A graph without tasks, and a planner for it. */
-static int begin(const struct graph_request *q, struct planner *p, struct error *err)
+static int begin(const struct plan_request *q, struct planner *p, struct error *err)
 {
     struct graph *g = calloc(1, sizeof *g);
 
@@ -311,83 +314,75 @@ static int begin(const struct graph_request *q, struct planner *p, struct error 
     return 0;
 }
 
-static int end(struct planner *p, int ret, struct graph **out)
+/* The file of an image, in its format. */
+static int plan_image_file(struct planner *p, size_t *task)
 {
-    planner_clear(p);
-    if (ret < 0) {
-        graph_put(p->g);
-        return error_wrap(p->err, ret, "%s", p->q->recipe->name);
+    const struct plan_request *q = p->q;
+    int ret = plan_image(p, TASK_IMAGE, q->recipe->expr, task);
+
+    return ret == 0 && q->format->operation ? plan_output(p, q->recipe, q->format, *task, task)
+                                            : ret;
+}
+
+static int plan_slices(struct planner *p, int64_t first, int64_t n, size_t *task)
+{
+    const struct expr *e = p->q->recipe->expr;
+    int ret;
+
+    if (!e || e->rank != EXPR_IMAGE || p->q->format->operation)
+        return error_set(p->err, ENOTSUP, "it cannot be computed slice by slice");
+    p->g->is_slices = true;
+    p->g->vox0 = (size_t)first * graph_slice_nvox(p->g);
+    p->g->nvox = p->nvox = (size_t)n * graph_slice_nvox(p->g);
+    ret = plan_image(p, TASK_SLICES, e, task);
+    if (ret == 0 && !graph_is_by_slices(p->g))
+        ret = error_set(p->err, ENOTSUP, "it cannot be computed slice by slice");
+    return ret;
+}
+
+static int plan_what(struct planner *p, struct plan_extent what, size_t *task)
+{
+    const struct recipe *recipe = p->q->recipe;
+
+    switch (what.kind) {
+    case PLAN_ALL:
+        return recipe->command ? plan_command(p, recipe, task) : plan_image_file(p, task);
+    case PLAN_SLICES:
+        return plan_slices(p, what.first, what.n, task);
+    case PLAN_VOLUMES:
+        return plan_chunk(p, recipe->expr, what.first, what.n, task);
+    case PLAN_CHECKSUM:
+        break;
     }
-    *out = p->g;
+    return plan_checksum(p, recipe->expr, task);
+}
+
+int plan_file(const struct plan_request *q, struct plan_extent what, struct graph **out,
+              struct error *err)
+{
+    struct planner p;
+    size_t task;
+    int ret = begin(q, &p, err);
+
+    if (ret == 0)
+        ret = plan_what(&p, what, &task);
+    planner_clear(&p);
+    if (ret < 0) {
+        graph_put(p.g);
+        return error_wrap(err, ret, "%s", q->recipe->name);
+    }
+    *out = p.g;
     return 0;
 }
 
-int graph_build(const struct graph_request *q, struct graph **out, struct error *err)
+int64_t plan_part_nvol(const struct nifti *first)
 {
-    struct planner p;
-    size_t task;
-    int ret = begin(q, &p, err);
+    uint64_t volume = (uint64_t)nifti_nvox(first) * sizeof(float);
 
-    if (ret == 0)
-        ret = plan_image(&p, TASK_IMAGE, q->recipe->expr, &task);
-    if (ret == 0 && q->format->operation)
-        ret = plan_output(&p, q->recipe, q->format, task, &task);
-    return end(&p, ret, out);
+    return volume < PART_NBYTES ? (int64_t)(PART_NBYTES / volume) : 1;
 }
 
-int graph_build_slices(const struct graph_request *q, size_t slice0, size_t nslices,
-                       struct graph **out, struct error *err)
-{
-    struct planner p;
-    size_t task;
-    int ret = begin(q, &p, err);
-
-    if (ret == 0) {
-        p.g->is_slices = true;
-        p.g->vox0 = slice0 * graph_slice_nvox(p.g);
-        p.g->nvox = p.nvox = nslices * graph_slice_nvox(p.g);
-        ret = plan_image(&p, TASK_SLICES, q->recipe->expr, &task);
-    }
-    if (ret == 0 && !graph_is_by_slices(p.g))
-        ret = error_set(err, ENOTSUP, "it cannot be computed slice by slice");
-    return end(&p, ret, out);
-}
-
-int graph_build_command(const struct graph_request *q, struct graph **out, struct error *err)
-{
-    struct planner p;
-    size_t task;
-    int ret = begin(q, &p, err);
-
-    if (ret == 0)
-        ret = plan_command(&p, q->recipe, &task);
-    return end(&p, ret, out);
-}
-
-int graph_build_chunk(const struct graph_request *q, int64_t vol0, int64_t nvol, struct graph **out,
-                      struct error *err)
-{
-    struct planner p;
-    size_t task;
-    int ret = begin(q, &p, err);
-
-    if (ret == 0)
-        ret = plan_chunk(&p, q->recipe->expr, vol0, nvol, &task);
-    return end(&p, ret, out);
-}
-
-int graph_build_checksum(const struct graph_request *q, struct graph **out, struct error *err)
-{
-    struct planner p;
-    size_t task;
-    int ret = begin(q, &p, err);
-
-    if (ret == 0)
-        ret = plan_checksum(&p, q->recipe->expr, &task);
-    return end(&p, ret, out);
-}
-
-int graph_nvol(const struct graph_request *q, int64_t *out, struct error *err)
+int plan_nvol(const struct plan_request *q, int64_t *out, struct error *err)
 {
     struct joined_runs bold = {q->runs, q->nruns};
     struct timeline all;

@@ -50,7 +50,7 @@ static int add_input_dep(struct planner *p, struct task *t, struct command_input
 static int plan_series(struct planner *p, const struct expr *x, struct task *t,
                        struct command_input *in)
 {
-    int64_t part = graph_part_nvol(&p->q->runs[0]->nifti);
+    int64_t part = plan_part_nvol(&p->q->runs[0]->nifti);
     const struct timeline *all;
     size_t task;
     int ret = plan_timeline(p, x, &all);

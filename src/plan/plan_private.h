@@ -10,7 +10,7 @@
 
 #include <uthash.h>
 
-#include "graph.h"
+#include "plan.h"
 #include "timeline.h"
 
 struct by_key;
@@ -18,7 +18,7 @@ struct known_plan;
 struct known_timeline;
 
 struct planner {
-    const struct graph_request *q;
+    const struct plan_request *q;
     struct graph *g;
     struct joined_runs bold;
     struct by_key *by_key;            /* the tasks of the graph */
@@ -51,7 +51,7 @@ struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind)
 
 /* Equal parts of an expression are the same node, so what a node has been planned as need not be
  * planned again; without this, nested series would take exponential time. */
-enum plan_what {
+enum plan_known_as {
     PLAN_PLANE,
     PLAN_MEAN,
     PLAN_STD,
@@ -62,9 +62,9 @@ enum plan_what {
 };
 
 /* The task that part `e`, from volume `vol` on, has been planned as. */
-bool plan_known(const struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+bool plan_known(const struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
                 size_t *task);
-int plan_remember(struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+int plan_remember(struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
                   size_t task) NODISCARD;
 
 /* timeline_of() x, which the planner keeps. */
@@ -111,7 +111,7 @@ int plan_output(struct planner *p, const struct recipe *recipe, const struct out
 /* The plane of an image expression. */
 int plan_plane(struct planner *p, const struct expr *e, size_t *task) NODISCARD;
 /* The plane of mean(x) or std(x), over all volumes. */
-int plan_reduced(struct planner *p, enum plan_what what, const struct expr *x,
+int plan_reduced(struct planner *p, enum plan_known_as what, const struct expr *x,
                  size_t *task) NODISCARD;
 /* The plane of the mean of x over one segment. */
 int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,

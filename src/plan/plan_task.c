@@ -84,7 +84,7 @@ int plan_add_dep(struct planner *p, struct task *t, size_t task)
     return 0;
 }
 
-bool plan_known(const struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+bool plan_known(const struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
                 size_t *task)
 {
     struct known_plan sought = {.part = {e, vol, what}}, *found;
@@ -119,7 +119,7 @@ int plan_timeline(struct planner *p, const struct expr *x, const struct timeline
     return 0;
 }
 
-int plan_remember(struct planner *p, enum plan_what what, const struct expr *e, int64_t vol,
+int plan_remember(struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
                   size_t task)
 {
     struct known_plan *k = calloc(1, sizeof *k);

@@ -96,6 +96,17 @@ END
     [[ "$(derivctl explain "$MNT/tsnr.nii")" == *"chunks (16, 16, 40)"* ]]
 }
 
+@test "where the moments are cached, a slice brings the whole image instead of reading runs" {
+    make_runs
+    mount_derivfs "$DS"
+    cat "$MNT/mean.nii" >/dev/null
+    [ "$(entries)" -eq 4 ]
+    slice 20 >slice.20
+    [ "$(entries)" -eq 5 ]
+    reference tsnr "$MNT/tsnr.nii" "$DS"/?.nii
+    cmp slice.20 <(slice 20)
+}
+
 @test "a series that has been computed is read through the page cache" {
     make_run "$DS/a.nii" --shape 16,16,40 --volumes 120 # two parts
     printf '[demeaned]\nexpr = bold - mean(bold)\n' >recipes.ini

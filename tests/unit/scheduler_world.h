@@ -63,19 +63,21 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static struct blob *result_of(const struct task *t, struct blob *const *inputs)
+static struct blob *result_of(const struct graph *g, const struct task *t,
+                              struct blob *const *inputs)
 {
+    size_t ninputs = graph_need(g, t) == NEED_RUN ? t->ndeps : 0;
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
 
     fputs(t->label, f);
-    for (size_t i = 0; i < t->ndeps; i++) {
+    for (size_t i = 0; i < ninputs; i++) {
         char input[256];
         size_t n = (size_t)blob_nbytes(inputs[i]);
         MUST(n < sizeof input);
         MUST(blob_read(inputs[i], 0, input, n, NULL) == 0);
-        fprintf(f, "%s%.*s%s", i ? " " : "(", (int)n, input, i + 1 == t->ndeps ? ")" : "");
+        fprintf(f, "%s%.*s%s", i ? " " : "(", (int)n, input, i + 1 == ninputs ? ")" : "");
     }
     fclose(f);
     return blob_from_memory(text, nbytes, NULL);
@@ -121,7 +123,7 @@ static int fake_run(void *ctx, const struct graph *g, const struct task *t,
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     if (ret == 0)
-        *out = result_of(t, inputs);
+        *out = result_of(g, t, inputs);
     return ret;
 }
 

@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "graph.h"
 #include "kernel.h"
 #include "notional.h"
 #include "passes.h"
+#include "plan.h"
 #include "runs.h"
 
 enum { NVOX = 4 * 3 * 2, NVOL_1 = 10, NVOL_2 = 7 };
@@ -57,16 +57,19 @@ static struct planned *plan_with(const char *text, size_t first, size_t n, size_
     assert_non_null(p);
     atomic_init(&p->table.refs, 1);
     p->recipe = (struct recipe){.name = (char *)"test", .expr = runs_parse(text)};
-    struct graph_request q = {.table = &p->table,
-                              .recipe = &p->recipe,
-                              .format = output_find("test.nii", &stem),
-                              .runs = runs + first,
-                              .nruns = n,
-                              .memory_nbytes = memory_nbytes};
-    ret = graph_nvol(&q, &nvol, &p->err);
+    struct plan_request q = {.table = &p->table,
+                             .recipe = &p->recipe,
+                             .format = output_find("test.nii", &stem),
+                             .runs = runs + first,
+                             .nruns = n,
+                             .memory_nbytes = memory_nbytes};
+    ret = plan_nvol(&q, &nvol, &p->err);
     if (ret == 0)
-        ret = p->recipe.expr->rank == EXPR_SERIES ? graph_build_chunk(&q, 0, nvol, &p->g, &p->err)
-                                                  : graph_build(&q, &p->g, &p->err);
+        ret = plan_file(&q,
+                        p->recipe.expr->rank == EXPR_SERIES
+                            ? (struct plan_extent){PLAN_VOLUMES, 0, nvol}
+                            : (struct plan_extent){.kind = PLAN_ALL},
+                        &p->g, &p->err);
     assert_int_equal(ret, p->g ? 0 : -p->err.code);
     for (size_t i = 0; p->g && i < p->g->ntasks; i++)
         for (size_t d = 0; d < p->g->tasks[i].ndeps; d++)
@@ -427,7 +430,17 @@ static bool always(void *ctx, const struct key *key)
     return true;
 }
 
-/* After a cut every leaf of what is left leads to a dependency, and the root is the same. */
+static size_t count_needed(const struct graph *g)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < g->ntasks; i++)
+        n += graph_need(g, &g->tasks[i]) != NEED_NOTHING;
+    return n;
+}
+
+/* After a cut every leaf of what is left leads to a dependency that is needed, and the root is the
+ * same. */
 static void test_cut(void **state)
 {
     static const char *const texts[] = {"zscore(detrend(bold, 1))", "median(zscore(bold))",
@@ -435,32 +448,38 @@ static void test_cut(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct planned *whole = plan(texts[i]), *cut = plan(texts[i]);
-        struct key root = *root_key(whole);
+        struct planned *whole = plan(texts[i]);
+        struct graph *cut = graph_cut(whole->g, is_moments, whole), *again;
+        const struct task *root = graph_root(cut);
 
-        graph_cut(cut->g, is_moments, whole);
-        assert_true(key_equal(root_key(cut), &root));
-        for (size_t k = 0; k < cut->g->ntasks; k++) {
-            const struct task *t = &cut->g->tasks[k];
+        assert_true(key_equal(&root->key, root_key(whole)));
+        assert_true(count_needed(whole->g) == whole->g->ntasks);
+        for (size_t k = 0; k < cut->ntasks; k++) {
+            const struct task *t = &cut->tasks[k];
 
             assert_true(has_key(whole, &t->key));
-            for (size_t s = 0; t->ndeps > 0 && s < t->nstreams; s++)
+            assert_true(graph_need(cut, t) != NEED_RUN || t->kind != TASK_MOMENTS);
+            for (size_t s = 0; graph_need(cut, t) == NEED_RUN && s < t->nstreams; s++)
                 for (size_t f = 0; f < t->streams[s].nleaves; f++) {
                     const struct stream_leaf *leaf = &t->streams[s].leaves[f];
                     bool found = leaf->kind == LEAF_SAMPLE;
 
                     for (size_t d = 0; d < t->ndeps; d++)
-                        found = found || t->deps[d] == leaf->task;
+                        found = found || (t->deps[d] == leaf->task &&
+                                          graph_need(cut, &cut->tasks[t->deps[d]]) != NEED_NOTHING);
                     assert_true(found);
                 }
         }
-        graph_cut(cut->g, is_anything_but_root, &root);
-        assert_int_equal(cut->g->ntasks, 1 + graph_root(cut->g)->ndeps);
-        graph_cut(cut->g, always, NULL);
-        assert_int_equal(cut->g->ntasks, 1);
-        assert_int_equal(graph_root(cut->g)->ndeps, 0);
+        again = graph_cut(cut, is_anything_but_root, (void *)root_key(whole));
+        assert_int_equal(count_needed(again), 1 + root->ndeps);
+        assert_int_equal(graph_need(again, root), NEED_RUN);
+        graph_put(again);
+        again = graph_cut(cut, always, NULL);
+        assert_int_equal(count_needed(again), 1);
+        assert_int_equal(graph_need(again, root), NEED_RESULT);
+        graph_put(again);
+        graph_put(cut);
         planned_free(whole);
-        planned_free(cut);
     }
 }
 

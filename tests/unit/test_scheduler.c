@@ -32,6 +32,34 @@ static void test_unreachable_tasks_are_left_out(void **state)
     world_free(w);
 }
 
+static bool is_b(void *ctx, const struct key *key)
+{
+    (void)ctx;
+    return key->hex[0] == 'b';
+}
+
+/* A task whose result is in the cache is asked for it, and what it depends on does not run, unless
+ * somebody else needs that. */
+static void test_cut_graphs(void **state)
+{
+    (void)state;
+    static const struct spec specs[] = {{"x"}, {"a", "x"}, {"b", "a"}, {"c", "b"}, {"d", "c x"}};
+    struct world *w = world_new(2, 1000);
+    struct graph *whole = graph_of(specs, 5), *cut = graph_cut(whole, is_b, NULL);
+    struct told j1 = {.world = w}, j2 = {.world = w};
+    struct error err;
+    assert_int_equal(sched_submit(w->sched, cut, tell, &j1, &j1.id, &err), 0);
+    assert_result(&j1, "d(c(b) x)");
+    assert_int_equal(starts(w, "a"), 0);
+    assert_int_equal(wait_idle(w).tasks_done, 4);
+    assert_int_equal(sched_submit(w->sched, whole, tell, &j2, &j2.id, &err), 0);
+    graph_put(whole);
+    graph_put(cut);
+    assert_result(&j2, "d(c(b(a(x))) x)");
+    assert_int_equal(starts(w, "a"), 1);
+    world_free(w);
+}
+
 static void test_fifty_jobs_one_flight(void **state)
 {
     (void)state;
@@ -521,6 +549,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_diamond),
         cmocka_unit_test(test_unreachable_tasks_are_left_out),
+        cmocka_unit_test(test_cut_graphs),
         cmocka_unit_test(test_fifty_jobs_one_flight),
         cmocka_unit_test(test_two_roots_share_a_dependency),
         cmocka_unit_test(test_failure_reaches_every_job),

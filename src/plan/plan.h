@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Planning: which tasks a result takes, as a graph.
+ *
+ * A plan is made from headers and names, and reads no voxel. It holds for the sources that it was
+ * made for: a task whose source has changed since fails with ESTALE. Every function gives a graph
+ * of which *out is a reference. Thread rule: any thread.
+ */
+#ifndef DERIVFS_PLAN_H
+#define DERIVFS_PLAN_H
+
+#include "graph.h"
+
+struct annex_content;
+
+/* What of a file is to be planned. */
+enum plan_extent_kind {
+    PLAN_ALL,      /* the file of an image expression, in its format, or of a command */
+    PLAN_SLICES,   /* slices [first, first + n) of an image: the root is a TASK_SLICES */
+    PLAN_VOLUMES,  /* volumes [first, first + n) of a series: the root is a TASK_CHUNK */
+    PLAN_CHECKSUM, /* of all volumes of a series, in one pass: the root is a TASK_CHECKSUM */
+};
+
+struct plan_extent {
+    enum plan_extent_kind kind;
+    int64_t first, n;
+};
+
+struct plan_request {
+    struct recipe_table *table;
+    const struct recipe *recipe; /* of `table` */
+    const struct output_format *format;
+    struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
+    size_t nruns;
+    size_t memory_nbytes; /* what one task may use at the most, where it has a choice */
+    int rootfd;           /* of a command: the dataset, and the directory in it that holds the */
+    const char *dir;      /* files which it names */
+};
+
+/* Plan a derived file, or a part of it. EINVAL, ENOTSUP with a sentence; ENOTSUP too for slices
+ * that cost as much as the image (graph_is_by_slices). A command looks at its program and at the
+ * files of the dataset that it names; EIO: one of them is not there. */
+int plan_file(const struct plan_request *q, struct plan_extent what, struct graph **out,
+              struct error *err) NODISCARD;
+
+/* Volumes of each part in which a 4-D file is computed. */
+int64_t plan_part_nvol(const struct nifti *first);
+
+/* Volumes of a file: 1 for an image expression. */
+int plan_nvol(const struct plan_request *q, int64_t *out, struct error *err) NODISCARD;
+
+/* Plan to fetch list[n], n at least 1: a task for each file, one before them for each repository,
+ * and one behind them where they are several. Takes over what the list owns, also when it fails
+ * (ENOMEM). */
+int plan_fetch(struct annex_content *list, size_t n, struct graph **out,
+               struct error *err) NODISCARD;
+
+/* Plan to join the pieces of the file `name` into the entry `key` of `nbytes`. Takes the pieces
+ * over, also when it fails (ENOMEM). */
+int plan_join(const struct key *key, const char *name, struct join_pieces *pieces, uint64_t nbytes,
+              struct graph **out, struct error *err) NODISCARD;
+
+#endif
