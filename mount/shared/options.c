@@ -274,9 +274,14 @@ static int resolve_choice(const char *name, const char *text, const char *const 
 
 static int resolve_choices(struct options *o, struct error *err)
 {
-    static const char *const layouts[] = {"beside", "derivatives", NULL};
+    static const char *const layouts[] = {
+        [LAYOUT_BESIDE] = "beside", [LAYOUT_DERIVATIVES] = "derivatives", NULL};
     static const char *const annexes[] = {"no", "get", NULL};
-    static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+    static const char *const levels[] = {[LOG_LEVEL_ERROR] = "error",
+                                         [LOG_LEVEL_WARN] = "warn",
+                                         [LOG_LEVEL_INFO] = "info",
+                                         [LOG_LEVEL_DEBUG] = "debug",
+                                         NULL};
     static const char *const switches[] = {"off", "on", "no", "yes", "0", "1", NULL};
     int choice = 0, ret = 0;
 
