@@ -6,6 +6,8 @@
 #include "errlog.h"
 
 #include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,17 +21,22 @@ struct entry {
 };
 
 struct errlog {
+    log_fn *write;
+    void *ctx;
     pthread_mutex_t lock;
     struct entry entries[ERRLOG_MAX]; /* guarded by lock */
     size_t next;                      /* guarded by lock: the slot to overwrite next */
 };
 
-struct errlog *errlog_new(void)
+struct errlog *errlog_new(log_fn *write, void *ctx)
 {
     struct errlog *log = calloc(1, sizeof *log);
 
-    if (log)
-        pthread_mutex_init(&log->lock, NULL);
+    if (!log)
+        return NULL;
+    log->write = write;
+    log->ctx = ctx;
+    pthread_mutex_init(&log->lock, NULL);
     return log;
 }
 
@@ -75,6 +82,34 @@ bool errlog_add(struct errlog *log, const char *path, const struct error *what)
     e->last = now;
     pthread_mutex_unlock(&log->lock);
     return news;
+}
+
+void errlog_write(struct errlog *log, enum log_level level, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list args;
+
+    if (!log->write)
+        return;
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (text)
+        log->write(log->ctx, level, text);
+    free(text);
+}
+
+void errlog_failed(struct errlog *log, const char *path, const struct error *what)
+{
+    struct error told = *what;
+    size_t len = strlen(path);
+
+    /* a sentence about the file itself starts with its path, which stands before it anyhow */
+    if (strncmp(told.text, path, len) == 0 && strncmp(told.text + len, ": ", 2) == 0)
+        memmove(told.text, told.text + len + 2, strlen(told.text + len + 2) + 1);
+    if (errlog_add(log, path, &told))
+        errlog_write(log, LOG_LEVEL_ERROR, "%s: %s", path, told.text);
 }
 
 void errlog_clear(struct errlog *log, const char *path)

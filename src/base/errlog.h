@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The error log: the last failures with the sentence that explains each, for `.derivfs/errors`.
+ * The error log: the last failures with the sentence that explains each, for `.derivfs/errors`; and
+ * the way to the log that the owner writes.
  *
  * Bounded: the oldest goes first. The same sentence about the same path is one entry that counts.
  * Thread rule: any thread; guarded by its own lock.
@@ -14,13 +15,25 @@
 
 #include "error.h"
 
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* Called on any thread. */
+typedef void log_fn(void *ctx, enum log_level level, const char *text);
+
 struct errlog;
 
-struct errlog *errlog_new(void) NODISCARD; /* NULL: out of memory */
-void errlog_free(struct errlog *log);      /* NULL is allowed */
+/* `write` may be NULL. NULL: out of memory. */
+struct errlog *errlog_new(log_fn *write, void *ctx) NODISCARD;
+void errlog_free(struct errlog *log); /* NULL is allowed */
 
-/* Note that `path` (as in the mount) failed. True if this is news: not the same sentence about the
- * same path as within the last second. */
+/* Write to the owner's log alone. */
+void errlog_write(struct errlog *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Note that `path` (as in the mount) failed. Written to the owner's log too if it is news: not the
+ * same sentence about the same path as within the last second. */
+void errlog_failed(struct errlog *log, const char *path, const struct error *what);
+
+/* The same without a word to the owner. True if it is news. */
 bool errlog_add(struct errlog *log, const char *path, const struct error *what);
 
 /* `path` works again: its entries go. */

@@ -517,19 +517,6 @@ int derived_plan(const struct derived *d, struct plan_extent what, size_t memory
     return plan_file(&q, what, out, err);
 }
 
-int derived_key(const struct derived *d, size_t part, size_t memory_nbytes, struct key *out,
-                struct error *err)
-{
-    struct graph *g;
-    int ret = derived_plan(d, derived_part(d, part), memory_nbytes, &g, err);
-
-    if (ret < 0)
-        return ret;
-    *out = graph_root(g)->key;
-    graph_put(g);
-    return 0;
-}
-
 bool derived_is_by_slices(const struct derived *d)
 {
     struct graph *g;

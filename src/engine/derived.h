@@ -108,10 +108,6 @@ struct plan_extent derived_part(const struct derived *d, size_t part);
 int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
                  struct graph **out, struct error *err) NODISCARD;
 
-/* The key of the result of a part: plans it. */
-int derived_key(const struct derived *d, size_t part, size_t memory_nbytes, struct key *out,
-                struct error *err) NODISCARD;
-
 /* Can slices of it be computed by themselves? */
 bool derived_is_by_slices(const struct derived *d);
 

@@ -33,7 +33,7 @@ static int explain_recipe(struct explanation *x, const struct recipe *recipe)
     return 0;
 }
 
-static int explain_run(struct engine *e, const struct run *run, struct explained_run *out)
+static int explain_run(const struct store *s, const struct run *run, struct explained_run *out)
 {
     struct notional n;
 
@@ -47,11 +47,11 @@ static int explain_run(struct engine *e, const struct run *run, struct explained
     out->nbytes = run->id.size;
     out->absent = run->absent;
     out->codec = run->codec->name;
-    out->way = cursor_way(e->cache, run);
+    out->way = cursor_way(s->cache, run);
     return out->array ? 0 : -ENOMEM;
 }
 
-static int explain_runs(struct engine *e, const struct derived *d, struct explanation *x)
+static int explain_runs(const struct store *s, const struct derived *d, struct explanation *x)
 {
     int ret = 0;
 
@@ -60,11 +60,11 @@ static int explain_runs(struct engine *e, const struct derived *d, struct explan
         return -ENOMEM;
     x->nruns = d->nruns;
     for (size_t i = 0; i < d->nruns && ret == 0; i++)
-        ret = explain_run(e, d->runs[i], &x->runs[i]);
+        ret = explain_run(s, d->runs[i], &x->runs[i]);
     return ret;
 }
 
-static int explain_task(struct engine *e, const struct graph *g, const struct task *t,
+static int explain_task(const struct store *s, const struct graph *g, const struct task *t,
                         struct explained_task *out)
 {
     struct notional n = notional_of_task(g, t);
@@ -79,12 +79,12 @@ static int explain_task(struct engine *e, const struct graph *g, const struct ta
         .work_nbytes = t->work_nbytes,
         .result_nbytes = t->result_nbytes,
     };
-    if (!cache_size_of(e->cache, &t->key, &out->cached_nbytes))
+    if (!cache_size_of(s->cache, &t->key, &out->cached_nbytes))
         out->cached_nbytes = 0;
     return out->array ? 0 : -ENOMEM;
 }
 
-static int explain_tasks(struct engine *e, const struct graph *g, struct explanation *x)
+static int explain_tasks(const struct store *s, const struct graph *g, struct explanation *x)
 {
     int ret = 0;
 
@@ -93,21 +93,21 @@ static int explain_tasks(struct engine *e, const struct graph *g, struct explana
         return -ENOMEM;
     x->ntasks = g->ntasks;
     for (size_t i = 0; i < g->ntasks && ret == 0; i++)
-        ret = explain_task(e, g, &g->tasks[i], &x->tasks[i]);
+        ret = explain_task(s, g, &g->tasks[i], &x->tasks[i]);
     return ret;
 }
 
 /* What is left to read once the results that are in the cache are taken from there. */
-static uint64_t left_nbytes(struct engine *e, struct graph *g)
+static uint64_t left_nbytes(const struct store *s, struct graph *g)
 {
-    struct graph *left = engine_cut(e, g);
+    struct graph *left = store_cut(s, g);
     uint64_t sum = passes_read_nbytes(left);
 
     graph_put(left);
     return sum;
 }
 
-static int explain_graph(struct engine *e, struct explained *x)
+static int explain_graph(const struct store *s, struct explained *x)
 {
     int ret = passes_of(x->graph, &x->passes, NULL);
 
@@ -117,8 +117,8 @@ static int explain_graph(struct engine *e, struct explained *x)
     x->shown.passes = x->passes.tasks;
     x->shown.npasses_told = x->passes.n > 1 ? x->passes.ntasks : 0;
     x->shown.read_nbytes = x->passes.read_nbytes;
-    x->shown.left_nbytes = left_nbytes(e, x->graph);
-    return explain_tasks(e, x->graph, &x->shown);
+    x->shown.left_nbytes = left_nbytes(s, x->graph);
+    return explain_tasks(s, x->graph, &x->shown);
 }
 
 int engine_explain(struct engine *e, struct derived *d, struct explanation **out, struct error *err)
@@ -132,10 +132,10 @@ int engine_explain(struct engine *e, struct derived *d, struct explanation **out
     x->shown.array = derived_array(d);
     ret = explain_recipe(&x->shown, d->recipe);
     if (ret == 0)
-        ret = explain_runs(e, d, &x->shown);
+        ret = explain_runs(&e->store, d, &x->shown);
     if (ret == 0 &&
         derived_plan(d, derived_part(d, 0), e->config.memory_nbytes, &x->graph, NULL) == 0)
-        ret = explain_graph(e, x);
+        ret = explain_graph(&e->store, x);
     if (ret < 0) {
         explanation_free(&x->shown);
         return error_set(err, ENOMEM, "%s: out of memory", d->name);

@@ -17,16 +17,16 @@
 #include "graph_call.h"
 #include "wait_private.h"
 
-int fetcher_open(struct engine *e, struct error *err)
+int fetcher_open(struct workers *w, struct error *err)
 {
     struct sched_config config = {
         .nthreads = FETCH_NTHREADS,
-        .budget = e->budget,
+        .budget = w->budget,
         .run = fetch_task,
-        .ctx = &e->compute.rootfd,
+        .ctx = &w->compute.rootfd,
     };
 
-    return e->config.annex_get ? sched_new(&config, &e->fetcher, err) : 0;
+    return sched_new(&config, &w->fetcher, err);
 }
 
 /* Collects what is absent of files that are added one by one. */
@@ -35,10 +35,10 @@ struct lacking {
     size_t n;
 };
 
-static int add_lacking(struct engine *e, struct lacking *l, const char *path, struct error *err)
+static int add_lacking(const struct tree *t, struct lacking *l, const char *path, struct error *err)
 {
     struct annex_content content, *grown;
-    int ret = annex_find_absent(dataset_rootfd(e->dataset), path, &content, err);
+    int ret = annex_find_absent(dataset_rootfd(t->dataset), path, &content, err);
 
     if (ret < 0)
         return ret == -ENOENT ? 0 : ret;
@@ -70,7 +70,7 @@ static void drop_lacking(struct lacking *l)
 }
 
 /* A command's own files of the dataset. */
-static int add_command_files(struct engine *e, const struct derived *d, struct lacking *l,
+static int add_command_files(const struct tree *t, const struct derived *d, struct lacking *l,
                              struct error *err)
 {
     const struct command *c = d->recipe->command;
@@ -79,22 +79,22 @@ static int add_command_files(struct engine *e, const struct derived *d, struct l
     for (size_t i = 0; c && i < c->nfiles && ret == 0; i++) {
         char *path = join_path(d->scan->dir, c->files[i].name);
 
-        ret = path ? add_lacking(e, l, path, err)
+        ret = path ? add_lacking(t, l, path, err)
                    : error_set(err, ENOMEM, "%s: out of memory", d->name);
         free(path);
     }
     return ret;
 }
 
-int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **out,
+int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph **out,
                      struct error *err)
 {
     struct lacking l = {.list = NULL};
-    int ret = add_command_files(e, d, &l, err);
+    int ret = add_command_files(t, d, &l, err);
 
     for (size_t i = 0; i < d->nruns && ret == 0; i++)
         if (d->runs[i]->state == RUN_ABSENT)
-            ret = add_lacking(e, &l, d->runs[i]->path, err);
+            ret = add_lacking(t, &l, d->runs[i]->path, err);
     if (ret == 0)
         return plan_lacking(&l, out, err);
     drop_lacking(&l);
@@ -102,7 +102,7 @@ int fetch_of_derived(struct engine *e, const struct derived *d, struct graph **o
 }
 
 /* Will the task read the run? (A result that is in the cache is not made again.) */
-static bool reads(struct engine *e, const struct graph *g, const struct task *t,
+static bool reads(const struct store *s, const struct graph *g, const struct task *t,
                   const struct run *run)
 {
     bool found = t->call && t->call->recipe->command->uses_runs;
@@ -110,10 +110,11 @@ static bool reads(struct engine *e, const struct graph *g, const struct task *t,
     for (size_t i = 0; i < t->nstreams && !found; i++)
         for (size_t k = 0; k < t->streams[i].nleaves && !found; k++)
             found = t->streams[i].leaves[k].run == run;
-    return found && graph_need(g, t) == NEED_RUN && !cache_has(e->cache, &t->key);
+    return found && graph_need(g, t) == NEED_RUN && !cache_has(s->cache, &t->key);
 }
 
-int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out, struct error *err)
+int fetch_of_graph(const struct tree *t, const struct store *s, const struct graph *g,
+                   struct graph **out, struct error *err)
 {
     struct lacking l = {.list = NULL};
     int ret = 0;
@@ -122,9 +123,9 @@ int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out, 
         bool needed = false;
 
         for (size_t i = 0; i < g->ntasks && g->runs[r]->absent && !needed; i++)
-            needed = reads(e, g, &g->tasks[i], g->runs[r]);
+            needed = reads(s, g, &g->tasks[i], g->runs[r]);
         if (needed)
-            ret = add_lacking(e, &l, g->runs[r]->path, err);
+            ret = add_lacking(t, &l, g->runs[r]->path, err);
     }
     if (ret == 0)
         return plan_lacking(&l, out, err);
@@ -134,18 +135,19 @@ int fetch_of_graph(struct engine *e, const struct graph *g, struct graph **out, 
 
 bool engine_must_fetch(const struct engine *e, const struct derived *d)
 {
-    return e->config.annex_get && d->error.code == ENODATA;
+    return e->tree.annex_get && d->error.code == ENODATA;
 }
 
-bool fetch_progress(struct engine *e, const struct derived *d, double *percent)
+bool fetch_progress(const struct workers *w, const struct tree *t, const struct derived *d,
+                    double *percent)
 {
     uint64_t done, work;
     struct graph *g;
     bool under_way;
 
-    if (!e->fetcher || fetch_of_derived(e, d, &g, NULL) < 0)
+    if (!w->fetcher || fetch_of_derived(t, d, &g, NULL) < 0)
         return false;
-    under_way = sched_progress(e->fetcher, &graph_root(g)->key, &done, &work);
+    under_way = sched_progress(w->fetcher, &graph_root(g)->key, &done, &work);
     graph_put(g);
     *percent = under_way && work > 0 ? 100.0 * (double)done / (double)work : 0;
     return under_way;
@@ -165,7 +167,7 @@ static void finish(struct fetch_wait *w, const struct error *err)
     if (!err)
         errlog_clear(w->engine->errors, w->path);
     else if (err->code != ECANCELED)
-        engine_failed(w->engine, w->path, err);
+        errlog_failed(w->engine->errors, w->path, err);
     wait_end(&w->wait, err);
 }
 
@@ -178,13 +180,13 @@ static int submit(struct fetch_wait *w, struct error *err)
 {
     struct lacking l = {.list = NULL};
     struct graph *g;
-    int ret = add_lacking(w->engine, &l, w->path, err);
+    int ret = add_lacking(&w->engine->tree, &l, w->path, err);
 
     if (ret == 0)
         ret = plan_lacking(&l, &g, err);
     if (ret < 0)
         return ret;
-    ret = wait_submit(&w->wait, w->engine->fetcher, g, job_done, err);
+    ret = wait_submit(&w->wait, w->engine->workers.fetcher, g, job_done, err);
     graph_put(g);
     return ret;
 }

@@ -19,16 +19,16 @@ void engine_task_status(struct engine *e, const struct key *key, struct task_sta
 {
     struct sched_task_info info;
     struct trace_event last;
-    bool has_run = trace_find(e->trace, key, &last, &out->took_ns);
+    bool has_run = trace_find(e->workers.trace, key, &last, &out->took_ns);
 
     out->state = TASK_TO_DO;
     out->percent = -1;
-    if (cache_has(e->cache, key)) {
+    if (cache_has(e->store.cache, key)) {
         out->state = TASK_CACHED;
         return;
     }
     out->took_ns = 0;
-    if (e->sched && sched_find(e->sched, key, &info)) {
+    if (e->workers.sched && sched_find(e->workers.sched, key, &info)) {
         out->state = info.running ? TASK_RUNNING : TASK_QUEUED;
         if (info.running && info.work_nbytes > 0)
             out->percent = 100.0 * (double)info.done_nbytes / (double)info.work_nbytes;
@@ -67,13 +67,13 @@ static char *drawn_path(const struct derived *d, const char *path)
                : out;
 }
 
-static int plan_parts(struct engine *e, const struct derived *d, struct graph **graphs, size_t n,
-                      struct error *err)
+static int plan_parts(const struct store *s, const struct derived *d, struct graph **graphs,
+                      size_t n, struct error *err)
 {
     int ret = 0;
 
     for (size_t i = 0; i < n && ret == 0; i++)
-        ret = derived_plan(d, derived_part(d, i), e->config.memory_nbytes, &graphs[i], err);
+        ret = derived_plan(d, derived_part(d, i), s->memory_nbytes, &graphs[i], err);
     return ret;
 }
 
@@ -93,7 +93,7 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     q.ngraphs = parts.n < PARTS_MAX ? parts.n : PARTS_MAX;
     q.nparts = parts.n;
     q.part_nvol = d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES ? parts.nvol : 0;
-    ret = plan_parts(e, d, graphs, q.ngraphs, err);
+    ret = plan_parts(&e->store, d, graphs, q.ngraphs, err);
     if (ret == 0)
         array = array_of(d);
     if (ret == 0 && image && array) {
@@ -122,7 +122,7 @@ int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *v
 {
     struct derived *d;
     char *path = join_path(dir, name);
-    int ret = path ? tree_find_derived(e, dir, name, SCAN_NOW, &d, err)
+    int ret = path ? tree_find_derived(&e->tree, dir, name, SCAN_NOW, &d, err)
                    : error_set(err, ENOMEM, "%s: out of memory", name);
 
     if (ret == 0) {
@@ -130,7 +130,7 @@ int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *v
         ret = engine_dot(e, d, path, NULL, out, err);
         derived_put(d);
         if (ret < 0)
-            engine_failed(e, path, err);
+            errlog_failed(e->errors, path, err);
         else
             errlog_clear(e->errors, path);
     }

@@ -12,15 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine_private.h"
 #include "join.h"
+#include "workers.h"
 
-int joiner_open(struct engine *e, struct error *err)
+int joiner_open(struct workers *w, struct cache *cache, struct error *err)
 {
     struct sched_config config = {
-        .nthreads = 1, .budget = e->budget, .run = join_task, .ctx = e->cache};
+        .nthreads = 1, .budget = w->budget, .run = join_task, .ctx = cache};
 
-    return sched_new(&config, &e->joiner, err);
+    return sched_new(&config, &w->joiner, err);
 }
 
 /* A 4-D .nii: all of its bytes are the head and results as they are. */
@@ -30,7 +30,7 @@ static bool is_joinable(const struct derived *d)
            d->format->kind == OUTPUT_IMAGE;
 }
 
-static bool key_of_whole(const struct engine *e, const struct derived *d, const struct head *head,
+static bool key_of_whole(const struct store *s, const struct derived *d, const struct head *head,
                          struct key *out)
 {
     struct key_builder *b;
@@ -38,7 +38,7 @@ static bool key_of_whole(const struct engine *e, const struct derived *d, const 
     struct key values;
 
     derived_parts(d, &parts);
-    if (derived_key(d, parts.n, e->config.memory_nbytes, &values, NULL) < 0)
+    if (store_key(s, d, parts.n, &values, NULL) < 0)
         return false;
     b = task_begin_key(TASK_JOIN);
     if (b) {
@@ -49,28 +49,28 @@ static bool key_of_whole(const struct engine *e, const struct derived *d, const 
     return b != NULL;
 }
 
-struct blob *joined_lookup(struct engine *e, const struct derived *d)
+struct blob *joined_lookup(const struct store *s, const struct derived *d)
 {
     struct blob *whole;
     struct head head;
     struct key key;
 
-    if (!is_joinable(d) || derived_head(d, &head, NULL) < 0 || !key_of_whole(e, d, &head, &key) ||
-        cache_lookup(e->cache, &key, &whole) < 0)
+    if (!is_joinable(d) || derived_head(d, &head, NULL) < 0 || !key_of_whole(s, d, &head, &key) ||
+        cache_lookup(s->cache, &key, &whole) < 0)
         return NULL;
     return whole;
 }
 
-bool joined_is_cached(struct engine *e, const struct derived *d, struct key *key)
+bool joined_is_cached(const struct store *s, const struct derived *d, struct key *key)
 {
     struct head head;
 
-    return is_joinable(d) && derived_head(d, &head, NULL) == 0 && key_of_whole(e, d, &head, key) &&
-           cache_has(e->cache, key);
+    return is_joinable(d) && derived_head(d, &head, NULL) == 0 && key_of_whole(s, d, &head, key) &&
+           cache_has(s->cache, key);
 }
 
 /* The parts, if all of them are in the cache; else NULL. */
-static struct join_pieces *find_pieces(struct engine *e, const struct derived *d,
+static struct join_pieces *find_pieces(const struct store *s, const struct derived *d,
                                        const struct head *head)
 {
     struct join_pieces *p;
@@ -85,8 +85,7 @@ static struct join_pieces *find_pieces(struct engine *e, const struct derived *d
     for (p->nparts = 0; p->nparts < parts.n; p->nparts++) {
         struct key *key = &p->parts[p->nparts];
 
-        if (derived_key(d, p->nparts, e->config.memory_nbytes, key, NULL) < 0 ||
-            !cache_has(e->cache, key))
+        if (store_key(s, d, p->nparts, key, NULL) < 0 || !cache_has(s->cache, key))
             break;
     }
     if (p->nparts == parts.n)
@@ -98,13 +97,12 @@ static struct join_pieces *find_pieces(struct engine *e, const struct derived *d
 /* Who reads the file next finds what came of it. */
 static void joined(void *arg, struct blob *result, const struct error *err)
 {
-    struct engine *e = arg;
-
     if (!result && err->code != ECANCELED)
-        engine_log(e, LOG_LEVEL_DEBUG, "%s; the file stays in parts", err->text);
+        errlog_write(arg, LOG_LEVEL_DEBUG, "%s; the file stays in parts", err->text);
 }
 
-void joined_start(struct engine *e, const struct derived *d)
+void joined_start(const struct workers *w, const struct store *s, struct errlog *errors,
+                  const struct derived *d)
 {
     struct join_pieces *pieces;
     struct error err;
@@ -113,15 +111,15 @@ void joined_start(struct engine *e, const struct derived *d)
     struct key key;
     uint64_t job_id;
 
-    if (!e->joiner || !is_joinable(d) || !cache_keeps(e->cache, d->nbytes) ||
-        derived_head(d, &head, NULL) < 0 || !key_of_whole(e, d, &head, &key) ||
-        cache_has(e->cache, &key))
+    if (!w->joiner || !is_joinable(d) || !cache_keeps(s->cache, d->nbytes) ||
+        derived_head(d, &head, NULL) < 0 || !key_of_whole(s, d, &head, &key) ||
+        cache_has(s->cache, &key))
         return;
-    pieces = find_pieces(e, d, &head);
+    pieces = find_pieces(s, d, &head);
     if (!pieces || plan_join(&key, d->name, pieces, d->nbytes, &g, &err) < 0)
         return;
     /* what cannot be submitted (the daemon ends) is joined after another reader */
-    if (sched_submit(e->joiner, g, joined, e, &job_id, &err) < 0)
-        engine_log(e, LOG_LEVEL_DEBUG, "%s", err.text);
+    if (sched_submit(w->joiner, g, joined, errors, &job_id, &err) < 0)
+        errlog_write(errors, LOG_LEVEL_DEBUG, "%s", err.text);
     graph_put(g);
 }

@@ -36,6 +36,7 @@ struct stamp {
 };
 
 struct recipes {
+    struct errlog *errors;
     const char *path; /* borrowed; NULL: built-in ones only */
     bool optional;    /* it need not be there (yet) */
     pthread_mutex_t lock;
@@ -65,54 +66,55 @@ static bool same_stamp(const struct stamp *a, const struct stamp *b)
            same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
 }
 
-static void tell_problems(struct engine *e, const struct recipe_table *table)
+static void tell_problems(struct errlog *errors, const struct recipe_table *table)
 {
-    errlog_clear(e->errors, shown_as);
+    errlog_clear(errors, shown_as);
     for (size_t i = 0; i < table->nproblems; i++) {
         struct error problem = {.code = EINVAL};
 
         /* of three lines, which error_set() would join */
         snprintf(problem.text, sizeof problem.text, "%s", table->problems[i]);
-        engine_failed(e, shown_as, &problem);
+        errlog_failed(errors, shown_as, &problem);
     }
 }
 
 /* Read the file; where there is none, and there need not be one, only the built-in ones. */
-static int load(struct engine *e, const struct recipe_table *before, struct recipe_table **out,
-                struct error *err)
+static int load(const struct recipes *r, const struct recipe_table *before,
+                struct recipe_table **out, struct error *err)
 {
-    const struct recipes *r = e->recipes;
     int ret = recipe_table_reload(r->path, before, out, err);
 
     if (ret == -ENOENT && r->optional && !before)
         ret = recipe_table_load(NULL, out, err);
     if (ret == 0)
-        tell_problems(e, *out);
+        tell_problems(r->errors, *out);
     return ret;
 }
 
-int recipes_open(struct engine *e, struct error *err)
+int recipes_open(const char *path, bool optional, struct errlog *errors, struct recipes **out,
+                 struct error *err)
 {
     struct recipes *r = calloc(1, sizeof *r);
 
+    *out = r;
     if (!r)
         return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
     pthread_mutex_init(&r->lock, NULL);
-    r->path = e->config.recipes;
-    r->optional = e->config.recipes_optional;
+    r->errors = errors;
+    r->path = path;
+    r->optional = optional;
     r->looked_ns = monotonic_ns();
     r->stamp = stamp_of(r->path);
-    e->recipes = r;
-    return load(e, NULL, &r->table, err);
+    return load(r, NULL, &r->table, err);
 }
 
-void recipes_close(struct engine *e)
+void recipes_close(struct recipes *r)
 {
-    if (!e->recipes)
+    if (!r)
         return;
-    recipe_table_put(e->recipes->table);
-    pthread_mutex_destroy(&e->recipes->lock);
-    free(e->recipes);
+    recipe_table_put(r->table);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
 }
 
 /* Is it time to look at the file, and nobody else's turn? */
@@ -147,32 +149,32 @@ static void end_look(struct recipes *r, struct recipe_table *table)
 }
 
 /* The file is not what it was. NULL where it cannot be read: the recipes of before stay. */
-static struct recipe_table *read_again(struct engine *e)
+static struct recipe_table *read_again(struct recipes *r)
 {
     struct recipe_table *table;
     struct error err, kept;
 
-    if (load(e, e->recipes->table, &table, &err) == 0) {
-        engine_log(e, LOG_LEVEL_INFO, "%s: read again: %zu recipes with the built-in ones",
-                   e->recipes->path, table->nrecipes);
+    if (load(r, r->table, &table, &err) == 0) {
+        errlog_write(r->errors, LOG_LEVEL_INFO,
+                     "%s: read again: %zu recipes with the built-in ones", r->path,
+                     table->nrecipes);
         return table;
     }
-    errlog_clear(e->errors, shown_as);
+    errlog_clear(r->errors, shown_as);
     error_set(&kept, err.code, "%s; the recipes of before stay in force", err.text);
-    engine_failed(e, shown_as, &kept);
+    errlog_failed(r->errors, shown_as, &kept);
     return NULL;
 }
 
-struct recipe_table *engine_recipes(struct engine *e)
+struct recipe_table *recipes_get(struct recipes *r)
 {
-    struct recipes *r = e->recipes;
     struct recipe_table *table;
 
     if (r->path && begin_look(r)) {
         struct stamp stamp = stamp_of(r->path);
 
         /* r->table is changed by nobody else while we are looking */
-        table = same_stamp(&stamp, &r->stamp) ? NULL : read_again(e);
+        table = same_stamp(&stamp, &r->stamp) ? NULL : read_again(r);
         r->stamp = stamp;
         end_look(r, table);
     }
@@ -184,16 +186,16 @@ struct recipe_table *engine_recipes(struct engine *e)
 
 void engine_recipe_problems(struct engine *e, void (*tell)(void *ctx, const char *text), void *ctx)
 {
-    struct recipe_table *table = engine_recipes(e);
+    struct recipe_table *table = recipes_get(e->tree.recipes);
 
     for (size_t i = 0; i < table->nproblems; i++)
         tell(ctx, table->problems[i]);
     recipe_table_put(table);
 }
 
-const char *recipes_path(const struct engine *e)
+const char *recipes_path(const struct recipes *r)
 {
-    struct stamp none = {.ino = 0}, stamp = stamp_of(e->recipes->path);
+    struct stamp none = {.ino = 0}, stamp = stamp_of(r->path);
 
-    return same_stamp(&stamp, &none) ? NULL : e->recipes->path;
+    return same_stamp(&stamp, &none) ? NULL : r->path;
 }

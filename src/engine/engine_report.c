@@ -30,7 +30,7 @@ static int find(const struct page *p, const struct run_place *at,
     int ret;
 
     *path = name ? join_path(at->dir, name) : NULL;
-    ret = *path ? tree_find_derived(p->engine, at->dir, name, SCAN_RECENT, out, err)
+    ret = *path ? tree_find_derived(&p->engine->tree, at->dir, name, SCAN_RECENT, out, err)
                 : error_set(err, ENOMEM, "%s: out of memory", at->dir);
     free(name);
     if (ret < 0)
@@ -39,13 +39,12 @@ static int find(const struct page *p, const struct run_place *at,
 }
 
 /* A reference to the result, if it is in the cache. */
-static struct blob *cached(struct engine *e, const struct derived *d)
+static struct blob *cached(const struct store *s, const struct derived *d)
 {
     struct blob *b;
     struct key key;
 
-    if (derived_key(d, 0, e->config.memory_nbytes, &key, NULL) < 0 ||
-        cache_lookup(e->cache, &key, &b) < 0)
+    if (store_key(s, d, 0, &key, NULL) < 0 || cache_lookup(s->cache, &key, &b) < 0)
         return NULL;
     return b;
 }
@@ -64,7 +63,7 @@ static int look_at(const struct page *p, const struct run_place *at,
         return ret;
     engine_derived_status(p->engine, d, path, status);
     if (result && status->state == STATE_CACHED)
-        *result = cached(p->engine, d);
+        *result = cached(&p->engine->store, d);
     derived_put(d);
     free(path);
     return 0;
@@ -135,7 +134,7 @@ static struct blob *picture_of(void *ctx, size_t i)
         return NULL;
     if (find(p, &p->runs.at[i], &output_png, &d, &path, NULL) < 0)
         return NULL;
-    b = d->error.code == 0 ? cached(p->engine, d) : NULL;
+    b = d->error.code == 0 ? cached(&p->engine->store, d) : NULL;
     derived_put(d);
     free(path);
     return b;
@@ -153,14 +152,15 @@ static const struct recipe *recipe_of_page(const struct recipe_table *table)
 
 int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err)
 {
-    struct recipe_table *table = engine_recipes(e);
+    struct recipe_table *table = recipes_get(e->tree.recipes);
     struct page p = {.engine = e, .stop = stop, .recipe = recipe_of_page(table)};
-    int ret = tree_runs(e, tree_derived_root(e), true, SCAN_RECENT, stop, &p.runs, err);
+    int ret =
+        tree_runs(&e->tree, tree_derived_root(&e->tree), true, SCAN_RECENT, stop, &p.runs, err);
 
     if (ret == 0)
         ret = add_rows(&p, err);
     if (ret == 0)
-        ret = report_html(&(struct report){.dataset = dataset_path(e->dataset),
+        ret = report_html(&(struct report){.dataset = dataset_path(e->tree.dataset),
                                            .measure = p.recipe->page,
                                            .recipe = p.recipe->name,
                                            .rows = p.rows,

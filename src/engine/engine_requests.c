@@ -19,63 +19,64 @@
 
 #include <utlist.h>
 
-void request_begin(struct engine *e, struct request *r, const char *path)
+void request_begin(struct requests *all, struct request *r, const char *path)
 {
     r->path = path;
     r->began_ns = monotonic_ns();
-    pthread_mutex_lock(&e->requests.lock);
-    DL_APPEND(e->requests.list, r);
-    pthread_mutex_unlock(&e->requests.lock);
+    pthread_mutex_lock(&all->lock);
+    DL_APPEND(all->list, r);
+    pthread_mutex_unlock(&all->lock);
 }
 
 /* What others have begun is no sign of how fast the rest will go. */
-static uint64_t found_nbytes(struct engine *e, const struct graph *g)
+static uint64_t found_nbytes(const struct workers *w, const struct graph *g)
 {
     uint64_t sum = 0;
 
     for (size_t i = 0; i < g->ntasks; i++) {
         struct sched_task_info info;
 
-        if (sched_find(e->sched, &g->tasks[i].key, &info))
+        if (sched_find(w->sched, &g->tasks[i].key, &info))
             sum += info.done_nbytes;
     }
     return sum;
 }
 
-void request_at(struct engine *e, struct request *r, const struct graph *g)
+void request_at(struct requests *all, struct request *r, const struct workers *w,
+                const struct graph *g)
 {
-    uint64_t found = found_nbytes(e, g);
+    uint64_t found = found_nbytes(w, g);
 
-    pthread_mutex_lock(&e->requests.lock);
+    pthread_mutex_lock(&all->lock);
     r->key = graph_root(g)->key;
     r->found_nbytes = found;
-    pthread_mutex_unlock(&e->requests.lock);
+    pthread_mutex_unlock(&all->lock);
 }
 
-void request_end(struct engine *e, struct request *r)
+void request_end(struct requests *all, struct request *r)
 {
-    pthread_mutex_lock(&e->requests.lock);
-    DL_DELETE(e->requests.list, r);
-    pthread_mutex_unlock(&e->requests.lock);
+    pthread_mutex_lock(&all->lock);
+    DL_DELETE(all->list, r);
+    pthread_mutex_unlock(&all->lock);
 }
 
 /* Of the task of `key`, whichever scheduler has it. */
-static bool progress_of(struct engine *e, const struct key *key, uint64_t *done_nbytes,
+static bool progress_of(const struct workers *w, const struct key *key, uint64_t *done_nbytes,
                         uint64_t *work_nbytes)
 {
-    return (e->sched && sched_progress(e->sched, key, done_nbytes, work_nbytes)) ||
-           (e->fetcher && sched_progress(e->fetcher, key, done_nbytes, work_nbytes));
+    return (w->sched && sched_progress(w->sched, key, done_nbytes, work_nbytes)) ||
+           (w->fetcher && sched_progress(w->fetcher, key, done_nbytes, work_nbytes));
 }
 
-double request_progress(struct engine *e, struct request *r)
+double request_progress(struct requests *all, struct request *r, const struct workers *w)
 {
     uint64_t done_nbytes, work_nbytes;
     struct key key;
 
-    pthread_mutex_lock(&e->requests.lock);
+    pthread_mutex_lock(&all->lock);
     key = r->key;
-    pthread_mutex_unlock(&e->requests.lock);
-    if (!progress_of(e, &key, &done_nbytes, &work_nbytes) || work_nbytes == 0)
+    pthread_mutex_unlock(&all->lock);
+    if (!progress_of(w, &key, &done_nbytes, &work_nbytes) || work_nbytes == 0)
         return 0;
     return (double)done_nbytes / (double)work_nbytes;
 }
@@ -119,7 +120,7 @@ size_t engine_requests(struct engine *e, struct engine_request **out)
         struct engine_request *r = &(*out)[i];
         double done;
 
-        if (!progress_of(e, &r->key, &r->done_nbytes, &r->work_nbytes))
+        if (!progress_of(&e->workers, &r->key, &r->done_nbytes, &r->work_nbytes))
             continue;
         done = r->done_nbytes > r->found_nbytes ? (double)(r->done_nbytes - r->found_nbytes) : 0;
         r->rate = r->seconds > 0 ? done / r->seconds : 0;

@@ -46,28 +46,28 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
 /* ---- which runs --------------------------------------------------------------------------------
  */
 
-static int find_runs(struct engine *e, const char *dir, const struct table_name *what,
+static int find_runs(const struct tree *t, const char *dir, const struct table_name *what,
                      enum scan_freshness freshness, const struct stop *stop, struct run_list *out,
                      struct error *err)
 {
     if (what->recipe->wrong)
         return error_set(err, EDOM, "%s", what->recipe->wrong);
-    return tree_runs(e, dir, what->is_group, freshness, stop, out, err);
+    return tree_runs(t, dir, what->is_group, freshness, stop, out, err);
 }
 
 static bool is_cancelled(void *ctx)
 {
     struct text_wait *w = ctx;
 
-    return wait_is_cancelled(&w->wait) || errands_ending(w->engine->errands);
+    return wait_is_cancelled(&w->wait) || errands_ending(w->engine->workers.errands);
 }
 
 static int find_rows(struct text_wait *w, const struct stop *stop, struct error *err)
 {
-    int ret = tree_table_name(w->engine, w->dir, w->name, ".tsv", &w->what, err);
+    int ret = tree_table_name(&w->engine->tree, w->dir, w->name, ".tsv", &w->what, err);
 
     if (ret == 0)
-        ret = find_runs(w->engine, w->dir, &w->what, SCAN_NOW, stop, &w->runs, err);
+        ret = find_runs(&w->engine->tree, w->dir, &w->what, SCAN_NOW, stop, &w->runs, err);
     if (ret < 0)
         return ret;
     w->rows = calloc(w->runs.n + 1, sizeof *w->rows);
@@ -93,7 +93,7 @@ static void finish(struct text_wait *w, const struct error *err)
     if (path && !err)
         errlog_clear(w->engine->errors, path);
     else if (path && err->code != ECANCELED)
-        engine_failed(w->engine, path, err);
+        errlog_failed(w->engine->errors, path, err);
     free(path);
     wait_end(&w->wait, err);
 }
@@ -193,7 +193,7 @@ static void start(struct wait *wait)
     struct text_wait *w = (struct text_wait *)wait;
 
     w->errand.run = run_errand;
-    errands_add(w->engine->errands, &w->errand);
+    errands_add(w->engine->workers.errands, &w->errand);
 }
 
 static void cancel(struct wait *wait)
@@ -201,7 +201,7 @@ static void cancel(struct wait *wait)
     struct text_wait *w = (struct text_wait *)wait;
     struct error err;
 
-    if (errands_remove(w->engine->errands, &w->errand)) {
+    if (errands_remove(w->engine->workers.errands, &w->errand)) {
         error_set(&err, ECANCELED, "cancelled");
         wait_end(wait, &err);
     } else {
@@ -266,11 +266,11 @@ int engine_each_row(struct engine *e, const char *dir, const char *name, engine_
 {
     struct run_list runs = {.n = 0};
     struct table_name what;
-    int ret = tree_table_name(e, dir, name, ".tsv", &what, err);
+    int ret = tree_table_name(&e->tree, dir, name, ".tsv", &what, err);
 
     if (ret < 0)
         return ret;
-    ret = find_runs(e, dir, &what, SCAN_RECENT, NULL, &runs, err);
+    ret = find_runs(&e->tree, dir, &what, SCAN_RECENT, NULL, &runs, err);
     for (size_t i = 0; i < runs.n && ret == 0; i++) {
         char *file = tree_numbers_name(runs.at[i].run, what.recipe);
         char *path = file ? join_path(runs.at[i].dir, file) : NULL;

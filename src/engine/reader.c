@@ -129,7 +129,7 @@ void reader_take_size(struct reader *r, const struct blob *blob)
 /* A series that has been joined is one part, head included. */
 static bool keep_whole(struct reader *r)
 {
-    struct part part = {.blob = joined_lookup(r->engine, r->derived)};
+    struct part part = {.blob = joined_lookup(&r->engine->store, r->derived)};
     bool whole = part.blob && blob_nbytes(part.blob) == r->nbytes;
 
     part.nbytes = r->nbytes;
@@ -192,7 +192,7 @@ int reader_plan(struct reader *r, size_t part, struct graph **out, struct error 
     *out = r->plan && r->planned_part == part ? graph_get(r->plan) : NULL;
     pthread_mutex_unlock(&r->lock);
     if (!*out) {
-        ret = derived_plan(d, derived_part(d, part), r->engine->config.memory_nbytes, out, err);
+        ret = derived_plan(d, derived_part(d, part), r->engine->store.memory_nbytes, out, err);
         if (ret == 0)
             keep_plan(r, d, part, *out);
     }
@@ -217,7 +217,7 @@ static int find_in_cache(struct reader *r, struct error *err)
     if (ret < 0)
         return ret;
     if (r->tail_nbytes == 0 &&
-        cache_lookup(r->engine->cache, &graph_root(g)->key, &part.blob) == 0) {
+        cache_lookup(r->engine->store.cache, &graph_root(g)->key, &part.blob) == 0) {
         part.nbytes = r->parts.framing ? r->parts.framing->part_nbytes(blob_nbytes(part.blob))
                                        : blob_nbytes(part.blob);
         reader_keep_part(r, &part);
@@ -263,7 +263,7 @@ static int take_derived(struct reader *r, struct error *err)
         return keep_text(r, err);
     ret = find_in_cache(r, err);
     if (ret < 0) {
-        engine_failed(r->engine, r->path, err);
+        errlog_failed(r->engine->errors, r->path, err);
         return ret;
     }
     ret = derived_head(d, &r->head, err);
@@ -273,7 +273,7 @@ static int take_derived(struct reader *r, struct error *err)
 
 int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err)
 {
-    int ret = tree_find_derived(r->engine, r->dir, r->name, freshness, &r->derived, err);
+    int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, freshness, &r->derived, err);
 
     if (ret < 0)
         return ret;
@@ -332,7 +332,7 @@ static void join_parts(struct reader *r)
         return;
     whole = whole_file(r);
     if (!whole)
-        joined_start(r->engine, d);
+        joined_start(&r->engine->workers, &r->engine->store, r->engine->errors, d);
     blob_put(whole);
     derived_put(d);
 }
@@ -368,9 +368,8 @@ bool reader_is_computed(struct reader *r)
     blob_put(first.blob);
     if (!first.blob || first.nbytes == r->nbytes || r->parts.n == 1)
         return first.blob != NULL;
-    return derived_key(r->derived, r->parts.n - 1, r->engine->config.memory_nbytes, &last, NULL) ==
-               0 &&
-           cache_has(r->engine->cache, &last);
+    return store_key(&r->engine->store, r->derived, r->parts.n - 1, &last, NULL) == 0 &&
+           cache_has(r->engine->store.cache, &last);
 }
 
 int reader_fd(struct reader *r)

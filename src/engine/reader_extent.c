@@ -34,7 +34,7 @@ static bool is_nearly_there(struct reader *r)
 
     if (reader_plan(r, 0, &g, NULL) < 0)
         return true; /* who asks for the image is told why */
-    left = engine_cut(r->engine, g);
+    left = store_cut(&r->engine->store, g);
     nothing_to_read = passes_read_nbytes(left) == 0;
     graph_put(left);
     graph_put(g);
@@ -107,7 +107,7 @@ static int plan_slices(struct reader *r, const struct extent *next, struct graph
         .n = (int64_t)(next->nbytes / r->slice_nbytes),
     };
     struct derived *d = reader_derived(r);
-    int ret = derived_plan(d, what, r->engine->config.memory_nbytes, out, err);
+    int ret = derived_plan(d, what, r->engine->store.memory_nbytes, out, err);
 
     derived_put(d);
     return ret;
@@ -126,7 +126,7 @@ int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *er
     if (ret < 0)
         return ret;
     /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
-    *out = w->nevicted > 0 ? graph_get(whole) : engine_cut(r->engine, whole);
+    *out = w->nevicted > 0 ? graph_get(whole) : store_cut(&r->engine->store, whole);
     graph_put(whole);
     return 0;
 }
@@ -140,7 +140,7 @@ static void note_size(struct reader *r, const struct blob *blob)
 {
     pthread_mutex_lock(&r->lock);
     if (r->derived->key.hex[0])
-        sizes_note(r->engine->sizes, &r->derived->key, blob_nbytes(blob));
+        sizes_note(r->engine->store.sizes, &r->derived->key, blob_nbytes(blob));
     pthread_mutex_unlock(&r->lock);
     reader_take_size(r, blob);
 }

@@ -46,7 +46,7 @@ static void fail(struct reader_wait *w, const struct error *err)
     struct reader *r = w->reader;
 
     if (err->code != ECANCELED) {
-        engine_failed(r->engine, r->path, err);
+        errlog_failed(r->engine->errors, r->path, err);
         pthread_mutex_lock(&r->lock);
         r->failure = *err;
         r->failed_ns = monotonic_ns();
@@ -81,7 +81,7 @@ static int resolve_again(struct reader *r, struct error *err)
 {
     struct derived *d;
     bool partly_read, same_recipe;
-    int ret = tree_find_derived(r->engine, r->dir, r->name, SCAN_NOW, &d, err);
+    int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, SCAN_NOW, &d, err);
 
     if (ret == -ENOENT) /* no answer to a read(2) */
         return error_set(err, EIO, "a source was removed or spoilt while it was read");
@@ -113,7 +113,7 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
     struct error again, lost;
 
     /* a task of somebody else's plan may have handed it on early */
-    if (result && cache_settle(w->reader->engine->cache, result, &lost) < 0) {
+    if (result && cache_settle(w->reader->engine->store.cache, result, &lost) < 0) {
         result = NULL;
         err = &lost;
     }
@@ -145,7 +145,7 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
 static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph *g,
                         sched_done_fn *done, struct error *err)
 {
-    request_at(w->reader->engine, &w->request, g);
+    request_at(&w->reader->engine->requests, &w->request, &w->reader->engine->workers, g);
     return wait_submit(&w->wait, sched, g, done, err);
 }
 
@@ -164,12 +164,12 @@ static void content_fetched(void *arg, struct blob *result, const struct error *
 static int fetch_for(struct reader_wait *w, const struct graph *g, struct error *err)
 {
     struct graph *fetch;
-    int ret = fetch_of_graph(w->reader->engine, g, &fetch, err);
+    int ret = fetch_of_graph(&w->reader->engine->tree, &w->reader->engine->store, g, &fetch, err);
 
     if (ret < 0)
         return ret;
     w->fetched = true;
-    ret = submit_graph(w, w->reader->engine->fetcher, fetch, content_fetched, err);
+    ret = submit_graph(w, w->reader->engine->workers.fetcher, fetch, content_fetched, err);
     graph_put(fetch);
     return ret;
 }
@@ -182,9 +182,9 @@ static int submit(struct reader_wait *w, struct error *err)
 
     if (ret < 0)
         return ret;
-    ret = w->reader->engine->fetcher && !w->fetched ? fetch_for(w, g, err) : -ENOENT;
+    ret = w->reader->engine->workers.fetcher && !w->fetched ? fetch_for(w, g, err) : -ENOENT;
     if (ret == -ENOENT)
-        ret = submit_graph(w, w->reader->engine->sched, g, job_done, err);
+        ret = submit_graph(w, w->reader->engine->workers.sched, g, job_done, err);
     graph_put(g);
     return ret;
 }
@@ -252,10 +252,10 @@ static void fetch_runs(struct reader_wait *w)
     struct reader *r = w->reader;
     struct error err;
     struct graph *g;
-    int ret = fetch_of_derived(r->engine, r->derived, &g, &err);
+    int ret = fetch_of_derived(&r->engine->tree, r->derived, &g, &err);
 
     if (ret == 0) {
-        ret = submit_graph(w, r->engine->fetcher, g, runs_fetched, &err);
+        ret = submit_graph(w, r->engine->workers.fetcher, g, runs_fetched, &err);
         graph_put(g);
     } else if (ret == -ENOENT) { /* nothing that git-annex could get */
         err = r->derived->error;
@@ -273,7 +273,7 @@ static void start(struct wait *wait)
     struct reader *r = w->reader;
     struct error err = {.code = 0};
 
-    request_begin(r->engine, &w->request, r->path);
+    request_begin(&r->engine->requests, &w->request, r->path);
     pthread_mutex_lock(&r->lock);
     if (r->failure.code != 0 && monotonic_ns() - r->failed_ns < FAILURE_HOLDS_NS)
         err = r->failure;
@@ -294,7 +294,7 @@ static void ending(struct wait *wait)
 {
     struct reader_wait *w = (struct reader_wait *)wait;
 
-    request_end(w->reader->engine, &w->request);
+    request_end(&w->reader->engine->requests, &w->request);
 }
 
 static void free_wait(struct wait *wait)
@@ -331,5 +331,5 @@ double reader_wait_progress(struct wait *wait)
 {
     struct reader_wait *w = (struct reader_wait *)wait;
 
-    return request_progress(w->reader->engine, &w->request);
+    return request_progress(&w->reader->engine->requests, &w->request, &w->reader->engine->workers);
 }

@@ -71,13 +71,14 @@ const char *derived_state_name(enum derived_state state)
 }
 
 /* What the parts of a file come to: how many are in the cache, how far the others are. */
-static int add_up_parts(struct engine *e, const struct derived *d, struct derived_status *out)
+static int add_up_parts(const struct store *s, struct sched *sched, const struct derived *d,
+                        struct derived_status *out)
 {
     struct parts parts;
     size_t ncached = 0;
     double percent = 0;
 
-    if (joined_is_cached(e, d, &out->key)) {
+    if (joined_is_cached(s, d, &out->key)) {
         out->state = STATE_CACHED;
         out->percent = 100;
         return 0;
@@ -86,16 +87,16 @@ static int add_up_parts(struct engine *e, const struct derived *d, struct derive
     for (size_t i = 0; i < parts.n; i++) {
         uint64_t done, work;
         struct key key;
-        int ret = derived_key(d, i, e->config.memory_nbytes, &key, &out->error);
+        int ret = store_key(s, d, i, &key, &out->error);
 
         if (ret < 0)
             return ret;
         if (i == 0)
             out->key = key;
-        if (cache_has(e->cache, &key)) {
+        if (cache_has(s->cache, &key)) {
             ncached++;
             percent += 100;
-        } else if (e->sched && sched_progress(e->sched, &key, &done, &work)) {
+        } else if (sched && sched_progress(sched, &key, &done, &work)) {
             out->state = STATE_COMPUTING;
             percent += work > 0 ? 100.0 * (double)done / (double)work : 0;
         }
@@ -111,11 +112,11 @@ void engine_derived_status(struct engine *e, const struct derived *d, const char
 {
     *out = (struct derived_status){.state = STATE_VIRTUAL};
     if (engine_must_fetch(e, d)) {
-        if (fetch_progress(e, d, &out->percent))
+        if (fetch_progress(&e->workers, &e->tree, d, &out->percent))
             out->state = STATE_COMPUTING;
         else if (errlog_find(e->errors, path, &out->error))
             out->state = STATE_FAILED;
-    } else if (add_up_parts(e, d, out) < 0 ||
+    } else if (add_up_parts(&e->store, e->workers.sched, d, out) < 0 ||
                (out->state == STATE_VIRTUAL && errlog_find(e->errors, path, &out->error)))
         out->state = STATE_FAILED;
 }
@@ -196,15 +197,15 @@ static json_t *cache_json(struct engine *e)
     struct cache_stats stats = {.entries = 0};
     struct error err;
 
-    if (cache_stats(e->cache, &stats, &err) < 0)
-        return json_pack("{s:o, s:o}", "dir", utf8_json(cache_dir(e->cache)), "error",
+    if (cache_stats(e->store.cache, &stats, &err) < 0)
+        return json_pack("{s:o, s:o}", "dir", utf8_json(cache_dir(e->store.cache)), "error",
                          utf8_json(err.text));
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dir",
-                     utf8_json(cache_dir(e->cache)), "entries", (json_int_t)stats.entries, "bytes",
-                     (json_int_t)stats.nbytes, "max_bytes", (json_int_t)stats.max_nbytes, "hits",
-                     (json_int_t)stats.hits, "misses", (json_int_t)stats.misses, "published",
-                     (json_int_t)stats.published, "evicted", (json_int_t)stats.evicted, "corrupt",
-                     (json_int_t)stats.corrupt);
+                     utf8_json(cache_dir(e->store.cache)), "entries", (json_int_t)stats.entries,
+                     "bytes", (json_int_t)stats.nbytes, "max_bytes", (json_int_t)stats.max_nbytes,
+                     "hits", (json_int_t)stats.hits, "misses", (json_int_t)stats.misses,
+                     "published", (json_int_t)stats.published, "evicted", (json_int_t)stats.evicted,
+                     "corrupt", (json_int_t)stats.corrupt);
 }
 
 static void add_error(void *ctx, const struct errlog_entry *e)
@@ -220,25 +221,26 @@ char *engine_status_json(struct engine *e)
     json_t *root, *errors = json_array();
     char *text;
 
-    sched_stats(e->sched, &s);
+    sched_stats(e->workers.sched, &s);
     errlog_visit(e->errors, add_error, errors);
-    root = json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, "
-                     "s:o, s:o, s:o}",
-                     "version", DERIVFS_VERSION, "dataset", utf8_json(dataset_path(e->dataset)),
-                     "layout", layout_name(e->config.layout), "recipes",
-                     recipes_path(e) ? utf8_json(recipes_path(e)) : json_null(), "threads",
-                     (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->budget),
-                     "memory_used_bytes", (json_int_t)budget_used(e->budget), "tasks_running",
-                     (int)s.running, "tasks_queued", (int)s.queued, "requests", (int)s.jobs,
-                     "tasks_done", (json_int_t)s.tasks_done, "tasks_failed",
-                     (json_int_t)s.tasks_failed, "tasks_cancelled", (json_int_t)s.tasks_cancelled,
-                     "uptime_seconds", (json_int_t)(time(NULL) - e->start_s), "results",
-                     results_json(e), "tasks", tasks_json(e->sched), "errors", errors, "cache",
-                     cache_json(e));
+    root = json_pack(
+        "{s:s, s:o, s:s, s:o, s:i, s:I, s:I, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:o, "
+        "s:o, s:o, s:o}",
+        "version", DERIVFS_VERSION, "dataset", utf8_json(dataset_path(e->tree.dataset)), "layout",
+        layout_name(e->tree.layout), "recipes",
+        recipes_path(e->tree.recipes) ? utf8_json(recipes_path(e->tree.recipes)) : json_null(),
+        "threads", (int)e->config.nthreads, "memory_bytes",
+        (json_int_t)budget_limit(e->workers.budget), "memory_used_bytes",
+        (json_int_t)budget_used(e->workers.budget), "tasks_running", (int)s.running, "tasks_queued",
+        (int)s.queued, "requests", (int)s.jobs, "tasks_done", (json_int_t)s.tasks_done,
+        "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
+        (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
+        "results", results_json(e), "tasks", tasks_json(e->workers.sched), "errors", errors,
+        "cache", cache_json(e));
     if (!root)
         return NULL;
-    json_object_set_new(root, "annex", json_string(e->config.annex_get ? "get" : "no"));
-    json_object_set_new(root, "fetches", tasks_json(e->fetcher));
+    json_object_set_new(root, "annex", json_string(e->tree.annex_get ? "get" : "no"));
+    json_object_set_new(root, "fetches", tasks_json(e->workers.fetcher));
     text = json_text(root);
     json_decref(root);
     return text;
@@ -314,18 +316,19 @@ char *engine_status_text(struct engine *e)
 
     if (!f)
         return NULL;
-    sched_stats(e->sched, &s);
-    put_line(f, "%s, layout %s\n", dataset_path(e->dataset), layout_name(e->config.layout));
+    sched_stats(e->workers.sched, &s);
+    put_line(f, "%s, layout %s\n", dataset_path(e->tree.dataset), layout_name(e->tree.layout));
     fprintf(f, "threads: %u, %u busy; tasks: %u queued; requests waiting: %u\n", s.nthreads,
             s.running + s.helping, s.queued, s.jobs);
-    fprintf(f, "compute buffers: %.1f of %.1f MiB\n", (double)budget_used(e->budget) / 0x1p20,
-            (double)budget_limit(e->budget) / 0x1p20);
-    if (cache_stats(e->cache, &cache, NULL) == 0)
-        put_line(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->cache),
+    fprintf(f, "compute buffers: %.1f of %.1f MiB\n",
+            (double)budget_used(e->workers.budget) / 0x1p20,
+            (double)budget_limit(e->workers.budget) / 0x1p20);
+    if (cache_stats(e->store.cache, &cache, NULL) == 0)
+        put_line(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->store.cache),
                  cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
     print_results(f, e);
-    print_tasks(f, e->sched, "thread");
-    print_tasks(f, e->fetcher, "fetch");
+    print_tasks(f, e->workers.sched, "thread");
+    print_tasks(f, e->workers.fetcher, "fetch");
     return text_end(&text, true);
 }
 
@@ -344,7 +347,7 @@ char *engine_metrics_text(struct engine *e)
 
     if (!f)
         return NULL;
-    sched_stats(e->sched, &s);
+    sched_stats(e->workers.sched, &s);
     metric(f, "tasks_running", "gauge", "Tasks on a worker thread now.", s.running);
     metric(f, "threads_helping", "gauge", "Worker threads that run pieces of others' tasks now.",
            s.helping);
@@ -361,8 +364,9 @@ char *engine_metrics_text(struct engine *e)
            s.tasks_joined);
     metric(f, "pieces_done_total", "counter",
            "Pieces of tasks that threads without a task have taken over.", s.pieces_done);
-    metric(f, "memory_used_bytes", "gauge", "Compute buffers in use.", budget_used(e->budget));
-    if (cache_stats(e->cache, &cache, NULL) == 0) {
+    metric(f, "memory_used_bytes", "gauge", "Compute buffers in use.",
+           budget_used(e->workers.budget));
+    if (cache_stats(e->store.cache, &cache, NULL) == 0) {
         metric(f, "cache_bytes", "gauge", "Size of the cache on disk.", cache.nbytes);
         metric(f, "cache_entries", "gauge", "Entries in the cache.", cache.entries);
         metric(f, "cache_hits_total", "counter", "Results found in the cache.", cache.hits);
@@ -395,7 +399,8 @@ char *engine_errors_text(struct engine *e)
 
     if (!f)
         return NULL;
-    recipe_table_put(engine_recipes(e)); /* a mistake that was just made is to be in it */
+    recipe_table_put(
+        recipes_get(e->tree.recipes)); /* a mistake that was just made is to be in it */
     errlog_visit(e->errors, print_error, f);
     return text_end(&text, true);
 }
@@ -462,7 +467,7 @@ char *engine_recipes_text(struct engine *e)
 
     if (!f)
         return NULL;
-    table = engine_recipes(e);
+    table = recipes_get(e->tree.recipes);
     for (size_t i = 0; i < table->nrecipes && ret == 0; i++) {
         fputs(i > 0 ? "\n" : "", f);
         ret = print_recipe(f, &table->recipes[i]);
@@ -475,8 +480,8 @@ char *engine_trace_json(struct engine *e)
 {
     char *process = NULL, *text = NULL;
 
-    if (asprintf(&process, "derivfs %s", dataset_path(e->dataset)) >= 0)
-        text = trace_json(e->trace, process, e->config.nthreads);
+    if (asprintf(&process, "derivfs %s", dataset_path(e->tree.dataset)) >= 0)
+        text = trace_json(e->workers.trace, process, e->config.nthreads);
     free(process);
     return text;
 }

@@ -69,10 +69,10 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
     st->st_ctim = st->st_atim = st->st_mtim;
 }
 
-static int stat_virtual_dir(const struct engine *e, const struct place *place, const char *path,
+static int stat_virtual_dir(const struct tree *t, const struct place *place, const char *path,
                             struct stat *st, struct error *err)
 {
-    int ret = tree_stat(e, place->dir ? place->dir : "", st, err);
+    int ret = tree_stat(t, place->dir ? place->dir : "", st, err);
 
     if (ret < 0)
         return ret;
@@ -85,11 +85,11 @@ static int stat_virtual_dir(const struct engine *e, const struct place *place, c
 }
 
 /* The text of a sidecar, which tells its size. Puts `d` when it fails. */
-static int add_sidecar(const struct engine *e, struct derived *d, struct error *err)
+static int add_sidecar(const struct tree *t, struct derived *d, struct error *err)
 {
     if (d->recipe->wrong)
         return 0;
-    d->text = sidecar_text(d, e->config.layout == LAYOUT_BESIDE ? "" : DESCRIPTION_RAW);
+    d->text = sidecar_text(d, t->layout == LAYOUT_BESIDE ? "" : DESCRIPTION_RAW);
     if (!d->text) {
         error_set(err, ENOMEM, "%s: out of memory", d->name);
         derived_put(d);
@@ -99,48 +99,48 @@ static int add_sidecar(const struct engine *e, struct derived *d, struct error *
     return 0;
 }
 
-static int find_in_scan(struct engine *e, const struct place *place, struct recipe_table *table,
+static int find_in_scan(const struct tree *t, const struct place *place, struct recipe_table *table,
                         const char *name, enum scan_freshness freshness, struct derived **out,
                         struct error *err)
 {
     struct dir_scan *scan;
-    int ret = tree_scan_place(e, place, freshness, &scan, err);
+    int ret = tree_scan_place(t, place, freshness, &scan, err);
 
     if (ret < 0)
         return ret;
     ret = derived_lookup(scan, table, name, out, err);
     dir_scan_put(scan);
     if (ret == 0 && (*out)->format->kind == OUTPUT_SIDECAR)
-        ret = add_sidecar(e, *out, err);
+        ret = add_sidecar(t, *out, err);
     return ret;
 }
 
-int tree_find_derived(struct engine *e, const char *dir, const char *name,
+int tree_find_derived(const struct tree *t, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out, struct error *err)
 {
-    struct place place = tree_place(e, dir);
-    struct recipe_table *table = engine_recipes(e);
+    struct place place = tree_place(t, dir);
+    struct recipe_table *table = recipes_get(t->recipes);
     int ret;
 
     /* most names that do not exist are no derived files either: no directory is read for those */
     if (!place.shows_derived || !derived_may_be(table, name))
         ret = error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
     else
-        ret = find_in_scan(e, &place, table, name, freshness, out, err);
+        ret = find_in_scan(t, &place, table, name, freshness, out, err);
     /* What was absent or broken a moment ago may have come or been repaired: so that nobody is told
      * of an empty file then, look again. */
     if (ret == 0 && (*out)->bad && freshness == SCAN_RECENT) {
         derived_put(*out);
-        ret = find_in_scan(e, &place, table, name, SCAN_NOW, out, err);
+        ret = find_in_scan(t, &place, table, name, SCAN_NOW, out, err);
     }
     recipe_table_put(table);
     return ret;
 }
 
-static int lookup_virtual_dir(struct engine *e, const struct place *place, const char *name,
+static int lookup_virtual_dir(const struct tree *t, const struct place *place, const char *name,
                               const char *path, struct entry *out, struct error *err)
 {
-    struct place at = tree_place(e, path);
+    struct place at = tree_place(t, path);
     bool is_extra = place->extra && strcmp(place->extra, name) == 0;
 
     if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir, name)))
@@ -149,13 +149,13 @@ static int lookup_virtual_dir(struct engine *e, const struct place *place, const
     if (is_extra && !at.shows_dirs)
         at.dir = "";
     out->kind = ENTRY_DIR;
-    return stat_virtual_dir(e, &at, path, &out->st, err);
+    return stat_virtual_dir(t, &at, path, &out->st, err);
 }
 
 /* annex=get: an object that is not here looks as it will once it is fetched, so that links to it
  * are found; and so do the directories on the way. Nothing on a path says whether it is going to be
  * read, so only opening it fetches. */
-static int lookup_absent_object(const struct engine *e, const char *path, struct entry *out,
+static int lookup_absent_object(const struct tree *t, const char *path, struct entry *out,
                                 struct error *err)
 {
     int64_t nbytes = 0;
@@ -164,7 +164,7 @@ static int lookup_absent_object(const struct engine *e, const char *path, struct
 
     if (type == 0)
         return error_set(err, ENOENT, "%s: no such file", path);
-    ret = tree_stat(e, "", &out->st, err);
+    ret = tree_stat(t, "", &out->st, err);
     if (ret < 0)
         return ret;
     out->kind = S_ISDIR(type) ? ENTRY_DIR : ENTRY_SOURCE;
@@ -178,15 +178,15 @@ static int lookup_absent_object(const struct engine *e, const char *path, struct
 }
 
 /* A text gets its looks from the dataset's root. */
-static int lookup_text(struct engine *e, const char *name, const char *path, struct entry *out,
+static int lookup_text(const struct tree *t, const char *name, const char *path, struct entry *out,
                        struct error *err)
 {
-    struct recipe_table *table = engine_recipes(e);
-    int ret = description_text(name, dataset_path(e->dataset), table, &out->text, err);
+    struct recipe_table *table = recipes_get(t->recipes);
+    int ret = description_text(name, dataset_path(t->dataset), table, &out->text, err);
 
     recipe_table_put(table);
     if (ret == 0)
-        ret = tree_stat(e, "", &out->st, err);
+        ret = tree_stat(t, "", &out->st, err);
     if (ret < 0) {
         entry_clear(out);
         return ret;
@@ -208,13 +208,13 @@ void entry_clear(struct entry *entry)
     entry->text = NULL;
 }
 
-static int lookup_in(struct engine *e, const struct place *place, const char *dir, const char *name,
-                     const char *path, struct entry *out, struct error *err)
+static int lookup_in(const struct tree *t, const struct place *place, const char *dir,
+                     const char *name, const char *path, struct entry *out, struct error *err)
 {
     int ret = -ENOENT;
 
     if (place->shows_sources) {
-        ret = tree_stat(e, path, &out->st, err);
+        ret = tree_stat(t, path, &out->st, err);
         /* derivatives/derivfs is the mount's own, whatever the dataset has there */
         if (ret == 0 && !(strcmp(path, DERIVFS_DIR) == 0 && place->extra)) {
             out->kind = ENTRY_SOURCE;
@@ -222,37 +222,49 @@ static int lookup_in(struct engine *e, const struct place *place, const char *di
         }
         if (ret < 0 && ret != -ENOENT && !(place->extra && ret == -ENOTDIR))
             return ret;
-        if (ret < 0 && e->config.annex_get && lookup_absent_object(e, path, out, err) == 0)
+        if (ret < 0 && t->annex_get && lookup_absent_object(t, path, out, err) == 0)
             return 0;
     }
-    if (place->shows_texts && lookup_text(e, name, path, out, err) == 0)
+    if (place->shows_texts && lookup_text(t, name, path, out, err) == 0)
         return 0;
-    ret = tree_find_derived(e, dir, name, SCAN_RECENT, &out->derived, err);
+    ret = tree_find_derived(t, dir, name, SCAN_RECENT, &out->derived, err);
     if (ret == 0) {
         out->kind = ENTRY_DERIVED;
-        engine_stat_derived(e, out->derived, path, &out->st);
         return 0;
     }
     if (ret == -ENOENT && place->shows_derived) {
-        ret = tree_lookup_table(e, dir, name, out, err);
+        ret = tree_lookup_table(t, dir, name, out, err);
         out->st.st_ino = path_ino(path);
     }
     if (ret != -ENOENT)
         return ret;
-    return lookup_virtual_dir(e, place, name, path, out, err);
+    return lookup_virtual_dir(t, place, name, path, out, err);
 }
 
-int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
-                  struct error *err)
+int tree_lookup(const struct tree *t, const char *dir, const char *name, struct entry *out,
+                struct error *err)
 {
-    struct place place = tree_place(e, dir);
+    struct place place = tree_place(t, dir);
     char *path = join_path(dir, name);
     int ret;
 
     if (!path)
         return error_set(err, ENOMEM, "%s: out of memory", name);
     *out = (struct entry){.kind = ENTRY_SOURCE};
-    ret = lookup_in(e, &place, dir, name, path, out, err);
+    ret = lookup_in(t, &place, dir, name, path, out, err);
+    free(path);
+    return ret;
+}
+
+int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
+                  struct error *err)
+{
+    char *path = join_path(dir, name);
+    int ret = path ? tree_lookup(&e->tree, dir, name, out, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", name);
+
+    if (ret == 0 && out->kind == ENTRY_DERIVED)
+        engine_stat_derived(e, out->derived, path, &out->st);
     free(path);
     return ret;
 }
@@ -265,7 +277,7 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
 
     *out = (struct entry){.kind = ENTRY_SOURCE};
     if (!*path)
-        return tree_stat(e, "", &out->st, err);
+        return tree_stat(&e->tree, "", &out->st, err);
     if (!slash)
         return engine_lookup(e, "", path, out, err);
     dir = strndup(path, (size_t)(slash - path));
@@ -287,10 +299,10 @@ static bool is_dir(int dirfd, const struct dirent *de)
 }
 
 /* List the dataset's directory: all of it, or only the directories that the mount has too. */
-static int list_sources(struct engine *e, const struct place *place, engine_list_fn *add, void *ctx,
-                        struct error *err)
+static int list_sources(const struct tree *t, const struct place *place, engine_list_fn *add,
+                        void *ctx, struct error *err)
 {
-    int fd = tree_open(e, place->dir, O_RDONLY | O_DIRECTORY, err);
+    int fd = tree_open(t, place->dir, O_RDONLY | O_DIRECTORY, err);
     DIR *d;
     struct dirent *de;
     int ret = 0;
@@ -317,20 +329,20 @@ static int list_sources(struct engine *e, const struct place *place, engine_list
     return ret;
 }
 
-int tree_subdirs(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err)
 {
-    struct place all = tree_place(e, dir), place = {.dir = all.dir, .shows_dirs = true};
+    struct place all = tree_place(t, dir), place = {.dir = all.dir, .shows_dirs = true};
 
-    return list_sources(e, &place, add, ctx, err);
+    return list_sources(t, &place, add, ctx, err);
 }
 
 /* The dataset's own file of that name hides a derived one. */
-static bool is_hidden(struct engine *e, const struct place *place, const char *path)
+static bool is_hidden(const struct tree *t, const struct place *place, const char *path)
 {
     struct stat st;
 
-    return place->shows_sources && tree_stat(e, path, &st, NULL) == 0;
+    return place->shows_sources && tree_stat(t, path, &st, NULL) == 0;
 }
 
 /* What cannot be read is not listed. */
@@ -348,31 +360,31 @@ static void leave_out_lacking(struct derived **list, size_t *n)
 
 /* The files of a directory that shows_derived: those that the plain name stands for, or with NULL
  * those that a listing shows. */
-static int find_in_place(struct engine *e, const struct place *place, const char *plain,
+static int find_in_place(const struct tree *t, const struct place *place, const char *plain,
                          struct derived ***out, size_t *n, struct error *err)
 {
     struct recipe_table *table;
     struct dir_scan *scan;
-    int ret = tree_scan_place(e, place, SCAN_RECENT, &scan, err);
+    int ret = tree_scan_place(t, place, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;
-    table = engine_recipes(e);
+    table = recipes_get(t->recipes);
     ret = plain ? derived_named(scan, table, plain, out, n, err)
                 : derived_list(scan, table, out, n, err);
-    if (ret == 0 && !plain && !e->config.annex_get)
+    if (ret == 0 && !plain && !t->annex_get)
         leave_out_lacking(*out, n);
     recipe_table_put(table);
     dir_scan_put(scan);
     return ret;
 }
 
-static int list_derived_files(struct engine *e, const struct place *place, const char *dir,
+static int list_derived_files(const struct tree *t, const struct place *place, const char *dir,
                               engine_list_fn *add, void *ctx, struct error *err)
 {
     struct derived **list;
     size_t n;
-    int ret = find_in_place(e, place, NULL, &list, &n, err);
+    int ret = find_in_place(t, place, NULL, &list, &n, err);
 
     if (ret < 0)
         return ret;
@@ -381,7 +393,7 @@ static int list_derived_files(struct engine *e, const struct place *place, const
 
         if (!path)
             ret = error_set(err, ENOMEM, "%s: out of memory", dir);
-        else if (!is_hidden(e, place, path))
+        else if (!is_hidden(t, place, path))
             ret = add(ctx, list[i]->name, path_ino(path), DT_REG);
         free(path);
     }
@@ -389,11 +401,11 @@ static int list_derived_files(struct engine *e, const struct place *place, const
     return ret;
 }
 
-int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
-                struct error *err)
+int tree_list(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
+              struct error *err)
 {
-    struct place place = tree_place(e, dir);
-    int ret = list_sources(e, &place, add, ctx, err);
+    struct place place = tree_place(t, dir);
+    int ret = list_sources(t, &place, add, ctx, err);
 
     if (ret == 0 && place.extra) {
         char *path = join_path(dir, place.extra);
@@ -408,14 +420,21 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
         free(path);
     }
     if (ret == 0 && place.shows_derived)
-        ret = list_derived_files(e, &place, dir, add, ctx, err);
+        ret = list_derived_files(t, &place, dir, add, ctx, err);
     return ret;
+}
+
+int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+                struct error *err)
+{
+    return tree_list(&e->tree, dir, add, ctx, err);
 }
 
 int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err)
 {
-    struct place place = tree_place(e, dir);
+    const struct tree *t = &e->tree;
+    struct place place = tree_place(t, dir);
     size_t nfound;
     int ret;
 
@@ -423,7 +442,7 @@ int engine_list_derived(struct engine *e, const char *dir, const char *plain, st
     *out = NULL;
     if (!place.shows_derived)
         return 0;
-    ret = find_in_place(e, &place, plain, out, &nfound, err);
+    ret = find_in_place(t, &place, plain, out, &nfound, err);
     for (size_t i = 0; ret == 0 && i < nfound; i++)
         if ((*out)[i]->format->kind == OUTPUT_SIDECAR)
             derived_put((*out)[i]);
@@ -434,16 +453,16 @@ int engine_list_derived(struct engine *e, const char *dir, const char *plain, st
 
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
 {
-    int ret = tree_open(e, path, O_RDONLY | O_NOFOLLOW, err);
+    const struct tree *t = &e->tree;
+    int ret = tree_open(t, path, O_RDONLY | O_NOFOLLOW, err);
     int64_t nbytes;
     struct stat st;
 
-    if (ret == -ENOENT && e->config.annex_get && annex_object_place(path, &nbytes) == S_IFREG)
+    if (ret == -ENOENT && t->annex_get && annex_object_place(path, &nbytes) == S_IFREG)
         return error_set(err, ENODATA, "%s: content is not here", path);
     if (ret < 0)
         return ret;
-    if (e->config.annex_get && fstat(ret, &st) == 0 &&
-        annex_is_pointer(ret, (uint64_t)st.st_size)) {
+    if (t->annex_get && fstat(ret, &st) == 0 && annex_is_pointer(ret, (uint64_t)st.st_size)) {
         close(ret);
         return error_set(err, ENODATA, "%s: content is not here", path);
     }
@@ -453,7 +472,8 @@ int engine_open_source(struct engine *e, const char *path, int *fd, struct error
 
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)
 {
-    int fd = tree_open(e, path, O_PATH | O_NOFOLLOW, err);
+    const struct tree *t = &e->tree;
+    int fd = tree_open(t, path, O_PATH | O_NOFOLLOW, err);
     ssize_t n;
 
     if (fd < 0)

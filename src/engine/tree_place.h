@@ -6,7 +6,7 @@
 #ifndef DERIVFS_TREE_PLACE_H
 #define DERIVFS_TREE_PLACE_H
 
-#include "engine_private.h"
+#include "tree.h"
 
 #define DERIVATIVES "derivatives"
 #define DERIVFS_DIR DERIVATIVES "/derivfs"
@@ -21,16 +21,15 @@ struct place {
     bool shows_texts;   /* what tells of the derivative dataset is in it */
 };
 
-struct place tree_place(const struct engine *e, const char *dir);
+struct place tree_place(const struct tree *t, const char *dir);
 
 /* open(2) beneath the dataset's root: a file descriptor, or -errno. */
-int tree_open(const struct engine *e, const char *path, int flags, struct error *err) NODISCARD;
+int tree_open(const struct tree *t, const char *path, int flags, struct error *err) NODISCARD;
 /* lstat(2) beneath the dataset's root. */
-int tree_stat(const struct engine *e, const char *path, struct stat *st,
-              struct error *err) NODISCARD;
+int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err) NODISCARD;
 
 /* The runs of place->dir, and a note of those that are broken. */
-int tree_scan_place(struct engine *e, const struct place *place, enum scan_freshness freshness,
+int tree_scan_place(const struct tree *t, const struct place *place, enum scan_freshness freshness,
                     struct dir_scan **out, struct error *err) NODISCARD;
 
 #endif

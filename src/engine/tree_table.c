@@ -31,7 +31,7 @@ static bool resolve(struct recipe_table *recipes, const char *name, size_t nbyte
     return false;
 }
 
-int tree_table_name(struct engine *e, const char *dir, const char *name, const char *ending,
+int tree_table_name(const struct tree *t, const char *dir, const char *name, const char *ending,
                     struct table_name *out, struct error *err)
 {
     struct recipe_table *recipes;
@@ -41,8 +41,8 @@ int tree_table_name(struct engine *e, const char *dir, const char *name, const c
     if (len <= end || strcmp(name + len - end, ending) != 0)
         return error_set(err, ENOENT, "%s: no such file", name);
     len -= end;
-    recipes = engine_recipes(e);
-    out->is_group = strcmp(dir, tree_derived_root(e)) == 0 && len > before &&
+    recipes = recipes_get(t->recipes);
+    out->is_group = strcmp(dir, tree_derived_root(t)) == 0 && len > before &&
                     strncmp(name, GROUP, before) == 0 &&
                     resolve(recipes, name + before, len - before, out);
     found = out->is_group || resolve(recipes, name, len, out);
@@ -51,12 +51,12 @@ int tree_table_name(struct engine *e, const char *dir, const char *name, const c
 }
 
 /* What stat(2) says of the table of a directory's runs. ENOENT: it has none. */
-static int stat_dir_table(struct engine *e, const char *dir, struct stat *st, struct error *err)
+static int stat_dir_table(const struct tree *t, const char *dir, struct stat *st, struct error *err)
 {
     struct dir_scan *scan;
     mode_t mode = 0444;
     int64_t newest = 0;
-    int ret = tree_scan(e, dir, SCAN_RECENT, &scan, err);
+    int ret = tree_scan(t, dir, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;
@@ -75,9 +75,9 @@ static int stat_dir_table(struct engine *e, const char *dir, struct stat *st, st
     return ret;
 }
 
-static int stat_group_table(struct engine *e, struct stat *st, struct error *err)
+static int stat_group_table(const struct tree *t, struct stat *st, struct error *err)
 {
-    int ret = tree_stat(e, "", st, err);
+    int ret = tree_stat(t, "", st, err);
 
     st->st_mode = S_IFREG | 0400;
     st->st_uid = geteuid();
@@ -85,7 +85,7 @@ static int stat_group_table(struct engine *e, struct stat *st, struct error *err
     return ret;
 }
 
-static int stat_table(struct engine *e, const char *dir, const struct table_name *n,
+static int stat_table(const struct tree *t, const char *dir, const struct table_name *n,
                       struct entry *out, struct error *err)
 {
     struct stat *st = &out->st;
@@ -93,7 +93,7 @@ static int stat_table(struct engine *e, const char *dir, const struct table_name
     int ret;
 
     *st = (struct stat){.st_blksize = 4096};
-    ret = n->is_group ? stat_group_table(e, st, err) : stat_dir_table(e, dir, st, err);
+    ret = n->is_group ? stat_group_table(t, st, err) : stat_dir_table(t, dir, st, err);
     if (recipe.tv_sec > st->st_mtim.tv_sec)
         st->st_mtim = recipe;
     st->st_ctim = st->st_atim = st->st_mtim;
@@ -104,20 +104,20 @@ static int stat_table(struct engine *e, const char *dir, const struct table_name
     return ret;
 }
 
-int tree_lookup_table(struct engine *e, const char *dir, const char *name, struct entry *out,
+int tree_lookup_table(const struct tree *t, const char *dir, const char *name, struct entry *out,
                       struct error *err)
 {
     struct table_name n;
-    int ret = tree_table_name(e, dir, name, ".tsv", &n, err);
+    int ret = tree_table_name(t, dir, name, ".tsv", &n, err);
 
     out->kind = ENTRY_TABLE;
     if (ret == -ENOENT) {
-        ret = tree_table_name(e, dir, name, ".json", &n, err);
+        ret = tree_table_name(t, dir, name, ".json", &n, err);
         out->kind = ENTRY_TEXT;
     }
     if (ret < 0)
         return ret;
-    ret = stat_table(e, dir, &n, out, err);
+    ret = stat_table(t, dir, &n, out, err);
     if (ret == 0 && out->kind == ENTRY_TEXT) {
         out->text = table_dictionary(n.recipe->name);
         if (!out->text)

@@ -36,11 +36,11 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_dirs(struct engine *e, const char *dir, enum walk_extent extent,
+static int list_dirs(const struct tree *t, const char *dir, enum walk_extent extent,
                      struct names *names, struct error *err)
 {
-    int ret = extent == WALK_RUNS ? tree_subdirs(e, dir, add_name, names, err)
-                                  : engine_list(e, dir, add_name, names, err);
+    int ret = extent == WALK_RUNS ? tree_subdirs(t, dir, add_name, names, err)
+                                  : tree_list(t, dir, add_name, names, err);
 
     if (names->n > 0)
         qsort(names->list, names->n, sizeof *names->list, compare_names);
@@ -48,22 +48,23 @@ static int list_dirs(struct engine *e, const char *dir, enum walk_extent extent,
 }
 
 /* Some file systems do not tell the type with the name, and tree_subdirs() looks itself. */
-static bool is_dir(struct engine *e, const char *path, enum walk_extent extent)
+static bool is_dir(const struct tree *t, const char *dir, const char *name, enum walk_extent extent)
 {
     struct entry entry;
 
     if (extent == WALK_RUNS)
         return true;
-    if (engine_lookup_path(e, path, &entry, NULL) < 0)
+    if (tree_lookup(t, dir, name, &entry, NULL) < 0)
         return false;
     entry_clear(&entry);
     return S_ISDIR(entry.st.st_mode);
 }
 
-int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v, struct error *err)
+static int walk(const struct tree *t, const char *dir, const struct walk_visitor *v,
+                struct error *err)
 {
     struct names names = {.n = 0};
-    int ret = list_dirs(e, dir, v->extent, &names, err);
+    int ret = list_dirs(t, dir, v->extent, &names, err);
 
     if (ret == 0)
         ret = v->enter(v->ctx, dir, err);
@@ -76,8 +77,8 @@ int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
 
         if (ret == 0 && !path)
             ret = error_set(err, ENOMEM, "%s: out of memory", dir);
-        else if (ret == 0 && is_dir(e, path, v->extent))
-            ret = engine_walk(e, path, v, err);
+        else if (ret == 0 && is_dir(t, dir, names.list[i], v->extent))
+            ret = walk(t, path, v, err);
         free(path);
         free(names.list[i]);
     }
@@ -85,11 +86,16 @@ int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
     return ret;
 }
 
+int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v, struct error *err)
+{
+    return walk(&e->tree, dir, v, err);
+}
+
 /* ---- their runs --------------------------------------------------------------------------------
  */
 
 struct collection {
-    struct engine *engine;
+    const struct tree *tree;
     enum scan_freshness freshness;
     const struct stop *stop;
     struct run_list *list;
@@ -104,7 +110,7 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
     int ret = stop_check(c->stop, err);
 
     if (ret == 0)
-        ret = tree_scan(c->engine, dir, c->freshness, &scan, err);
+        ret = tree_scan(c->tree, dir, c->freshness, &scan, err);
     if (ret < 0)
         return ret;
     grown = realloc(l->at, (l->n + scan->nruns + 1) * sizeof *grown);
@@ -118,13 +124,13 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
     return grown ? 0 : error_set(err, ENOMEM, "%s: out of memory", dir);
 }
 
-int tree_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+int tree_runs(const struct tree *t, const char *dir, bool below, enum scan_freshness freshness,
               const struct stop *stop, struct run_list *out, struct error *err)
 {
-    struct collection c = {e, freshness, stop, out};
+    struct collection c = {t, freshness, stop, out};
     struct walk_visitor v = {.extent = WALK_RUNS, .enter = add_runs, .ctx = &c};
 
-    return below ? engine_walk(e, dir, &v, err) : add_runs(&c, dir, err);
+    return below ? walk(t, dir, &v, err) : add_runs(&c, dir, err);
 }
 
 void run_list_clear(struct run_list *l)

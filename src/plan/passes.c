@@ -17,7 +17,8 @@ struct reading {
     unsigned times;
 };
 
-unsigned passes_of_task(const struct graph *g, const struct task *t)
+/* How often task `t` reads what it reads: 1, but for a median that lacks memory. */
+static unsigned passes_of_task(const struct graph *g, const struct task *t)
 {
     size_t room = t->room_nvox;
 

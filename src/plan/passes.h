@@ -25,9 +25,6 @@ void passes_free(struct passes *p);
 /* Stored bytes that all tasks of `g` read which are to run. */
 uint64_t passes_read_nbytes(const struct graph *g);
 
-/* How often task `t` reads what it reads: 1, but for a median that lacks memory. */
-unsigned passes_of_task(const struct graph *g, const struct task *t);
-
 /* "moments of bold", "gzip-stored": what a task does, in words. malloced; NULL: out of memory. */
 char *task_words(const struct task *t) NODISCARD;
 

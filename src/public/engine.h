@@ -19,6 +19,7 @@
 #include "batch.h"
 #include "engine_derived.h"
 #include "engine_inspect.h"
+#include "errlog.h"
 #include "error.h"
 #include "wait.h"
 
@@ -28,8 +29,6 @@ enum engine_layout {
     LAYOUT_BESIDE,      /* derived files next to their runs */
     LAYOUT_DERIVATIVES, /* under derivatives/derivfs, in directories like the dataset's */
 };
-
-enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 struct engine_config {
     const char *dataset;   /* path */
@@ -41,8 +40,7 @@ struct engine_config {
     bool recipes_optional; /* the file need not be there; it is read once it is */
     enum engine_layout layout;
     bool annex_get; /* content of git-annex files that is not here is fetched when it is read */
-    void (*log)(void *ctx, enum log_level level,
-                const char *text); /* from any thread; may be NULL */
+    log_fn *log;    /* may be NULL */
     void *log_ctx;
 };
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Keys and sizes of results.
+ */
+#include "store.h"
+
+int store_key(const struct store *s, const struct derived *d, size_t part, struct key *out,
+              struct error *err)
+{
+    struct graph *g;
+    int ret = derived_plan(d, derived_part(d, part), s->memory_nbytes, &g, err);
+
+    if (ret < 0)
+        return ret;
+    *out = graph_root(g)->key;
+    graph_put(g);
+    return 0;
+}
+
+static bool is_cached(void *ctx, const struct key *key)
+{
+    return cache_has(ctx, key);
+}
+
+struct graph *store_cut(const struct store *s, struct graph *g)
+{
+    return graph_cut(g, is_cached, s->cache);
+}
+
+uint64_t store_derived_nbytes(const struct store *s, const struct derived *d)
+{
+    uint64_t nbytes;
+
+    if (!d->recipe->command || !d->key.hex[0] || d->format->kind == OUTPUT_DRAWING)
+        return d->nbytes;
+    if (sizes_find(s->sizes, &d->key, &nbytes) || cache_size_of(s->cache, &d->key, &nbytes))
+        return nbytes;
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who computes, and who waits for it.
+ *
+ * Thread rule: any thread.
+ */
+#ifndef DERIVFS_WORKERS_H
+#define DERIVFS_WORKERS_H
+
+#include <pthread.h>
+
+#include "compute.h"
+#include "errands.h"
+#include "scheduler.h"
+#include "store.h"
+#include "trace.h"
+#include "tree.h"
+
+/* All but budget and trace are NULL before engine_start(). */
+struct workers {
+    struct budget *budget;
+    struct trace *trace;
+    struct compute compute;
+    struct cursor_pool *pool;
+    struct sched *sched;
+    struct sched *fetcher; /* NULL without annex_get */
+    struct sched *joiner;
+    struct errands *errands; /* walks through the dataset */
+};
+
+/* A reader that waits (engine_requests.c); its owner keeps it in place from begin to end. */
+struct request {
+    const char *path;            /* outlives the request */
+    int64_t began_ns;            /* CLOCK_MONOTONIC */
+    struct key key;              /* guarded by requests.lock: the task, "" before there is one */
+    uint64_t found_nbytes;       /* guarded by requests.lock: done before it came */
+    struct request *prev, *next; /* guarded by requests.lock */
+};
+
+struct requests {
+    pthread_mutex_t lock;
+    struct request *list; /* guarded by lock: in the order of beginning */
+};
+
+void request_begin(struct requests *all, struct request *r, const char *path);
+/* Waits for the root of `g`, which is about to be submitted. */
+void request_at(struct requests *all, struct request *r, const struct workers *w,
+                const struct graph *g);
+void request_end(struct requests *all, struct request *r);
+/* From 0 to 1. */
+double request_progress(struct requests *all, struct request *r, const struct workers *w);
+
+/* Start the workers that fetch. */
+int fetcher_open(struct workers *w, struct error *err) NODISCARD;
+/* Plan to fetch what `d` lacks, for the fetcher. ENOENT: nothing. */
+int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph **out,
+                     struct error *err) NODISCARD;
+/* Plan to fetch the runs that `g` reads, which is planned from headers that were read before.
+ * ENOENT: all are here, or their results are. */
+int fetch_of_graph(const struct tree *t, const struct store *s, const struct graph *g,
+                   struct graph **out, struct error *err) NODISCARD;
+/* Is that under way, and how far is it? */
+bool fetch_progress(const struct workers *w, const struct tree *t, const struct derived *d,
+                    double *percent);
+
+/* Start the thread that joins (join.h). */
+int joiner_open(struct workers *w, struct cache *cache, struct error *err) NODISCARD;
+/* Have the file joined, if all its parts are in the cache; that is waited for by nobody. */
+void joined_start(const struct workers *w, const struct store *s, struct errlog *errors,
+                  const struct derived *d);
+
+#endif
