@@ -7,8 +7,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <graphviz/gvc.h>
 
@@ -21,8 +21,7 @@
     F(agclose)                                                                                     \
     F(gvContext)                                                                                   \
     F(gvLayout)                                                                                    \
-    F(gvRenderData)                                                                                \
-    F(gvFreeRenderData)                                                                            \
+    F(gvRender)                                                                                    \
     F(gvFreeLayout)
 
 #define NAME(f) #f,
@@ -46,22 +45,21 @@ static GVC_t *context; /* guarded by lock: NULL before the first drawing */
 static int lay_out(const union graphviz *lib, Agraph_t *g, const char *format, char **out,
                    size_t *nbytes)
 {
-    char *picture = NULL;
-    unsigned length = 0;
-    int ret = -EIO;
+    FILE *stream;
+    int ret = -ENOMEM;
 
     if (lib->gvLayout(context, g, "dot") != 0)
         return -EIO;
-    if (lib->gvRenderData(context, g, format, &picture, &length) == 0 && picture) {
-        *out = malloc((size_t)length + 1);
-        ret = *out ? 0 : -ENOMEM;
+    stream = open_memstream(out, nbytes);
+    if (stream) {
+        ret = lib->gvRender(context, g, format, stream) == 0 ? 0 : -EIO;
+        if (fclose(stream) != 0)
+            ret = -ENOMEM;
+        if (ret < 0) {
+            free(*out);
+            *out = NULL;
+        }
     }
-    if (ret == 0) {
-        memcpy(*out, picture, length);
-        (*out)[length] = '\0';
-        *nbytes = length;
-    }
-    lib->gvFreeRenderData(picture);
     lib->gvFreeLayout(context, g);
     return ret;
 }
