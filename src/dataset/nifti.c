@@ -22,7 +22,7 @@
 enum { N1_NBYTES = sizeof(nifti_1_header), N2_NBYTES = sizeof(nifti_2_header) };
 _Static_assert(N1_NBYTES == 348 && N2_NBYTES == 540, "packed header structs");
 
-static const char n2_magic[8] = "n+2\0\r\n\032\n";
+static const char n2_magic[8] = {'n', '+', '2', '\0', '\r', '\n', '\032', '\n'};
 
 static const struct {
     int datatype;

@@ -21,9 +21,10 @@
 
 #include <zlib.h>
 
-static const char magic[22] = {"derivfs checkpoints 1\n"};
+static const char magic[] = "derivfs checkpoints 1\n";
 
-enum { HEAD_NBYTES = sizeof magic + 8, ENTRY_NBYTES = 32, LEVEL = 1 };
+enum { MAGIC_NBYTES = sizeof magic - 1 }; /* without the NUL */
+enum { HEAD_NBYTES = MAGIC_NBYTES + 8, ENTRY_NBYTES = 32, LEVEL = 1 };
 
 struct checkpoints {
     atomic_uint nrefs;
@@ -196,9 +197,9 @@ int checkpoints_pack(const struct checkpoints *c, unsigned char **bytes, size_t 
 
     if (!b)
         return no_memory(err);
-    memcpy(b, magic, sizeof magic);
-    put32(b + sizeof magic, (uint32_t)c->count);
-    put32(b + sizeof magic + 4, 0);
+    memcpy(b, magic, MAGIC_NBYTES);
+    put32(b + MAGIC_NBYTES, (uint32_t)c->count);
+    put32(b + MAGIC_NBYTES + 4, 0);
     for (size_t i = 0; i < c->count; i++) {
         const struct checkpoint *p = &c->points[i];
         unsigned char *entry = b + HEAD_NBYTES + i * ENTRY_NBYTES;
@@ -259,10 +260,10 @@ static int unpack_all(struct checkpoints *c, size_t count, const unsigned char *
 int checkpoints_unpack(const unsigned char *bytes, size_t nbytes, struct budget *budget,
                        struct checkpoints **out, struct error *err)
 {
-    if (nbytes < HEAD_NBYTES || memcmp(bytes, magic, sizeof magic) != 0)
+    if (nbytes < HEAD_NBYTES || memcmp(bytes, magic, MAGIC_NBYTES) != 0)
         return not_ours(err);
-    size_t count = take32(bytes + sizeof magic);
-    if (take32(bytes + sizeof magic + 4) != 0 || count > (nbytes - HEAD_NBYTES) / ENTRY_NBYTES)
+    size_t count = take32(bytes + MAGIC_NBYTES);
+    if (take32(bytes + MAGIC_NBYTES + 4) != 0 || count > (nbytes - HEAD_NBYTES) / ENTRY_NBYTES)
         return not_ours(err);
     struct checkpoints *c = checkpoints_new(budget);
     if (!c)
