@@ -5,6 +5,7 @@
 #include "options.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -35,11 +36,15 @@ const char options_help[] =
     "works\n"
     "as --name=value too.\n";
 
+#define VALUE(name, member) .templ = name "=%s", .offset = offsetof(struct options, member)
 #define BOTH(name, member)                                                                         \
-    {name "=%s", offsetof(struct options, member), 0},                                             \
+    {VALUE(name, member)},                                                                         \
     {                                                                                              \
-        "--" name "=%s", offsetof(struct options, member), 0                                       \
+        VALUE("--" name, member)                                                                   \
     }
+
+/* As FUSE_OPT_KEY(), whose -1U for an unsigned long clang warns of. */
+#define IGNORED .offset = UINT_MAX, .value = FUSE_OPT_KEY_DISCARD
 
 static const struct fuse_opt option_table[] = {
     BOTH("cache_dir", cache_dir),
@@ -58,21 +63,21 @@ static const struct fuse_opt option_table[] = {
     {"-V", offsetof(struct options, show_version), 1},
     {"--version", offsetof(struct options, show_version), 1},
     /* for mount(8), systemd and fstab alone; libfuse would refuse them */
-    FUSE_OPT_KEY("defaults", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("relatime", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("strictatime", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("lazytime", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("user", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("users", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("nouser", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("owner", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("group", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("auto", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("noauto", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("nofail", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("_netdev", FUSE_OPT_KEY_DISCARD),
-    FUSE_OPT_KEY("rw", FUSE_OPT_KEY_DISCARD), /* the mount is read-only in any case */
-    FUSE_OPT_KEY("x-%s", FUSE_OPT_KEY_DISCARD),
+    {"defaults", IGNORED},
+    {"relatime", IGNORED},
+    {"strictatime", IGNORED},
+    {"lazytime", IGNORED},
+    {"user", IGNORED},
+    {"users", IGNORED},
+    {"nouser", IGNORED},
+    {"owner", IGNORED},
+    {"group", IGNORED},
+    {"auto", IGNORED},
+    {"noauto", IGNORED},
+    {"nofail", IGNORED},
+    {"_netdev", IGNORED},
+    {"rw", IGNORED}, /* the mount is read-only in any case */
+    {"x-%s", IGNORED},
     FUSE_OPT_END,
 };
 

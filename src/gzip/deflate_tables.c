@@ -132,7 +132,7 @@ VECTOR_LOOP static void pair(const uint32_t *restrict single, uint32_t *restrict
 
         both |= (second & DEFLATE_LENGTH) | (second >> DEFLATE_LITERAL_SHIFT << 24);
         bool wrong = !(first & DEFLATE_COUNT) | !(second & DEFLATE_NBITS);
-        entries[at] = wrong | (nbits > DEFLATE_ENTRY_BITS) ? first : both;
+        entries[at] = (wrong | (nbits > DEFLATE_ENTRY_BITS)) ? first : both;
     }
 }
 
