@@ -451,7 +451,7 @@ static void test_two_caches_stay_near_the_maximum(void **state)
     struct cache *other = fixture_open(f, MAX_NBYTES);
     for (unsigned i = 0; i < 200; i++)
         entry_put(i % 2 ? f->cache : other, i, NBYTES / 10);
-    assert_in_range(stats_of(f->cache).nbytes, MAX_NBYTES / 2, MAX_NBYTES / 10 * 12);
+    assert_uint_in_range(stats_of(f->cache).nbytes, MAX_NBYTES / 2, MAX_NBYTES / 10 * 12);
     cache_close(other);
 }
 
@@ -514,7 +514,7 @@ static void test_prune(void **state)
     assert_int_equal(freed, 0); /* may belong to somebody who is writing right now */
     fixture_now_s += HOUR_S + 60;
     assert_int_equal(cache_prune(f->cache, &freed, NULL), 0);
-    assert_in_range(freed, NBYTES + 9, NBYTES + 1000);
+    assert_uint_in_range(freed, NBYTES + 9, NBYTES + 1000);
     assert_int_equal(count_files(f), 2 * 3);
     fixture_reopen(f, 2 * NBYTES);
     assert_int_equal(cache_prune(f->cache, &freed, NULL), 0);

@@ -233,7 +233,7 @@ static void kill_at_each_system_call(struct fixture *f, bool fresh)
             scratch_remove(&f->scratch);
         n++;
     }
-    assert_in_range(complete, 1, n - 2); /* some died before the fact and some after it */
+    assert_uint_in_range(complete, 1, n - 2); /* some died before the fact and some after it */
     fixture_now_s += HOUR_S + 60;
     assert_int_equal(cache_prune(f->cache, &freed, NULL), 0);
     assert_int_equal(count_files(f), 2); /* the last writer's entry, no rubbish */

@@ -169,7 +169,7 @@ static void test_pool_is_bounded(void **state)
         many[i] = open_at(run, i == 0 ? 4 : 1);
     for (size_t i = 0; i < MANY; i++)
         cursor_park(many[i]);
-    assert_in_range(count_open_files() - before, 1, 16);
+    assert_uint_in_range(count_open_files() - before, 1, 16);
     c = open_at(run, 4); /* not the oldest, which stood there */
     assert_next(c, 4);
     cursor_close(c);

@@ -165,7 +165,7 @@ static void test_any_volume_after_a_pass(void **state)
     c = open_at(pool, 130, 2);
     assert_next(c, 130);
     assert_next(c, 131);
-    assert_in_range(read_so_far() - before, 1, run->id.size / 2);
+    assert_uint_in_range(read_so_far() - before, 1, run->id.size / 2);
     other = open_at(pool, 90, 1); /* while the first is in use */
     assert_next(other, 90);
     cursor_park(other);
@@ -174,7 +174,7 @@ static void test_any_volume_after_a_pass(void **state)
     c = open_at(pool, 5, 1); /* the parked one that is nearest goes back */
     assert_ptr_equal(c, other);
     assert_next(c, 5);
-    assert_in_range(read_so_far() - before, 1, run->id.size / 4);
+    assert_uint_in_range(read_so_far() - before, 1, run->id.size / 4);
     cursor_park(c);
     c = open_at(pool, NVOL - 1, 1);
     assert_next(c, NVOL - 1);

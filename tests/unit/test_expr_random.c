@@ -209,7 +209,7 @@ static void test_random_text(void **state)
         struct expr_error err = {0};
         int ret = expr_parse(text, look_up, (void *)recipes, &e, &err);
         if (ret < 0) {
-            assert_in_range(err.column, 1, strlen(text) + 1);
+            assert_uint_in_range(err.column, 1, strlen(text) + 1);
             assert_int_not_equal(err.error.text[0], '\0');
             continue;
         }
@@ -223,7 +223,7 @@ static void test_random_text(void **state)
         expr_free(again);
         expr_free(e);
     }
-    assert_in_range(naccepted, 100, 19000);
+    assert_uint_in_range(naccepted, 100, 19000);
 }
 
 int main(void)

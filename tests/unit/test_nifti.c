@@ -559,7 +559,7 @@ static void random_headers(void **state)
         }
         free(bytes);
     }
-    assert_in_range(parsed, ROUNDS / 10, ROUNDS - ROUNDS / 10);
+    assert_uint_in_range(parsed, ROUNDS / 10, ROUNDS - ROUNDS / 10);
 }
 
 int main(void)

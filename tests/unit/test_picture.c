@@ -78,8 +78,8 @@ static void test_any_grid_has_a_layout(void **state)
 
         grid.affine[0][0] = zooms[i / NSIZES / NSIZES / NSIZES];
         picture_layout(&grid, &l);
-        assert_in_range(l.width, 100, 1800);
-        assert_in_range(l.height, 100, 2400);
+        assert_uint_in_range(l.width, 100, 1800);
+        assert_uint_in_range(l.height, 100, 2400);
         assert_inside(&l, &l.bar);
         assert_true(l.nslices >= 1 && picture_slice(&l, 0) >= 0 &&
                     picture_slice(&l, l.nslices - 1) < l.dim[SUPERIOR]);

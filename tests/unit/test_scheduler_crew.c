@@ -396,7 +396,7 @@ static void test_splitting_tasks(void **state)
             sched_cancel(w.sched, ids[round % JOBS]);
             wait_count(&w, &w.ntold, round * JOBS);
         }
-        assert_in_range(w.ncancelled, 0, ROUNDS);
+        assert_uint_in_range(w.ncancelled, 0, ROUNDS);
         world_stop(&w);
     }
 }
