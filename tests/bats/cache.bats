@@ -42,6 +42,26 @@ nothing_computed() {
     assert_equal "$(metric cache_hits_total)" 1
 }
 
+@test "the kernel reads a cached result by itself where it can: a stopped daemon is not asked" {
+    two_runs
+    mount_derivfs "$DS"
+    cat "$MNT/tsnr.nii" >before.nii
+    local pid major minor
+    pid=$(daemon_pid)
+    IFS=.- read -r major minor _ </proc/sys/kernel/osrelease
+    exec {file}<"$MNT/tsnr.nii"
+    # Passthrough takes Linux 6.9, root and a cache that is not on a stacked file system.
+    if ((major * 100 + minor >= 609 && EUID == 0)) && [ "$(stat -f -c %T "$CACHE")" != overlayfs ]; then
+        kill -STOP "$pid"
+        run timeout "$PATIENCE_S" cmp before.nii - <&"$file"
+        kill -CONT "$pid"
+        assert_success
+    else
+        cmp before.nii - <&"$file"
+    fi
+    exec {file}<&-
+}
+
 @test "a result survives kill -9 of the daemon right after the read" {
     two_runs
     DAEMON_MAY_DIE=yes
