@@ -46,7 +46,7 @@ well_formed() {
     well_formed out.svg
     assert_file_contains out.svg 'mean(bold) / std(bold)'
     ctl graph "$DS/tsnr.nii" -o out.png
-    assert_equal "$(head -c 8 out.png | xxd -p)" 89504e470d0a1a0a
+    assert_equal "$(od -An -N8 -tx1 out.png)" ' 89 50 4e 47 0d 0a 1a 0a'
     # nothing was computed for it
     assert_equal "$(find "$CACHE" -type f -path '*objects*' | wc -l)" 0
 }

@@ -23,10 +23,10 @@ refused() {
     assert_failure
     assert_output ''
     assert_equal "${#stderr_lines[@]}" 1
-    output=$stderr
-    assert_output --regexp '^derivfs: .'
+    local said=$stderr
     run ! mounted "$MNT"
-    output=$stderr
+    output=$said # the next run has replaced both
+    assert_output --regexp '^derivfs: .'
 }
 
 write_recipe() {

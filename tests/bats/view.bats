@@ -111,7 +111,9 @@ status_of() {
         assert_equal "$(status_of --path-as-is "$wrong")" 404
     done
     assert_equal "$(status_of -H "Host: evil.example:$port" "$URL")" 404
-    assert_equal "$(status_of -H "Host:" "$URL")" 404
+    assert_equal "$(status_of --http1.0 -H "Host:" "$URL")" 404
+    # HTTP/1.1 requires the header: newer versions of libmicrohttpd refuse the request by themselves.
+    assert_regex "$(status_of -H "Host:" "$URL")" '^(404|400)$'
     assert_equal "$(status_of -X POST -d x "$URL")" 405
     # Only on loopback.
     run -0 ss -Hltn "sport = :$port"
