@@ -69,8 +69,7 @@ int ctl_compute_list(const struct target *t, const struct found *list, size_t n,
     return ret == CTL_OK ? order_list(t, list, n, out) : ret;
 }
 
-/* ---- a table with -o ---------------------------------------------------------------------------
- */
+/* ---- a table with -o ---- */
 
 struct made {
     sem_t done;
@@ -166,8 +165,7 @@ static int compute_files(const struct ctl *ctl, const struct target *t, const st
     return compute_found(t, list, n, ctl->out, table);
 }
 
-/* ---- -r ----------------------------------------------------------------------------------------
- */
+/* ---- -r ---- */
 
 static void print_summary(const struct target *t, const struct orders_outcome *o, size_t nfiles)
 {

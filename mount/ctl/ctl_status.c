@@ -167,8 +167,7 @@ int ctl_status(const struct ctl *ctl)
     return ctl->watch ? watch(ctl) : show_once(ctl, stdout);
 }
 
-/* ---- cache -------------------------------------------------------------------------------------
- */
+/* ---- cache ---- */
 
 static void print_count(const struct ctl *ctl, const struct engine_config *engine,
                         const struct cache_report *r)

@@ -44,8 +44,7 @@ static bool has_display(void)
     return getenv("DISPLAY") || getenv("WAYLAND_DISPLAY");
 }
 
-/* ---- programs ----------------------------------------------------------------------------------
- */
+/* ---- programs ---- */
 
 /* Is there a program of that name in PATH? */
 static bool is_program(const char *name)
@@ -120,8 +119,7 @@ static int run_viewer(const char *asked, const char *command, const char *path)
     return complain(asked, EIO, text);
 }
 
-/* ---- the page ----------------------------------------------------------------------------------
- */
+/* ---- the page ---- */
 
 /* Where NiiVue's script is: $DERIVFS_NIIVUE, beside the installed program, or in the source tree
  * that the program was built in. False: nowhere. */
@@ -173,8 +171,7 @@ static int run_page(const struct ctl *ctl, const char *asked, const char *path, 
     return CTL_OK;
 }
 
-/* ---- the image ---------------------------------------------------------------------------------
- */
+/* ---- the image ---- */
 
 static int show(const struct ctl *ctl, const char *asked, const char *path)
 {

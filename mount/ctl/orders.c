@@ -36,8 +36,7 @@ struct orders {
     int64_t began_ns, drawn_ns;
 };
 
-/* ---- the bar -----------------------------------------------------------------------------------
- */
+/* ---- the bar ---- */
 
 /* Columns of the terminal; 80 where it does not tell. */
 static int terminal_width(void)
@@ -92,8 +91,7 @@ static void draw_bar_again(struct orders *all)
         draw_bar(all);
 }
 
-/* ---- the files, for the batch ------------------------------------------------------------------
- */
+/* ---- the files, for the batch ---- */
 
 static void keep_failure(struct orders *all, const char *path, const struct error *err)
 {
@@ -194,8 +192,7 @@ static void wake(void *ctx)
     sem_post(&all->woken);
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
- */
+/* ---- all of them ---- */
 
 /* Wait a tenth of a second, or less if something is answered meanwhile. */
 static void wait_a_moment(struct orders *all)

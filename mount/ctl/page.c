@@ -12,9 +12,8 @@
  *
  * The end: each tab tells when it comes and when it goes, with a name of its own. As it goes on a
  * reload too, the end is put off for LINGER_S after the last one, and comes only when nothing is
- * asked for meanwhile. A browser that was killed is
- * noticed by its silence; timers of tabs in the background fire once a minute, so that takes some
- * minutes.
+ * asked for meanwhile. A browser that was killed is noticed by its silence; timers of tabs in the
+ * background fire once a minute, so that takes some minutes.
  */
 #include "page.h"
 
@@ -80,8 +79,7 @@ static const struct {
 
 enum { NRESOURCES = sizeof resources / sizeof *resources };
 
-/* ---- answers -----------------------------------------------------------------------------------
- */
+/* ---- answers ---- */
 
 static const struct {
     const char *name, *value;
@@ -251,8 +249,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
     return answer(c, MHD_HTTP_OK, resources[i].type, content_of(p, i));
 }
 
-/* ---- the server --------------------------------------------------------------------------------
- */
+/* ---- the server ---- */
 
 static int make_token(char token[TOKEN_HEX + 1], struct error *err)
 {

@@ -37,8 +37,7 @@ static int out_of_memory(struct error *err)
     return error_set(err, ENOMEM, "out of memory");
 }
 
-/* ---- the files of one directory ----------------------------------------------------------------
- */
+/* ---- the files of one directory ---- */
 
 /* The files of `dir` that the walk is for: *list [*n], for found_free(). */
 static int find_files(const struct walk *w, const char *dir, struct found **list, size_t *n,
@@ -57,8 +56,7 @@ static int find_files(const struct walk *w, const char *dir, struct found **list
     return ret;
 }
 
-/* ---- counting ----------------------------------------------------------------------------------
- */
+/* ---- counting ---- */
 
 static int add_place(struct walk *w, const char *dir, struct error *err)
 {
@@ -175,8 +173,7 @@ double walk_weight(const struct walk *w)
     return w->weight;
 }
 
-/* ---- one after the other -----------------------------------------------------------------------
- */
+/* ---- one after the other ---- */
 
 /* The files of the next place; false behind the last. */
 static bool next_place(struct walk *w)

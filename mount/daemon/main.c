@@ -239,8 +239,7 @@ static void print_help(void)
     fuse_lowlevel_help();
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void wake(int sig)
 {
@@ -291,8 +290,7 @@ static void prepare_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-/* ---- the life ----------------------------------------------------------------------------------
- */
+/* ---- the life ---- */
 
 static void raise_file_limit(void)
 {

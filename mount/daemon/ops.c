@@ -87,8 +87,7 @@ int reply_code(const struct error *err)
     }
 }
 
-/* ---- attributes --------------------------------------------------------------------------------
- */
+/* ---- attributes ---- */
 
 /* The control directory and its files; their size is 0 because only opening them makes the text. */
 static void stat_control(const struct mount *m, const struct node_identity *id, struct stat *st)
@@ -342,8 +341,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     fuse_reply_statfs(req, &st);
 }
 
-/* ---- directories -------------------------------------------------------------------------------
- */
+/* ---- directories ---- */
 
 static int list_control(struct file *f)
 {
@@ -463,8 +461,7 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
     reply_names(req, ino, size, off, fi, true);
 }
 
-/* ---- the session -------------------------------------------------------------------------------
- */
+/* ---- the session ---- */
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {

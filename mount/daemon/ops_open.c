@@ -209,8 +209,7 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_i
         close_file(m, f); /* the opener was interrupted: there is no release */
 }
 
-/* ---- opens that wait ---------------------------------------------------------------------------
- */
+/* ---- opens that wait ---- */
 
 /* The file's result, or what has to be known before, is there. */
 static int reply_derived(struct parked *p, struct wait *w, struct error *err)

@@ -51,8 +51,7 @@ struct launch {
     int report_fd;       /* tells why there was no exec */
 };
 
-/* ---- the child ---------------------------------------------------------------------------------
- */
+/* ---- the child ---- */
 
 static void set_limit(int what, uint64_t value)
 {
@@ -107,8 +106,7 @@ static void become_program(const struct launch *l)
         (void)kill(getpid(), SIGKILL);
 }
 
-/* ---- before ------------------------------------------------------------------------------------
- */
+/* ---- before ---- */
 
 static bool is_of(const char *variable, const char *name)
 {
@@ -163,8 +161,7 @@ static char **make_env(const struct program_run *run, char **tmpdir)
     return env;
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 static void keep_tail(struct tail *tail, const char *bytes, size_t n)
 {
@@ -253,8 +250,7 @@ static int explain_timeout(const struct program_run *run, const struct tail *tai
                      *told ? ": " : "", told);
 }
 
-/* ---- between -----------------------------------------------------------------------------------
- */
+/* ---- between ---- */
 
 /* Wait until the program has ended (not reaped) or has to be ended. */
 static int watch(const struct program_run *run, int pidfd, int err_fd, struct tail *tail,

@@ -51,8 +51,7 @@ void utf8_clean(char *text)
     }
 }
 
-/* ---- bytes in JSON -----------------------------------------------------------------------------
- */
+/* ---- bytes in JSON ---- */
 
 enum { RAW = 0xef00 }; /* U+EF00 + byte */
 
@@ -116,8 +115,7 @@ char *utf8_of_json(const json_t *value)
     return bytes;
 }
 
-/* ---- on a terminal -----------------------------------------------------------------------------
- */
+/* ---- on a terminal ---- */
 
 /* C0, DEL, C1 (of which U+009B begins what commands a terminal), and what turns the direction. */
 static bool commands(uint32_t code)

@@ -2,9 +2,9 @@
  *
  * Looking over the whole cache directory, for those who count, evict or clean up.
  *
- * Costs one stat per entry. Only files with the cache's own name
- * pattern are seen at all, so nothing else can ever be removed; nothing is followed through a link.
- * Others publish and evict meanwhile: what is seen is true of no single moment, and need not be.
+ * Costs one stat per entry. Only files with the cache's own name pattern are seen at all, so nothing
+ * else can ever be removed; nothing is followed through a link. Others publish and evict meanwhile:
+ * what is seen is true of no single moment, and need not be.
  */
 #include "cache_disk.h"
 

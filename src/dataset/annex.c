@@ -143,8 +143,7 @@ enum annex_absence annex_explain_absence(int rootfd, const char *path)
     return follow(rootfd, path, at, target);
 }
 
-/* ---- where to ask for content ------------------------------------------------------------------
- */
+/* ---- where to ask for content ---- */
 
 /* The key that a pointer file holds in its only line. */
 static bool read_pointer(int rootfd, const char *path, struct annex_key *out)

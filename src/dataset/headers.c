@@ -122,8 +122,7 @@ struct header_page *headers_page(struct headers *h, uint64_t dev, uint64_t ino)
     return p;
 }
 
-/* ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records ---- */
 
 /* Where memory is out, it is not kept. */
 static void keep(struct header_page *p, const char *id, size_t id_nbytes,
@@ -240,8 +239,7 @@ void header_page_add(struct header_page *p, const struct source_id *id,
     p->added = true;
 }
 
-/* ---- writing -----------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static void put_records(const struct header_page *p, FILE *f, struct page_head *head)
 {

@@ -38,10 +38,10 @@ struct run {
 };
 
 /* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may
- * be NULL) has it, which gets it otherwise. Never fails but for
- * memory (NULL): what is wrong with the file is told by `state`. Plain files are also checked for
- * being long enough for what their header promises; a compressed file's length is known only when
- * it has been read. Returns with one reference. */
+ * be NULL) has it, which gets it otherwise. Never fails but for memory (NULL): what is wrong with the
+ * file is told by `state`. Plain files are also checked for being long enough for what their header
+ * promises; a compressed file's length is known only when it has been read. Returns with one
+ * reference. */
 struct run *run_probe(int rootfd, const char *path, struct header_page *page) NODISCARD;
 
 /* True while the file at run->path is still the one that was probed. */

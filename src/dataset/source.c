@@ -4,9 +4,8 @@
  *
  * Guarantee: when source_finish() has returned 0, every byte that was read belongs to one version
  * of the file, the one identified at open, and what was read since the last seek passed its CRC-32
- * if it had one. A failure while the
- * file was being changed is reported as the change (ESTALE: read again), because a truncated or
- * half-written file explains every other symptom.
+ * if it had one. A failure while the file was being changed is reported as the change (ESTALE: read
+ * again), because a truncated or half-written file explains every other symptom.
  * Imprecision: a change of the bytes that leaves size, mtime and ctime as they were goes unseen;
  * that takes two writes within one tick of the kernel's clock.
  */

@@ -77,8 +77,7 @@ void batch_free(struct batch *b)
     free(b);
 }
 
-/* ---- one file ----------------------------------------------------------------------------------
- */
+/* ---- one file ---- */
 
 static bool take_next(struct batch *b, struct slot *s)
 {
@@ -190,8 +189,7 @@ static void serve(struct slot *s)
     }
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
- */
+/* ---- all of them ---- */
 
 /* Serve the slots until there is nothing to do, unless another thread is at it. Locked by the
  * caller; unlocks. */

@@ -3,11 +3,11 @@
  * Derived files: the names that a directory's runs and the recipes give rise to, both ways, and
  * what stat(2) says of them before anything is computed.
  *
- *     PREFIX RECIPE EXTENSION                       one per group: echo-1_tsnr.nii
- *     ENTITIES _stat-RECIPE_ MAP EXTENSION          one per run: sub-01_stat-tsnr_boldmap.nii
- *     PREFIX COMMAND                                a command's, whose name has an ending of its
- * own ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING     the same with scope = run one of these .svg how
- * it is made
+ *     PREFIX RECIPE EXTENSION                     one per group: echo-1_tsnr.nii
+ *     ENTITIES _stat-RECIPE_ MAP EXTENSION        one per run: sub-01_stat-tsnr_boldmap.nii
+ *     PREFIX COMMAND                              a command's, whose name includes its ending
+ *     ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING   the same, with scope = run
+ *     any of these .svg                           a drawing of how that file is made
  *
  * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
  * parameters there is a file too, of no size: opening it tells which ones there are.

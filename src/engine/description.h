@@ -5,7 +5,7 @@
  *     dataset_description.json    DatasetType, GeneratedBy, DatasetLinks to the runs' dataset
  *     README                      what this is, for who finds a copy
  *     .bidsignore                 patterns of the names that BIDS 1.10 lacks: the entity `stat`,
- * the suffixes boldmap and cbvmap, images of joined runs
+ *                                 the suffixes boldmap and cbvmap, images of joined runs
  *
  * Known from the settings alone. Thread rule: reentrant.
  */

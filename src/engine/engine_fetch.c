@@ -153,8 +153,7 @@ bool fetch_progress(const struct workers *w, const struct tree *t, const struct 
     return under_way;
 }
 
-/* ---- sources -----------------------------------------------------------------------------------
- */
+/* ---- sources ---- */
 
 struct fetch_wait {
     struct wait wait; /* the first member */

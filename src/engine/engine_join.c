@@ -2,8 +2,8 @@
  *
  * When the parts of a 4-D file are joined, and how the whole is found again.
  *
- *     a reader has read to the end -- closed -- all parts in the cache? -- join_task, on its own
- * thread opened: is the whole in the cache? -- then it is the file, as an image's result is
+ *     read to the end -- closed -- all parts in the cache? -- join_task, on its own thread
+ *     opened -- the whole in the cache? -- then it is the file, as an image's result is
  *
  * The whole's key has that of all volumes in one pass (TASK_CHECKSUM), which says what the values
  * are, and the head. What reads parts (.nii.gz) goes on reading parts.

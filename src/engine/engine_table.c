@@ -43,8 +43,7 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
     return text;
 }
 
-/* ---- which runs --------------------------------------------------------------------------------
- */
+/* ---- which runs ---- */
 
 static int find_runs(const struct tree *t, const char *dir, const struct table_name *what,
                      enum scan_freshness freshness, const struct stop *stop, struct run_list *out,
@@ -82,8 +81,7 @@ static int find_rows(struct text_wait *w, const struct stop *stop, struct error 
     return stop_check(stop, err);
 }
 
-/* ---- the end -----------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 /* Rows that fail are noted by their readers: this is about the table. */
 static void finish(struct text_wait *w, const struct error *err)
@@ -98,8 +96,7 @@ static void finish(struct text_wait *w, const struct error *err)
     wait_end(&w->wait, err);
 }
 
-/* ---- rows, for the batch -----------------------------------------------------------------------
- */
+/* ---- rows, for the batch ---- */
 
 static void fail_row(struct text_wait *w, struct table_row *row, const struct error *err)
 {
@@ -170,8 +167,7 @@ static void rows_done(void *ctx)
     finish(w, w->error.code ? &w->error : NULL);
 }
 
-/* ---- the kind of wait --------------------------------------------------------------------------
- */
+/* ---- the kind of wait ---- */
 
 static void run_errand(struct errand *errand)
 {
@@ -258,8 +254,7 @@ struct wait *page_wait_new(struct engine *e)
     return text_wait_new(e, ".derivfs", "index.html", true);
 }
 
-/* ---- its rows, for others ----------------------------------------------------------------------
- */
+/* ---- its rows, for others ---- */
 
 int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
                     void *ctx, struct error *err)

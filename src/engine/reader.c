@@ -55,8 +55,7 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
     return r;
 }
 
-/* ---- parts that are there ----------------------------------------------------------------------
- */
+/* ---- parts that are there ---- */
 
 static bool covers(const struct part *part, uint64_t off)
 {
@@ -139,8 +138,7 @@ static bool keep_whole(struct reader *r)
     return whole;
 }
 
-/* ---- plans -------------------------------------------------------------------------------------
- */
+/* ---- plans ---- */
 
 struct derived *reader_derived(struct reader *r)
 {
@@ -200,8 +198,7 @@ int reader_plan(struct reader *r, size_t part, struct graph **out, struct error 
     return ret;
 }
 
-/* ---- opening -----------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 /* Plan the first part, and look whether its result is in the cache. One that is to be summed up is
  * waited for, so that it comes by where that is done. */

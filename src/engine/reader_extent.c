@@ -23,8 +23,7 @@
 /* One part in this many of an image may be computed slice by slice. */
 enum { SLICED_SHARE = 4 };
 
-/* ---- slices ------------------------------------------------------------------------------------
- */
+/* ---- slices ---- */
 
 /* Are all runs' moments there already? Then the image costs less than a slice of the runs. */
 static bool is_nearly_there(struct reader *r)
@@ -131,8 +130,7 @@ int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *er
     return 0;
 }
 
-/* ---- what it has brought -----------------------------------------------------------------------
- */
+/* ---- what it has brought ---- */
 
 /* What the program wrote just now; stat(2) tells it from now on, whether the cache keeps it or not.
  */

@@ -82,8 +82,7 @@ size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t 
 int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,
                      size_t nbytes, size_t *got, struct error *err) NODISCARD;
 
-/* ---- requests that wait ------------------------------------------------------------------------
- */
+/* ---- requests that wait ---- */
 
 /* What one job computes: a part of the file, or slices of an image. */
 struct extent {

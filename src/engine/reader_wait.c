@@ -38,8 +38,7 @@ int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, 
     return got == nbytes ? 0 : error_set(err, EIO, "%s: a part is missing", w->reader->path);
 }
 
-/* ---- jobs --------------------------------------------------------------------------------------
- */
+/* ---- jobs ---- */
 
 static void fail(struct reader_wait *w, const struct error *err)
 {
@@ -207,8 +206,7 @@ static void go_on(struct reader_wait *w)
     wait_end(&w->wait, NULL);
 }
 
-/* ---- fetching (annex=get) ----------------------------------------------------------------------
- */
+/* ---- fetching (annex=get) ---- */
 
 /* The runs are here: now the file can be looked up. Nobody else uses a reader that lacks them. */
 static int resolve_fetched(struct reader *r, struct error *err)
@@ -264,8 +262,7 @@ static void fetch_runs(struct reader_wait *w)
         fail(w, &err);
 }
 
-/* ---- the kind of wait --------------------------------------------------------------------------
- */
+/* ---- the kind of wait ---- */
 
 static void start(struct wait *wait)
 {

@@ -91,8 +91,7 @@ int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
     return walk(&e->tree, dir, v, err);
 }
 
-/* ---- their runs --------------------------------------------------------------------------------
- */
+/* ---- their runs ---- */
 
 struct collection {
     const struct tree *tree;

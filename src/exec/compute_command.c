@@ -51,8 +51,7 @@ static char *source_path(const struct execution *x, const char *path)
     return asprintf(&all, "%s/%s", x->k->c->dataset, path) < 0 ? NULL : all;
 }
 
-/* ---- inputs ------------------------------------------------------------------------------------
- */
+/* ---- inputs ---- */
 
 static int write_input(const struct execution *x, int fd, const void *bytes, size_t nbytes,
                        struct error *err)
@@ -169,8 +168,7 @@ static int check_sources(const struct execution *x, struct error *err)
     return 0;
 }
 
-/* ---- running -----------------------------------------------------------------------------------
- */
+/* ---- running ---- */
 
 static bool is_cancelled(const void *ctx)
 {
@@ -281,8 +279,7 @@ static int store_result(struct execution *x, struct blob **out, struct error *er
     return ret;
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 /* A file without a name in the directory, which goes with its descriptor. */
 static int open_nameless(const struct execution *x)

@@ -4,8 +4,8 @@
  *
  * The moments of a run as it is stored are the common case and the fast way: the stored bytes flow
  * through one buffer of some volumes, inflated into it, added to the accumulators, overwritten;
- * integers are summed exactly. Every other stream comes volume
- * by volume as float64. Nothing is ever as large as a run.
+ * integers are summed exactly. Every other stream comes volume by volume as float64. Nothing is ever
+ * as large as a run.
  */
 #include <errno.h>
 #include <math.h>
@@ -24,8 +24,7 @@ enum { BLOCK_NVOX = 8192 }; /* 64 KiB of them: that much takes the page cache at
 /* Bytes read of a run between two looks whether anybody still wants it. */
 enum { STEP_NBYTES = 256 << 10 };
 
-/* ---- a run as it is stored ---------------------------------------------------------------------
- */
+/* ---- a run as it is stored ---- */
 
 /* Make *m, if it is not there. */
 static int set_up(const struct work *k, enum sample_type sample, bool swapped, struct moments **m,
@@ -134,8 +133,7 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
     return ret;
 }
 
-/* ---- any stream --------------------------------------------------------------------------------
- */
+/* ---- any stream ---- */
 
 /* Called with each volume: [nvox], which it may overwrite. */
 typedef void each_volume_fn(void *ctx, int64_t vol, double *values);
@@ -205,8 +203,7 @@ int compute_moments(const struct work *k, struct error *err)
     return ret;
 }
 
-/* ---- trends ------------------------------------------------------------------------------------
- */
+/* ---- trends ---- */
 
 struct trend {
     struct moments *m;

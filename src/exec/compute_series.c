@@ -52,8 +52,7 @@ static int for_each_part(const struct work *k, size_t vox0, size_t nvox, each_pa
     return ret;
 }
 
-/* ---- percentiles -------------------------------------------------------------------------------
- */
+/* ---- percentiles ---- */
 
 struct columns {
     double *values; /* [nvox][nvol] */
@@ -182,8 +181,7 @@ int compute_percentiles(const struct work *k, struct error *err)
     return ret;
 }
 
-/* ---- volumes -----------------------------------------------------------------------------------
- */
+/* ---- volumes ---- */
 
 static int write_float64(void *ctx, int64_t vol, const double *values, struct error *err)
 {

@@ -49,8 +49,7 @@ struct place {
         is_named; /* git is told that this is a repository's .git, and does not find it by itself */
 };
 
-/* ---- what git-annex says -----------------------------------------------------------------------
- */
+/* ---- what git-annex says ---- */
 
 /* Append the parts of a note that is told as one line. */
 static void add_note(struct talk *talk, const char *text)
@@ -118,8 +117,7 @@ static bool is_cancelled(const void *ctx)
     return task_cancelled(talk->ctl);
 }
 
-/* ---- running it --------------------------------------------------------------------------------
- */
+/* ---- running it ---- */
 
 /* Run a program in the repository. */
 static int run_at(const struct place *at, char *const *argv, int out_fd, struct talk *talk,

@@ -149,8 +149,7 @@ void flight_fail(struct sched *s, struct flight *f, struct outcome *out);
 /* Take `job` off its root; what nobody needs then is dropped or told to stop. */
 void job_leave(struct sched *s, struct job *job, struct outcome *out);
 
-/* ---- scheduler_crew.c --------------------------------------------------------------------------
- */
+/* ---- scheduler_crew.c ---- */
 
 void crew_start(struct sched *s);
 /* Take the first piece on offer for worker `w`, or NULL. */

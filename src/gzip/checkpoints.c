@@ -158,8 +158,7 @@ size_t checkpoints_nbytes(const struct checkpoints *c)
     return sizeof *c + c->room * sizeof *c->points + c->count * CHECKPOINT_WINDOW;
 }
 
-/* ---- as bytes ----------------------------------------------------------------------------------
- */
+/* ---- as bytes ---- */
 
 static void put32(unsigned char *to, uint32_t value)
 {

@@ -26,8 +26,7 @@ enum {
     DEFLATE_HEADER_MAX = 563,
 };
 
-/* ---- where blocks begin ------------------------------------------------------------------------
- */
+/* ---- where blocks begin ---- */
 
 /* Tables; they do not change, and any number of threads may use them. */
 struct deflate_finder;
@@ -41,8 +40,7 @@ void deflate_finder_free(struct deflate_finder *t);        /* NULL is allowed */
 bool deflate_find(const struct deflate_finder *t, const unsigned char *in, size_t nbytes,
                   uint64_t from, uint64_t to, uint64_t *bit);
 
-/* ---- without the window ------------------------------------------------------------------------
- */
+/* ---- without the window ---- */
 
 struct deflate_marker;
 
@@ -79,8 +77,7 @@ void deflate_meanings(const unsigned char *window, unsigned char *meanings);
 void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned char *meanings,
                      unsigned char *out);
 
-/* ---- with the window ---------------------------------------------------------------------------
- */
+/* ---- with the window ---- */
 
 /* As gunzip_pread in gunzip.h. */
 struct deflate_source {

@@ -166,8 +166,7 @@ bool inflater_between_blocks(const struct inflater *f, uint64_t *bit)
            s->block_state == ISAL_BLOCK_FINISH;
 }
 
-/* ---- what is not deflate -----------------------------------------------------------------------
- */
+/* ---- what is not deflate ---- */
 
 int inflater_peek(struct inflater *f, const unsigned char **bytes, size_t *got, struct error *err)
 {

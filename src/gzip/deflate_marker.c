@@ -105,8 +105,7 @@ static void make_room(struct deflate_marker *d)
     d->begin = d->end = DEFLATE_WINDOW;
 }
 
-/* ---- what the symbols stand for ----------------------------------------------------------------
- */
+/* ---- what the symbols stand for ---- */
 
 void deflate_meanings(const unsigned char *window, unsigned char *meanings)
 {
@@ -135,8 +134,7 @@ void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned ch
     }
 }
 
-/* ---- a block's symbols -------------------------------------------------------------------------
- */
+/* ---- a block's symbols ---- */
 
 /* The next bits of the input, and where the rest is; and where the symbols go. */
 struct decoder {
@@ -328,8 +326,7 @@ static enum deflate_status copy_stored(struct deflate_marker *d, const unsigned 
     return status;
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------
- */
+/* ---- blocks ---- */
 
 static enum deflate_status begin_stored(struct deflate_marker *d, const unsigned char *in,
                                         size_t nbytes, uint64_t *bit)

@@ -43,8 +43,7 @@ static inline uint64_t deflate_peek(const unsigned char *in, uint64_t bit)
 enum deflate_status deflate_read_lengths(const unsigned char *in, size_t nbytes, uint64_t *bit,
                                          struct deflate_lengths *lengths);
 
-/* ---- tables ------------------------------------------------------------------------------------
- */
+/* ---- tables ---- */
 
 extern const uint16_t deflate_length_min[DEFLATE_NLENGTH];
 extern const uint8_t deflate_length_bits[DEFLATE_NLENGTH];

@@ -64,8 +64,7 @@ struct gunzip {
     struct checkpoints *learned;   /* NULL: none is to be learned */
 };
 
-/* ---- beginning and moving ----------------------------------------------------------------------
- */
+/* ---- beginning and moving ---- */
 
 static void start_learning(struct gunzip *z)
 {
@@ -140,8 +139,7 @@ void gunzip_set_stop(struct gunzip *z, const struct stop *stop)
     z->stop = stop;
 }
 
-/* ---- members -----------------------------------------------------------------------------------
- */
+/* ---- members ---- */
 
 static int fail(const struct gunzip *z, const char *what, struct error *err)
 {
@@ -239,8 +237,7 @@ static int end_member(struct gunzip *z, uint64_t bit, struct error *err)
     return 0;
 }
 
-/* ---- checkpoints -------------------------------------------------------------------------------
- */
+/* ---- checkpoints ---- */
 
 static bool has_window(const struct gunzip *z)
 {
@@ -304,8 +301,7 @@ static void look_for_block(struct gunzip *z)
     z->look_every = z->next_bit == NO_BIT ? 2 * z->look_every : LEARN_NBYTES;
 }
 
-/* ---- data --------------------------------------------------------------------------------------
- */
+/* ---- data ---- */
 
 /* These have been put out. */
 static void account(struct gunzip *z, const unsigned char *out, size_t n)

@@ -94,8 +94,7 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
     return NO_BIT;
 }
 
-/* ---- symbols -----------------------------------------------------------------------------------
- */
+/* ---- symbols ---- */
 
 /* Make `*bit`, counted from base, lie in the first byte, and fill up. False: nothing was gained. */
 static bool advance(const struct deflate_source *source, struct bench *b, uint64_t *bit)
@@ -173,8 +172,7 @@ static enum piece_end run_symbols(struct piece *p, struct bench *b,
     }
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------
- */
+/* ---- bytes ---- */
 
 static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 {
@@ -210,8 +208,7 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
     return PIECE_MIDDLE;
 }
 
-/* ---- a piece -----------------------------------------------------------------------------------
- */
+/* ---- a piece ---- */
 
 bool piece_find(struct piece *p, struct bench *b, const struct deflate_source *source,
                 const struct deflate_finder *finder, uint64_t stored_nbytes)

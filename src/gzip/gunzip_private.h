@@ -30,8 +30,7 @@ enum {
 
 static const uint64_t NO_BIT = UINT64_MAX;
 
-/* ---- output ------------------------------------------------------------------------------------
- */
+/* ---- output ---- */
 
 /* A part of a piece's output: symbols as long as some may stand for the unknown window, and behind
  * them bytes. Changed under lock, by the hand alone. */
@@ -65,8 +64,7 @@ struct span {
     size_t n;
 };
 
-/* ---- pieces ------------------------------------------------------------------------------------
- */
+/* ---- pieces ---- */
 
 enum piece_state {
     PIECE_FREE,
@@ -150,8 +148,7 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
                       uint64_t from, const atomic_bool *cancelled, unsigned char *scratch,
                       size_t *got);
 
-/* ---- where pieces lie --------------------------------------------------------------------------
- */
+/* ---- where pieces lie ---- */
 
 /* Times in ns, places and lengths in stored bytes; none is negative. */
 struct outlook {
@@ -169,8 +166,7 @@ struct outlook {
  * no place for one. */
 bool plan_piece(const struct outlook *o, double *gap, double *width);
 
-/* ---- the ring ----------------------------------------------------------------------------------
- */
+/* ---- the ring ---- */
 
 enum { RING_SLOTS_MAX = 128 };
 
@@ -235,8 +231,7 @@ void ring_give_back(struct ring *r, struct piece *p);
 /* The owner did not come by that bit: drop the piece. */
 void ring_drop(struct ring *r);
 
-/* ---- output, of one thread to the other --------------------------------------------------------
- */
+/* ---- output, of one thread to the other ---- */
 
 /* The chunk that the running piece goes on in; NULL: it has had as many as it may. */
 struct chunk *output_room(struct piece *p, bool symbols);

@@ -124,8 +124,7 @@ void ring_free(struct ring *r)
     free(r);
 }
 
-/* ---- in a crew's thread ------------------------------------------------------------------------
- */
+/* ---- in a crew's thread ---- */
 
 /* Begin and end with a checkpoint. */
 static bool snap_to_known(const struct ring *r, struct piece *p)
@@ -306,8 +305,7 @@ static void run_job(struct crew_job *job)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* ---- in the owner's thread ---------------------------------------------------------------------
- */
+/* ---- in the owner's thread ---- */
 
 /* What is not in use any more, to be given back without the lock. */
 struct unused {

@@ -85,8 +85,7 @@ static int read_blocks(const struct blob *payload, bool final, uint64_t off, voi
     return 0;
 }
 
-/* ---- an image ----------------------------------------------------------------------------------
- */
+/* ---- an image ---- */
 
 static uint64_t stored_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
@@ -121,8 +120,7 @@ static int write_stored(const struct output_source *source, struct cache_writer 
     return ret < 0 ? ret : cache_write(w, last, sizeof last, err);
 }
 
-/* ---- the parts of a series ---------------------------------------------------------------------
- */
+/* ---- the parts of a series ---- */
 
 static void frame_head(const unsigned char *head, size_t nbytes, unsigned char *out)
 {

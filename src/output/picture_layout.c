@@ -39,8 +39,7 @@ enum {
     ASPECT_MAX = 8, /* voxels longer than this times their width are taken for wrong headers */
 };
 
-/* ---- axes --------------------------------------------------------------------------------------
- */
+/* ---- axes ---- */
 
 static double length_of(const double affine[3][4], int axis)
 {
@@ -107,8 +106,7 @@ double picture_slice_mm(const struct layout *l, const struct nifti *grid, int64_
     return z;
 }
 
-/* ---- mosaic ------------------------------------------------------------------------------------
- */
+/* ---- mosaic ---- */
 
 /* How many pixels wide and high a slice is that shows its finest voxels with one pixel. */
 static void unit_size(const struct nifti *grid, const struct layout *l, double *w, double *h)

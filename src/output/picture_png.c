@@ -66,8 +66,7 @@ static void warned(png_structp png, png_const_charp reason)
     (void)reason;
 }
 
-/* ---- parts of the file -------------------------------------------------------------------------
- */
+/* ---- parts of the file ---- */
 
 static void write_palette(png_structp png, png_infop info)
 {

@@ -11,8 +11,7 @@
 
 #include "picture.h"
 
-/* ---- picture_layout.c --------------------------------------------------------------------------
- */
+/* ---- picture_layout.c ---- */
 
 /* Axes of the patient: to the right, to the front, up. */
 enum { RIGHT, ANTERIOR, SUPERIOR };
@@ -51,8 +50,7 @@ size_t picture_voxel(const struct layout *l, const struct nifti *grid, const int
 /* z, in mm, of the centre of slice `up`. */
 double picture_slice_mm(const struct layout *l, const struct nifti *grid, int64_t up);
 
-/* ---- picture_colour.c --------------------------------------------------------------------------
- */
+/* ---- picture_colour.c ---- */
 
 /* The palette: one transparent colour, greys from paper to ink, then the map of colours. */
 enum {
@@ -69,8 +67,7 @@ void picture_palette(unsigned char rgb[COLOUR_N][3]);
 /* The colour of `value` where the map goes from `low` to `high`. */
 unsigned char picture_colour(double value, double low, double high);
 
-/* ---- picture_text.c ----------------------------------------------------------------------------
- */
+/* ---- picture_text.c ---- */
 
 /* The numbers that a picture tells. */
 struct figures {
@@ -87,8 +84,7 @@ int picture_letter(const struct picture_input *in, const struct layout *l,
 /* Bytes for it. */
 size_t picture_letter_mem_nbytes(const struct layout *l);
 
-/* ---- picture_png.c -----------------------------------------------------------------------------
- */
+/* ---- picture_png.c ---- */
 
 struct png_text {
     const char *keyword;

@@ -81,8 +81,7 @@ static const struct style title_style = {21, true, 1}, plain_style = {14, false,
                           slice_style = {11, false, 0.75}, side_style = {13, true, 1},
                           bar_style = {12, false, 1};
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers ---- */
 
 /* "−12.35": with a real minus. */
 static const char *number_text(double value, int digits, char out[64])
@@ -113,8 +112,7 @@ static double tick_step(double range)
     return power * (times < 2 ? 1 : times < 5 ? 2 : 5);
 }
 
-/* ---- letters -----------------------------------------------------------------------------------
- */
+/* ---- letters ---- */
 
 static double width_of(const struct pen *p, const char *text)
 {
@@ -170,8 +168,7 @@ static void write_text(const struct pen *p, const struct style *style, enum alig
     p->cairo.show_text(p->cr, shown);
 }
 
-/* ---- what is said ------------------------------------------------------------------------------
- */
+/* ---- what is said ---- */
 
 static void write_head(const struct pen *p, const struct picture_input *in, const struct layout *l,
                        const struct figures *numbers)
@@ -277,8 +274,7 @@ static void write_foot(const struct pen *p, const struct layout *l, const struct
     write_text(p, &small_style, LEFT, b->x, b->y + 51, b->w, text);
 }
 
-/* ---- on the canvas -----------------------------------------------------------------------------
- */
+/* ---- on the canvas ---- */
 
 static void print_on(const struct pen *p, const struct layout *l, unsigned char *canvas)
 {

@@ -84,8 +84,7 @@ static const char script[] =
     "    button.getAttribute('aria-expanded') !== 'true');\n"
     "</script>\n";
 
-/* ---- pieces ------------------------------------------------------------------------------------
- */
+/* ---- pieces ---- */
 
 static int out_of_memory(struct page *p)
 {
@@ -185,8 +184,7 @@ static void print_number(FILE *f, bool known, double number, const char *format)
     fprintf(f, format, number);
 }
 
-/* ---- the page ----------------------------------------------------------------------------------
- */
+/* ---- the page ---- */
 
 static bool is_low(const struct page *p, const struct report_row *row)
 {

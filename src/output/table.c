@@ -79,8 +79,7 @@ static void free_keys(struct keys *keys)
         free(keys->list[i]);
 }
 
-/* ---- cells -------------------------------------------------------------------------------------
- */
+/* ---- cells ---- */
 
 /* A cell of any bytes, and what follows it. */
 static bool print_text(FILE *f, const char *text, const char *after)
@@ -159,8 +158,7 @@ char *table_text(const char *recipe, const struct table_row *rows, size_t nrows)
     return NULL;
 }
 
-/* ---- the dictionary ----------------------------------------------------------------------------
- */
+/* ---- the dictionary ---- */
 
 static bool describe_column(json_t *o, const char *recipe, const char *ending,
                             const char *description)

@@ -25,8 +25,7 @@ struct drawing {
     size_t nedges, edges_room;
 };
 
-/* ---- nodes -------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 static bool do_the_same(const struct dot_node *a, const struct dot_node *b)
 {
@@ -160,8 +159,7 @@ static void choose(struct drawing *d)
             d->folds[d->nodes[i].fold].nstate[d->nodes[i].status.state]++;
 }
 
-/* ---- edges -------------------------------------------------------------------------------------
- */
+/* ---- edges ---- */
 
 /* Numbers in the text: nodes, then folds, then the file. */
 static size_t id_of(const struct drawing *d, const struct dot_node *n)
@@ -244,8 +242,7 @@ static int add_all_edges(struct drawing *d)
     return ret;
 }
 
-/* ---- the text ----------------------------------------------------------------------------------
- */
+/* ---- the text ---- */
 
 static void write_all(FILE *f, const struct drawing *d)
 {

@@ -43,8 +43,7 @@ static struct looks looks_of(enum task_state state)
     return (struct looks){"#f7cbb2", "#d55e00", "filled,rounded", 2.5};
 }
 
-/* ---- text --------------------------------------------------------------------------------------
- */
+/* ---- text ---- */
 
 /* One character of a file name or an expression; returns its bytes. */
 static size_t write_char(FILE *f, const char *c)
@@ -122,8 +121,7 @@ static void write_array(FILE *f, const struct notional *n)
     free(text);
 }
 
-/* ---- statements --------------------------------------------------------------------------------
- */
+/* ---- statements ---- */
 
 static void write_legend(FILE *f)
 {

@@ -48,8 +48,7 @@ static struct expr *make_reduction(struct planner *p, enum expr_op op, const str
     return make_expr(p, op, EXPR_IMAGE, x);
 }
 
-/* ---- image expressions -------------------------------------------------------------------------
- */
+/* ---- image expressions ---- */
 
 /* What gives the reduction, for every segment of its series. */
 static int plan_segments(struct planner *p, const struct expr *e, struct task *t)
@@ -235,8 +234,7 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
     return ret < 0 ? ret : plan_remember(p, PLAN_SEGMENT_MEAN, x, vol0, *task);
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 /* The plane of mean(bold), and the words. */
 static int plan_portrait(struct planner *p, const struct recipe *recipe, struct task *t)

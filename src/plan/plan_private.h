@@ -34,8 +34,7 @@ struct planner {
 
 int plan_out_of_memory(struct planner *p);
 
-/* ---- plan_task.c -------------------------------------------------------------------------------
- */
+/* ---- plan_task.c ---- */
 
 /* Put a task into the graph, or find the equal one that is there. Takes over what `t` owns. */
 int plan_add_task(struct planner *p, struct task *t, size_t *index) NODISCARD;
@@ -72,8 +71,7 @@ int plan_timeline(struct planner *p, const struct expr *x, const struct timeline
 
 void planner_clear(struct planner *p); /* but for the graph */
 
-/* ---- plan_lower.c ------------------------------------------------------------------------------
- */
+/* ---- plan_lower.c ---- */
 
 /* Add the stream of volumes [vol0, vol0 + nvol) of x, which lie in one segment. */
 int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int64_t vol0,
@@ -82,8 +80,7 @@ int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int
 int plan_add_streams(struct planner *p, struct task *t, const struct expr *x, int64_t from,
                      int64_t to) NODISCARD;
 
-/* ---- plan_stream.c -----------------------------------------------------------------------------
- */
+/* ---- plan_stream.c ---- */
 
 /* The trend of the segment of detrend's argument that starts at volume vol0. */
 int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int64_t nvol,
@@ -100,8 +97,7 @@ int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nv
                size_t *task) NODISCARD;
 int plan_checksum(struct planner *p, const struct expr *x, size_t *task) NODISCARD;
 
-/* ---- plan.c ------------------------------------------------------------------------------------
- */
+/* ---- plan.c ---- */
 
 int plan_image(struct planner *p, enum task_kind kind, const struct expr *e,
                size_t *task) NODISCARD;
@@ -117,8 +113,7 @@ int plan_reduced(struct planner *p, enum plan_known_as what, const struct expr *
 int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                       size_t *task) NODISCARD;
 
-/* ---- plan_command.c ----------------------------------------------------------------------------
- */
+/* ---- plan_command.c ---- */
 
 /* The recipe's program and all that it needs. */
 int plan_command(struct planner *p, const struct recipe *recipe, size_t *task) NODISCARD;

@@ -61,8 +61,7 @@ int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64
     return ret < 0 ? ret : plan_remember(p, PLAN_MOMENTS, x, vol0, *task);
 }
 
-/* ---- percentiles -------------------------------------------------------------------------------
- */
+/* ---- percentiles ---- */
 
 /* Which percentile an operation of expr_ops.h is. */
 #define PERCENT(op, value)                                                                         \
@@ -156,8 +155,7 @@ int plan_percentiles(struct planner *p, const struct expr *image, const struct e
     return plan_finish_stream_task(p, &t, x, task);
 }
 
-/* ---- volumes -----------------------------------------------------------------------------------
- */
+/* ---- volumes ---- */
 
 int plan_volume(struct planner *p, const struct expr *index, size_t *task)
 {

@@ -160,8 +160,7 @@ void planner_clear(struct planner *p)
     free(p->text);
 }
 
-/* ---- keys and labels ---------------------------------------------------------------------------
- */
+/* ---- keys and labels ---- */
 
 /* Planes are stored in this machine's byte order. */
 struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind)

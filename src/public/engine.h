@@ -65,8 +65,7 @@ const struct engine_config *engine_config(const struct engine *e);
  * and a caret. */
 void engine_recipe_problems(struct engine *e, void (*tell)(void *ctx, const char *text), void *ctx);
 
-/* ---- the cache directory -----------------------------------------------------------------------
- */
+/* ---- the cache directory ---- */
 
 enum cache_care {
     CACHE_COUNT,  /* fills entries, nbytes */
@@ -87,8 +86,7 @@ int engine_cache_care(const struct engine_config *config, enum cache_care care,
 /* Results that this engine has evicted so far to make room for others. */
 uint64_t engine_cache_evicted(const struct engine *e);
 
-/* ---- the tree ----------------------------------------------------------------------------------
- */
+/* ---- the tree ---- */
 
 enum entry_kind {
     ENTRY_SOURCE,  /* a file, directory or link of the dataset */
@@ -163,14 +161,12 @@ int engine_open_source(struct engine *e, const char *path, int *fd, struct error
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes,
                     struct error *err) NODISCARD;
 
-/* ---- fetching content (annex_get) --------------------------------------------------------------
- */
+/* ---- fetching content (annex_get) ---- */
 
 /* Wait until the content of the file `path` of the dataset is here. */
 struct wait *fetch_wait_new(struct engine *e, const char *path) NODISCARD;
 
-/* ---- reading derived files ---------------------------------------------------------------------
- */
+/* ---- reading derived files ---- */
 
 struct reader;
 
@@ -209,8 +205,7 @@ int reader_wait_read(struct wait *w, uint64_t off, void *buf, size_t nbytes,
 /* How much of the work is done, from 0 to 1. */
 double reader_wait_progress(struct wait *w);
 
-/* ---- tables, and the page ----------------------------------------------------------------------
- */
+/* ---- tables, and the page ---- */
 
 /* Wait for a text about many runs. That of a table needs an image and its numbers from each run,
  * which are jobs of their own; a run that fails does not fail the table but has a row that says

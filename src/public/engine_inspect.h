@@ -18,8 +18,7 @@
 
 struct engine;
 
-/* ---- one file, one task ------------------------------------------------------------------------
- */
+/* ---- one file, one task ---- */
 
 enum derived_state { STATE_VIRTUAL, STATE_COMPUTING, STATE_CACHED, STATE_FAILED };
 
@@ -39,8 +38,7 @@ const char *derived_state_name(enum derived_state state);
  * in the cache. */
 void engine_task_status(struct engine *e, const struct key *key, struct task_status *out);
 
-/* ---- how a file comes about --------------------------------------------------------------------
- */
+/* ---- how a file comes about ---- */
 
 /* A parameter of the recipe. */
 struct explained_param {
@@ -93,8 +91,7 @@ int engine_explain(struct engine *e, struct derived *d, struct explanation **out
                    struct error *err) NODISCARD;
 void explanation_free(struct explanation *x);
 
-/* ---- drawings ----------------------------------------------------------------------------------
- */
+/* ---- drawings ---- */
 
 /* Who knows more than this engine about the states of tasks. */
 struct dot_view {

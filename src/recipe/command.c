@@ -295,8 +295,7 @@ void command_free(struct command *c)
     free(c);
 }
 
-/* ---- the way back ------------------------------------------------------------------------------
- */
+/* ---- the way back ---- */
 
 /* Print a piece of a script: names are variables. */
 static void print_for_shell(FILE *f, const struct command_piece *piece)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tokens to a checked tree, by recursive descent with one token in hand; operators climb by the
- * levels of the table. Python's grammar for the part of it that is here:
+ * Tokens to a checked tree, by recursive descent with one token of look-ahead and precedence
+ * climbing for binary operators. The grammar is the part of Python's that the language has:
  *
- *     binary    unary, then while an operator of this level or a tighter one comes: operator,
- * binary unary     "-" unary | power power     postfix [ "**" unary ]          so -2**2 is -(2**2),
- * and 2**-1 needs no parentheses postfix   primary { "[" "..." "," index "]" } primary   number |
- * "(" binary ")" | function "(" arguments ")" | bold | recipe
+ *     binary    unary { operator binary }         for operators of this level or a tighter one
+ *     unary     "-" unary | power
+ *     power     postfix [ "**" unary ]            -2**2 is -(2**2); 2**-1 needs no parentheses
+ *     postfix   primary { "[" "..." "," index "]" }
+ *     primary   number | "(" binary ")" | function "(" arguments ")" | bold | recipe
  *
  * A recipe's name parses the recipe's text at this place. Depth and number of nodes are bounded
  * while the tree grows, so neither a long chain of recipes nor one that doubles at each step costs

@@ -49,8 +49,7 @@ static int setup(void **state)
     return 0;
 }
 
-/* ---- reading -----------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static _Thread_local bool in_job;
 static _Atomic uint64_t read_by_jobs, read_alone;
@@ -209,8 +208,7 @@ static void holds(uint64_t want)
     hands_stop(&h);
 }
 
-/* ---- streams -----------------------------------------------------------------------------------
- */
+/* ---- streams ---- */
 
 /* Append a member of in[nin]; a flush of that kind after every `every` bytes. */
 static void add_member(const unsigned char *in, size_t nin, int level, int strategy, int flush,
@@ -327,8 +325,7 @@ static void highly_compressible(void **state)
     expected = data;
 }
 
-/* ---- a piece that grows ------------------------------------------------------------------------
- */
+/* ---- a piece that grows ---- */
 
 /* Its output is taken while its hand is held up behind it. */
 static void taken_while_it_grows(void **state)
@@ -379,8 +376,7 @@ static void taken_while_it_grows(void **state)
     free(buf);
 }
 
-/* ---- stopping -----------------------------------------------------------------------------------
- */
+/* ---- stopping ---- */
 
 static bool asked_often(void *ctx)
 {
@@ -429,8 +425,7 @@ static void no_output_for_long(void **state)
     stops_soon();
 }
 
-/* ---- failures ----------------------------------------------------------------------------------
- */
+/* ---- failures ---- */
 
 static void what_alone(struct crew *crew, struct checkpoints *known, struct error *err,
                        uint64_t *nbytes)
@@ -508,8 +503,7 @@ static void another_file_than_the_checkpoints(void **state)
     checkpoints_put(c);
 }
 
-/* ---- the ceiling, and stopping -----------------------------------------------------------------
- */
+/* ---- the ceiling, and stopping ---- */
 
 static void within_the_budget(void **state)
 {
