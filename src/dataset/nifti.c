@@ -22,6 +22,10 @@
 enum { N1_NBYTES = sizeof(nifti_1_header), N2_NBYTES = sizeof(nifti_2_header) };
 _Static_assert(N1_NBYTES == 348 && N2_NBYTES == 540, "packed header structs");
 
+/* Sizes are checked for the largest samples, and for a voxel's moments (four float64), so that neither
+ * the stored bytes nor those of anything computed from them overflow. */
+enum { VOXEL_NBYTES_MAX = 32 };
+
 static const char n2_magic[8] = {'n', '+', '2', '\0', '\r', '\n', '\032', '\n'};
 
 static const struct {
@@ -69,7 +73,7 @@ static void widen(const nifti_1_header *n1, nifti_2_header *n2)
     n2->intent_code = n1->intent_code;
     n2->scl_slope = (double)n1->scl_slope;
     n2->scl_inter = (double)n1->scl_inter;
-    n2->slice_code = n1->slice_code;
+    n2->slice_code = n1->slice_code; /* NOLINT(bugprone-signed-char-misuse): a number */
     n2->slice_start = n1->slice_start;
     n2->slice_end = n1->slice_end;
     n2->slice_duration = (double)n1->slice_duration;
@@ -193,12 +197,12 @@ static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct erro
             return error_set(err, EIO, "dimension %d is %lld", i + 1, (long long)extent[i]);
     }
 
-    int64_t nbytes = (int64_t)out->sample_nbytes;
+    int64_t nbytes = VOXEL_NBYTES_MAX;
     int nabove = 0, last = 0; /* of the dimensions beyond space: how many are over 1, the last */
     out->nvol = 1;
     for (int i = 0; i < 7; i++) {
         if (__builtin_mul_overflow(nbytes, extent[i], &nbytes))
-            return error_set(err, EIO, "dimensions overflow: more than 2^63 bytes of voxels");
+            return error_set(err, EIO, "dimensions overflow: more than 2^58 voxels");
         if (i < 3) {
             out->dim[i] = extent[i];
             continue;

@@ -21,8 +21,9 @@
 enum {
     FEED_FIRST = 2 * 1024,
     FEED_MAX = INFLATER_FEED_MAX,
-    HEADER_MAX = 1 << 20, /* of a gzip member: names and comments that are longer are no names */
-    OUT_MAX = 1 << 30,    /* ISA-L counts in 32 bits */
+    HEADER_MAX = 1 << 20,  /* of a gzip member: names and comments that are longer are no names */
+    FLAGS_RESERVED = 0xe0, /* of a gzip member: RFC 1952 has a reader refuse them */
+    OUT_MAX = 1 << 30,     /* ISA-L counts in 32 bits */
 };
 
 struct inflater {
@@ -200,6 +201,8 @@ int inflater_gzip_header(struct inflater *f, int *code, struct error *err)
         if (*code == ISAL_END_INPUT && f->in_end - begin > HEADER_MAX)
             *code = ISAL_INVALID_WRAPPER;
     } while (*code == ISAL_END_INPUT && !f->ended);
+    if (*code == ISAL_DECOMP_OK && (f->header.flags & FLAGS_RESERVED) != 0) /* ISA-L ignores them */
+        *code = ISAL_INVALID_WRAPPER;
     if (*code == ISAL_DECOMP_OK)
         inflater_place(f, 8 * (f->in_end - left_in(f)), NULL, 0);
     return 0;

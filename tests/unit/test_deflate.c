@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Deflate from the middle: blocks found, decoded without a window, and joined, against zlib; and
- * hostile input. Buffers are of exact size, for AddressSanitizer. With DERIVFS_FUZZ_ROUNDS in the
- * environment the fuzzing goes on for so many rounds.
+ * hostile input (contrib/fuzz marker goes on with that). Buffers are of exact size, for
+ * AddressSanitizer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -376,8 +376,7 @@ static size_t hostile(unsigned char *out, size_t cap)
 
 static void same_as_zlib_or_refused(void **state)
 {
-    const char *wish = getenv("DERIVFS_FUZZ_ROUNDS");
-    long rounds = wish ? atol(wish) : 3000, accepted = 0;
+    long rounds = 3000, accepted = 0;
     static unsigned char raw[16384], want[ROOM], out[ROOM];
     static unsigned char window[DEFLATE_WINDOW];
     struct deflate_marker *d = deflate_marker_new();

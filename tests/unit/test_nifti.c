@@ -208,8 +208,12 @@ static void refuses_impossible_dims(void **state)
     n2.dim[1] = INT64_MIN;
     refused_n2(n2, "dimension 1 is -9223372036854775808");
     n2 = image_n2();
+    n2.datatype = DT_UINT8; /* fits as it is stored, but not as float32 */
+    n2.bitpix = 8;
+    n2.dim[1] = 1LL << 57;
+    refused_n2(n2, "overflow");
+    n2 = image_n2();
     n2.dim[1] = 1LL << 53; /* fits by itself, not behind the offset */
-    n2.dim[4] = 85;
     n2.vox_offset = INT64_MAX;
     refused_n2(n2, "overflow");
 }

@@ -1,0 +1,1 @@
+0sub-01_task-rest_run-2_stat-each_bold.nii.gz

@@ -1,0 +1,1 @@
+1sub-01_task-rest_run-2_stat-each_bold.nii.gz
