@@ -120,7 +120,8 @@ static void test_no_descriptor_is_passed_on(void **state)
     int leaky = dup(w->out); /* not close-on-exec */
 
     assert_true(leaky >= 3);
-    check_output(w, "ls /proc/$$/fd | tr '\\n' ' '", "0 1 2 ");
+    /* 3 is the directory itself; a shell with a pipeline would have ends of the pipe now and then */
+    check_output(w, "exec ls /proc/self/fd", "0\n1\n2\n3\n");
     close(leaky);
 }
 
