@@ -231,7 +231,7 @@ static bool note_tab(struct page *p, struct MHD_Connection *c, enum content cont
 
 static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *url,
                               const char *method, const char *version, const char *body,
-                              size_t *body_nbytes, void **state)
+                              size_t *body_nbytes, void **state) /* NOLINT(*non-const*): MHD's */
 {
     struct page *p = arg;
     bool own_host = is_own_host(p, c);

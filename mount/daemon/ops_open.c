@@ -69,7 +69,7 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
     fi->direct_io = ret == 0 && !node_is(node, &id);
     if (fi->direct_io && !must_stand_in(m, req, node))
         ret = error_set(err, ESTALE, "%s was replaced", node_name(node));
-    if (ret < 0) {
+    if (ret != 0) {
         if (f)
             files_close(m->files, f);
         return ret;
@@ -161,7 +161,7 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
     if (ret == 0)
         ret = render(dot, derived_info(node_derived(node)).drawing, &picture, &nbytes, err);
     free(dot);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     node_set_text_nbytes(node, nbytes);
     return open_text(m, picture, nbytes, fi, err);

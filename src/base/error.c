@@ -40,7 +40,7 @@ static void finish_text(char *text, int wanted)
             *c = '?';
 }
 
-int error_set(struct error *err, int code, const char *fmt, ...)
+int(error_set)(struct error *err, int code, const char *fmt, ...)
 {
     if (!err)
         return -code;
@@ -57,7 +57,7 @@ int error_set(struct error *err, int code, const char *fmt, ...)
     return -code;
 }
 
-int error_wrap(struct error *err, int ret, const char *fmt, ...)
+int(error_wrap)(struct error *err, int ret, const char *fmt, ...)
 {
     if (!err)
         return ret;

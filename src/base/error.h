@@ -29,4 +29,10 @@ int error_set(struct error *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 
 /* Put "CONTEXT: " before what `err` says. Returns -err->code; with err NULL returns `ret`. */
 int error_wrap(struct error *err, int ret, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+#ifdef __clang_analyzer__
+/* The analyser reads one file at a time: tell it that whoever sets an error returns a failure. */
+#define error_set(...) (error_set(__VA_ARGS__), -1)
+#define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
+#endif
+
 #endif

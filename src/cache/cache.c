@@ -90,7 +90,7 @@ static void forget_all(struct cache *c)
     pthread_mutex_unlock(&c->mutex);
     HASH_ITER(hh, table, v, next)
     {
-        HASH_DELETE(hh, table, v);
+        HASH_DELETE(hh, table, v); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
         free(v);
     }
 }

@@ -239,7 +239,7 @@ static size_t format_meta(const struct disk_meta *m, char out[META_TEXT_MAX])
     for (char *c = out + head; c < out + head + label - 1; c++)
         if ((unsigned char)*c < ' ')
             *c = ' ';
-    return (size_t)(head + label);
+    return (size_t)head + (size_t)label;
 }
 
 /* sscanf is lenient; what it understood must be what would be written for it. */

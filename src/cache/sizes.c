@@ -40,7 +40,7 @@ void sizes_free(struct sizes *s)
         return;
     HASH_ITER(hh, s->by_key, one, next)
     {
-        HASH_DEL(s->by_key, one);
+        HASH_DEL(s->by_key, one); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
         free(one);
     }
     pthread_mutex_destroy(&s->lock);

@@ -89,7 +89,7 @@ static void page_free(struct header_page *p)
 
     HASH_ITER(hh, p->records, r, next)
     {
-        HASH_DEL(p->records, r);
+        HASH_DEL(p->records, r); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
         free(r);
     }
     free(p->path);
@@ -315,7 +315,7 @@ void header_page_close(struct header_page *p, size_t nfiles)
         {
             if (n <= 2 * nfiles)
                 break;
-            HASH_DEL(p->records, r);
+            HASH_DEL(p->records, r); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
             free(r);
             n--;
         }

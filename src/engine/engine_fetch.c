@@ -183,7 +183,7 @@ static int submit(struct fetch_wait *w, struct error *err)
 
     if (ret == 0)
         ret = plan_lacking(&l, &g, err);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     ret = wait_submit(&w->wait, w->engine->workers.fetcher, g, job_done, err);
     graph_put(g);

@@ -110,7 +110,7 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
 
     if (ret == 0)
         ret = tree_scan(c->tree, dir, c->freshness, &scan, err);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     grown = realloc(l->at, (l->n + scan->nruns + 1) * sizeof *grown);
     l->at = grown ? grown : l->at;

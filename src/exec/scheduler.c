@@ -3,7 +3,7 @@
  * The scheduler: jobs in, worker threads, results out. scheduler_flight.c has the moves in between,
  * scheduler_crew.c the pieces of running tasks that other workers take.
  *
- *     submit ──> flights ──> queue ──> worker: run the task ──> dependants, jobs
+ *     submit ──> flights ──> queue ──> worker: run the task ──> dependents, jobs
  *
  * One mutex guards all state; it is never held while a task runs, a job is told, or memory of a
  * result is freed. Every change of state that may let the queue's head start wakes one worker, and

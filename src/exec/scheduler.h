@@ -2,7 +2,7 @@
  *
  * The scheduler: runs the tasks of graphs on worker threads.
  *
- * Readiness by counter: a finished task decrements its dependants, at zero they are ready; ready
+ * Readiness by counter: a finished task decrements its dependents, at zero they are ready; ready
  * tasks start in the order of their submission, larger work first. Single flight: a task whose key
  * is already queued or running is joined, not run again. A task that nobody waits for any more is
  * taken from the queue or told to stop. A task starts only when its memory fits the budget (a lone

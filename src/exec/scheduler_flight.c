@@ -113,8 +113,8 @@ static void start_flight(struct sched *s, struct flight *f, struct flight *const
 {
     for (size_t i = 0; i < f->ndeps; i++) {
         struct edge *e = &f->edges[i];
-        *e = (struct edge){.dependant = f, .dep = fresh[f->task->deps[i]], .slot = i};
-        DL_APPEND(e->dep->dependants, e);
+        *e = (struct edge){.dependent = f, .dep = fresh[f->task->deps[i]], .slot = i};
+        DL_APPEND(e->dep->dependents, e);
     }
     HASH_ADD_KEYPTR(hh, s->table, f->task->key.hex, KEY_HEX, f);
     DL_APPEND(s->flights, f);
@@ -155,7 +155,7 @@ struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t ra
 
 static bool is_needed(const struct flight *f)
 {
-    return f->jobs || f->dependants;
+    return f->jobs || f->dependents;
 }
 
 static void job_out(struct sched *s, struct job *job, struct outcome *out)
@@ -172,7 +172,7 @@ static void leave_dependencies(struct flight *f, struct flight **idle)
         struct flight *dep = f->edges[i].dep;
         if (!dep)
             continue;
-        DL_DELETE(dep->dependants, &f->edges[i]);
+        DL_DELETE(dep->dependents, &f->edges[i]);
         f->edges[i].dep = NULL;
         if (!dep->failing && !is_needed(dep))
             DL_APPEND2(*idle, dep, pending_prev, pending_next);
@@ -220,10 +220,10 @@ void flight_succeed(struct sched *s, struct flight *f, struct outcome *out)
         s->stats.tasks_done++;
         s->stats.tasks_found += f->found;
     }
-    DL_FOREACH_SAFE(f->dependants, e, next)
+    DL_FOREACH_SAFE(f->dependents, e, next)
     {
-        struct flight *d = e->dependant;
-        DL_DELETE(f->dependants, e);
+        struct flight *d = e->dependent;
+        DL_DELETE(f->dependents, e);
         e->dep = NULL;
         d->inputs[e->slot] = blob_get(out->result);
         d->below_nbytes += f->task->work_nbytes + f->below_nbytes;
@@ -242,10 +242,10 @@ void flight_fail(struct sched *s, struct flight *f, struct outcome *out)
     f->failing = true;
     DL_APPEND2(failing, f, pending_prev, pending_next);
     DL_FOREACH2(failing, g, pending_next)
-    DL_FOREACH(g->dependants, e)
-    if (!e->dependant->failing) {
-        e->dependant->failing = true;
-        DL_APPEND2(failing, e->dependant, pending_prev, pending_next);
+    DL_FOREACH(g->dependents, e)
+    if (!e->dependent->failing) {
+        e->dependent->failing = true;
+        DL_APPEND2(failing, e->dependent, pending_prev, pending_next);
     }
     DL_FOREACH_SAFE2(failing, g, next, pending_next)
     {

@@ -32,12 +32,12 @@ struct task_control {
     struct flight *flight;
 };
 
-/* "dependant needs the result of dep as inputs[slot]" */
+/* "dependent needs the result of dep as inputs[slot]" */
 struct edge {
-    struct flight *dependant;
+    struct flight *dependent;
     struct flight *dep; /* NULL once its result is there, or nobody needs it any more */
     size_t slot;
-    struct edge *prev, *next; /* in dep->dependants */
+    struct edge *prev, *next; /* in dep->dependents */
 };
 
 struct job {
@@ -76,7 +76,7 @@ struct flight {
     uint64_t below_nbytes;   /* work of the dependencies that are */
     struct blob **inputs;    /* [ndeps]; references */
     struct edge *edges;      /* [ndeps] */
-    struct edge *dependants; /* the edges that lead here */
+    struct edge *dependents; /* the edges that lead here */
     struct job *jobs;        /* whose root this is */
     uint64_t seen;           /* scratch of scheduler_view.c */
     unsigned waiters;        /* scratch of scheduler_view.c */
@@ -105,7 +105,7 @@ struct sched {
     pthread_cond_t wake;      /* the head of the queue may be able to start, or a piece; waits for
                                  it are by the monotonic clock */
     struct flight *table;     /* those that can be joined, by key; guarded by lock */
-    struct flight *flights;   /* all, dependencies before dependants; guarded by lock */
+    struct flight *flights;   /* all, dependencies before dependents; guarded by lock */
     struct flight *queue;     /* FLIGHT_READY in the order of starting; guarded by lock */
     struct job *jobs;         /* by id; guarded by lock */
     struct crew crew;         /* what sched_crew() gives out; fixed */

@@ -2,7 +2,7 @@
  *
  * Looking into the scheduler: counts, what is queued and running, progress.
  *
- * Dependencies stand before their dependants in s->flights, so one walk backwards from a flight
+ * Dependencies stand before their dependents in s->flights, so one walk backwards from a flight
  * meets everything it waits for. Costs jobs times flights, under the lock: for status displays.
  * Deliberate imprecision: finished work that two unfinished tasks share counts for each of them.
  */

@@ -188,7 +188,7 @@ static int next_member(struct gunzip *z, struct error *err)
         int ret = stop_check(z->stop, err);
         if (ret == 0)
             ret = inflater_peek(z->inflater, &bytes, &left, err);
-        if (ret < 0)
+        if (ret != 0)
             return ret;
         size_t zeros = 0;
         while (z->any_member && zeros < left && bytes[zeros] == 0)

@@ -176,7 +176,7 @@ static double left_before(const struct ring *r, double at)
 
     if (!first || !first->start_known || first->start_bit == NO_BIT || r->o.known)
         return 0;
-    return (double)(first->start_bit / 8) - at;
+    return (double)(first->start_bit >> 3) - at;
 }
 
 /* Decide where a piece lies; under lock. Returns the piece that it lies before, or itself where it

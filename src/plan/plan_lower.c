@@ -91,6 +91,7 @@ static int lower_elementwise(struct planner *p, const struct expr *x, int64_t vo
         e->rank = x->rank; /* what a power means depends on it (eval.c) */
     }
     for (size_t i = 0; ret == 0 && i < x->nargs; i++)
+        /* e is not NULL where ret is 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         ret = lower(p, x->args[i], vol, s, &e->args[i]);
     if (ret < 0 && e) {
         for (size_t i = 0; i < x->nargs; i++)

@@ -89,7 +89,7 @@ struct explanation {
  */
 int engine_explain(struct engine *e, struct derived *d, struct explanation **out,
                    struct error *err) NODISCARD;
-void explanation_free(struct explanation *x);
+void explanation_free(struct explanation *shown);
 
 /* ---- drawings ---- */
 

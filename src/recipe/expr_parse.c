@@ -444,7 +444,7 @@ static int parse_text(struct parser *p, const char *text, struct expr **out)
     size_t column = p->token.column;
     if (ret == 0)
         ret = parse_binary(p, LEVEL_COMPARE, &e);
-    if (ret < 0)
+    if (ret != 0)
         return ret;
     if (p->token.kind != TOKEN_END)
         ret = unexpected(p, "an operator or the end");

@@ -320,7 +320,7 @@ PYTHON
     chmod 000 "$DS/sick/$BAD.nii"
     # Root may read everything unless it gives up the right to.
     local bits=-dac_override,-dac_read_search
-    RESTRICTED=(setpriv --bounding-set=$bits --inh-caps=$bits)
+    RESTRICTED=(setpriv "--bounding-set=$bits" "--inh-caps=$bits")
     "${RESTRICTED[@]}" derivfs -f --cache_dir="$CACHE" "$DS" "$MNT" >"$LOG" 2>&1 3>&- 4>&- &
     DAEMON=$!
     wait_until mounted "$MNT"

@@ -222,8 +222,8 @@ END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     assert_equal "$(stat -c %s "$MNT/long/trendless.nii")" $((1024 + 4 * 64 * 50 * 32 * 80))
     assert_equal "$(stat -c %s "$MNT/long/later.nii")" $((1024 + 4 * 64 * 50 * 32 * 77))
-    head -c 1024 "$MNT/long/later.nii" >head
-    assert_equal "$(od -An -tu2 -j40 -N10 head | xargs)" '4 64 50 32 77'
+    head -c 1024 "$MNT/long/later.nii" >start
+    assert_equal "$(od -An -tu2 -j40 -N10 start | xargs)" '4 64 50 32 77'
     assert_equal "$(metric tasks_done_total)" 0
 }
 

@@ -226,13 +226,12 @@ $DS/sub-1_task-a_bold.nii --shift 0.0003 --seed 3
 $DS/sub-1_task-Z_bold.nii --shift 0.0004 --seed 4
 END
     mount_derivfs "$DS"
-    local order='sub-1_task-B_run-10_bold.nii sub-1_task-B_run-9_bold.nii.gz
-        sub-1_task-Z_bold.nii sub-1_task-a_bold.nii'
-    # shellcheck disable=SC2086
-    tsnr_of tsnr.nii $order
+    local order=(sub-1_task-B_run-10_bold.nii sub-1_task-B_run-9_bold.nii.gz
+        sub-1_task-Z_bold.nii sub-1_task-a_bold.nii)
+    tsnr_of tsnr.nii "${order[@]}"
     assert_equal "$(derivctl list --json "$MNT/tsnr.nii" |
         /usr/bin/python3 -c 'import json, sys; print(*json.load(sys.stdin)[0]["sources"])')" \
-        "$(echo $order)"
+        "${order[*]}"
 }
 
 @test "a run that is there plain and compressed counts once" {
@@ -250,24 +249,24 @@ END
     make_run "$DS/sub-1_task-b_bold.nii"
     mount_derivfs "$DS"
     tsnr_of tsnr.nii sub-1_task-b_bold.nii
-    local group='tsnr.nii mean.nii std.nii' map=_stat-tsnr_boldmap.nii
+    local group=(tsnr.nii mean.nii std.nii) map=_stat-tsnr_boldmap.nii
 
     make_run new.nii.gz --seed 2 --shift 0.0001
     mv new.nii.gz "$DS/sub-1_task-a_bold.nii.gz"
-    wait_until is_listed '' $group sub-1_task-{a,b}$map
+    wait_until is_listed '' "${group[@]}" sub-1_task-{a,b}$map
     tsnr_of tsnr.nii sub-1_task-a_bold.nii.gz sub-1_task-b_bold.nii
 
     mv "$DS/sub-1_task-a_bold.nii.gz" "$DS/sub-1_task-c_bold.nii.gz"
-    wait_until is_listed '' $group sub-1_task-{b,c}$map
+    wait_until is_listed '' "${group[@]}" sub-1_task-{b,c}$map
     tsnr_of tsnr.nii sub-1_task-b_bold.nii sub-1_task-c_bold.nii.gz
 
     mv "$DS/sub-1_task-c_bold.nii.gz" "$DS/sub-1_task-c_echo-2_bold.nii.gz"
-    wait_until is_listed '' $group echo-2_{tsnr,mean,std}.nii sub-1_task-{b,c_echo-2}$map
+    wait_until is_listed '' "${group[@]}" echo-2_{tsnr,mean,std}.nii sub-1_task-{b,c_echo-2}$map
     tsnr_of tsnr.nii sub-1_task-b_bold.nii
     tsnr_of echo-2_tsnr.nii sub-1_task-c_echo-2_bold.nii.gz
 
     rm "$DS/sub-1_task-b_bold.nii"
-    wait_until is_listed '' $group sub-1_task-c_echo-2$map
+    wait_until is_listed '' "${group[@]}" sub-1_task-c_echo-2$map
     tsnr_of tsnr.nii sub-1_task-c_echo-2_bold.nii.gz
 
     rm "$DS/sub-1_task-c_echo-2_bold.nii.gz"

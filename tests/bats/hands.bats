@@ -72,7 +72,7 @@ END
         cat "$MNT"/{tsnr,range}.nii >one
         assert_equal "$(metric pieces_done_total)" 0
         unmount_derivfs
-        mount_derivfs "$DS" --cache_size=0 --recipes="$PWD/range.ini" --threads=$THREADS
+        mount_derivfs "$DS" --cache_size=0 --recipes="$PWD/range.ini" --threads="$THREADS"
         wait_until helped
         unmount_derivfs
         assert [ ! -s differ ]

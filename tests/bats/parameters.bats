@@ -18,7 +18,7 @@ expr = mean(detrend(drop(bold, drop), detrend)) / std(detrend(drop(bold, drop), 
 param drop = 0
 param detrend = 1
 INI
-    mount_derivfs "$DS" --recipes="$PWD/recipes.ini" "$@"
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
 }
 
 # A run without recipes yet, mounted with what the daemon says in $LOG.

@@ -59,7 +59,7 @@ volumes() {
     local file=$1 volume
     shift
     for volume in "$@"; do
-        dd if="$MNT/$file" bs=$VOLUME iflag=skip_bytes,fullblock count=1 status=none \
+        dd if="$MNT/$file" bs="$VOLUME" iflag=skip_bytes,fullblock count=1 status=none \
             skip=$((HEADER + volume * VOLUME)) || return
     done >got
 }

@@ -33,7 +33,7 @@ runs() { # runs N: that many runs in one directory
     cat "$MNT/tsnr.nii" >/dev/null
     assert_equal "$(trace '[.traceEvents[] | select(.ph == "X")] | length')" 6
     assert_equal "$(trace '[.traceEvents[] | select(.ph == "X") | .name | startswith("moments ")] | map(select(.)) | length')" 5
-    assert_equal "$(trace '[.traceEvents[] | select(.ph == "X") | .args.outcome] | unique | join(",")')" done
+    assert_equal "$(trace '[.traceEvents[] | select(.ph == "X") | .args.outcome] | unique | join(",")')" 'done'
     local key
     key=$(derivctl explain --json "$MNT/tsnr.nii" | jq -r .key)
     assert_equal "$(trace ".traceEvents[] | select(.args.key == \"$key\") | .args.bytes")" \
