@@ -12,9 +12,9 @@
 
 #include <graphviz/gvc.h>
 
-#include "late.h"
+#include "dynload.h"
 
-/* What is used of Graphviz, which is loaded with the first drawing (late.h). */
+/* What is used of Graphviz, which is loaded with the first drawing (dynload.h). */
 #define GRAPHVIZ_FUNCTIONS(F)                                                                      \
     F(agseterr)                                                                                    \
     F(agmemread)                                                                                   \
@@ -86,7 +86,7 @@ static int draw(const union graphviz *lib, const char *dot, const char *format, 
 int render(const char *dot, const char *format, char **out, size_t *nbytes, struct error *err)
 {
     union graphviz lib;
-    int ret = late_load(GRAPHVIZ_SONAME, names, lib.all, NFUNCTIONS, err);
+    int ret = dynload(GRAPHVIZ_SONAME, names, lib.all, NFUNCTIONS, err);
 
     if (ret < 0)
         return ret;

@@ -18,7 +18,7 @@
 
 struct blob {
     atomic_int refs;
-    atomic_bool spoilt;
+    atomic_bool invalidated;
     int fd;              /* -1: in memory */
     unsigned char *data; /* NULL: in a file */
     uint64_t nbytes;
@@ -42,7 +42,7 @@ static struct blob *blob_new(int fd, void *data, uint64_t nbytes, struct budget 
         return NULL;
     }
     atomic_init(&b->refs, 1);
-    atomic_init(&b->spoilt, false);
+    atomic_init(&b->invalidated, false);
     b->fd = fd;
     b->data = data;
     b->nbytes = nbytes;
@@ -84,14 +84,14 @@ int blob_fd(const struct blob *b)
     return b->fd;
 }
 
-void blob_spoil(struct blob *b)
+void blob_invalidate(struct blob *b)
 {
-    atomic_store(&b->spoilt, true);
+    atomic_store(&b->invalidated, true);
 }
 
-bool blob_is_spoilt(const struct blob *b)
+bool blob_is_invalidated(const struct blob *b)
 {
-    return atomic_load(&b->spoilt);
+    return atomic_load(&b->invalidated);
 }
 
 static int read_file(const struct blob *b, uint64_t off, unsigned char *to, size_t nbytes,
@@ -114,7 +114,7 @@ int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes, stru
         return error_set(err, EINVAL,
                          "bytes %" PRIu64 " to %" PRIu64 " of a result of %" PRIu64 " bytes", off,
                          off + nbytes, b->nbytes);
-    if (blob_is_spoilt(b))
+    if (blob_is_invalidated(b))
         return error_set(err, EAGAIN, "a result of %" PRIu64 " bytes was lost by the disk",
                          b->nbytes);
     if (b->fd >= 0)

@@ -30,12 +30,12 @@ uint64_t blob_nbytes(const struct blob *b);
 int blob_fd(const struct blob *b); /* -1 for a blob in memory; stays the blob's */
 
 /* Read exactly [off, off + nbytes), which must lie within the blob. EIO on a failing disk; EAGAIN
- * once it is spoilt: its task has to run again. */
+ * once it is invalidated: its task has to run again. */
 int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes,
               struct error *err) NODISCARD;
 
 /* The disk has lost bytes of it: from now on it gives none. What was read before may be wrong. */
-void blob_spoil(struct blob *b);
-bool blob_is_spoilt(const struct blob *b);
+void blob_invalidate(struct blob *b);
+bool blob_is_invalidated(const struct blob *b);
 
 #endif

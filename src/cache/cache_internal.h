@@ -74,7 +74,7 @@ void cache_make_room(struct cache *c, uint64_t nbytes);
 /* ---- cache_write.c ---- */
 
 /* Sync and publish what was handed on as `b`, and free the writer. False: the disk refused the
- * sync, and `b` is spoilt. `*full`: now it is time for cache_tidy(). */
+ * sync, and `b` is invalidated. `*full`: now it is time for cache_tidy(). */
 bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full);
 
 /* ---- cache_later.c ---- */

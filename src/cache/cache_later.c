@@ -12,7 +12,7 @@
  * answer has it from results that are all on the disk, and finds them there after a kill.
  *
  * Where the disk refuses an fdatasync the kernel may have dropped what was written, and a task may
- * have read holes in its place: the result is spoilt, what was computed from it fails with EAGAIN
+ * have read holes in its place: the result is invalidated, what was computed from it fails with EAGAIN
  * before it is published, and the reader's request is planned anew. After that nothing is handed on
  * early, so that cache_commit() finds what goes wrong, reads back, and goes on in memory.
  *
@@ -196,7 +196,7 @@ int cache_settle(struct cache *c, const struct blob *b, struct error *err)
     while (is_pending(c, b))
         pthread_cond_wait(&c->later.less, &c->mutex);
     pthread_mutex_unlock(&c->mutex);
-    return blob_is_spoilt(b)
+    return blob_is_invalidated(b)
                ? error_set(err, EAGAIN,
                            "cache %s: a result of %" PRIu64 " bytes was lost by the disk",
                            c->disk.root, blob_nbytes(b))

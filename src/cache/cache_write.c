@@ -12,7 +12,7 @@
  * nameless file.
  *
  * cache_commit_later() hands on the nameless file first (cache_later.c). Nothing reads that back
- * when the sync fails: somebody may have read wrong bytes by then. It is spoilt, and whatever was
+ * when the sync fails: somebody may have read wrong bytes by then. It is invalidated, and whatever was
  * computed from it is thrown away before it is published.
  */
 #include "cache_internal.h"
@@ -234,9 +234,9 @@ int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size
                         struct error *err)
 {
     w->nsources = later_among(w->cache, inputs, n, w->sources);
-    /* in this order: what is not pending any more is spoilt by now, or never */
+    /* in this order: what is not pending any more is invalidated by now, or never */
     for (size_t i = 0; i < n; i++) {
-        int ret = blob_is_spoilt(inputs[i]) ? cache_settle(w->cache, inputs[i], err) : 0;
+        int ret = blob_is_invalidated(inputs[i]) ? cache_settle(w->cache, inputs[i], err) : 0;
         if (ret < 0)
             return ret;
     }
@@ -358,7 +358,7 @@ bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full)
         cache_warn(w->cache, -refused, "cache %s: %s: %s; what needs the result computes it again",
                    w->cache->disk.root, w->meta.label, strerror(-refused));
     if (refused < 0 || settle_sources(w, NULL) < 0) {
-        blob_spoil(b);
+        blob_invalidate(b);
     } else {
         int theirs = publish(w, blob_fd(b), full);
         if (theirs >= 0)

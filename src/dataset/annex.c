@@ -18,8 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "beneath.h"
 #include "fd.h"
+#include "resolve_beneath.h"
 
 static const char objects_dir[] = "/annex/objects/";
 static const char link_mark[] = ".git/annex/objects/";
@@ -100,7 +100,7 @@ bool annex_is_pointer(int fd, uint64_t size)
  * exist, -1 where it is no link. */
 static ssize_t read_link(int rootfd, const char *path, char target[PATH_MAX])
 {
-    int fd = beneath_open(rootfd, path, O_PATH | O_NOFOLLOW);
+    int fd = resolve_beneath(rootfd, path, O_PATH | O_NOFOLLOW);
 
     if (fd < 0)
         return 0;
@@ -151,7 +151,7 @@ static bool read_pointer(int rootfd, const char *path, struct annex_key *out)
     char text[sizeof(objects_dir) + ANNEX_KEY_MAX + 2];
     struct stat st;
     ssize_t n = -1;
-    int fd = beneath_open(rootfd, path, O_RDONLY);
+    int fd = resolve_beneath(rootfd, path, O_RDONLY);
 
     if (fd < 0)
         return false;
@@ -192,7 +192,7 @@ static int find_repository(int rootfd, const char *at, struct annex_content *c)
     for (int fd = -ENOENT; fd == -ENOENT && len < (int)sizeof(dir);
          len += snprintf(dir + len, sizeof(dir) - (size_t)len, "/..")) {
         snprintf(git, sizeof(git), "%s/.git", dir);
-        fd = beneath_open(rootfd, git, O_PATH);
+        fd = resolve_beneath(rootfd, git, O_PATH);
         if (fd < 0)
             continue; /* EXDEV above the root */
         c->dir = strdup(dir);
@@ -274,7 +274,7 @@ static int find_object(int rootfd, const char *path, struct annex_content *c)
     git = strndup(path, git_len);
     if (!git)
         return -ENOMEM;
-    fd = beneath_open(rootfd, git, O_PATH | O_DIRECTORY);
+    fd = resolve_beneath(rootfd, git, O_PATH | O_DIRECTORY);
     if (plain)
         git[git_len - len] = '\0'; /* the directory with the .git */
     c->is_git_dir = !plain;
@@ -291,7 +291,7 @@ static int find_absent(int rootfd, const char *path, struct annex_content *c)
 {
     char at[PATH_MAX], target[PATH_MAX];
     int64_t nbytes;
-    int fd = beneath_open(rootfd, path, O_PATH);
+    int fd = resolve_beneath(rootfd, path, O_PATH);
 
     if (fd >= 0) {
         close(fd);

@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 #include "budget.h"
+#include "cancel.h"
 #include "checkpoints.h"
-#include "crew.h"
 #include "error.h"
-#include "stop.h"
+#include "helpers.h"
 
 /* Put at most `cap` stored bytes from `off` on into `buf`; *got is less at their end only. */
 typedef int codec_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
@@ -26,10 +26,10 @@ typedef int codec_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap,
 
 /* What a codec reads from, and what may help it; as in struct source_options. */
 struct codec_input {
-    codec_pread *pread; /* called from several threads at once where there is a crew */
+    codec_pread *pread; /* called from several threads at once where there is helpers */
     void *ctx;
     uint64_t stored_nbytes; /* of the file */
-    struct crew *crew;
+    struct helper_pool *helpers;
     struct budget *budget;
     struct checkpoints *known;
     bool learn;
@@ -49,7 +49,7 @@ struct codec {
     struct codec_magic magic[CODEC_MAGICS_MAX]; /* none: what no other codec claims */
     bool plain; /* stored as it is: every byte can be read by itself, and the file's size says how
                    many there are */
-    bool parallel;       /* a crew makes reading faster */
+    bool parallel;       /* helpers makes reading faster */
     const char *reading; /* in sentences, what fails: "inflate" */
     const char *data;    /* in sentences, what ends early: "inflated data" */
 
@@ -67,7 +67,7 @@ struct codec {
 
     /* From now on ask `stop` (may be NULL) often, and fail with ECANCELED where it says so. NULL:
      * a read takes no longer than reading as many stored bytes. */
-    void (*set_stop)(void *z, const struct stop *stop);
+    void (*set_cancel)(void *z, const struct cancel_token *stop);
     /* Go on at byte `off`, or at the end of the data if that is before it; *at tells which. NULL:
      * what is before `off` is read. */
     int (*seek)(void *z, uint64_t off, uint64_t *at, struct error *err);

@@ -10,7 +10,7 @@ static int gzip_open(const struct codec_input *in, void **out, struct error *err
     *out = gunzip_new(&(struct gunzip_options){.pread = in->pread,
                                                .ctx = in->ctx,
                                                .stored_nbytes = in->stored_nbytes,
-                                               .crew = in->crew,
+                                               .helpers = in->helpers,
                                                .budget = in->budget,
                                                .known = in->known,
                                                .learn = in->learn});
@@ -32,9 +32,9 @@ static void gzip_free(void *z)
     gunzip_free(z);
 }
 
-static void gzip_set_stop(void *z, const struct stop *stop)
+static void gzip_set_cancel(void *z, const struct cancel_token *stop)
 {
-    gunzip_set_stop(z, stop);
+    gunzip_set_cancel(z, stop);
 }
 
 static int gzip_seek(void *z, uint64_t off, uint64_t *at, struct error *err)
@@ -62,7 +62,7 @@ const struct codec codec_gzip = {
     .read = gzip_read,
     .consumed = gzip_consumed,
     .free = gzip_free,
-    .set_stop = gzip_set_stop,
+    .set_cancel = gzip_set_cancel,
     .seek = gzip_seek,
     .learned = gzip_learned,
 };

@@ -29,9 +29,9 @@ enum {
 struct zstd {
     struct codec_input input;
     ZSTD_DCtx *d;
-    const struct stop *stop;   /* NULL: nobody is asked */
-    uint64_t fed;              /* stored bytes that have been read */
-    _Atomic uint64_t consumed; /* of these, those that libzstd has taken */
+    const struct cancel_token *stop; /* NULL: nobody is asked */
+    uint64_t fed;                    /* stored bytes that have been read */
+    _Atomic uint64_t consumed;       /* of these, those that libzstd has taken */
     uint64_t out_total;
     size_t wanted; /* stored bytes that libzstd would like next */
     bool in_frame;
@@ -149,7 +149,7 @@ static int zstd_read(void *p, void *buf, size_t nbytes, size_t *got, struct erro
     int ret = 0;
 
     while (ret == 0 && out.pos < nbytes && !z->at_end) {
-        ret = stop_check(z->stop, err);
+        ret = cancel_check(z->stop, err);
         if (ret == 0)
             ret = z->in_frame ? go_on(z, &out, err) : next_frame(z, err);
     }
@@ -164,7 +164,7 @@ static uint64_t zstd_consumed(const void *p)
     return atomic_load_explicit(&z->consumed, memory_order_relaxed);
 }
 
-static void zstd_set_stop(void *p, const struct stop *stop)
+static void zstd_set_cancel(void *p, const struct cancel_token *stop)
 {
     struct zstd *z = p;
 
@@ -189,6 +189,6 @@ const struct codec codec_zstd = {
     .read = zstd_read,
     .consumed = zstd_consumed,
     .free = zstd_free,
-    .set_stop = zstd_set_stop,
+    .set_cancel = zstd_set_cancel,
     .nbytes = zstd_nbytes,
 };

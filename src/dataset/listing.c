@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "beneath.h"
 #include "bids.h"
 #include "codec.h"
+#include "resolve_beneath.h"
 
 static const int64_t SETTLE_NS = 2500000000;
 
@@ -40,7 +40,7 @@ static int fail(struct error *err, const char *dir, const char *operation, int c
 
 int listing_open(int rootfd, const char *dir, struct error *err)
 {
-    int fd = beneath_open(rootfd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
+    int fd = resolve_beneath(rootfd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
     return fd < 0 ? fail(err, dir, "open directory", -fd) : fd;
 }
 

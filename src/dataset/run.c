@@ -51,7 +51,7 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
     if (ret < 0)
         return ret;
     out->codec = source_codec(source);
-    source_set_stop(source, &(struct stop){.asked = is_too_far, .ctx = source});
+    source_set_cancel(source, &(struct cancel_token){.asked = is_too_far, .ctx = source});
     ret = source_read_some(source, out->bytes, sizeof out->bytes, &out->nbytes, err);
     out->reading_nbytes = source_nbytes(source);
     source_close(source);

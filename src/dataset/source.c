@@ -32,11 +32,11 @@ struct source {
     struct source_id at_open; /* what fstat told then: for comparing the open file with itself */
     struct codec_input input;
     const struct codec *codec;
-    void *z;                 /* what the codec has opened */
-    const struct stop *stop; /* NULL: nobody is asked */
-    uint64_t pos;            /* bytes handed out or skipped */
-    size_t forced_nbytes;    /* taken from the budget beside what the caller has counted */
-    size_t counted_nbytes;   /* the caller's */
+    void *z;                         /* what the codec has opened */
+    const struct cancel_token *stop; /* NULL: nobody is asked */
+    uint64_t pos;                    /* bytes handed out or skipped */
+    size_t forced_nbytes;            /* taken from the budget beside what the caller has counted */
+    size_t counted_nbytes;           /* the caller's */
     atomic_bool advised;
 };
 
@@ -114,7 +114,7 @@ static int open_codec(struct source *s, const struct source_options *o, struct e
     s->input = (struct codec_input){.pread = read_stored,
                                     .ctx = s,
                                     .stored_nbytes = s->id.size,
-                                    .crew = o->crew,
+                                    .helpers = o->helpers,
                                     .budget = o->budget,
                                     .known = o->known,
                                     .learn = o->learn};
@@ -159,11 +159,11 @@ const struct codec *source_codec(const struct source *s)
     return s->codec;
 }
 
-void source_set_stop(struct source *s, const struct stop *stop)
+void source_set_cancel(struct source *s, const struct cancel_token *stop)
 {
     s->stop = stop;
-    if (s->codec->set_stop)
-        s->codec->set_stop(s->z, stop);
+    if (s->codec->set_cancel)
+        s->codec->set_cancel(s->z, stop);
 }
 
 size_t source_nbytes(const struct source *s)
@@ -238,7 +238,7 @@ static int rewind_codec(struct source *s, struct error *err)
     s->codec->free(s->z);
     s->z = z;
     s->pos = 0;
-    source_set_stop(s, s->stop);
+    source_set_cancel(s, s->stop);
     return 0;
 }
 

@@ -19,12 +19,12 @@
 #include <stdint.h>
 
 #include "budget.h"
+#include "cancel.h"
 #include "checkpoints.h"
 #include "codec.h"
-#include "crew.h"
 #include "error.h"
+#include "helpers.h"
 #include "key.h"
-#include "stop.h"
 
 enum { SOURCE_ID_TEXT_MAX = 512 };
 
@@ -79,7 +79,7 @@ struct source;
  * source, but for `expect`. The others matter to codecs that can do with them. */
 struct source_options {
     const struct source_id *expect; /* ESTALE when the opened file is not that one; NULL: any */
-    struct crew *crew;              /* free hands inflate ahead of the reader; NULL: none */
+    struct helper_pool *helpers;    /* free helpers inflate ahead of the reader; NULL: none */
     struct budget *budget;          /* what reading takes is taken from here; NULL: no ceiling */
     struct checkpoints *known;      /* of the file `expect`; NULL: none. A reference is taken */
     bool learn;                     /* note checkpoints on the way */
@@ -95,7 +95,7 @@ int source_open(int rootfd, const char *path, const struct source_options *optio
 
 /* From now on stop where it says so, with ECANCELED: decompressing may take long, and give little.
  * NULL: nobody is asked. */
-void source_set_stop(struct source *s, const struct stop *stop);
+void source_set_cancel(struct source *s, const struct cancel_token *stop);
 
 const struct codec *source_codec(const struct source *s);
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "annex.h"
-#include "beneath.h"
+#include "resolve_beneath.h"
 
 static int explain_open(int code, int rootfd, const char *path, struct error *err)
 {
@@ -112,7 +112,7 @@ int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *
                    struct error *err)
 {
     mode_t type;
-    int fd = beneath_open(rootfd, path, O_RDONLY);
+    int fd = resolve_beneath(rootfd, path, O_RDONLY);
 
     if (fd < 0)
         return explain_open(-fd, rootfd, path, err);
@@ -145,7 +145,7 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out)
 {
     struct annex_content c;
     mode_t type;
-    int fd = beneath_open(rootfd, path, O_PATH | O_NOFOLLOW);
+    int fd = resolve_beneath(rootfd, path, O_PATH | O_NOFOLLOW);
     int ret = fd < 0 ? fd : source_id_of_fd(fd, path, out, &type, NULL);
 
     if (fd >= 0)
@@ -177,7 +177,7 @@ static bool same_size_and_rights(const struct source_id *a, const struct source_
 static int peek(int rootfd, const char *path, bool objects_too, struct source_id *out)
 {
     mode_t type;
-    int fd = beneath_open(rootfd, path, O_PATH);
+    int fd = resolve_beneath(rootfd, path, O_PATH);
 
     if (fd < 0)
         return fd;

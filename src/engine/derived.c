@@ -84,7 +84,7 @@ static uint64_t series_nbytes(const struct derived *d)
         return 0;
     derived_parts(d, &parts);
     return parts.first_off + (parts.n - 1) * parts.nbytes +
-           framing->part_nbytes(parts.last_result_nbytes) + framing->tail_nbytes;
+           framing->part_nbytes(parts.last_result_nbytes) + framing->trailer_nbytes;
 }
 
 /* Volumes and size, which only sound runs can tell. */
@@ -527,9 +527,9 @@ bool derived_is_by_slices(const struct derived *d)
     return true;
 }
 
-int derived_head(const struct derived *d, struct head *out, struct error *err)
+int derived_header(const struct derived *d, struct file_header *out, struct error *err)
 {
-    unsigned char head[NIFTI_DERIVED_NBYTES];
+    unsigned char header[NIFTI_DERIVED_NBYTES];
     char *origin;
 
     if (d->nvol == 0 || !d->format->framing || (d->format->operation && !is_series(d->recipe)))
@@ -537,11 +537,11 @@ int derived_head(const struct derived *d, struct head *out, struct error *err)
     origin = graph_origin(d->recipe->expr);
     if (!origin)
         return error_set(err, ENOMEM, "%s: out of memory", d->name);
-    nifti_derive(&d->first->nifti, d->nvol, origin, head);
+    nifti_derive(&d->first->nifti, d->nvol, origin, header);
     free(origin);
-    d->format->framing->head(head, sizeof head, out->bytes);
-    out->nbytes = d->format->framing->before_nbytes + sizeof head;
-    out->crc = (uint32_t)crc32(0, head, sizeof head);
+    d->format->framing->header(header, sizeof header, out->bytes);
+    out->nbytes = d->format->framing->before_nbytes + sizeof header;
+    out->crc = (uint32_t)crc32(0, header, sizeof header);
     return 0;
 }
 

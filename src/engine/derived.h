@@ -22,11 +22,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "array_desc.h"
 #include "dataset.h"
 #include "engine_derived.h"
 #include "error.h"
 #include "graph.h"
-#include "notional.h"
 #include "output.h"
 #include "plan.h"
 #include "recipe.h"
@@ -85,8 +85,8 @@ char *derived_run_name(const struct dir_run *run, const char *recipe, size_t nby
 void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
                         bool first);
 
-/* A file is computed in parts, each the root of a graph: an image is one part, head included; a
- * series is its head (derived_head), then parts of a few volumes each, then its format's tail. */
+/* A file is computed in parts, each the root of a graph: an image is one part, header included; a
+ * series is its header (derived_header), then parts of a few volumes each, then its format's trailer. */
 struct parts {
     uint64_t first_off;          /* where in the file part 0 starts */
     uint64_t nbytes;             /* of each part in the file; the last one may be shorter */
@@ -99,7 +99,7 @@ struct parts {
 
 void derived_parts(const struct derived *d, struct parts *out);
 
-/* What is planned for one part; as part `n` the checksum that the tail is made of. */
+/* What is planned for one part; as part `n` the checksum that the trailer is made of. */
 struct plan_extent derived_part(const struct derived *d, size_t part);
 
 /* Plan some of the file, with at most `memory_nbytes` where a task has a choice. ENODATA, EACCES or
@@ -112,16 +112,16 @@ int derived_plan(const struct derived *d, struct plan_extent what, size_t memory
 bool derived_is_by_slices(const struct derived *d);
 
 /* The array of a file that can be planned and is no command's; a part is a chunk. */
-struct notional derived_notional(const struct derived *d);
+struct array_desc derived_array_desc(const struct derived *d);
 
 /* What a file starts with before its voxels are computed. */
-struct head {
+struct file_header {
     uint64_t nbytes;
     uint32_t crc; /* of what the .nii starts with */
     unsigned char bytes[NIFTI_DERIVED_NBYTES + OUTPUT_FRAME_NBYTES];
 };
 
 /* ENOMEM; ENODATA where all of it has to be computed. */
-int derived_head(const struct derived *d, struct head *out, struct error *err) NODISCARD;
+int derived_header(const struct derived *d, struct file_header *out, struct error *err) NODISCARD;
 
 #endif

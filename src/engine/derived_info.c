@@ -52,9 +52,9 @@ uint64_t derived_dir_nbytes(const struct derived *d)
     return sum;
 }
 
-struct notional derived_notional(const struct derived *d)
+struct array_desc derived_array_desc(const struct derived *d)
 {
-    struct notional n = {.dtype = "float32", .ndim = is_series(d) ? 4 : 3, .shape[3] = d->nvol};
+    struct array_desc n = {.dtype = "float32", .ndim = is_series(d) ? 4 : 3, .shape[3] = d->nvol};
     struct parts parts;
 
     derived_parts(d, &parts);
@@ -66,12 +66,12 @@ struct notional derived_notional(const struct derived *d)
 
 char *derived_array(const struct derived *d)
 {
-    struct notional n;
+    struct array_desc n;
 
     if (d->nvol == 0)
         return NULL;
-    n = derived_notional(d);
+    n = derived_array_desc(d);
     if (n.ndim == 3 && derived_is_by_slices(d))
         n.chunks[2] = 1;
-    return notional_text(&n, true);
+    return array_desc_text(&n, true);
 }

@@ -15,7 +15,7 @@
 #include "program.h"
 
 /* Walks that are under way at a time: a slow one holds up no short one. */
-enum { ERRANDS_NTHREADS = 2 };
+enum { WORK_QUEUE_NTHREADS = 2 };
 
 static void warn_of_cache(void *ctx, const struct error *what)
 {
@@ -114,7 +114,7 @@ int engine_start(struct engine *e, struct error *err)
         return ret;
     w->pool = cursor_pool_new(&(struct cursor_pool_config){.rootfd = rootfd,
                                                            .cache = e->store.cache,
-                                                           .crew = sched_crew(w->sched),
+                                                           .helpers = sched_helpers(w->sched),
                                                            .budget = w->budget});
     w->compute = (struct compute){.rootfd = rootfd,
                                   .cache = e->store.cache,
@@ -122,7 +122,7 @@ int engine_start(struct engine *e, struct error *err)
                                   .dataset = dataset_path(e->tree.dataset)};
     if (!w->pool)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
-    ret = errands_new(ERRANDS_NTHREADS, &w->errands, err);
+    ret = work_queue_new(WORK_QUEUE_NTHREADS, &w->work_queue, err);
     if (ret == 0 && e->config.annex_get)
         ret = fetcher_open(w, err);
     if (ret == 0)
@@ -134,8 +134,8 @@ void engine_stop(struct engine *e)
 {
     struct workers *w = &e->workers;
 
-    errands_free(w->errands); /* these submit jobs */
-    w->errands = NULL;
+    work_queue_free(w->work_queue); /* these submit jobs */
+    w->work_queue = NULL;
     /* each calls back into the other: neither goes before both have come to rest */
     if (w->sched)
         sched_stop(w->sched);

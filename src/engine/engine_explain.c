@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "array_desc.h"
 #include "cursor.h"
 #include "engine.h"
 #include "engine_private.h"
-#include "notional.h"
 #include "passes.h"
 
 /* What callers see, and what that borrows from. */
@@ -35,15 +35,15 @@ static int explain_recipe(struct explanation *x, const struct recipe *recipe)
 
 static int explain_run(const struct store *s, const struct run *run, struct explained_run *out)
 {
-    struct notional n;
+    struct array_desc n;
 
     out->path = run->path;
     if (run->state != RUN_OK) {
         out->error = run->error.text;
         return 0;
     }
-    n = notional_of_run(run);
-    out->array = notional_text(&n, true);
+    n = array_desc_of_run(run);
+    out->array = array_desc_text(&n, true);
     out->nbytes = run->id.size;
     out->absent = run->absent;
     out->codec = run->codec->name;
@@ -67,14 +67,14 @@ static int explain_runs(const struct store *s, const struct derived *d, struct e
 static int explain_task(const struct store *s, const struct graph *g, const struct task *t,
                         struct explained_task *out)
 {
-    struct notional n = notional_of_task(g, t);
+    struct array_desc n = array_desc_of_task(g, t);
 
     *out = (struct explained_task){
         .label = t->label,
         .key = t->key,
         .needs = t->deps,
         .nneeds = t->ndeps,
-        .array = notional_text(&n, true),
+        .array = array_desc_text(&n, true),
         .is_command = t->kind == TASK_COMMAND,
         .work_nbytes = t->work_nbytes,
         .result_nbytes = t->result_nbytes,

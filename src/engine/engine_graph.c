@@ -45,12 +45,12 @@ static void own_status(void *ctx, const struct key *key, struct task_status *out
 /* "float32 (64, 64, 30)": of the image, also where the file is one of its other formats. */
 static char *array_of(const struct derived *d)
 {
-    struct notional n;
+    struct array_desc n;
 
     if (d->recipe->command)
         return strdup("what the program writes");
-    n = derived_notional(d);
-    return notional_text(&n, false);
+    n = derived_array_desc(d);
+    return array_desc_text(&n, false);
 }
 
 /* A failure is noted under the name that was read; a drawing shows that of what it

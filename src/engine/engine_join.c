@@ -6,7 +6,7 @@
  *     opened -- the whole in the cache? -- then it is the file, as an image's result is
  *
  * The whole's key has that of all volumes in one pass (TASK_CHECKSUM), which says what the values
- * are, and the head. What reads parts (.nii.gz) goes on reading parts.
+ * are, and the header. What reads parts (.nii.gz) goes on reading parts.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,15 +23,15 @@ int joiner_open(struct workers *w, struct cache *cache, struct error *err)
     return sched_new(&config, &w->joiner, err);
 }
 
-/* A 4-D .nii: all of its bytes are the head and results as they are. */
+/* A 4-D .nii: all of its bytes are the header and results as they are. */
 static bool is_joinable(const struct derived *d)
 {
     return d->error.code == 0 && d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES &&
            d->format->kind == OUTPUT_IMAGE;
 }
 
-static bool key_of_whole(const struct store *s, const struct derived *d, const struct head *head,
-                         struct key *out)
+static bool key_of_whole(const struct store *s, const struct derived *d,
+                         const struct file_header *header, struct key *out)
 {
     struct key_builder *b;
     struct parts parts;
@@ -42,7 +42,7 @@ static bool key_of_whole(const struct store *s, const struct derived *d, const s
         return false;
     b = task_begin_key(TASK_JOIN);
     if (b) {
-        key_add(b, "head", head->bytes, head->nbytes);
+        key_add(b, "header", header->bytes, header->nbytes);
         key_add_key(b, "values", &values);
         key_end(b, out);
     }
@@ -52,26 +52,26 @@ static bool key_of_whole(const struct store *s, const struct derived *d, const s
 struct blob *joined_lookup(const struct store *s, const struct derived *d)
 {
     struct blob *whole;
-    struct head head;
+    struct file_header header;
     struct key key;
 
-    if (!is_joinable(d) || derived_head(d, &head, NULL) < 0 || !key_of_whole(s, d, &head, &key) ||
-        cache_lookup(s->cache, &key, &whole) < 0)
+    if (!is_joinable(d) || derived_header(d, &header, NULL) < 0 ||
+        !key_of_whole(s, d, &header, &key) || cache_lookup(s->cache, &key, &whole) < 0)
         return NULL;
     return whole;
 }
 
 bool joined_is_cached(const struct store *s, const struct derived *d, struct key *key)
 {
-    struct head head;
+    struct file_header header;
 
-    return is_joinable(d) && derived_head(d, &head, NULL) == 0 && key_of_whole(s, d, &head, key) &&
-           cache_has(s->cache, key);
+    return is_joinable(d) && derived_header(d, &header, NULL) == 0 &&
+           key_of_whole(s, d, &header, key) && cache_has(s->cache, key);
 }
 
 /* The parts, if all of them are in the cache; else NULL. */
 static struct join_pieces *find_pieces(const struct store *s, const struct derived *d,
-                                       const struct head *head)
+                                       const struct file_header *header)
 {
     struct join_pieces *p;
     struct parts parts;
@@ -80,8 +80,8 @@ static struct join_pieces *find_pieces(const struct store *s, const struct deriv
     p = malloc(sizeof *p + parts.n * sizeof p->parts[0]);
     if (!p)
         return NULL;
-    p->head_nbytes = head->nbytes;
-    memcpy(p->head, head->bytes, head->nbytes);
+    p->header_nbytes = header->nbytes;
+    memcpy(p->header, header->bytes, header->nbytes);
     for (p->nparts = 0; p->nparts < parts.n; p->nparts++) {
         struct key *key = &p->parts[p->nparts];
 
@@ -107,15 +107,15 @@ void joined_start(const struct workers *w, const struct store *s, struct errlog 
     struct join_pieces *pieces;
     struct error err;
     struct graph *g;
-    struct head head;
+    struct file_header header;
     struct key key;
     uint64_t job_id;
 
     if (!w->joiner || !is_joinable(d) || !cache_keeps(s->cache, d->nbytes) ||
-        derived_head(d, &head, NULL) < 0 || !key_of_whole(s, d, &head, &key) ||
+        derived_header(d, &header, NULL) < 0 || !key_of_whole(s, d, &header, &key) ||
         cache_has(s->cache, &key))
         return;
-    pieces = find_pieces(s, d, &head);
+    pieces = find_pieces(s, d, &header);
     if (!pieces || plan_join(&key, d->name, pieces, d->nbytes, &g, &err) < 0)
         return;
     /* what cannot be submitted (the daemon ends) is joined after another reader */

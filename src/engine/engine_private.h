@@ -43,7 +43,8 @@ void engine_requests_free(struct engine_request *list, size_t n);
  * is none that can be relied on. */
 bool engine_must_fetch(const struct engine *e, const struct derived *d);
 /* The page (engine_report.c): a malloced text. ECANCELED. */
-int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err) NODISCARD;
+int page_make(struct engine *e, const struct cancel_token *stop, char **out,
+              struct error *err) NODISCARD;
 
 /* reader_open() from a snapshot of this freshness: a source that has changed since then is found
  * out where it is read. */

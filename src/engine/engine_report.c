@@ -14,7 +14,7 @@
 struct page {
     struct engine *engine;
     const struct recipe *recipe; /* what it is about */
-    const struct stop *stop;
+    const struct cancel_token *stop;
     struct run_list runs;
     struct report_row *rows; /* [nrows] of the first runs, `reason` owned */
     size_t nrows;
@@ -108,7 +108,7 @@ static int add_rows(struct page *p, struct error *err)
     for (size_t i = 0; i < p->runs.n && ret == 0; i++) {
         struct run_place at = p->runs.at[i];
 
-        ret = stop_check(p->stop, err);
+        ret = cancel_check(p->stop, err);
         if (ret == 0)
             ret = describe(p, &at, &p->rows[p->nrows], err);
         if (ret == 0) {
@@ -130,7 +130,7 @@ static struct blob *picture_of(void *ctx, size_t i)
     char *path;
     struct error stopped;
 
-    if (stop_check(p->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
+    if (cancel_check(p->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
         return NULL;
     if (find(p, &p->runs.at[i], &output_png, &d, &path, NULL) < 0)
         return NULL;
@@ -150,7 +150,7 @@ static const struct recipe *recipe_of_page(const struct recipe_table *table)
     return r;
 }
 
-int page_make(struct engine *e, const struct stop *stop, char **out, struct error *err)
+int page_make(struct engine *e, const struct cancel_token *stop, char **out, struct error *err)
 {
     struct recipe_table *table = recipes_get(e->tree.recipes);
     struct page p = {.engine = e, .stop = stop, .recipe = recipe_of_page(table)};

@@ -3,7 +3,7 @@
  * A text that is being put together: of a table one row for each run, each read like a file of its
  * own; the page as a whole.
  *
- *     errand -- which runs are there? -- batch: the numbers of each -- text, done
+ *     item -- which runs are there? -- batch: the numbers of each -- text, done
  *
  * So the rows share work with whoever reads these images, are cached each by itself, and are told
  * by `status` like any other request. They are no one graph: its runs would have to be of one grid,
@@ -20,7 +20,7 @@
 
 struct text_wait {
     struct wait wait; /* the first member */
-    struct errand errand;
+    struct work_item item;
     struct engine *engine;
     char *dir, *name;
     struct table_name what; /* owner NULL: not known yet */
@@ -46,8 +46,8 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
 /* ---- which runs ---- */
 
 static int find_runs(const struct tree *t, const char *dir, const struct table_name *what,
-                     enum scan_freshness freshness, const struct stop *stop, struct run_list *out,
-                     struct error *err)
+                     enum scan_freshness freshness, const struct cancel_token *stop,
+                     struct run_list *out, struct error *err)
 {
     if (what->recipe->wrong)
         return error_set(err, EDOM, "%s", what->recipe->wrong);
@@ -58,10 +58,10 @@ static bool is_cancelled(void *ctx)
 {
     struct text_wait *w = ctx;
 
-    return wait_is_cancelled(&w->wait) || errands_ending(w->engine->workers.errands);
+    return wait_is_cancelled(&w->wait) || work_queue_ending(w->engine->workers.work_queue);
 }
 
-static int find_rows(struct text_wait *w, const struct stop *stop, struct error *err)
+static int find_rows(struct text_wait *w, const struct cancel_token *stop, struct error *err)
 {
     int ret = tree_table_name(&w->engine->tree, w->dir, w->name, ".tsv", &w->what, err);
 
@@ -78,7 +78,7 @@ static int find_rows(struct text_wait *w, const struct stop *stop, struct error 
         w->rows[i].path = run->path;
         w->rows[i].nvol = run->state == RUN_OK ? run->nifti.nvol : 0;
     }
-    return stop_check(stop, err);
+    return cancel_check(stop, err);
 }
 
 /* ---- the end ---- */
@@ -169,12 +169,12 @@ static void rows_done(void *ctx)
 
 /* ---- the kind of wait ---- */
 
-static void run_errand(struct errand *errand)
+static void run_item(struct work_item *item)
 {
-    struct text_wait *w = (struct text_wait *)((char *)errand - offsetof(struct text_wait, errand));
-    struct stop stop = {is_cancelled, w};
+    struct text_wait *w = (struct text_wait *)((char *)item - offsetof(struct text_wait, item));
+    struct cancel_token stop = {is_cancelled, w};
     struct error err;
-    int ret = stop_check(&stop, &err);
+    int ret = cancel_check(&stop, &err);
 
     if (ret == 0)
         ret = w->is_page ? page_make(w->engine, &stop, &w->text, &err) : find_rows(w, &stop, &err);
@@ -188,8 +188,8 @@ static void start(struct wait *wait)
 {
     struct text_wait *w = (struct text_wait *)wait;
 
-    w->errand.run = run_errand;
-    errands_add(w->engine->workers.errands, &w->errand);
+    w->item.run = run_item;
+    work_queue_add(w->engine->workers.work_queue, &w->item);
 }
 
 static void cancel(struct wait *wait)
@@ -197,7 +197,7 @@ static void cancel(struct wait *wait)
     struct text_wait *w = (struct text_wait *)wait;
     struct error err;
 
-    if (errands_remove(w->engine->workers.errands, &w->errand)) {
+    if (work_queue_remove(w->engine->workers.work_queue, &w->item)) {
         error_set(&err, ECANCELED, "cancelled");
         wait_end(wait, &err);
     } else {

@@ -3,7 +3,7 @@
  * Reading a derived file: an open file is a reader, a request that has to wait is a wait.
  *
  *     reader_open ---- planned: size, parts, header known; nothing computed
- *     reader_read ---- bytes that are there: the head, parts that were computed before
+ *     reader_read ---- bytes that are there: the header, parts that were computed before
  *     reader_wait ---- one part after the other, each one job of the scheduler
  *        |---- done: the parts stay with the wait until its owner has read them
  *        |---- a source changed meanwhile (ESTALE): planned once more from what is there now
@@ -63,9 +63,9 @@ static bool covers(const struct part *part, uint64_t off)
 }
 
 /* The tail as a part, once all the others have been summed up. */
-static struct part make_tail(struct reader *r)
+static struct part make_trailer(struct reader *r)
 {
-    struct part tail = {.off = reader_tail_off(r), .nbytes = r->tail_nbytes};
+    struct part tail = {.off = reader_trailer_off(r), .nbytes = r->trailer_nbytes};
     unsigned char *bytes;
     uint32_t crc;
     bool known;
@@ -77,10 +77,10 @@ static struct part make_tail(struct reader *r)
     bytes = known ? malloc(OUTPUT_FRAME_NBYTES) : NULL;
     if (!bytes)
         return tail;
-    r->parts.framing->tail(bytes, crc,
-                           NIFTI_DERIVED_NBYTES + (r->parts.n - 1) * r->parts.result_nbytes +
-                               r->parts.last_result_nbytes);
-    tail.blob = blob_from_memory(bytes, r->tail_nbytes, NULL);
+    r->parts.framing->trailer(bytes, crc,
+                              NIFTI_DERIVED_NBYTES + (r->parts.n - 1) * r->parts.result_nbytes +
+                                  r->parts.last_result_nbytes);
+    tail.blob = blob_from_memory(bytes, r->trailer_nbytes, NULL);
     return tail;
 }
 
@@ -88,8 +88,8 @@ struct part reader_kept_part(struct reader *r, uint64_t off)
 {
     struct part found = {.blob = NULL};
 
-    if (r->tail_nbytes > 0 && off >= reader_tail_off(r))
-        return make_tail(r);
+    if (r->trailer_nbytes > 0 && off >= reader_trailer_off(r))
+        return make_trailer(r);
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < READER_KEPT && !found.blob; i++)
         if (covers(&r->kept[i], off))
@@ -107,7 +107,7 @@ void reader_keep_part(struct reader *r, const struct part *part)
     for (size_t i = 0; i < READER_KEPT; i++)
         known = known || (r->kept[i].blob && r->kept[i].off == part->off &&
                           r->kept[i].nbytes == part->nbytes);
-    r->reached_end = r->reached_end || part->off + part->nbytes == reader_tail_off(r);
+    r->reached_end = r->reached_end || part->off + part->nbytes == reader_trailer_off(r);
     if (!known) {
         dropped = r->kept[READER_KEPT - 1].blob;
         memmove(r->kept + 1, r->kept, (READER_KEPT - 1) * sizeof *r->kept);
@@ -125,7 +125,7 @@ void reader_take_size(struct reader *r, const struct blob *blob)
     }
 }
 
-/* A series that has been joined is one part, head included. */
+/* A series that has been joined is one part, header included. */
 static bool keep_whole(struct reader *r)
 {
     struct part part = {.blob = joined_lookup(&r->engine->store, r->derived)};
@@ -213,7 +213,7 @@ static int find_in_cache(struct reader *r, struct error *err)
     ret = reader_plan(r, 0, &g, err);
     if (ret < 0)
         return ret;
-    if (r->tail_nbytes == 0 &&
+    if (r->trailer_nbytes == 0 &&
         cache_lookup(r->engine->store.cache, &graph_root(g)->key, &part.blob) == 0) {
         part.nbytes = r->parts.framing ? r->parts.framing->part_nbytes(blob_nbytes(part.blob))
                                        : blob_nbytes(part.blob);
@@ -250,7 +250,7 @@ static int take_derived(struct reader *r, struct error *err)
     r->nbytes = d->nbytes;
     r->sized = !d->recipe->command;
     derived_parts(d, &r->parts);
-    r->tail_nbytes = r->parts.framing ? r->parts.framing->tail_nbytes : 0;
+    r->trailer_nbytes = r->parts.framing ? r->parts.framing->trailer_nbytes : 0;
     if (!r->sized)
         r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
     if (d->format->kind == OUTPUT_DRAWING)
@@ -263,8 +263,8 @@ static int take_derived(struct reader *r, struct error *err)
         errlog_failed(r->engine->errors, r->path, err);
         return ret;
     }
-    ret = derived_head(d, &r->head, err);
-    r->crc = r->head.crc;
+    ret = derived_header(d, &r->header, err);
+    r->crc = r->header.crc;
     return ret == -ENODATA ? 0 : ret;
 }
 
@@ -378,14 +378,14 @@ int reader_fd(struct reader *r)
     return fd;
 }
 
-/* Part 0 of an image has the head too; then both say the same. */
+/* Part 0 of an image has the header too; then both say the same. */
 size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t nbytes)
 {
     size_t n = 0;
 
-    if (off < r->head.nbytes) {
-        n = r->head.nbytes - (size_t)off < nbytes ? r->head.nbytes - (size_t)off : nbytes;
-        memcpy(buf, r->head.bytes + off, n);
+    if (off < r->header.nbytes) {
+        n = r->header.nbytes - (size_t)off < nbytes ? r->header.nbytes - (size_t)off : nbytes;
+        memcpy(buf, r->header.bytes + off, n);
     }
     return n;
 }
@@ -400,9 +400,9 @@ int reader_copy_part(const struct reader *r, const struct part *part, uint64_t o
         return 0;
     left = end - off;
     *got = left < nbytes ? (size_t)left : nbytes;
-    if (r->parts.framing && end <= reader_tail_off(r))
-        return r->parts.framing->read(part->blob, end == reader_tail_off(r), off - part->off, buf,
-                                      *got, err);
+    if (r->parts.framing && end <= reader_trailer_off(r))
+        return r->parts.framing->read(part->blob, end == reader_trailer_off(r), off - part->off,
+                                      buf, *got, err);
     return blob_read(part->blob, off - part->off, buf, *got, err);
 }
 

@@ -5,7 +5,7 @@
  * That is a part of the file, or its checksum. A program that wants a slice or two of an image of
  * uncompressed runs gets just these computed:
  *
- *     [ head |  .  .  .  . #### .  .  . ]      a request in the middle: its slices alone
+ *     [ header |  .  .  .  . #### .  .  . ]      a request in the middle: its slices alone
  *     [ ################### ... ]              from the start on, or on from the last one: all
  *
  * Who reads on from the start, goes on where he was, or has had a quarter of the image in slices is
@@ -58,9 +58,9 @@ void reader_choose_slices(struct reader_wait *w)
         w->slices.nbytes = 0;
 }
 
-static bool is_tail(const struct reader *r, uint64_t off)
+static bool is_trailer(const struct reader *r, uint64_t off)
 {
-    return r->tail_nbytes > 0 && off >= reader_tail_off(r);
+    return r->trailer_nbytes > 0 && off >= reader_trailer_off(r);
 }
 
 /* What the next job is to bring. */
@@ -72,9 +72,9 @@ static struct extent next_extent(const struct reader_wait *w)
 
     if (e.nbytes > 0)
         return e;
-    end = reader_tail_off(r);
-    if (is_tail(r, w->at))
-        return (struct extent){end, r->tail_nbytes};
+    end = reader_trailer_off(r);
+    if (is_trailer(r, w->at))
+        return (struct extent){end, r->trailer_nbytes};
     e.off = w->at - (w->at - r->parts.first_off) % r->parts.nbytes;
     e.nbytes = end - e.off < r->parts.nbytes ? end - e.off : r->parts.nbytes;
     return e;
@@ -83,14 +83,14 @@ static struct extent next_extent(const struct reader_wait *w)
 /* Which part of the plan brings it; the checksum counts as part n. */
 static size_t number_of(const struct reader *r, const struct extent *e)
 {
-    return is_tail(r, e->off) ? r->parts.n
-                              : (size_t)((e->off - r->parts.first_off) / r->parts.nbytes);
+    return is_trailer(r, e->off) ? r->parts.n
+                                 : (size_t)((e->off - r->parts.first_off) / r->parts.nbytes);
 }
 
 /* How long the result must be that `e` is made from, since the file's size has been promised. */
 static uint64_t promised_nbytes(const struct reader *r, const struct extent *e)
 {
-    if (is_tail(r, e->off))
+    if (is_trailer(r, e->off))
         return sizeof(uint32_t);
     if (!r->parts.framing)
         return e->nbytes;
@@ -175,7 +175,7 @@ static int take_checksum(struct reader *r, const struct blob *blob, struct error
 
     pthread_mutex_lock(&r->lock);
     if (ret == 0) {
-        r->crc = (uint32_t)crc32_combine(r->head.crc, le32toh(crc), (z_off_t)total);
+        r->crc = (uint32_t)crc32_combine(r->header.crc, le32toh(crc), (z_off_t)total);
         r->nsummed = r->parts.n;
     }
     pthread_mutex_unlock(&r->lock);
@@ -189,9 +189,9 @@ static int take(struct reader_wait *w, const struct extent *e, struct blob *blob
     struct part part = {e->off, r->parts.framing ? e->nbytes : blob_nbytes(blob), blob};
     int ret = 0;
 
-    if (is_tail(r, e->off))
+    if (is_trailer(r, e->off))
         return take_checksum(r, blob, err);
-    if (r->tail_nbytes > 0)
+    if (r->trailer_nbytes > 0)
         ret = sum_part(r, number_of(r, e), blob, err);
     if (ret < 0)
         return ret;

@@ -33,8 +33,8 @@ struct reader {
     bool lacking;      /* runs have to be fetched before anything else is known */
     struct parts parts;
     uint64_t slice_nbytes; /* of an image of which slices can be computed by themselves; else 0 */
-    struct head head;
-    size_t tail_nbytes;
+    struct file_header header;
+    size_t trailer_nbytes;
     pthread_mutex_t lock;
     struct derived *derived;       /* guarded by lock: replaced when a source has changed */
     struct graph *plan;            /* guarded by lock: of a part of it, the latest; or NULL */
@@ -43,10 +43,10 @@ struct reader {
     bool reached_end;              /* guarded by lock: of a series in parts: the last one came by */
     uint64_t sliced_nbytes;        /* guarded by lock: handed out slice by slice so far */
     uint64_t sliced_end;           /* guarded by lock: where the latest such request ended */
-    uint32_t crc;                  /* guarded by lock: of the head and the first `nsummed` parts; */
-    size_t nsummed;                /* guarded by lock: with all of them, the tail is known */
-    struct error failure;          /* guarded by lock: the last failure, code 0: none */
-    int64_t failed_ns;             /* guarded by lock: when that was */
+    uint32_t crc;         /* guarded by lock: of the header and the first `nsummed` parts; */
+    size_t nsummed;       /* guarded by lock: with all of them, the trailer is known */
+    struct error failure; /* guarded by lock: the last failure, code 0: none */
+    int64_t failed_ns;    /* guarded by lock: when that was */
 };
 
 void reader_put(struct reader *r);
@@ -62,13 +62,13 @@ void reader_set_derived(struct reader *r, struct derived *d);
  * was made before is used again; it is not cut. */
 int reader_plan(struct reader *r, size_t part, struct graph **out, struct error *err) NODISCARD;
 
-/* Where the tail begins, or the file ends. */
-static inline uint64_t reader_tail_off(const struct reader *r)
+/* Where the trailer begins, or the file ends. */
+static inline uint64_t reader_trailer_off(const struct reader *r)
 {
-    return r->nbytes - r->tail_nbytes;
+    return r->nbytes - r->trailer_nbytes;
 }
 
-/* The kept part that has the byte at `off`, or the tail, with a reference; blob NULL: there is
+/* The kept part that has the byte at `off`, or the trailer, with a reference; blob NULL: there is
  * none. */
 struct part reader_kept_part(struct reader *r, uint64_t off);
 void reader_keep_part(struct reader *r, const struct part *part);
@@ -76,7 +76,7 @@ void reader_keep_part(struct reader *r, const struct part *part);
 /* A command's result tells how long the file is. */
 void reader_take_size(struct reader *r, const struct blob *blob);
 
-/* Copy from the head what of [off, off + nbytes) lies in it. Returns how much. */
+/* Copy from the header what of [off, off + nbytes) lies in it. Returns how much. */
 size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t nbytes);
 /* Copy from one part what of [off, off + nbytes) lies in it, if it has the byte at `off`. */
 int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,

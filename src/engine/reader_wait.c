@@ -83,11 +83,11 @@ static int resolve_again(struct reader *r, struct error *err)
     int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, SCAN_NOW, &d, err);
 
     if (ret == -ENOENT) /* no answer to a read(2) */
-        return error_set(err, EIO, "a source was removed or spoilt while it was read");
+        return error_set(err, EIO, "a source was removed or invalidated while it was read");
     if (ret < 0)
         return ret;
     pthread_mutex_lock(&r->lock);
-    partly_read = r->parts.n > 1 || r->tail_nbytes > 0 || r->sliced_nbytes > 0;
+    partly_read = r->parts.n > 1 || r->trailer_nbytes > 0 || r->sliced_nbytes > 0;
     pthread_mutex_unlock(&r->lock);
     if (d->error.code == 0 && d->version != r->version && (d->nbytes != r->nbytes || partly_read)) {
         derived_put(d);

@@ -49,7 +49,7 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
 {
     uint64_t nbytes = engine_derived_nbytes(e, d);
 
-    /* Nothing but the length of its head is known of it. Programs (nibabel, tar) do not even open
+    /* Nothing but the length of its header is known of it. Programs (nibabel, tar) do not even open
      * what is empty; they open this, and ask the open file for its size. */
     if (nbytes == 0 && engine_must_fetch(e, d) && !d->recipe->command)
         nbytes = NIFTI_DERIVED_NBYTES;

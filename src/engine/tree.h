@@ -8,11 +8,11 @@
 #ifndef DERIVFS_TREE_H
 #define DERIVFS_TREE_H
 
+#include "cancel.h"
 #include "dataset.h"
 #include "derived.h"
 #include "engine.h"
 #include "errlog.h"
-#include "stop.h"
 
 struct tree {
     struct dataset *dataset;
@@ -66,7 +66,7 @@ struct run_list {
 /* Add the runs of `dir`, and with `below` those of all directories that tree_subdirs() finds from
  * there on. One that cannot be read fails it. `stop` may be NULL. */
 int tree_runs(const struct tree *t, const char *dir, bool below, enum scan_freshness freshness,
-              const struct stop *stop, struct run_list *out, struct error *err) NODISCARD;
+              const struct cancel_token *stop, struct run_list *out, struct error *err) NODISCARD;
 void run_list_clear(struct run_list *l);
 /* Where the derived files of the dataset's root are, in the mount. */
 const char *tree_derived_root(const struct tree *t);

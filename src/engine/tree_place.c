@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "beneath.h"
+#include "resolve_beneath.h"
 
 struct place tree_place(const struct tree *t, const char *dir)
 {
@@ -32,7 +32,7 @@ struct place tree_place(const struct tree *t, const char *dir)
 
 int tree_open(const struct tree *t, const char *path, int flags, struct error *err)
 {
-    int fd = beneath_open(dataset_rootfd(t->dataset), *path ? path : ".", flags);
+    int fd = resolve_beneath(dataset_rootfd(t->dataset), *path ? path : ".", flags);
 
     return fd >= 0 ? fd : error_set(err, -fd, "%s: open: %s", path, strerror(-fd));
 }

@@ -96,7 +96,7 @@ int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
 struct collection {
     const struct tree *tree;
     enum scan_freshness freshness;
-    const struct stop *stop;
+    const struct cancel_token *stop;
     struct run_list *list;
 };
 
@@ -106,7 +106,7 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
     struct run_list *l = c->list;
     struct run_place *grown;
     struct dir_scan *scan;
-    int ret = stop_check(c->stop, err);
+    int ret = cancel_check(c->stop, err);
 
     if (ret == 0)
         ret = tree_scan(c->tree, dir, c->freshness, &scan, err);
@@ -124,7 +124,7 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
 }
 
 int tree_runs(const struct tree *t, const char *dir, bool below, enum scan_freshness freshness,
-              const struct stop *stop, struct run_list *out, struct error *err)
+              const struct cancel_token *stop, struct run_list *out, struct error *err)
 {
     struct collection c = {t, freshness, stop, out};
     struct walk_visitor v = {.extent = WALK_RUNS, .enter = add_runs, .ctx = &c};

@@ -10,11 +10,11 @@
 #include <pthread.h>
 
 #include "compute.h"
-#include "errands.h"
 #include "scheduler.h"
 #include "store.h"
 #include "trace.h"
 #include "tree.h"
+#include "work_queue.h"
 
 /* All but budget and trace are NULL before engine_start(). */
 struct workers {
@@ -25,7 +25,7 @@ struct workers {
     struct sched *sched;
     struct sched *fetcher; /* NULL without annex_get */
     struct sched *joiner;
-    struct errands *errands; /* walks through the dataset */
+    struct work_queue *work_queue; /* walks through the dataset */
 };
 
 /* A reader that waits (engine_requests.c); its owner keeps it in place from begin to end. */

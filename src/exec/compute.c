@@ -24,7 +24,7 @@ int compute_output(const struct work *k, struct error *err)
     struct output_source source = {
         .grid = &k->g->runs[0]->nifti,
         .image = k->inputs[0],
-        .mean = k->t->format->portrayed ? k->inputs[1] : NULL,
+        .mean = k->t->format->needs_mean ? k->inputs[1] : NULL,
         .caption = k->t->caption,
     };
 
@@ -92,7 +92,7 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     if (t->kind == TASK_COMMAND)
         return compute_command(&k, out, err);
     k.nvox = g->nvox;
-    k.stop = (struct stop){.asked = stop_asked, .ctx = (void *)(uintptr_t)ctl};
+    k.stop = (struct cancel_token){.asked = stop_asked, .ctx = (void *)(uintptr_t)ctl};
     /* each run's checkpoints may be wrong, once */
     for (size_t i = 0; ret == -ERESTART && i <= g->nruns; i++)
         ret = attempt(&k, out, err);

@@ -81,35 +81,35 @@ static int copy_blob(struct execution *x, const struct blob *b,
     return ret;
 }
 
-/* A series' parts lack the head and the tail. */
+/* A series' parts lack the header and the trailer. */
 static int copy_series(struct execution *x, const struct command_input *in, int fd,
                        struct error *err)
 {
-    unsigned char head[NIFTI_DERIVED_NBYTES], framed[sizeof head + OUTPUT_FRAME_NBYTES];
+    unsigned char header[NIFTI_DERIVED_NBYTES], framed[sizeof header + OUTPUT_FRAME_NBYTES];
     char *origin = graph_origin(in->e);
-    uint64_t total = sizeof head;
+    uint64_t total = sizeof header;
     uint32_t crc;
     int ret;
 
     if (!origin)
         return error_set(err, ENOMEM, "%s: out of memory", x->k->t->label);
-    nifti_derive(&x->k->g->runs[0]->nifti, in->nvol, origin, head);
+    nifti_derive(&x->k->g->runs[0]->nifti, in->nvol, origin, header);
     free(origin);
-    crc = (uint32_t)crc32(0, head, sizeof head);
-    in->framing->head(head, sizeof head, framed);
-    ret = write_input(x, fd, framed, in->framing->before_nbytes + sizeof head, err);
+    crc = (uint32_t)crc32(0, header, sizeof header);
+    in->framing->header(header, sizeof header, framed);
+    ret = write_input(x, fd, framed, in->framing->before_nbytes + sizeof header, err);
     for (size_t i = 0; i < in->ndeps && ret == 0; i++) {
         const struct blob *part = x->k->inputs[in->first_dep + i];
 
         ret = copy_blob(x, part, in->framing, i + 1 == in->ndeps, fd, err);
-        if (ret == 0 && in->framing->tail)
+        if (ret == 0 && in->framing->trailer)
             ret = output_sum(part, &crc, err);
         total += blob_nbytes(part);
     }
-    if (ret < 0 || !in->framing->tail)
+    if (ret < 0 || !in->framing->trailer)
         return ret;
-    in->framing->tail(framed, crc, total);
-    return write_input(x, fd, framed, in->framing->tail_nbytes, err);
+    in->framing->trailer(framed, crc, total);
+    return write_input(x, fd, framed, in->framing->trailer_nbytes, err);
 }
 
 static int copy_input(struct execution *x, const struct command_input *in, const char *name,

@@ -237,14 +237,14 @@ int compute_plane(const struct work *k, struct error *err)
 
 int compute_image(const struct work *k, struct error *err)
 {
-    unsigned char head[NIFTI_DERIVED_NBYTES];
+    unsigned char header[NIFTI_DERIVED_NBYTES];
     char *origin = graph_origin(k->t->e);
     int ret;
 
     if (!origin)
         return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-    nifti_derive(&k->g->runs[0]->nifti, 1, origin, head);
+    nifti_derive(&k->g->runs[0]->nifti, 1, origin, header);
     free(origin);
-    ret = cache_write(k->w, head, sizeof head, err);
+    ret = cache_write(k->w, header, sizeof header, err);
     return ret == 0 ? compute_plane(k, err) : ret;
 }

@@ -53,7 +53,7 @@ static int fill(const struct work *k, struct cursor *c, unsigned char *buf, size
     return ret;
 }
 
-/* The accumulators are set up after the first read: the hands that help with the run begin their
+/* The accumulators are set up after the first read: the helpers that help with the run begin their
  * work with that, and do not have to wait for fresh memory. */
 static int pump(const struct work *k, struct cursor *c, uint64_t left, const struct nifti *h,
                 struct moments **m, struct error *err)

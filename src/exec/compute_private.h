@@ -14,7 +14,7 @@ struct work {
     const struct task *t;
     struct blob *const *inputs; /* [t->ndeps] */
     const struct task_control *ctl;
-    struct stop stop; /* asks ctl */
+    struct cancel_token stop; /* asks ctl */
     struct cache_writer *w;
     size_t nvox; /* voxels of a volume that the task is about: all, or those of some slices */
 };

@@ -8,9 +8,9 @@
  *     parked:      20 ───────────┘        goes on: the nearest before it
  *                                   60    goes back, if that is no pass from the start
  *
- * Who has little to read takes a parked cursor and reads alone: what hands would inflate ahead
- * would often be for nobody. Who has much to read opens the file for himself, and free hands help;
- * such a cursor is not parked, so that nothing of the crew's outlives a task.
+ * Who has little to read takes a parked cursor and reads alone: what helpers would inflate ahead
+ * would often be for nobody. Who has much to read opens the file for himself, and free helpers help;
+ * such a cursor is not parked, so that nothing of the helpers' outlives a task.
  * What a run's codec holds counts for the task that reads it (run.h); while the cursor is parked it
  * is taken from what the budget can spare, or else the cursor goes.
  * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 4 to
@@ -38,7 +38,7 @@ struct cursor {
     struct run *run;           /* a reference */
     struct checkpoints *known; /* a reference, or NULL */
     uint64_t off;              /* of the next sample, bytes from the first one */
-    bool helped;               /* has the crew: not for the pool */
+    bool helped;               /* has the helpers: not for the pool */
     size_t spared_nbytes;      /* taken from the budget while it is parked */
     struct cursor *prev, *next;
 };
@@ -59,7 +59,7 @@ struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config)
     if (!pool)
         return NULL;
     pool->config = *config;
-    pool->keeper = keeper_new(config->cache, config->crew);
+    pool->keeper = keeper_new(config->cache, config->helpers);
     if (!pool->keeper) {
         free(pool);
         return NULL;
@@ -128,7 +128,7 @@ static uint64_t volume_nbytes(const struct run *run)
     return (uint64_t)nifti_nvox(&run->nifti) * run->nifti.sample_nbytes;
 }
 
-/* Is it so much that hands help? */
+/* Is it so much that helpers help? */
 static bool is_much(const struct run *run, int64_t nvol)
 {
     return run->codec->parallel && (uint64_t)nvol * volume_nbytes(run) >= MUCH_NBYTES;
@@ -229,7 +229,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
         c->known = cursor_load_checkpoints(config->cache, run, config->budget);
     struct source_options options = {
         .expect = &run->id,
-        .crew = helped ? config->crew : NULL,
+        .helpers = helped ? config->helpers : NULL,
         .budget = config->budget,
         .known = c->known,
         .learn = config->cache && !c->known,
@@ -261,16 +261,16 @@ static int distrust(struct cursor *c, int ret, struct error *err)
 }
 
 int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
-                const struct stop *stop, struct cursor **out, struct error *err)
+                const struct cancel_token *stop, struct cursor **out, struct error *err)
 {
     uint64_t volume = volume_nbytes(run), off = (uint64_t)vol * volume;
-    bool helped = pool->config.crew && is_much(run, nvol);
+    bool helped = pool->config.helpers && is_much(run, nvol);
     struct cursor *c = helped ? NULL : take_parked(pool, run, off);
     int ret = c ? 0 : open_new(pool, run, helped, &c, err);
 
     if (ret < 0)
         return ret;
-    source_set_stop(c->source, stop);
+    source_set_cancel(c->source, stop);
     ret = distrust(c, source_seek(c->source, run->nifti.vox_offset + off, err), err);
     if (ret < 0) {
         cursor_close(c);
@@ -330,7 +330,7 @@ void cursor_park(struct cursor *c)
         cursor_close(c);
         return;
     }
-    source_set_stop(c->source, NULL);
+    source_set_cancel(c->source, NULL);
     pthread_mutex_lock(&pool->lock);
     DL_DELETE(pool->used, c);
     DL_PREPEND(pool->parked, c);

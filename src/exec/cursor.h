@@ -16,20 +16,20 @@
 
 #include "budget.h"
 #include "cache.h"
-#include "crew.h"
+#include "cancel.h"
 #include "error.h"
+#include "helpers.h"
 #include "run.h"
-#include "stop.h"
 
 struct cursor;
 struct cursor_pool;
 
 /* All borrowed. */
 struct cursor_pool_config {
-    int rootfd;            /* the dataset */
-    struct cache *cache;   /* keeps checkpoints; NULL: they are not kept */
-    struct crew *crew;     /* free workers; NULL: none */
-    struct budget *budget; /* for what their pieces take; NULL: no ceiling */
+    int rootfd;                  /* the dataset */
+    struct cache *cache;         /* keeps checkpoints; NULL: they are not kept */
+    struct helper_pool *helpers; /* free workers; NULL: none */
+    struct budget *budget;       /* for what their pieces take; NULL: no ceiling */
 };
 
 struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config) NODISCARD; /* NULL: out
@@ -45,7 +45,7 @@ const char *cursor_way(struct cache *cache, const struct run *run);
  * ECANCELED: `stop` said so; ERESTART: checkpoints do not fit the file, and are gone now: what has
  * been read since the cursor was opened is not to be believed, begin anew. */
 int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
-                const struct stop *stop, struct cursor **out, struct error *err) NODISCARD;
+                const struct cancel_token *stop, struct cursor **out, struct error *err) NODISCARD;
 
 /* Read the next `nbytes` of the stored samples [nvol][nz][ny][nx], x fastest, into `buf`. */
 int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err) NODISCARD;

@@ -6,9 +6,9 @@
  *                                            └──> meanwhile keeper_find() knows them
  *
  * Packing and publishing those of a 30 MB run takes 4 to 5 ms, for which whoever waits for the
- * pass's result would wait too. So it is offered to the crew, like a piece, and is done when no
+ * pass's result would wait too. So it is offered to the helpers, like a piece, and is done when no
  * task has run for a moment. Guarantee: what was added is in the cache when the keeper is gone.
- * Where there is no crew, or much is waiting already, it is published at once.
+ * Where there is no helpers, or much is waiting already, it is published at once.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 enum { PENDING_MAX = 16 }; /* what is more is not left for later: it takes memory */
 
 struct keeping {
-    struct crew_job job; /* must be first */
+    struct helper_job job; /* must be first */
     struct keeper *keeper;
     struct run *run;             /* a reference */
     struct checkpoints *learned; /* a reference */
@@ -29,27 +29,27 @@ struct keeping {
 
 struct keeper {
     struct cache *cache;
-    struct crew *crew;
+    struct helper_pool *helpers;
     pthread_mutex_t lock;
     pthread_cond_t kept;  /* one less is pending */
     struct keeping *list; /* not yet in the cache; guarded by lock */
     unsigned pending;     /* those, and those that are being let go; guarded by lock */
 };
 
-struct keeper *keeper_new(struct cache *cache, struct crew *crew)
+struct keeper *keeper_new(struct cache *cache, struct helper_pool *helpers)
 {
     struct keeper *k = calloc(1, sizeof *k);
 
     if (!k)
         return NULL;
     k->cache = cache;
-    k->crew = crew;
+    k->helpers = helpers;
     pthread_mutex_init(&k->lock, NULL);
     pthread_cond_init(&k->kept, NULL);
     return k;
 }
 
-static void keep(struct crew_job *job)
+static void keep(struct helper_job *job)
 {
     struct keeping *one = (struct keeping *)job;
     struct keeper *k = one->keeper;
@@ -74,9 +74,9 @@ void keeper_free(struct keeper *k)
         return;
     pthread_mutex_lock(&k->lock);
     while (k->pending > 0) {
-        struct crew_job *job = k->list ? &k->list->job : NULL;
+        struct helper_job *job = k->list ? &k->list->job : NULL;
 
-        if (job && k->crew->take_back(k->crew, job)) {
+        if (job && k->helpers->take_back(k->helpers, job)) {
             pthread_mutex_unlock(&k->lock);
             keep(job);
             pthread_mutex_lock(&k->lock);
@@ -97,14 +97,14 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
     pthread_mutex_lock(&k->lock);
     bool crowded = k->pending >= PENDING_MAX;
     pthread_mutex_unlock(&k->lock);
-    if (k->crew && !crowded)
+    if (k->helpers && !crowded)
         one = calloc(1, sizeof *one);
     if (!one) {
         cursor_keep_checkpoints(k->cache, run, learned);
         return;
     }
     one->job.run = keep;
-    one->job.kind = CREW_CHECKPOINTS;
+    one->job.kind = HELPER_CHECKPOINTS;
     one->keeper = k;
     one->run = run_get(run);
     one->job.helped = run->path;
@@ -113,7 +113,7 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
     DL_APPEND(k->list, one);
     k->pending++;
     pthread_mutex_unlock(&k->lock);
-    k->crew->offer(k->crew, &one->job);
+    k->helpers->offer(k->helpers, &one->job);
 }
 
 struct checkpoints *keeper_find(struct keeper *k, const struct run *run)

@@ -9,7 +9,7 @@
 
 #include "cache.h"
 #include "checkpoints.h"
-#include "crew.h"
+#include "helpers.h"
 #include "run.h"
 
 /* Are there some? Cheap. */
@@ -27,10 +27,10 @@ void cursor_keep_checkpoints(struct cache *cache, const struct run *run,
 /* Publishes such checkpoints while nothing else is to be done. */
 struct keeper;
 
-/* `cache`: NULL only where nothing is ever added; `crew`: NULL: everything is done at once. Both
+/* `cache`: NULL only where nothing is ever added; `helpers`: NULL: everything is done at once. Both
  * borrowed. NULL: out of memory. */
-struct keeper *keeper_new(struct cache *cache, struct crew *crew) NODISCARD;
-/* Waits until all is kept. The crew may have stopped. NULL is allowed. */
+struct keeper *keeper_new(struct cache *cache, struct helper_pool *helpers) NODISCARD;
+/* Waits until all is kept. The helpers may have stopped. NULL is allowed. */
 void keeper_free(struct keeper *k);
 /* References are taken. */
 void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned);

@@ -22,8 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "beneath.h"
 #include "program.h"
+#include "resolve_beneath.h"
 #include "utf8.h"
 
 /* How long git-annex may take to put its things in order when it is interrupted. */
@@ -239,7 +239,7 @@ static int work_at(int rootfd, const struct annex_content *c, struct talk *talk,
     struct place at = {.rootfd = rootfd};
     int ret = 0;
 
-    at.dirfd = beneath_open(rootfd, c->dir, O_PATH | O_DIRECTORY);
+    at.dirfd = resolve_beneath(rootfd, c->dir, O_PATH | O_DIRECTORY);
     if (at.dirfd < 0)
         return error_set(err, -at.dirfd, "%s: %s", c->dir, strerrordesc_np(-at.dirfd));
     if (c->is_git_dir)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Copying, a block at a time. The head is 1 KiB, so parts do not lie at multiples of the file
+ * Copying, a block at a time. The header is 1 KiB, so parts do not lie at multiples of the file
  * system's blocks, and cannot be shared with the whole: it is written once more. The entry is
  * published as any other (cache_disk.c): until then there is nothing, whenever that is interrupted.
  */
@@ -56,11 +56,11 @@ static int write_all(struct cache *c, const struct task *t, const struct task_co
                      struct cache_writer *w, struct error *err)
 {
     const struct join_pieces *p = t->pieces;
-    struct block b = {.w = w, .bytes = malloc(TASK_BUFFER_NBYTES), .nbytes = p->head_nbytes};
+    struct block b = {.w = w, .bytes = malloc(TASK_BUFFER_NBYTES), .nbytes = p->header_nbytes};
     int ret = b.bytes ? 0 : error_set(err, ENOMEM, "%s: out of memory", t->label);
 
     if (ret == 0)
-        memcpy(b.bytes, p->head, p->head_nbytes);
+        memcpy(b.bytes, p->header, p->header_nbytes);
     for (size_t i = 0; i < p->nparts && ret == 0; i++) {
         struct blob *part;
 

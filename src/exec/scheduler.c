@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The scheduler: jobs in, worker threads, results out. scheduler_flight.c has the moves in between,
- * scheduler_crew.c the pieces of running tasks that other workers take.
+ * scheduler_helpers.c the pieces of running tasks that other workers take.
  *
  *     submit ──> flights ──> queue ──> worker: run the task ──> dependents, jobs
  *
@@ -147,13 +147,13 @@ static void fly(struct sched *s, struct worker *w, struct flight *f)
 }
 
 /* With the lock held, which is released meanwhile. */
-static void help(struct sched *s, struct worker *w, struct crew_job *piece)
+static void help(struct sched *s, struct worker *w, struct helper_job *piece)
 {
     wake_worker(s);
     pthread_mutex_unlock(&s->lock);
-    crew_run(s, w, piece);
+    helpers_run(s, w, piece);
     pthread_mutex_lock(&s->lock);
-    crew_done(s, w);
+    helpers_done(s, w);
 }
 
 static void *worker_main(void *arg)
@@ -164,14 +164,14 @@ static void *worker_main(void *arg)
     pthread_mutex_lock(&s->lock);
     while (!s->stopping) {
         struct flight *f = take_next(s, w->index);
-        struct crew_job *piece = f ? NULL : crew_take(s, w);
+        struct helper_job *piece = f ? NULL : helpers_take(s, w);
 
         if (f)
             fly(s, w, f);
         else if (piece)
             help(s, w, piece);
         else
-            crew_wait(s);
+            helpers_wait(s);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -216,7 +216,7 @@ int sched_new(const struct sched_config *config, struct sched **out, struct erro
     s->config = *config;
     s->workers = workers;
     pthread_mutex_init(&s->lock, NULL);
-    crew_start(s);
+    helpers_start(s);
     s->listener.given = memory_given;
     budget_listen(config->budget, &s->listener);
     int ret = start_workers(s, err);

@@ -8,7 +8,7 @@
  * taken from the queue or told to stop. A task starts only when its memory fits the budget (a lone
  * task starts in any case, unless it alone is over the limit: ENOMEM). A failure travels to every
  * waiting job with its sentence and is forgotten afterwards. Workers that find no task to start
- * help those that run: they take the pieces that these offer (crew.h). Thread rule: all functions
+ * help those that run: they take the pieces that these offer (helpers.h). Thread rule: all functions
  * from any thread; none waits for a task but sched_free().
  */
 #ifndef DERIVFS_SCHEDULER_H
@@ -19,9 +19,9 @@
 
 #include "blob.h"
 #include "budget.h"
-#include "crew.h"
 #include "error.h"
 #include "graph.h"
+#include "helpers.h"
 #include "trace.h"
 
 /* A running task's line to the scheduler. */
@@ -54,9 +54,9 @@ void sched_stop(struct sched *s);
 /* sched_stop(), and free. NULL is allowed. */
 void sched_free(struct sched *s);
 
-/* The workers, as extra hands for what runs on them. Nothing may be on offer any more when
+/* The workers, as extra helpers for what runs on them. Nothing may be on offer any more when
  * sched_free() returns. */
-struct crew *sched_crew(struct sched *s);
+struct helper_pool *sched_helpers(struct sched *s);
 
 /* Called once per job, on a worker thread (or on the thread that cancels) without locks: the root's
  * result (the callee takes a reference if it keeps it) or NULL and the reason; `err` is never NULL,

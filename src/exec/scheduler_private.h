@@ -93,7 +93,7 @@ struct worker {
     unsigned index;
     pthread_t thread;
     const struct flight *flight; /* that it runs, or NULL; guarded by sched->lock */
-    enum crew_kind helps_with;
+    enum helper_kind helps_with;
     char helping[TRACE_NAME_MAX]; /* the piece it runs, or ""; changed by the worker alone, with
                                      sched->lock held */
 };
@@ -102,20 +102,20 @@ struct sched {
     struct sched_config config;
     struct worker *workers; /* [config.nthreads] */
     pthread_mutex_t lock;
-    pthread_cond_t wake;      /* the head of the queue may be able to start, or a piece; waits for
+    pthread_cond_t wake;        /* the head of the queue may be able to start, or a piece; waits for
                                  it are by the monotonic clock */
-    struct flight *table;     /* those that can be joined, by key; guarded by lock */
-    struct flight *flights;   /* all, dependencies before dependents; guarded by lock */
-    struct flight *queue;     /* FLIGHT_READY in the order of starting; guarded by lock */
-    struct job *jobs;         /* by id; guarded by lock */
-    struct crew crew;         /* what sched_crew() gives out; fixed */
-    struct crew_job *offers;  /* pieces that nobody has taken; guarded by lock */
-    struct sched_stats stats; /* running, helping, and the counts since the start; guarded by lock
+    struct flight *table;       /* those that can be joined, by key; guarded by lock */
+    struct flight *flights;     /* all, dependencies before dependents; guarded by lock */
+    struct flight *queue;       /* FLIGHT_READY in the order of starting; guarded by lock */
+    struct job *jobs;           /* by id; guarded by lock */
+    struct helper_pool helpers; /* what sched_helpers() gives out; fixed */
+    struct helper_job *offers;  /* pieces that nobody has taken; guarded by lock */
+    struct sched_stats stats;   /* running, helping, and the counts since the start; guarded by lock
                                */
-    int64_t busy_ns;          /* when a task ended, or that was told, last; guarded by lock */
-    uint64_t last_job;        /* guarded by lock */
-    uint64_t last_seen;       /* guarded by lock */
-    bool stopping;            /* guarded by lock */
+    int64_t busy_ns;            /* when a task ended, or that was told, last; guarded by lock */
+    uint64_t last_job;          /* guarded by lock */
+    uint64_t last_seen;         /* guarded by lock */
+    bool stopping;              /* guarded by lock */
     struct budget_listener listener; /* fixed; on the budget's list until sched_stop() returns */
 };
 
@@ -149,15 +149,15 @@ void flight_fail(struct sched *s, struct flight *f, struct outcome *out);
 /* Take `job` off its root; what nobody needs then is dropped or told to stop. */
 void job_leave(struct sched *s, struct job *job, struct outcome *out);
 
-/* ---- scheduler_crew.c ---- */
+/* ---- scheduler_helpers.c ---- */
 
-void crew_start(struct sched *s);
+void helpers_start(struct sched *s);
 /* Take the first piece on offer for worker `w`, or NULL. */
-struct crew_job *crew_take(struct sched *s, struct worker *w);
+struct helper_job *helpers_take(struct sched *s, struct worker *w);
 /* Wait until there may be something to do; the lock is released meanwhile. */
-void crew_wait(struct sched *s);
+void helpers_wait(struct sched *s);
 /* Without the lock: run it. */
-void crew_run(struct sched *s, struct worker *w, struct crew_job *job);
-void crew_done(struct sched *s, struct worker *w);
+void helpers_run(struct sched *s, struct worker *w, struct helper_job *job);
+void helpers_done(struct sched *s, struct worker *w);
 
 #endif

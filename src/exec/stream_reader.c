@@ -25,7 +25,7 @@ struct open_leaf {
 
 struct stream_reader {
     const struct stream *s;
-    const struct stop *stop;
+    const struct cancel_token *stop;
     size_t nvox;
     int64_t vol;              /* the next volume, of the stream */
     struct open_leaf *leaves; /* [s->nleaves] */
@@ -75,8 +75,9 @@ static int open_leaf(struct stream_reader *r, struct cursor_pool *pool, const st
 }
 
 int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const struct task *t,
-                       const struct stream *s, struct blob *const *inputs, const struct stop *stop,
-                       struct stream_reader **out, struct error *err)
+                       const struct stream *s, struct blob *const *inputs,
+                       const struct cancel_token *stop, struct stream_reader **out,
+                       struct error *err)
 {
     struct stream_reader *r = calloc(1, sizeof *r);
     int ret = 0;

@@ -17,8 +17,9 @@ struct stream_reader;
 /* For stream `s` of task `t` of `g`, whose dependencies have given `inputs`; `stop` is asked while
  * runs are read. All are borrowed and outlive the reader. */
 int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const struct task *t,
-                       const struct stream *s, struct blob *const *inputs, const struct stop *stop,
-                       struct stream_reader **out, struct error *err) NODISCARD;
+                       const struct stream *s, struct blob *const *inputs,
+                       const struct cancel_token *stop, struct stream_reader **out,
+                       struct error *err) NODISCARD;
 
 /* Voxels [vox0, vox0 + nvox) of the next volume. `out` is [nvox]. */
 int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double *out,

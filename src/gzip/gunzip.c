@@ -5,7 +5,7 @@
  *     [header] deflate blocks [CRC-32, length]  [header] ... [CRC-32, length]  zero bytes
  *               |== alone ==|== a piece ==|== alone ==|
  *
- * The owner inflates alone (deflate_inflater.c) up to where a piece begins that a hand has decoded
+ * The owner inflates alone (deflate_inflater.c) up to where a piece begins that a helper has decoded
  * meanwhile (gunzip_ring.c says where, gunzip_piece.c how). If it stands between two blocks at
  * exactly that bit, the piece is the data's continuation and is copied out; else it goes on alone.
  * So whatever the pieces are, the bytes are those of a single pass, and an error is only ever met
@@ -40,7 +40,7 @@ struct gunzip {
     struct deflate_source source;
     struct ring *ring; /* NULL: nobody helps */
     struct inflater *inflater;
-    const struct stop *stop; /* NULL: nobody is asked */
+    const struct cancel_token *stop; /* NULL: nobody is asked */
     _Atomic uint64_t consumed;
 
     uint64_t out_total;  /* inflated so far */
@@ -112,9 +112,9 @@ struct gunzip *gunzip_new(const struct gunzip_options *options)
     z->inflater = inflater_new(&z->source);
     if (z->o.known)
         checkpoints_get(z->o.known);
-    if (z->o.crew)
+    if (z->o.helpers)
         z->ring = ring_new(&z->o);
-    if (!z->inflater || (z->o.crew && !z->ring)) {
+    if (!z->inflater || (z->o.helpers && !z->ring)) {
         gunzip_free(z);
         return NULL;
     }
@@ -134,7 +134,7 @@ void gunzip_free(struct gunzip *z)
     free(z);
 }
 
-void gunzip_set_stop(struct gunzip *z, const struct stop *stop)
+void gunzip_set_cancel(struct gunzip *z, const struct cancel_token *stop)
 {
     z->stop = stop;
 }
@@ -185,7 +185,7 @@ static int next_member(struct gunzip *z, struct error *err)
     size_t left;
 
     for (;;) {
-        int ret = stop_check(z->stop, err);
+        int ret = cancel_check(z->stop, err);
         if (ret == 0)
             ret = inflater_peek(z->inflater, &bytes, &left, err);
         if (ret != 0)
@@ -456,7 +456,7 @@ int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct 
     *got = 0;
     while (done < nbytes) {
         size_t n = 0;
-        int ret = z->in_member ? stop_check(z->stop, err) : next_member(z, err);
+        int ret = z->in_member ? cancel_check(z->stop, err) : next_member(z, err);
 
         if (ret == 0 && z->at_end)
             break;

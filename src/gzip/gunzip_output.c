@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a hand to the owner: the output of a piece, in chunks.
+ * From a helper to the owner: the output of a piece, in chunks.
  *
  *     hand  ──> [chunk] [chunk] [chun ] ──> owner
  *        ^                                    │
  *        └────────────── spare <──────────────┘
  *
- * The owner takes what is there while the hand goes on behind it, so that neither waits for the
+ * The owner takes what is there while the helper goes on behind it, so that neither waits for the
  * other for longer than a few hundred KiB take, however wrong the plan was. Chunks that are done
  * with are used again: memory that is touched for the first time can cost more than decoding into
- * it, where a virtual machine has to get it from its host; and a hand that begins its next piece
+ * it, where a virtual machine has to get it from its host; and a helper that begins its next piece
  * while the owner still takes the one before needs little more than one piece's memory.
  */
 #include <utlist.h>

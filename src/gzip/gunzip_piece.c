@@ -25,7 +25,7 @@ enum {
     SEARCH_STEP = SEARCH_NBYTES / 4, /* in the first of four parts a header is mostly found */
     FEED_NBYTES = 64 << 10,          /* read at a time for symbols */
     /* Of a piece whose blocks make less than that on average, making their tables costs more than
-     * decoding: it ends, so that a hostile file cannot hold a hand, and the owner who waits for it.
+     * decoding: it ends, so that a hostile file cannot hold a helper, and the owner who waits for it.
      */
     BLOCKS_MIN = 64,
     BLOCK_SYMBOLS_MIN = 256,
@@ -33,7 +33,7 @@ enum {
 
 size_t piece_nbytes(void)
 {
-    return sizeof(struct piece) + inflater_nbytes() + sizeof(struct bench) +
+    return sizeof(struct piece) + inflater_nbytes() + sizeof(struct piece_scratch) +
            deflate_marker_nbytes() + PIECE_CHUNKS * sizeof(struct chunk);
 }
 
@@ -97,7 +97,7 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
 /* ---- symbols ---- */
 
 /* Make `*bit`, counted from base, lie in the first byte, and fill up. False: nothing was gained. */
-static bool advance(const struct deflate_source *source, struct bench *b, uint64_t *bit)
+static bool advance(const struct deflate_source *source, struct piece_scratch *b, uint64_t *bit)
 {
     size_t used = (size_t)(*bit >> 3);
 
@@ -141,7 +141,7 @@ static bool ends_here(const struct piece *p, size_t nblocks)
 }
 
 /* Decode blocks to symbols. PIECE_MIDDLE: from end_bit on the window is known. */
-static enum piece_end run_symbols(struct piece *p, struct bench *b,
+static enum piece_end run_symbols(struct piece *p, struct piece_scratch *b,
                                   const struct deflate_source *source)
 {
     struct deflate_marker *marker = b->marker;
@@ -210,7 +210,7 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 
 /* ---- a piece ---- */
 
-bool piece_find(struct piece *p, struct bench *b, const struct deflate_source *source,
+bool piece_find(struct piece *p, struct piece_scratch *b, const struct deflate_source *source,
                 const struct deflate_finder *finder, uint64_t stored_nbytes)
 {
     p->begin_ns = (double)monotonic_ns();
@@ -230,7 +230,7 @@ bool piece_find(struct piece *p, struct bench *b, const struct deflate_source *s
     return p->start_bit != NO_BIT;
 }
 
-void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
+void piece_run(struct piece *p, struct piece_scratch *b, const struct deflate_source *source,
                uint64_t stored_nbytes)
 {
     p->end_bit = p->start_bit;

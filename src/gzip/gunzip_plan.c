@@ -5,8 +5,8 @@
  *     stored  |==owner==>...gap...|--piece--|...gap...|--piece--| the end
  *     hand     head, width * bytes           owner: gap * alone, width * over
  *
- * A piece of width w is done when a hand has decoded it; then the owner, who has decoded the gap
- * before it meanwhile, should have all but taken it over. With h hands there is a gap for each h-th
+ * A piece of width w is done when a helper has decoded it; then the owner, who has decoded the gap
+ * before it meanwhile, should have all but taken it over. With h helpers there is a gap for each h-th
  * part of that time. So of what is left each piece and its gap need
  *
  *     u(w) = w + ((head + w * bytes) / h - w * over) / alone
@@ -27,17 +27,17 @@ static double least_of(double a, double b)
     return a < b ? a : b;
 }
 
-bool plan_piece(const struct outlook *o, double *gap, double *width)
+bool plan_piece(const struct forecast *o, double *gap, double *width)
 {
     double least = least_of(o->width / 4, LEAST_NBYTES);
-    double head = o->head / o->hands / o->alone; /* of each piece's part, in the owner's bytes */
-    double grows = 1 + (o->bytes / o->hands - o->over) / o->alone;
-    if (grows < 0.5) /* so many hands that the owner does nothing but take over */
+    double head = o->head / o->helpers / o->alone; /* of each piece's part, in the owner's bytes */
+    double grows = 1 + (o->bytes / o->helpers - o->over) / o->alone;
+    if (grows < 0.5) /* so many helpers that the owner does nothing but take over */
         grows = 0.5;
 
     unsigned n = (unsigned)(o->left / (o->width * grows + head) + 0.5);
-    if (n < o->hands)
-        n = (unsigned)least_of(o->hands, o->left / (least * grows + head));
+    if (n < o->helpers)
+        n = (unsigned)least_of(o->helpers, o->left / (least * grows + head));
     double w = n > 0 ? (o->left / n - head) / grows : o->left;
     if (w < least)
         w = least;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Pieces of a gzip file that a crew inflates ahead of the reader, and the ring that plans them.
+ * Pieces of a gzip file that helpers inflates ahead of the reader, and the ring that plans them.
  *
  * The reader ("owner") goes through the file from front to back. Ahead of it pieces are being
  * decoded, each from the first block header that the search finds behind its nominal beginning, or
@@ -33,7 +33,7 @@ static const uint64_t NO_BIT = UINT64_MAX;
 /* ---- output ---- */
 
 /* A part of a piece's output: symbols as long as some may stand for the unknown window, and behind
- * them bytes. Changed under lock, by the hand alone. */
+ * them bytes. Changed under lock, by the helper alone. */
 struct chunk {
     struct chunk *prev, *next;
     size_t n;        /* symbols and bytes that are there */
@@ -68,7 +68,7 @@ struct span {
 
 enum piece_state {
     PIECE_FREE,
-    PIECE_OFFERED, /* to the crew */
+    PIECE_OFFERED, /* to the helpers */
     PIECE_RUNNING,
     PIECE_DONE,
 };
@@ -81,9 +81,9 @@ enum piece_end {
     PIECE_MIDDLE,   /* somewhere: its inflater goes on from there */
 };
 
-/* What a hand needs while it works on a piece. */
-struct bench {
-    struct bench *prev, *next;
+/* What a helper needs while it works on a piece. */
+struct piece_scratch {
+    struct piece_scratch *prev, *next;
     struct deflate_marker *marker;
     uint64_t base; /* of the stored file: in[0] */
     size_t nbytes; /* of `in` that are there */
@@ -91,7 +91,7 @@ struct bench {
 };
 
 struct piece {
-    struct crew_job job; /* must be first */
+    struct helper_job job; /* must be first */
     struct ring *ring;
     struct piece *prev, *next; /* in ring->active, in the order of their places */
 
@@ -135,10 +135,10 @@ void piece_free(struct piece *p); /* of which no chunk is left; NULL is allowed 
 
 /* Find where it begins, start_bit, and where what is behind it does. False: nowhere; then there is
  * nothing to run. */
-bool piece_find(struct piece *p, struct bench *b, const struct deflate_source *source,
+bool piece_find(struct piece *p, struct piece_scratch *b, const struct deflate_source *source,
                 const struct deflate_finder *finder, uint64_t stored_nbytes);
-/* Decode what piece_find() has found with the same bench. */
-void piece_run(struct piece *p, struct bench *b, const struct deflate_source *source,
+/* Decode what piece_find() has found with the same scratch. */
+void piece_run(struct piece *p, struct piece_scratch *b, const struct deflate_source *source,
                uint64_t stored_nbytes);
 
 /* The first block header that may be one in SEARCH_NBYTES from stored byte `from` on, or NO_BIT:
@@ -151,27 +151,27 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
 /* ---- where pieces lie ---- */
 
 /* Times in ns, places and lengths in stored bytes; none is negative. */
-struct outlook {
-    double left;    /* behind the last piece that has been begun, to the end of the file */
-    double arrival; /* of the owner at its beginning, from now */
-    double alone;   /* the owner's for a byte alone, with all that its caller does in between */
-    double over;    /* the owner's for a byte of a finished piece */
-    double bytes;   /* a hand's for a byte */
-    double head;    /* a hand's for the search and the symbols of a piece, on top */
-    double width;   /* of a piece, aimed at */
-    unsigned hands; /* that work on pieces; at least one */
+struct forecast {
+    double left;      /* behind the last piece that has been begun, to the end of the file */
+    double arrival;   /* of the owner at its beginning, from now */
+    double alone;     /* the owner's for a byte alone, with all that its caller does in between */
+    double over;      /* the owner's for a byte of a finished piece */
+    double bytes;     /* a helper's for a byte */
+    double head;      /* a helper's for the search and the symbols of a piece, on top */
+    double width;     /* of a piece, aimed at */
+    unsigned helpers; /* that work on pieces; at least one */
 };
 
 /* How far behind the last one the next piece is to begin, and how long it is to be. False: there is
  * no place for one. */
-bool plan_piece(const struct outlook *o, double *gap, double *width);
+bool plan_piece(const struct forecast *o, double *gap, double *width);
 
 /* ---- the ring ---- */
 
 enum { RING_SLOTS_MAX = 128 };
 
 /* An average in which what was long ago counts less. */
-struct pace {
+struct rate {
     double ns, amount;
 };
 
@@ -183,19 +183,19 @@ struct ring {
     pthread_cond_t changed; /* a piece's state, start_known or ready_n */
 
     /* guarded by lock */
-    bool stopped;          /* no piece begins */
-    uint64_t wait_until;   /* no place for one was found: ask again when `claim` is there */
-    unsigned nbarren;      /* pieces in a row for which no header was found */
-    struct piece *active;  /* begun and not yet reached by the owner, in order */
-    struct piece *taking;  /* the one that the owner is in, or NULL */
-    struct chunk *spare;   /* chunks that no piece has; at most PIECE_CHUNKS a slot, with theirs */
-    struct bench *benches; /* that no hand is at */
-    uint64_t claim;        /* stored bytes that the owner has read or may be reading */
-    double ratio;          /* of output to stored bytes */
-    double width;          /* stored bytes of a piece, aimed at */
-    unsigned hands;
-    struct pace alone, over; /* of the owner, by stored bytes: alone; of finished pieces */
-    struct pace bytes, head; /* of a hand: by stored bytes; by pieces, what comes on top */
+    bool stopped;              /* no piece begins */
+    uint64_t wait_until;       /* no place for one was found: ask again when `claim` is there */
+    unsigned nfailed_searches; /* pieces in a row for which no header was found */
+    struct piece *active;      /* begun and not yet reached by the owner, in order */
+    struct piece *taking;      /* the one that the owner is in, or NULL */
+    struct chunk *spare; /* chunks that no piece has; at most PIECE_CHUNKS a slot, with theirs */
+    struct piece_scratch *scratches; /* that no helper is at */
+    uint64_t claim;                  /* stored bytes that the owner has read or may be reading */
+    double ratio;                    /* of output to stored bytes */
+    double width;                    /* stored bytes of a piece, aimed at */
+    unsigned helpers;
+    struct rate alone, over; /* of the owner, by stored bytes: alone; of finished pieces */
+    struct rate bytes, head; /* of a helper: by stored bytes; by pieces, what comes on top */
 
     /* the owner's */
     struct piece *slots[RING_SLOTS_MAX]; /* [nslots] */
@@ -219,7 +219,7 @@ struct owner {
     uint64_t out_nbytes; /* inflated since then */
 };
 
-/* Offer pieces to idle hands. Returns the bit where the next piece begins, or NO_BIT while that is
+/* Offer pieces to idle helpers. Returns the bit where the next piece begins, or NO_BIT while that is
  * further away than the owner reads at a time. */
 uint64_t ring_go_on(struct ring *r, const struct owner *o);
 

@@ -5,10 +5,10 @@
  *     stored  |=======owner=======>......gap......|--piece--|.....gap.....|--piece--|
  *                                 alone, at full speed       alone
  *
- * Where a piece lies is decided when a hand begins it (gunzip_plan.c), from the times measured so
- * far. Guarantee: a hand that comes late, or never, costs nothing; one that is slow, the wait for
- * one piece. At most two pieces a hand exist at a time, of which the owner takes over the first
- * while the hand works on the second, and only what the budget has room for.
+ * Where a piece lies is decided when a helper begins it (gunzip_plan.c), from the times measured so
+ * far. Guarantee: a helper that comes late, or never, costs nothing; one that is slow, the wait for
+ * one piece. At most two pieces a helper exist at a time, of which the owner takes over the first
+ * while the helper works on the second, and only what the budget has room for.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -20,19 +20,20 @@
 
 enum {
     WARM_UP = 16 << 10,    /* output that tells how much data is compressed: what the first feed
-                              gives, so that hands need not wait for long */
+                              gives, so that helpers need not wait for long */
     WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
                               than a piece's output by it, pieces would be all overhead */
     WIDTH_MAX = 16 << 20,
-    BARREN_MAX = 4,       /* pieces in a row without a header: the file has no blocks to begin at */
-    HEAD_NBYTES = 500000, /* stored bytes that take a hand as long as the search and the symbols,
+    FAILED_SEARCHES_MAX =
+        4,                /* pieces in a row without a header: the file has no blocks to begin at */
+    HEAD_NBYTES = 500000, /* stored bytes that take a helper as long as the search and the symbols,
                              before that has been measured */
 };
 
 /* Data that hardly compresses is copied faster than it is searched. */
 static const double RATIO_MIN = 1.05;
 
-static void pace_add(struct pace *p, double ns, double amount, double keep)
+static void rate_add(struct rate *p, double ns, double amount, double keep)
 {
     p->ns += ns;
     p->amount += amount;
@@ -42,7 +43,7 @@ static void pace_add(struct pace *p, double ns, double amount, double keep)
     }
 }
 
-static double pace_of(const struct pace *p, double unknown)
+static double rate_of(const struct rate *p, double unknown)
 {
     return p->amount > 0 ? p->ns / p->amount : unknown;
 }
@@ -65,11 +66,11 @@ struct ring *ring_new(const struct gunzip_options *o)
     return r;
 }
 
-static void free_benches(struct bench *benches)
+static void free_scratches(struct piece_scratch *scratches)
 {
-    struct bench *b, *next;
+    struct piece_scratch *b, *next;
 
-    DL_FOREACH_SAFE(benches, b, next)
+    DL_FOREACH_SAFE(scratches, b, next)
     {
         deflate_marker_free(b->marker);
         free(b);
@@ -83,7 +84,7 @@ static void recall(struct ring *r, struct piece *p)
     r->stopped = true;
     bool offered = p->state == PIECE_OFFERED;
     pthread_mutex_unlock(&r->lock);
-    bool back = offered && r->o.crew->take_back(r->o.crew, &p->job);
+    bool back = offered && r->o.helpers->take_back(r->o.helpers, &p->job);
     pthread_mutex_lock(&r->lock);
     while (!back && (p->state == PIECE_OFFERED || p->state == PIECE_RUNNING))
         pthread_cond_wait(&r->changed, &r->lock);
@@ -100,16 +101,16 @@ void ring_rest(struct ring *r)
         piece_free(r->slots[i]);
     }
     output_free(r->spare);
-    free_benches(r->benches);
+    free_scratches(r->scratches);
     if (r->o.budget && r->nslots > 0)
         budget_give(r->o.budget, r->nslots * piece_nbytes());
     r->spare = NULL;
-    r->benches = NULL;
+    r->scratches = NULL;
     r->active = r->taking = NULL;
     r->nslots = 0;
     r->stopped = false;
     r->wait_until = 0;
-    r->nbarren = 0;
+    r->nfailed_searches = 0;
     r->since_ns = 0;
 }
 
@@ -124,7 +125,7 @@ void ring_free(struct ring *r)
     free(r);
 }
 
-/* ---- in a crew's thread ---- */
+/* ---- in a helper's thread ---- */
 
 /* Begin and end with a checkpoint. */
 static bool snap_to_known(const struct ring *r, struct piece *p)
@@ -142,7 +143,7 @@ static bool snap_to_known(const struct ring *r, struct piece *p)
 
 /* When the owner will be at `*at`, behind the piece that he is in and those of `active`, in ns from
  * now; under lock. */
-static double arrival_ns(const struct ring *r, const struct piece *active, const struct outlook *o,
+static double arrival_ns(const struct ring *r, const struct piece *active, const struct forecast *o,
                          double now, double *at)
 {
     const struct piece *p = r->taking;
@@ -167,7 +168,7 @@ static double arrival_ns(const struct ring *r, const struct piece *active, const
 }
 
 /* Where nothing is left behind the pieces that have been begun, there may be before the first of
- * them: a hand that has come to the end sooner than was thought helps with that. The read that
+ * them: a helper that has come to the end sooner than was thought helps with that. The read that
  * the owner is in ends before `claim`; where he may come to the first one's bit with it, nothing is
  * left here, and so what he comes to is what he was told. */
 static double left_before(const struct ring *r, double at)
@@ -183,16 +184,16 @@ static double left_before(const struct ring *r, double at)
  * is the last one; NULL: there is no place. */
 static struct piece *plan(struct ring *r, struct piece *p)
 {
-    double now = (double)monotonic_ns(), alone = pace_of(&r->alone, 4), at, gap, width;
+    double now = (double)monotonic_ns(), alone = rate_of(&r->alone, 4), at, gap, width;
     struct piece *before = p;
-    struct outlook o = {
+    struct forecast o = {
         .alone = alone,
-        .over = fmin(pace_of(&r->over, alone / 8), alone),
-        .bytes = pace_of(&r->bytes, alone),
-        /* below 0 where a hand was held up while it made bytes */
-        .head = r->o.known ? 0 : fmax(pace_of(&r->head, HEAD_NBYTES * alone), 0),
+        .over = fmin(rate_of(&r->over, alone / 8), alone),
+        .bytes = rate_of(&r->bytes, alone),
+        /* below 0 where a helper was held up while it made bytes */
+        .head = r->o.known ? 0 : fmax(rate_of(&r->head, HEAD_NBYTES * alone), 0),
         .width = r->width,
-        .hands = r->hands > 0 ? r->hands : 1,
+        .helpers = r->helpers > 0 ? r->helpers : 1,
     };
 
     o.arrival = arrival_ns(r, r->active, &o, now, &at);
@@ -214,27 +215,27 @@ static struct piece *plan(struct ring *r, struct piece *p)
     return !r->o.known || snap_to_known(r, p) ? before : NULL;
 }
 
-static void note_pace(struct ring *r, const struct piece *p)
+static void note_rate(struct ring *r, const struct piece *p)
 {
     double stored = (double)(p->end_bit - p->start_bit) / 8 - (double)p->marker_nbytes;
 
     if (p->end != PIECE_BOUNDARY && p->end != PIECE_FINAL)
         return;
     if (stored > 0)
-        pace_add(&r->bytes, p->total_ns - p->marker_ns, stored, 4 * r->width);
+        rate_add(&r->bytes, p->total_ns - p->marker_ns, stored, 4 * r->width);
     if (!p->known)
-        pace_add(&r->head, p->marker_ns - (double)p->marker_nbytes * pace_of(&r->bytes, 4), 1, 4);
+        rate_add(&r->head, p->marker_ns - (double)p->marker_nbytes * rate_of(&r->bytes, 4), 1, 4);
 }
 
-/* A bench that is free, or a new one; NULL: out of memory. */
-static struct bench *bench_get(struct ring *r)
+/* A scratch that is free, or a new one; NULL: out of memory. */
+static struct piece_scratch *scratch_get(struct ring *r)
 {
-    struct bench *b;
+    struct piece_scratch *b;
 
     pthread_mutex_lock(&r->lock);
-    b = r->benches;
+    b = r->scratches;
     if (b)
-        DL_DELETE(r->benches, b);
+        DL_DELETE(r->scratches, b);
     pthread_mutex_unlock(&r->lock);
     if (b)
         return b;
@@ -250,9 +251,11 @@ static struct bench *bench_get(struct ring *r)
 static bool begin(struct ring *r, struct piece *p)
 {
     pthread_mutex_lock(&r->lock);
-    struct piece *before = r->stopped || r->nbarren == BARREN_MAX ? NULL : plan(r, p);
+    struct piece *before =
+        r->stopped || r->nfailed_searches == FAILED_SEARCHES_MAX ? NULL : plan(r, p);
     if (!before)
-        r->wait_until = r->nbarren == BARREN_MAX ? UINT64_MAX : r->claim + (uint64_t)r->width;
+        r->wait_until =
+            r->nfailed_searches == FAILED_SEARCHES_MAX ? UINT64_MAX : r->claim + (uint64_t)r->width;
     p->state = before ? PIECE_RUNNING : PIECE_FREE;
     p->start_known = false;
     p->nchunks = 0;
@@ -276,14 +279,14 @@ static void tell_start(struct ring *r, struct piece *p)
     pthread_mutex_unlock(&r->lock);
 }
 
-static void run_job(struct crew_job *job)
+static void run_job(struct helper_job *job)
 {
     struct piece *p = (struct piece *)job;
     struct ring *r = p->ring;
 
     if (!begin(r, p))
         return;
-    struct bench *b = bench_get(r);
+    struct piece_scratch *b = scratch_get(r);
     p->end = PIECE_BROKEN;
     p->start_bit = NO_BIT;
     bool found = b && piece_find(p, b, &r->source, r->finder, r->o.stored_nbytes);
@@ -292,12 +295,13 @@ static void run_job(struct crew_job *job)
         piece_run(p, b, &r->source, r->o.stored_nbytes);
     pthread_mutex_lock(&r->lock);
     if (b)
-        DL_PREPEND(r->benches, b);
-    note_pace(r, p);
+        DL_PREPEND(r->scratches, b);
+    note_rate(r, p);
     if (p->start_bit != NO_BIT)
-        r->nbarren = 0;
-    else if (!atomic_load_explicit(&p->cancelled, memory_order_relaxed) && r->nbarren < BARREN_MAX)
-        r->nbarren++;
+        r->nfailed_searches = 0;
+    else if (!atomic_load_explicit(&p->cancelled, memory_order_relaxed) &&
+             r->nfailed_searches < FAILED_SEARCHES_MAX)
+        r->nfailed_searches++;
     if (p->dropped)
         output_drop(p);
     p->state = p->dropped ? PIECE_FREE : PIECE_DONE;
@@ -310,7 +314,7 @@ static void run_job(struct crew_job *job)
 /* What is not in use any more, to be given back without the lock. */
 struct unused {
     struct chunk *chunks;
-    struct bench *benches;
+    struct piece_scratch *scratches;
     size_t npieces;
 };
 
@@ -329,7 +333,7 @@ static struct piece *spare_piece(struct ring *r, struct unused *u)
         return NULL;
     }
     p->job.run = run_job;
-    p->job.kind = CREW_PIECE;
+    p->job.kind = HELPER_PIECE;
     r->slots[r->nslots++] = p;
     return p;
 }
@@ -345,12 +349,12 @@ static void drop_spare(struct ring *r, struct unused *u)
         u->npieces++;
     }
     u->chunks = r->spare;
-    u->benches = r->benches;
+    u->scratches = r->scratches;
     r->spare = NULL;
-    r->benches = NULL;
+    r->scratches = NULL;
 }
 
-/* Make one of the pieces ready to be offered if there are hands for it. */
+/* Make one of the pieces ready to be offered if there are helpers for it. */
 static struct piece *to_offer(struct ring *r, unsigned idle)
 {
     struct unused unused = {0};
@@ -360,10 +364,10 @@ static struct piece *to_offer(struct ring *r, unsigned idle)
     pthread_mutex_lock(&r->lock);
     for (unsigned i = 0; i < r->nslots; i++)
         busy += r->slots[i]->state != PIECE_FREE;
-    r->hands = idle;
+    r->helpers = idle;
     if (idle == 0)
         drop_spare(r, &unused);
-    if (busy < 2 * r->hands && r->claim >= r->wait_until)
+    if (busy < 2 * r->helpers && r->claim >= r->wait_until)
         p = spare_piece(r, &unused);
     if (p) {
         p->state = PIECE_OFFERED;
@@ -372,7 +376,7 @@ static struct piece *to_offer(struct ring *r, unsigned idle)
     }
     pthread_mutex_unlock(&r->lock);
     output_free(unused.chunks);
-    free_benches(unused.benches);
+    free_scratches(unused.scratches);
     if (r->o.budget && unused.npieces > 0)
         budget_give(r->o.budget, unused.npieces * piece_nbytes());
     return p;
@@ -391,9 +395,9 @@ static void offer_all(struct ring *r, const struct owner *o)
     r->ratio = ratio;
     r->width = width > WIDTH_MAX ? WIDTH_MAX : width;
     pthread_mutex_unlock(&r->lock);
-    unsigned idle = r->o.crew->idle(r->o.crew);
+    unsigned idle = r->o.helpers->idle(r->o.helpers);
     while ((p = to_offer(r, idle)))
-        r->o.crew->offer(r->o.crew, &p->job);
+        r->o.helpers->offer(r->o.helpers, &p->job);
 }
 
 /* Of what was read at a time some is inflated in several calls: their time counts together. */
@@ -404,7 +408,7 @@ static void note_alone(struct ring *r, uint64_t fed)
     if (r->since_ns > 0 && fed == r->since_fed)
         return;
     if (r->since_ns > 0)
-        pace_add(&r->alone, now - r->since_ns, (double)(fed - r->since_fed), WIDTH_MAX);
+        rate_add(&r->alone, now - r->since_ns, (double)(fed - r->since_fed), WIDTH_MAX);
     r->since_ns = now;
     r->since_fed = fed;
 }
@@ -427,7 +431,7 @@ uint64_t ring_go_on(struct ring *r, const struct owner *o)
 {
     uint64_t bit = NO_BIT;
 
-    if (!r->o.crew)
+    if (!r->o.helpers)
         return NO_BIT;
     pthread_mutex_lock(&r->lock);
     note_alone(r, o->fed);
@@ -474,7 +478,7 @@ void ring_give_back(struct ring *r, struct piece *p)
 
     pthread_mutex_lock(&r->lock);
     if (p->end != PIECE_BROKEN)
-        pace_add(&r->over, took, (double)(p->to - p->from), WIDTH_MAX);
+        rate_add(&r->over, took, (double)(p->to - p->from), WIDTH_MAX);
     output_drop(p);
     r->taking = NULL;
     p->state = PIECE_FREE;

@@ -15,9 +15,9 @@ static uint64_t image_as_it_is(const struct nifti *grid, uint64_t image_nbytes)
     return image_nbytes;
 }
 
-static void head_as_it_is(const unsigned char *head, size_t nbytes, unsigned char *out)
+static void header_as_it_is(const unsigned char *header, size_t nbytes, unsigned char *out)
 {
-    memcpy(out, head, nbytes);
+    memcpy(out, header, nbytes);
 }
 
 static int read_as_it_is(const struct blob *payload, bool final, uint64_t off, void *buf,
@@ -33,7 +33,7 @@ static uint64_t part_as_it_is(uint64_t payload_nbytes)
 }
 
 static const struct output_framing no_framing = {
-    .head = head_as_it_is,
+    .header = header_as_it_is,
     .part_nbytes = part_as_it_is,
     .read = read_as_it_is,
 };

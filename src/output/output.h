@@ -26,25 +26,25 @@
 struct output_source {
     const struct nifti *grid;      /* of the image */
     const struct blob *image;      /* the bytes of the .nii */
-    const struct blob *mean;       /* of a `portrayed` format: mean over time of the runs, float64
+    const struct blob *mean;       /* of a `needs_mean` format: mean over time of the runs, float64
                                       [nz][ny][nx]; else NULL */
-    const struct caption *caption; /* of a `portrayed` format; else NULL */
+    const struct caption *caption; /* of a `needs_mean` format; else NULL */
 };
 
-/* How a series lies in a file: its head, its parts in the order of time, a tail. The parts are
+/* How a series lies in a file: its header, its parts in the order of time, a trailer. The parts are
  * computed as those of the .nii are, and brought into the file's form as they are read. */
 struct output_framing {
-    /* The first bytes of the .nii, head[nbytes], as those of the file: `before_nbytes` more. */
-    void (*head)(const unsigned char *head, size_t nbytes, unsigned char *out);
+    /* The first bytes of the .nii, header[nbytes], as those of the file: `before_nbytes` more. */
+    void (*header)(const unsigned char *header, size_t nbytes, unsigned char *out);
     size_t before_nbytes;
     /* What a part of `payload_nbytes` takes. */
     uint64_t (*part_nbytes)(uint64_t payload_nbytes);
     /* Bytes [off, off + nbytes) of a part, which lie within it; `final`: it is the last one. */
     int (*read)(const struct blob *payload, bool final, uint64_t off, void *buf, size_t nbytes,
                 struct error *err);
-    size_t tail_nbytes; /* 0: there is none */
-    /* Write the tail of a .nii of `total_nbytes` with this CRC-32. */
-    void (*tail)(unsigned char *out, uint32_t crc, uint64_t total_nbytes);
+    size_t trailer_nbytes; /* 0: there is none */
+    /* Write the trailer of a .nii of `total_nbytes` with this CRC-32. */
+    void (*trailer)(unsigned char *out, uint32_t crc, uint64_t total_nbytes);
 };
 
 enum { OUTPUT_FRAME_NBYTES = 16 }; /* before and tail, each at the most */
@@ -65,7 +65,7 @@ struct output_format {
     int version;           /* of the operation: goes into the key too */
     bool listed;           /* shown in listings, for groups */
     bool listed_per_run;   /* and for the runs of the recipe that has files for each of them */
-    bool portrayed; /* made from more than the image: from the mean over time, and in words */
+    bool needs_mean; /* made from more than the image: from the mean over time, and in words */
     /* Exact size of the file made from an image of `image_nbytes`; 0 where that does not tell. */
     uint64_t (*nbytes)(const struct nifti *grid, uint64_t image_nbytes);
     /* Buffers that `write` needs; NULL: at most TASK_BUFFER_NBYTES. */

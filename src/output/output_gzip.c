@@ -5,7 +5,7 @@
  *     10 bytes of header | 5 bytes, up to 65535 of the .nii | 5 bytes, ... | CRC-32 and length
  *
  * The size follows from that of the .nii alone, and a float32 map of a noisy quotient would hardly
- * shrink anyhow. Of a series the head is a block of its own, and each part begins with a new block:
+ * shrink anyhow. Of a series the header is a block of its own, and each part begins with a new block:
  * so every byte of the file but for the checksum at its end depends on one part alone, and costs no
  * more than a copy of it.
  */
@@ -122,20 +122,20 @@ static int write_stored(const struct output_source *source, struct cache_writer 
 
 /* ---- the parts of a series ---- */
 
-static void frame_head(const unsigned char *head, size_t nbytes, unsigned char *out)
+static void frame_head(const unsigned char *header, size_t nbytes, unsigned char *out)
 {
     memcpy(out, gzip_header, GZIP_HEADER_NBYTES);
     block_header(out + GZIP_HEADER_NBYTES, nbytes, false);
-    memcpy(out + GZIP_HEADER_NBYTES + STORED_HEADER_NBYTES, head, nbytes);
+    memcpy(out + GZIP_HEADER_NBYTES + STORED_HEADER_NBYTES, header, nbytes);
 }
 
 static const struct output_framing framing = {
-    .head = frame_head,
+    .header = frame_head,
     .before_nbytes = GZIP_HEADER_NBYTES + STORED_HEADER_NBYTES,
     .part_nbytes = blocks_nbytes,
     .read = read_blocks,
-    .tail_nbytes = GZIP_TRAILER_NBYTES,
-    .tail = trailer,
+    .trailer_nbytes = GZIP_TRAILER_NBYTES,
+    .trailer = trailer,
 };
 
 const struct output_format output_nii_gz = {

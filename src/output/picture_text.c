@@ -14,14 +14,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dynload.h"
 #include "headmask.h"
-#include "late.h"
 #include "picture_private.h"
 #include "utf8.h"
 
 enum { TEXT_NBYTES = 2048 };
 
-/* What is used of cairo, which is loaded with the first picture (late.h). */
+/* What is used of cairo, which is loaded with the first picture (dynload.h). */
 #define CAIRO_FUNCTIONS(F)                                                                         \
     F(text_extents)                                                                                \
     F(select_font_face)                                                                            \
@@ -297,7 +297,7 @@ static int begin(const struct layout *l, struct pen *p, struct error *err)
     union cairo *c = &p->cairo;
     cairo_surface_t *surface;
     cairo_font_options_t *options;
-    int ret = late_load(CAIRO_SONAME, cairo_names, c->all, CAIRO_N, err);
+    int ret = dynload(CAIRO_SONAME, cairo_names, c->all, CAIRO_N, err);
 
     if (ret < 0)
         return ret;

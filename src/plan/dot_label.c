@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "array_desc.h"
 #include "human.h"
-#include "notional.h"
 #include "passes.h"
 #include "utf8.h"
 
@@ -113,9 +113,9 @@ static const char *base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static void write_array(FILE *f, const struct notional *n)
+static void write_array(FILE *f, const struct array_desc *n)
 {
-    char *text = notional_text(n, false);
+    char *text = array_desc_text(n, false);
 
     fprintf(f, "<br/>" SMALL "%s</font>", text ? text : "?");
     free(text);
@@ -157,7 +157,7 @@ void dot_write_head(FILE *f, const struct dot_request *q)
 
 void dot_write_run(FILE *f, size_t id, const struct run *run)
 {
-    struct notional n = notional_of_run(run);
+    struct array_desc n = array_desc_of_run(run);
 
     fprintf(f,
             "  n%zu [shape=note, style=filled, fillcolor=\"#d3e6f5\", color=\"#0072b2\", "
@@ -210,7 +210,7 @@ static void write_range(FILE *f, const struct task *t)
 
 void dot_write_task(FILE *f, size_t id, const struct dot_node *n, const struct dot_request *q)
 {
-    struct notional array = notional_of_task(n->g, n->task);
+    struct array_desc array = array_desc_of_task(n->g, n->task);
     char *words = task_words(n->task);
 
     write_looks(f, id, n->status.state);

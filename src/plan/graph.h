@@ -77,7 +77,7 @@
 enum task_kind { TASK_KINDS(TASK_KIND) };
 #undef TASK_KIND
 
-/* A task's result as an array (notional.h). */
+/* A task's result as an array (array_desc.h). */
 enum task_result {
     RESULT_PLANES, /* several planes */
     RESULT_PLANE,
@@ -121,8 +121,8 @@ struct command_call;
 
 /* The pieces of a JOIN, malloced as one. */
 struct join_pieces {
-    size_t head_nbytes;
-    unsigned char head[NIFTI_DERIVED_NBYTES]; /* what the file starts with */
+    size_t header_nbytes;
+    unsigned char header[NIFTI_DERIVED_NBYTES]; /* what the file starts with */
     size_t nparts;
     struct key parts[]; /* [nparts] of the cache's entries that follow, in order */
 };
@@ -149,9 +149,9 @@ struct task {
                              expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
-    const struct output_format *format; /* OUTPUT; deps: the image, and of a `portrayed` format the
+    const struct output_format *format; /* OUTPUT; deps: the image, and of a `needs_mean` format the
                                            plane of the mean over time */
-    struct caption *caption;            /* OUTPUT of a `portrayed` format */
+    struct caption *caption;            /* OUTPUT of a `needs_mean` format */
     struct command_call *call;          /* COMMAND (graph_call.h) */
     struct annex_content *content;      /* FETCH (annex.h); NULL: of all that it depends on */
     struct join_pieces *pieces;         /* JOIN */

@@ -256,7 +256,7 @@ static int key_of_output(struct planner *p, struct task *t)
     if (!b)
         return plan_out_of_memory(p);
     key_add_key(b, "image", &p->g->tasks[t->deps[0]].key);
-    if (t->format->portrayed) {
+    if (t->format->needs_mean) {
         key_add_key(b, "mean", &p->g->tasks[t->deps[1]].key);
         caption_add_to_key(t->caption, b);
     }
@@ -271,7 +271,7 @@ int plan_output(struct planner *p, const struct recipe *recipe, const struct out
     struct task t = {.kind = TASK_OUTPUT, .format = format};
     int ret = plan_add_dep(p, &t, image);
 
-    if (ret == 0 && format->portrayed)
+    if (ret == 0 && format->needs_mean)
         ret = plan_portrait(p, recipe, &t);
     if (ret == 0)
         ret = key_of_output(p, &t);

@@ -64,7 +64,7 @@ static int64_t clamp_index(int64_t i, int64_t nvol)
 void timeline_slice(const struct expr *slice, int64_t nvol, int64_t *start, int64_t *stop)
 {
     *start = slice->has_start ? clamp_index(slice->start, nvol) : 0;
-    *stop = slice->has_stop ? clamp_index(slice->stop, nvol) : nvol;
+    *stop = slice->has_cancel ? clamp_index(slice->stop, nvol) : nvol;
 }
 
 int64_t timeline_undrop(const struct timeline *x, int64_t n, int64_t vol)

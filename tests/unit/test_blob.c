@@ -212,15 +212,15 @@ static void test_descriptor_that_fails(void **state)
     close(fds[1]);
 }
 
-static void test_spoilt(void **state)
+static void test_invalidated(void **state)
 {
     (void)state;
     struct blob *b = text_in_file("0123456789", 10);
     char got[10];
     struct error err;
-    assert_false(blob_is_spoilt(b));
-    blob_spoil(b);
-    assert_true(blob_is_spoilt(b));
+    assert_false(blob_is_invalidated(b));
+    blob_invalidate(b);
+    assert_true(blob_is_invalidated(b));
     assert_int_equal(blob_read(b, 0, got, 10, &err), -EAGAIN);
     assert_int_equal(blob_read(b, 0, got, 11, &err), -EINVAL);
     blob_put(b);
@@ -239,7 +239,7 @@ int main(void)
         cmocka_unit_test(test_last_reference_closes),
         cmocka_unit_test(test_file_cut_short),
         cmocka_unit_test(test_descriptor_that_fails),
-        cmocka_unit_test(test_spoilt),
+        cmocka_unit_test(test_invalidated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

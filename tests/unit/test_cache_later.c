@@ -243,11 +243,11 @@ static void test_killed_after_commit(void **state)
 
 /* ---- refusals ---- */
 
-static void assert_spoilt(struct blob *b)
+static void assert_invalidated(struct blob *b)
 {
     char byte;
     struct error err;
-    assert_true(blob_is_spoilt(b));
+    assert_true(blob_is_invalidated(b));
     assert_int_equal(blob_read(b, 0, &byte, 1, &err), -EAGAIN);
     assert_non_null(strstr(err.text, "lost"));
 }
@@ -266,8 +266,8 @@ static void test_sync_fails(void **state)
     assert_int_equal(cache_settle(f->cache, second, &err), -EAGAIN);
     assert_non_null(strstr(err.text, f->dir));
     atomic_store(&sync_refuses, false);
-    assert_spoilt(first);
-    assert_spoilt(second);
+    assert_invalidated(first);
+    assert_invalidated(second);
     assert_int_equal(cache_commit(kept, &b, &err), -EAGAIN);
     assert_int_equal(cache_commit(unkept, &b, &err), -EAGAIN);
     late = written(f, 4, NULL);

@@ -40,8 +40,8 @@ static int teardown(void **state)
 }
 
 /* A run of five volumes; all samples of volume v are 100 + v. Plain, or gzip where the name says
- * so; `spoil`: with a wrong checksum. */
-static struct run *make_run(const char *name, bool spoil)
+ * so; `invalidate`: with a wrong checksum. */
+static struct run *make_run(const char *name, bool invalidate)
 {
     unsigned char file[IMAGE_NBYTES] = {0}, packed[4096];
     nifti_1_header h = image_n1();
@@ -56,7 +56,7 @@ static struct run *make_run(const char *name, bool spoil)
     if (strstr(name, ".gz")) {
         size_t n = image_gzip(file, sizeof file, packed, sizeof packed);
 
-        packed[n - 5] ^= spoil; /* the last byte of the CRC-32 */
+        packed[n - 5] ^= invalidate; /* the last byte of the CRC-32 */
         scratch_write(&dir, name, packed, n);
     } else {
         scratch_write(&dir, name, file, sizeof file);

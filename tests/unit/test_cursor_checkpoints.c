@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "cursor.h"
-#include "hands.h"
+#include "helper_threads.h"
 #include "images.h"
 #include "scratch.h"
 
@@ -84,10 +84,10 @@ static int teardown(void **state)
     return close(rootfd);
 }
 
-static struct cursor_pool *new_pool(struct crew *crew)
+static struct cursor_pool *new_pool(struct helper_pool *helpers)
 {
     return cursor_pool_new(
-        &(struct cursor_pool_config){.rootfd = rootfd, .cache = cache, .crew = crew});
+        &(struct cursor_pool_config){.rootfd = rootfd, .cache = cache, .helpers = helpers});
 }
 
 static struct cursor *open_at(struct cursor_pool *pool, int64_t vol, int64_t nvol)
@@ -251,21 +251,21 @@ static void test_checkpoints_of_another_file(void **state)
     free(bytes);
 }
 
-/* Hands help where much is read; the bytes are the same, and checkpoints are learned as well. */
+/* Helpers help where much is read; the bytes are the same, and checkpoints are learned as well. */
 static void test_with_hands(void **state)
 {
-    struct hands hands;
+    struct helper_threads helpers;
     struct cursor_pool *pool;
 
     (void)state;
     clear_cache();
-    hands_start(&hands, 3);
-    pool = new_pool(&hands.crew);
+    helper_threads_start(&helpers, 3);
+    pool = new_pool(&helpers.helpers);
     pass(pool);
     pass(pool); /* from checkpoints, which may still be on their way into the cache */
     cursor_pool_free(pool);
     assert_int_equal(count_entries(), 1);
-    hands_stop(&hands);
+    helper_threads_stop(&helpers);
 }
 
 int main(void)

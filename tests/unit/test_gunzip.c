@@ -3,7 +3,7 @@
  * gzip on several cores: the bytes and the failures of a single pass, whatever the stream is made
  * of, whoever helps, and wherever reading begins.
  *
- * Hands that are threads come when they like; that pieces are really used is shown with a crew that
+ * Helpers that are threads come when they like; that pieces are really used is shown with helpers that
  * runs each job at once, in the middle of offering it.
  */
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include <isa-l/igzip_lib.h>
 
 #include "gunzip.h"
-#include "hands.h"
+#include "helper_threads.h"
 #include "images.h"
 
 enum {
@@ -54,7 +54,7 @@ static int setup(void **state)
 static _Thread_local bool in_job;
 static _Atomic uint64_t read_by_jobs, read_alone;
 
-/* Holds a hand up so many stored bytes behind where its piece begins, until it is opened. */
+/* Holds a helper up so many stored bytes behind where its piece begins, until it is opened. */
 static struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -89,34 +89,34 @@ static int pread_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap,
     return 0;
 }
 
-static void offer_now(struct crew *crew, struct crew_job *job)
+static void offer_now(struct helper_pool *helpers, struct helper_job *job)
 {
-    (void)crew;
+    (void)helpers;
     in_job = true;
     job->run(job);
     in_job = false;
 }
 
-static bool take_back_none(struct crew *crew, struct crew_job *job)
+static bool take_back_none(struct helper_pool *helpers, struct helper_job *job)
 {
-    (void)crew, (void)job;
+    (void)helpers, (void)job;
     return false;
 }
 
-static unsigned one_idle(struct crew *crew)
+static unsigned one_idle(struct helper_pool *helpers)
 {
-    (void)crew;
+    (void)helpers;
     return 1;
 }
 
-static struct crew at_once = {offer_now, take_back_none, one_idle};
+static struct helper_pool at_once = {offer_now, take_back_none, one_idle};
 
-static struct gunzip *open_stored(struct crew *crew, struct budget *budget,
+static struct gunzip *open_stored(struct helper_pool *helpers, struct budget *budget,
                                   struct checkpoints *known, bool learn)
 {
     struct gunzip_options options = {.pread = pread_stored,
                                      .stored_nbytes = nstored,
-                                     .crew = crew,
+                                     .helpers = helpers,
                                      .budget = budget,
                                      .known = known,
                                      .learn = learn};
@@ -146,11 +146,11 @@ static int read_to_end(struct gunzip *z, size_t piece, uint64_t *nbytes, struct 
     return ret;
 }
 
-/* All right with and without hands, with and without checkpoints; those that were learned. */
-static struct checkpoints *reads_right(struct crew *crew, struct checkpoints *known, bool learn,
-                                       uint64_t want)
+/* All right with and without helpers, with and without checkpoints; those that were learned. */
+static struct checkpoints *reads_right(struct helper_pool *helpers, struct checkpoints *known,
+                                       bool learn, uint64_t want)
 {
-    struct gunzip *z = open_stored(crew, NULL, known, learn);
+    struct gunzip *z = open_stored(helpers, NULL, known, learn);
     uint64_t nbytes;
     struct error err;
 
@@ -165,9 +165,9 @@ static struct checkpoints *reads_right(struct crew *crew, struct checkpoints *kn
     return learned;
 }
 
-static void seeks_right(struct crew *crew, struct checkpoints *known, uint64_t want)
+static void seeks_right(struct helper_pool *helpers, struct checkpoints *known, uint64_t want)
 {
-    struct gunzip *z = open_stored(crew, NULL, known, false);
+    struct gunzip *z = open_stored(helpers, NULL, known, false);
     unsigned char buf[5000];
     uint32_t seed = 17;
     struct error err;
@@ -188,24 +188,24 @@ static void seeks_right(struct crew *crew, struct checkpoints *known, uint64_t w
 /* Everything that must hold for stored[nstored], which inflates to expected[want]. */
 static void holds(uint64_t want)
 {
-    struct hands h;
+    struct helper_threads h;
 
-    hands_start(&h, 3);
+    helper_threads_start(&h, 3);
     checkpoints_put(reads_right(NULL, NULL, false, want));
     struct checkpoints *alone = reads_right(NULL, NULL, true, want);
     struct checkpoints *helped = reads_right(&at_once, NULL, true, want);
-    checkpoints_put(reads_right(&h.crew, NULL, true, want));
+    checkpoints_put(reads_right(&h.helpers, NULL, true, want));
     for (int i = 0; i < 2; i++) {
         struct checkpoints *known = i ? helped : alone;
 
         if (!known)
             continue;
-        (void)reads_right(i ? &at_once : &h.crew, known, true, want);
-        seeks_right(i ? &h.crew : NULL, known, want);
+        (void)reads_right(i ? &at_once : &h.helpers, known, true, want);
+        seeks_right(i ? &h.helpers : NULL, known, want);
     }
     checkpoints_put(alone);
     checkpoints_put(helped);
-    hands_stop(&h);
+    helper_threads_stop(&h);
 }
 
 /* ---- streams ---- */
@@ -327,12 +327,12 @@ static void highly_compressible(void **state)
 
 /* ---- a piece that grows ---- */
 
-/* Its output is taken while its hand is held up behind it. */
+/* Its output is taken while its helper is held up behind it. */
 static void taken_while_it_grows(void **state)
 {
     static unsigned char many[2 * LONG_NBYTES]; /* hardly repeats: the window is soon known */
     uint32_t seed = 29;
-    struct hands h;
+    struct helper_threads h;
     unsigned char *buf = malloc(READ_NBYTES);
     uint64_t nbytes;
     struct error err;
@@ -350,8 +350,8 @@ static void taken_while_it_grows(void **state)
     gate.reader = pthread_self();
     gate.first = UINT64_MAX;
     gate.behind = 2 << 20;
-    hands_start(&h, 1);
-    struct gunzip *z = open_stored(&h.crew, NULL, NULL, false);
+    helper_threads_start(&h, 1);
+    struct gunzip *z = open_stored(&h.helpers, NULL, NULL, false);
     assert_int_equal(gunzip_read(z, buf, READ_NBYTES / 2, &got, &err), 0);
     pthread_mutex_lock(&gate.lock);
     while (gate.first == UINT64_MAX)
@@ -370,7 +370,7 @@ static void taken_while_it_grows(void **state)
     assert_int_equal(read_to_end(z, READ_NBYTES, &nbytes, &err), 0);
     assert_int_equal(nbytes, sizeof many);
     gunzip_free(z);
-    hands_stop(&h);
+    helper_threads_stop(&h);
     gate.used = false;
     expected = data;
     free(buf);
@@ -389,13 +389,13 @@ static bool asked_often(void *ctx)
 static void stops_soon(void)
 {
     unsigned left = 3;
-    struct stop stop = {.asked = asked_often, .ctx = &left};
+    struct cancel_token stop = {.asked = asked_often, .ctx = &left};
     struct gunzip *z = open_stored(NULL, NULL, NULL, false);
     unsigned char byte;
     struct error err;
     size_t got;
 
-    gunzip_set_stop(z, &stop);
+    gunzip_set_cancel(z, &stop);
     assert_int_equal(gunzip_read(z, &byte, 1, &got, &err), -ECANCELED);
     assert_uint_in_range(read_alone, 1, nstored / 4);
     gunzip_free(z);
@@ -427,10 +427,10 @@ static void no_output_for_long(void **state)
 
 /* ---- failures ---- */
 
-static void what_alone(struct crew *crew, struct checkpoints *known, struct error *err,
+static void what_alone(struct helper_pool *helpers, struct checkpoints *known, struct error *err,
                        uint64_t *nbytes)
 {
-    struct gunzip *z = open_stored(crew, NULL, known, true);
+    struct gunzip *z = open_stored(helpers, NULL, known, true);
 
     err->code = 0;
     err->text[0] = '\0';
@@ -448,10 +448,10 @@ static void damage(void **state)
 {
     static unsigned char sound[STORED_MAX], wrong[DATA_NBYTES + (64 << 10)];
     uint32_t seed = 23;
-    struct hands h;
+    struct helper_threads h;
 
     (void)state;
-    hands_start(&h, 2);
+    helper_threads_start(&h, 2);
     one_member(1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, DATA_NBYTES);
     size_t n = nstored;
     memcpy(sound, stored, n);
@@ -471,14 +471,14 @@ static void damage(void **state)
         expected = wrong; /* the bytes that a single pass makes of it, up to the failure */
         what_alone(NULL, NULL, &alone, &nalone);
         for (int with = 0; with < 2; with++) {
-            what_alone(with ? &at_once : &h.crew, NULL, &helped, &nhelped);
+            what_alone(with ? &at_once : &h.helpers, NULL, &helped, &nhelped);
             assert_int_equal(helped.code, EIO);
             assert_string_equal(helped.text, alone.text);
             assert_int_equal(nhelped, nalone);
         }
         expected = data;
     }
-    hands_stop(&h);
+    helper_threads_stop(&h);
 }
 
 /* A checkpoint's CRC-32 is compared where it is passed. */
@@ -540,14 +540,14 @@ static void within_the_budget(void **state)
 static void stops_at_any_moment(void **state)
 {
     unsigned char *buf = malloc(READ_NBYTES);
-    struct hands h;
+    struct helper_threads h;
 
     (void)state;
     assert_non_null(buf);
-    hands_start(&h, 3);
+    helper_threads_start(&h, 3);
     one_member(1, Z_DEFAULT_STRATEGY, Z_NO_FLUSH, DATA_NBYTES);
     for (size_t n = 0; n < 12; n++) {
-        struct gunzip *z = open_stored(&h.crew, NULL, NULL, true);
+        struct gunzip *z = open_stored(&h.helpers, NULL, NULL, true);
         size_t got;
         struct error err;
 
@@ -559,7 +559,7 @@ static void stops_at_any_moment(void **state)
         gunzip_free(z);
     }
     gunzip_free(NULL);
-    hands_stop(&h);
+    helper_threads_stop(&h);
     free(buf);
 }
 

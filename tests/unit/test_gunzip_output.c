@@ -136,7 +136,7 @@ static void begins_before_the_next_one_or_not_at_all(void **state)
     z_stream z = {.next_in = data, .avail_in = sizeof data};
     struct deflate_source source = {.pread = read_stored};
     struct deflate_finder *finder = deflate_finder_new();
-    struct bench *b = malloc(sizeof *b);
+    struct piece_scratch *b = malloc(sizeof *b);
     uint32_t seed = 41;
     size_t got;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where pieces of a gzip file lie: a simulation of a reader and his hands shows that all of them
- * are busy to the end, whatever their paces are.
+ * Where pieces of a gzip file lie: a simulation of a reader and his helpers shows that all of them
+ * are busy to the end, whatever their rates are.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,15 +16,15 @@ enum { HANDS_MAX = 16 };
 
 static const double MB = 1e6;
 
-/* A reader who takes 1 ns for a stored byte, and hands that are known to take `bytes` and `head`.
+/* A reader who takes 1 ns for a stored byte, and helpers that are known to take `bytes` and `head`.
  */
 struct world {
     double stored; /* bytes of the file */
-    unsigned hands;
+    unsigned helpers;
     double over, bytes, head, width;
 };
 
-/* The time until the whole file is read, by what the plans say; of each hand how long it is idle
+/* The time until the whole file is read, by what the plans say; of each helper how long it is idle
  * before that, at most. */
 static double simulate(const struct world *w, double *idle)
 {
@@ -32,17 +32,17 @@ static double simulate(const struct world *w, double *idle)
 
     for (;;) {
         unsigned hand = 0;
-        for (unsigned i = 1; i < w->hands; i++)
+        for (unsigned i = 1; i < w->helpers; i++)
             if (free_at[i] < free_at[hand])
                 hand = i;
-        struct outlook o = {.left = w->stored - at,
-                            .arrival = reader - free_at[hand],
-                            .alone = 1,
-                            .over = w->over,
-                            .bytes = w->bytes,
-                            .head = w->head,
-                            .width = w->width,
-                            .hands = w->hands};
+        struct forecast o = {.left = w->stored - at,
+                             .arrival = reader - free_at[hand],
+                             .alone = 1,
+                             .over = w->over,
+                             .bytes = w->bytes,
+                             .head = w->head,
+                             .width = w->width,
+                             .helpers = w->helpers};
         if (o.left <= 0 || !plan_piece(&o, &gap, &width))
             break;
         assert_true(gap >= 0 && width > 0 && gap + width <= o.left + 1);
@@ -54,7 +54,7 @@ static double simulate(const struct world *w, double *idle)
     }
     reader += w->stored - at;
     *idle = 0;
-    for (unsigned i = 0; i < w->hands; i++)
+    for (unsigned i = 0; i < w->helpers; i++)
         *idle = reader - free_at[i] > *idle ? reader - free_at[i] : *idle;
     return reader;
 }
@@ -72,7 +72,7 @@ static void all_come_to_the_end_at_once(void **state)
         const struct world *w = &worlds[i];
         double idle, took = simulate(w, &idle);
         /* all threads at it from the first byte to the last, and nothing on top */
-        double best = w->stored / (1 + w->hands / w->bytes);
+        double best = w->stored / (1 + w->helpers / w->bytes);
 
         assert_true(took < w->stored * 0.75);
         assert_true(took > best);
@@ -81,20 +81,20 @@ static void all_come_to_the_end_at_once(void **state)
     }
 }
 
-static struct outlook usual(double left)
+static struct forecast usual(double left)
 {
-    return (struct outlook){.left = left,
-                            .alone = 1,
-                            .over = 0.1,
-                            .bytes = 1,
-                            .head = 2 * MB,
-                            .width = 8 * MB,
-                            .hands = 1};
+    return (struct forecast){.left = left,
+                             .alone = 1,
+                             .over = 0.1,
+                             .bytes = 1,
+                             .head = 2 * MB,
+                             .width = 8 * MB,
+                             .helpers = 1};
 }
 
 static void the_last_one_reaches_to_the_end(void **state)
 {
-    struct outlook o = usual(10 * MB);
+    struct forecast o = usual(10 * MB);
     double gap, width;
 
     (void)state;
@@ -107,7 +107,7 @@ static void the_last_one_reaches_to_the_end(void **state)
 
 static void no_place_for_too_little(void **state)
 {
-    struct outlook o = usual(2.5 * MB);
+    struct forecast o = usual(2.5 * MB);
     double gap, width;
 
     (void)state;
@@ -121,12 +121,12 @@ static void no_place_for_too_little(void **state)
 /* A reader who is far behind is not given more to do. */
 static void no_gap_where_the_owner_comes_late(void **state)
 {
-    struct outlook o = usual(100 * MB);
+    struct forecast o = usual(100 * MB);
     double gap, width;
 
     (void)state;
     o.arrival = 50 * MB;
-    o.hands = 4;
+    o.helpers = 4;
     assert_true(plan_piece(&o, &gap, &width));
     assert_true(gap >= 0 && gap < 1);
 }

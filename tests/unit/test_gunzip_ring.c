@@ -20,9 +20,9 @@ static int read_nothing(void *ctx, uint64_t off, unsigned char *buf, size_t cap,
     return 0;
 }
 
-static unsigned nobody(struct crew *crew)
+static unsigned nobody(struct helper_pool *helpers)
 {
-    (void)crew;
+    (void)helpers;
     return 0;
 }
 
@@ -38,9 +38,9 @@ static void work_for(int64_t ns)
 static void the_time_of_every_call_counts(void **state)
 {
     enum { FEED_NBYTES = 128 << 10, CALL_NS = 2000000, NFEEDS = 4 };
-    struct crew crew = {.idle = nobody};
+    struct helper_pool helpers = {.idle = nobody};
     struct gunzip_options options = {
-        .pread = read_nothing, .stored_nbytes = 100 << 20, .crew = &crew};
+        .pread = read_nothing, .stored_nbytes = 100 << 20, .helpers = &helpers};
     struct ring *r = ring_new(&options);
 
     (void)state;
@@ -61,9 +61,9 @@ static void the_time_of_every_call_counts(void **state)
 /* Of data that compresses to half: what a piece takes of the file is half of what it makes. */
 static void width_follows_the_ratio(void **state)
 {
-    struct crew crew = {.idle = nobody};
+    struct helper_pool helpers = {.idle = nobody};
     struct gunzip_options options = {
-        .pread = read_nothing, .stored_nbytes = 100 << 20, .crew = &crew};
+        .pread = read_nothing, .stored_nbytes = 100 << 20, .helpers = &helpers};
     struct ring *r = ring_new(&options);
     struct owner owner = {.fed = 1 << 20, .out_nbytes = 2 << 20};
 

@@ -237,7 +237,7 @@ static void test_nan_and_inf_as_numpy(void **state)
         }
 }
 
-/* A voxel with NaN must not spoil its neighbours. */
+/* A voxel with NaN must not invalidate its neighbours. */
 static void test_nonfinite_stays_in_its_voxel(void **state)
 {
     (void)state;

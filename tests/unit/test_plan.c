@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
+#include "array_desc.h"
 #include "kernel.h"
-#include "notional.h"
 #include "passes.h"
 #include "plan.h"
 #include "runs.h"
@@ -492,7 +492,7 @@ static void test_every_kind_is_described(void **state)
     for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
         struct task t = {.kind = alone[i], .label = (char *)"label", .result_nbytes = 12};
         struct graph g = {.tasks = &t, .ntasks = 1};
-        struct notional n = notional_of_task(&g, &t);
+        struct array_desc n = array_desc_of_task(&g, &t);
         char *words = task_words(&t);
 
         assert_string_equal(words, "label");

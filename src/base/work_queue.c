@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A list under a lock. Looking for one errand in it costs a look at each that waits: a few.
+ * A list under a lock. Looking for one item in it costs a look at each that waits: a few.
  */
-#include "errands.h"
+#include "work_queue.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,27 +10,27 @@
 #include <string.h>
 #include <utlist.h>
 
-struct errands {
+struct work_queue {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct errand *waiting; /* guarded by lock: the first one starts next */
-    bool ending;            /* guarded by lock */
+    struct work_item *waiting; /* guarded by lock: the first one starts next */
+    bool ending;               /* guarded by lock */
     unsigned nthreads;
     pthread_t threads[]; /* [nthreads] */
 };
 
-static void *run_errands(void *arg)
+static void *run_items(void *arg)
 {
-    struct errands *e = arg;
+    struct work_queue *e = arg;
 
     pthread_mutex_lock(&e->lock);
     for (;;) {
-        struct errand *errand = e->waiting;
+        struct work_item *item = e->waiting;
 
-        if (errand) {
-            DL_DELETE(e->waiting, errand);
+        if (item) {
+            DL_DELETE(e->waiting, item);
             pthread_mutex_unlock(&e->lock);
-            errand->run(errand);
+            item->run(item);
             pthread_mutex_lock(&e->lock);
         } else if (e->ending) {
             break;
@@ -42,9 +42,9 @@ static void *run_errands(void *arg)
     return NULL;
 }
 
-int errands_new(unsigned nthreads, struct errands **out, struct error *err)
+int work_queue_new(unsigned nthreads, struct work_queue **out, struct error *err)
 {
-    struct errands *e = calloc(1, sizeof *e + nthreads * sizeof *e->threads);
+    struct work_queue *e = calloc(1, sizeof *e + nthreads * sizeof *e->threads);
     int code = 0;
 
     if (!e)
@@ -52,16 +52,16 @@ int errands_new(unsigned nthreads, struct errands **out, struct error *err)
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->changed, NULL);
     for (; e->nthreads < nthreads && code == 0; e->nthreads += code == 0)
-        code = pthread_create(&e->threads[e->nthreads], NULL, run_errands, e);
+        code = pthread_create(&e->threads[e->nthreads], NULL, run_items, e);
     if (code == 0) {
         *out = e;
         return 0;
     }
-    errands_free(e);
+    work_queue_free(e);
     return error_set(err, code, "threads: %s", strerrordesc_np(code));
 }
 
-void errands_free(struct errands *e)
+void work_queue_free(struct work_queue *e)
 {
     if (!e)
         return;
@@ -76,7 +76,7 @@ void errands_free(struct errands *e)
     free(e);
 }
 
-bool errands_ending(struct errands *e)
+bool work_queue_ending(struct work_queue *e)
 {
     bool ending;
 
@@ -86,21 +86,21 @@ bool errands_ending(struct errands *e)
     return ending;
 }
 
-void errands_add(struct errands *e, struct errand *errand)
+void work_queue_add(struct work_queue *e, struct work_item *item)
 {
     pthread_mutex_lock(&e->lock);
-    DL_APPEND(e->waiting, errand);
+    DL_APPEND(e->waiting, item);
     pthread_cond_signal(&e->changed);
     pthread_mutex_unlock(&e->lock);
 }
 
-bool errands_remove(struct errands *e, struct errand *errand)
+bool work_queue_remove(struct work_queue *e, struct work_item *item)
 {
-    struct errand *at;
+    struct work_item *at;
 
     pthread_mutex_lock(&e->lock);
     DL_FOREACH(e->waiting, at)
-    if (at == errand)
+    if (at == item)
         break;
     if (at)
         DL_DELETE(e->waiting, at);

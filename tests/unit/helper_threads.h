@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A crew of threads of a test's own, which take jobs in the order in which they are offered.
+ * helpers of threads of a test's own, which take jobs in the order in which they are offered.
  * Include after cmocka.h.
  */
 #ifndef DERIVFS_TESTS_HANDS_H
@@ -10,23 +10,23 @@
 
 #include <utlist.h>
 
-#include "crew.h"
+#include "helpers.h"
 
 enum { HANDS_MAX = 16 };
 
-struct hands {
-    struct crew crew; /* must be first */
+struct helper_threads {
+    struct helper_pool helpers; /* must be first */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct crew_job *offered; /* guarded by lock */
-    bool stopping;            /* guarded by lock */
+    struct helper_job *offered; /* guarded by lock */
+    bool stopping;              /* guarded by lock */
     unsigned nthreads;
     pthread_t threads[HANDS_MAX];
 };
 
-static inline void hands_offer(struct crew *crew, struct crew_job *job)
+static inline void helper_threads_offer(struct helper_pool *helpers, struct helper_job *job)
 {
-    struct hands *h = (struct hands *)crew;
+    struct helper_threads *h = (struct helper_threads *)helpers;
 
     pthread_mutex_lock(&h->lock);
     DL_APPEND(h->offered, job);
@@ -34,10 +34,10 @@ static inline void hands_offer(struct crew *crew, struct crew_job *job)
     pthread_mutex_unlock(&h->lock);
 }
 
-static inline bool hands_take_back(struct crew *crew, struct crew_job *job)
+static inline bool helper_threads_take_back(struct helper_pool *helpers, struct helper_job *job)
 {
-    struct hands *h = (struct hands *)crew;
-    struct crew_job *each;
+    struct helper_threads *h = (struct helper_threads *)helpers;
+    struct helper_job *each;
     bool found = false;
 
     pthread_mutex_lock(&h->lock);
@@ -49,18 +49,18 @@ static inline bool hands_take_back(struct crew *crew, struct crew_job *job)
     return found;
 }
 
-static inline unsigned hands_idle(struct crew *crew)
+static inline unsigned helper_threads_idle(struct helper_pool *helpers)
 {
-    return ((struct hands *)crew)->nthreads;
+    return ((struct helper_threads *)helpers)->nthreads;
 }
 
-static inline void *hands_main(void *arg)
+static inline void *helper_threads_main(void *arg)
 {
-    struct hands *h = arg;
+    struct helper_threads *h = arg;
 
     pthread_mutex_lock(&h->lock);
     while (!h->stopping) {
-        struct crew_job *job = h->offered;
+        struct helper_job *job = h->offered;
 
         if (!job) {
             pthread_cond_wait(&h->changed, &h->lock);
@@ -75,16 +75,18 @@ static inline void *hands_main(void *arg)
     return NULL;
 }
 
-static inline void hands_start(struct hands *h, unsigned nthreads)
+static inline void helper_threads_start(struct helper_threads *h, unsigned nthreads)
 {
-    *h = (struct hands){.crew = {hands_offer, hands_take_back, hands_idle}, .nthreads = nthreads};
+    *h = (struct helper_threads){
+        .helpers = {helper_threads_offer, helper_threads_take_back, helper_threads_idle},
+        .nthreads = nthreads};
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->changed, NULL);
     for (unsigned i = 0; i < nthreads; i++)
-        assert_int_equal(pthread_create(&h->threads[i], NULL, hands_main, h), 0);
+        assert_int_equal(pthread_create(&h->threads[i], NULL, helper_threads_main, h), 0);
 }
 
-static inline void hands_stop(struct hands *h)
+static inline void helper_threads_stop(struct helper_threads *h)
 {
     pthread_mutex_lock(&h->lock);
     assert_null(h->offered);

@@ -4,21 +4,21 @@
  *
  * Thread rule: whoever is given one asks on his own thread; `asked` may be called from any.
  */
-#ifndef DERIVFS_STOP_H
-#define DERIVFS_STOP_H
+#ifndef DERIVFS_CANCEL_H
+#define DERIVFS_CANCEL_H
 
 #include <errno.h>
 #include <stdbool.h>
 
 #include "error.h"
 
-struct stop {
+struct cancel_token {
     bool (*asked)(void *ctx);
     void *ctx;
 };
 
 /* ECANCELED where it is asked to; never with NULL. */
-static inline int stop_check(const struct stop *s, struct error *err)
+static inline int cancel_check(const struct cancel_token *s, struct error *err)
 {
     return s && s->asked(s->ctx) ? error_set(err, ECANCELED, "cancelled") : 0;
 }

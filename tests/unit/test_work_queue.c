@@ -11,22 +11,22 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#include "errands.h"
+#include "work_queue.h"
 
 struct note {
-    struct errand errand; /* the first member */
-    struct errands *all;
+    struct work_item item; /* the first member */
+    struct work_queue *all;
     sem_t *started, *go; /* NULL: it does not wait */
     int *nrun;
     int number; /* the how manieth it was; 0: it has not run */
     bool ending;
 };
 
-static void run(struct errand *errand)
+static void run(struct work_item *item)
 {
-    struct note *n = (struct note *)errand;
+    struct note *n = (struct note *)item;
 
-    n->ending = errands_ending(n->all);
+    n->ending = work_queue_ending(n->all);
     if (n->go) {
         sem_post(n->started);
         while (sem_wait(n->go) < 0) {
@@ -39,30 +39,29 @@ static void test_order_and_removal(void **state)
 {
     sem_t started, go;
     int nrun = 0;
-    struct errands *e;
+    struct work_queue *e;
     struct error err;
 
     (void)state;
-    assert_int_equal(errands_new(1, &e, &err), 0);
+    assert_int_equal(work_queue_new(1, &e, &err), 0);
     sem_init(&started, 0, 0);
     sem_init(&go, 0, 0);
-    struct note first = {
-        .errand.run = run, .all = e, .started = &started, .go = &go, .nrun = &nrun};
-    struct note second = {.errand.run = run, .all = e, .nrun = &nrun}, third = second,
+    struct note first = {.item.run = run, .all = e, .started = &started, .go = &go, .nrun = &nrun};
+    struct note second = {.item.run = run, .all = e, .nrun = &nrun}, third = second,
                 fourth = second;
 
-    assert_false(errands_remove(e, &first.errand)); /* nothing waits */
-    errands_add(e, &first.errand);
+    assert_false(work_queue_remove(e, &first.item)); /* nothing waits */
+    work_queue_add(e, &first.item);
     while (sem_wait(&started) < 0) {
     }
-    errands_add(e, &second.errand);
-    errands_add(e, &third.errand);
-    errands_add(e, &fourth.errand);
-    assert_false(errands_remove(e, &first.errand)); /* it runs */
-    assert_true(errands_remove(e, &third.errand));
-    assert_false(errands_remove(e, &third.errand));
+    work_queue_add(e, &second.item);
+    work_queue_add(e, &third.item);
+    work_queue_add(e, &fourth.item);
+    assert_false(work_queue_remove(e, &first.item)); /* it runs */
+    assert_true(work_queue_remove(e, &third.item));
+    assert_false(work_queue_remove(e, &third.item));
     sem_post(&go);
-    errands_free(e); /* runs what waits */
+    work_queue_free(e); /* runs what waits */
     assert_int_equal(first.number, 1);
     assert_false(first.ending);
     assert_int_equal(second.number, 2);
@@ -70,7 +69,7 @@ static void test_order_and_removal(void **state)
     assert_int_equal(fourth.number, 3);
     sem_destroy(&started);
     sem_destroy(&go);
-    errands_free(NULL);
+    work_queue_free(NULL);
 }
 
 int main(void)

@@ -3,7 +3,7 @@
  * A task's result is one chunk: it is computed as a whole and is one entry of the cache. Only of an
  * image that can be had slice by slice a slice is the chunk. Runs are read volume by volume.
  */
-#include "notional.h"
+#include "array_desc.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,9 +37,9 @@ static const char *dtype_of(enum sample_type type)
 }
 
 /* On the grid of `h`, with `last` as the last axis; 0: without. */
-static struct notional on_grid(const struct nifti *h, const char *dtype, int64_t last)
+static struct array_desc on_grid(const struct nifti *h, const char *dtype, int64_t last)
 {
-    struct notional n = {.dtype = dtype, .ndim = last > 0 ? 4 : 3};
+    struct array_desc n = {.dtype = dtype, .ndim = last > 0 ? 4 : 3};
 
     for (int i = 0; i < 3; i++)
         n.shape[i] = h->dim[i];
@@ -49,27 +49,27 @@ static struct notional on_grid(const struct nifti *h, const char *dtype, int64_t
     return n;
 }
 
-struct notional notional_of_run(const struct run *run)
+struct array_desc array_desc_of_run(const struct run *run)
 {
-    struct notional n = on_grid(&run->nifti, dtype_of(run->nifti.sample), run->nifti.nvol);
+    struct array_desc n = on_grid(&run->nifti, dtype_of(run->nifti.sample), run->nifti.nvol);
 
     n.chunks[3] = 1;
     return n;
 }
 
 /* Computed as a whole, or, where that costs no more, slice by slice. */
-static struct notional image(const struct graph *g)
+static struct array_desc image(const struct graph *g)
 {
-    struct notional n = on_grid(&g->runs[0]->nifti, "float32", 0);
+    struct array_desc n = on_grid(&g->runs[0]->nifti, "float32", 0);
 
     if (graph_is_by_slices(g))
         n.chunks[2] = 1;
     return n;
 }
 
-static struct notional some_slices(const struct nifti *h, int64_t nslices)
+static struct array_desc some_slices(const struct nifti *h, int64_t nslices)
 {
-    struct notional n = on_grid(h, "float32", 0);
+    struct array_desc n = on_grid(h, "float32", 0);
 
     n.shape[2] = n.chunks[2] = nslices;
     return n;
@@ -81,12 +81,12 @@ static int64_t images_in(const struct task *t, const struct nifti *h, size_t sam
     return (int64_t)(t->result_nbytes / ((uint64_t)nifti_nvox(h) * sample_nbytes));
 }
 
-static struct notional bytes(int64_t n)
+static struct array_desc bytes(int64_t n)
 {
-    return (struct notional){.dtype = "uint8", .ndim = 1, .shape = {n}, .chunks = {n}};
+    return (struct array_desc){.dtype = "uint8", .ndim = 1, .shape = {n}, .chunks = {n}};
 }
 
-struct notional notional_of_task(const struct graph *g, const struct task *t)
+struct array_desc array_desc_of_task(const struct graph *g, const struct task *t)
 {
     const struct nifti *h = g->nruns > 0 ? &g->runs[0]->nifti : NULL; /* bytes have no grid */
 
@@ -120,7 +120,7 @@ static void print_tuple(FILE *f, const int64_t *numbers, int n)
     fprintf(f, n == 1 ? ",)" : ")");
 }
 
-char *notional_text(const struct notional *n, bool chunks)
+char *array_desc_text(const struct array_desc *n, bool chunks)
 {
     char *text = NULL;
     size_t nbytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Extra hands: pieces that are offered run on workers without a task, in the order of the offers,
+ * Extra helpers: pieces that are offered run on workers without a task, in the order of the offers,
  * once each or not at all; tasks come first; and nothing is lost when tasks are cancelled and the
  * scheduler goes. Nothing sleeps: pieces and tasks wait at a gate until the test opens it.
  */
@@ -24,7 +24,7 @@ enum { NPIECES = 40, LOG_MAX = 16 };
 
 struct world {
     struct sched *sched;
-    struct crew *crew;
+    struct helper_pool *helpers;
     struct budget *budget;
     struct trace *trace;
     pthread_mutex_t lock;
@@ -36,7 +36,7 @@ struct world {
 };
 
 struct piece {
-    struct crew_job job;
+    struct helper_job job;
     struct world *w;
     const char *name; /* NULL: not for the list of what began */
     bool gated;
@@ -56,7 +56,7 @@ static void begin(struct world *w, const char *name, bool gated, const struct ta
     pthread_mutex_unlock(&w->lock);
 }
 
-static void run_piece(struct crew_job *job)
+static void run_piece(struct helper_job *job)
 {
     struct piece *p = (struct piece *)job; /* its first field */
 
@@ -91,10 +91,10 @@ static void split(struct world *w, const struct task_control *ctl)
     MUST(pieces);
     for (size_t i = 0; i < NPIECES; i++) {
         make_piece(w, &pieces[i], NULL, false);
-        w->crew->offer(w->crew, &pieces[i].job);
+        w->helpers->offer(w->helpers, &pieces[i].job);
     }
     for (size_t i = 0; i < NPIECES; i++) {
-        bool mine = w->crew->take_back(w->crew, &pieces[i].job);
+        bool mine = w->helpers->take_back(w->helpers, &pieces[i].job);
 
         if (mine && !task_cancelled(ctl))
             run_piece(&pieces[i].job);
@@ -111,7 +111,7 @@ static void share(struct world *w)
     struct piece p;
 
     make_piece(w, &p, "shared", true);
-    w->crew->offer(w->crew, &p.job);
+    w->helpers->offer(w->helpers, &p.job);
     wait_done(&p);
 }
 
@@ -158,7 +158,7 @@ static void world_start(struct world *w, unsigned nthreads)
     struct sched_config config = {
         .nthreads = nthreads, .budget = w->budget, .run = run_task, .ctx = w, .trace = w->trace};
     assert_int_equal(sched_new(&config, &w->sched, &err), 0);
-    w->crew = sched_crew(w->sched);
+    w->helpers = sched_helpers(w->sched);
 }
 
 static void world_stop(struct world *w)
@@ -206,7 +206,7 @@ static void set_gate(struct world *w, bool open)
 
 static void offer(struct world *w, struct piece *p)
 {
-    w->crew->offer(w->crew, &p->job);
+    w->helpers->offer(w->helpers, &p->job);
 }
 
 static void test_busy_workers_take_nothing(void **state)
@@ -217,18 +217,18 @@ static void test_busy_workers_take_nothing(void **state)
     (void)state;
     world_start(&w, 2);
     make_piece(&w, &p, "piece", false);
-    assert_int_equal(w.crew->idle(w.crew), 2);
+    assert_int_equal(w.helpers->idle(w.helpers), 2);
     submit(&w, "hold 1");
     submit(&w, "hold 2");
     wait_count(&w, &w.nbegan, 2);
-    assert_int_equal(w.crew->idle(w.crew), 0);
+    assert_int_equal(w.helpers->idle(w.helpers), 0);
     offer(&w, &p);
-    assert_true(w.crew->take_back(w.crew, &p.job));
-    assert_false(w.crew->take_back(w.crew, &p.job)); /* it is not on offer any more */
-    offer(&w, &p);                                   /* and may be again */
+    assert_true(w.helpers->take_back(w.helpers, &p.job));
+    assert_false(w.helpers->take_back(w.helpers, &p.job)); /* it is not on offer any more */
+    offer(&w, &p);                                         /* and may be again */
     set_gate(&w, true);
     wait_done(&p);
-    assert_false(w.crew->take_back(w.crew, &p.job));
+    assert_false(w.helpers->take_back(w.helpers, &p.job));
     wait_count(&w, &w.ntold, 2);
     world_stop(&w);
     assert_int_equal(p.nruns, 1);
@@ -245,15 +245,15 @@ static void test_a_free_worker_helps(void **state)
     world_start(&w, 2);
     submit(&w, "hold");
     wait_count(&w, &w.nbegan, 1);
-    assert_int_equal(w.crew->idle(w.crew), 1);
+    assert_int_equal(w.helpers->idle(w.helpers), 1);
     make_piece(&w, &p[0], "first", true);
     make_piece(&w, &p[1], "second", false);
     make_piece(&w, &p[2], "third", false);
     for (size_t i = 0; i < 3; i++)
         offer(&w, &p[i]);
     wait_count(&w, &w.nbegan, 2);
-    assert_false(w.crew->take_back(w.crew, &p[0].job)); /* it has begun */
-    assert_int_equal(w.crew->idle(w.crew), 1);          /* who helps can help again */
+    assert_false(w.helpers->take_back(w.helpers, &p[0].job)); /* it has begun */
+    assert_int_equal(w.helpers->idle(w.helpers), 1);          /* who helps can help again */
     sched_stats(w.sched, &stats);
     assert_int_equal(stats.running, 1);
     assert_int_equal(stats.helping, 1);
@@ -334,7 +334,7 @@ static void test_tasks_go_first(void **state)
     offer(&w, &p[1]);
     wait_count(&w, &w.nbegan, 2);
     submit(&w, "quick");
-    assert_int_equal(w.crew->idle(w.crew), 0); /* somebody waits for a worker */
+    assert_int_equal(w.helpers->idle(w.helpers), 0); /* somebody waits for a worker */
     pthread_mutex_lock(&w.lock);
     p[0].gated = false;
     pthread_mutex_unlock(&w.lock);
@@ -358,19 +358,19 @@ static void test_what_can_wait_waits(void **state)
     submit(&w, "hold");
     wait_count(&w, &w.nbegan, 1);
     make_piece(&w, &late, "late", false);
-    late.job.kind = CREW_CHECKPOINTS;
+    late.job.kind = HELPER_CHECKPOINTS;
     late.job.helped = "run";
     make_piece(&w, &piece, "piece", false);
     offer(&w, &late);
     offer(&w, &piece);
     wait_done(&piece);
-    assert_true(w.crew->take_back(w.crew, &late.job));
+    assert_true(w.helpers->take_back(w.helpers, &late.job));
     offer(&w, &late);
     set_gate(&w, true);
     wait_done(&late);
     assert_string_equal(w.began[1], "piece");
     assert_string_equal(w.began[2], "late");
-    assert_true(late.ran_ns - w.told_ns >= CREW_MOMENT_NS);
+    assert_true(late.ran_ns - w.told_ns >= HELPER_MOMENT_NS);
     world_stop(&w);
 }
 

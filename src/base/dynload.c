@@ -2,13 +2,13 @@
  *
  * By the dynamic loader, which counts and keeps what is loaded.
  */
-#include "late.h"
+#include "dynload.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 
-int late_load(const char *soname, const char *const *names, void **functions, size_t n,
-              struct error *err)
+int dynload(const char *soname, const char *const *names, void **functions, size_t n,
+            struct error *err)
 {
     /* never unloaded: cairo's and Graphviz's own libraries keep state that others point to */
     void *library = dlopen(soname, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);

@@ -6,7 +6,7 @@
  * something was renamed at that moment; asking again settles it, and a limit keeps a hostile
  * renamer from holding us.
  */
-#include "beneath.h"
+#include "resolve_beneath.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 
 enum { TRIES_MAX = 64 };
 
-int beneath_open(int rootfd, const char *path, int flags)
+int resolve_beneath(int rootfd, const char *path, int flags)
 {
     struct open_how how = {
         .flags = (unsigned)(flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY),

@@ -4,23 +4,23 @@
  * from headers, before there is any. Axes are (nx, ny, nz[, nvol or planes]).
  * Thread rule: pure functions.
  */
-#ifndef DERIVFS_NOTIONAL_H
-#define DERIVFS_NOTIONAL_H
+#ifndef DERIVFS_ARRAY_DESC_H
+#define DERIVFS_ARRAY_DESC_H
 
 #include "graph.h"
 
-struct notional {
+struct array_desc {
     const char *dtype; /* numpy's name */
     int ndim;
     int64_t shape[4], chunks[4]; /* [ndim]; chunks: what is read or computed at a time; -1: only
                                   * the result tells */
 };
 
-struct notional notional_of_run(const struct run *run); /* which is RUN_OK */
-struct notional notional_of_task(const struct graph *g, const struct task *t);
+struct array_desc array_desc_of_run(const struct run *run); /* which is RUN_OK */
+struct array_desc array_desc_of_task(const struct graph *g, const struct task *t);
 
 /* "float32 (64, 64, 30)", with `chunks` followed by " chunks (64, 64, 30)". malloced; NULL: out of
  * memory. */
-char *notional_text(const struct notional *n, bool chunks) NODISCARD;
+char *array_desc_text(const struct array_desc *n, bool chunks) NODISCARD;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Extra hands: a worker without a task runs pieces that running tasks have offered.
+ * Extra helpers: a worker without a task runs pieces that running tasks have offered.
  *
  *     task on worker 0:   offer ──> s->offers ──> worker 1, which has found nothing startable
  *                         take_back <──┘          (first come, first served)
@@ -25,9 +25,9 @@
 
 enum { SECOND_NS = 1000000000 };
 
-static struct sched *sched_of(struct crew *crew)
+static struct sched *sched_of(struct helper_pool *helpers)
 {
-    return (struct sched *)((char *)crew - offsetof(struct sched, crew));
+    return (struct sched *)((char *)helpers - offsetof(struct sched, helpers));
 }
 
 /* With the lock held: what this thread is at. The task is not over before its pieces are. */
@@ -42,21 +42,21 @@ static const char *own_task(const struct sched *s)
     return "work";
 }
 
-static void offer(struct crew *crew, struct crew_job *job)
+static void offer(struct helper_pool *helpers, struct helper_job *job)
 {
-    struct sched *s = sched_of(crew);
+    struct sched *s = sched_of(helpers);
 
     pthread_mutex_lock(&s->lock);
-    if (job->kind == CREW_PIECE)
+    if (job->kind == HELPER_PIECE)
         job->helped = own_task(s);
     DL_APPEND(s->offers, job);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool take_back(struct crew *crew, struct crew_job *job)
+static bool take_back(struct helper_pool *helpers, struct helper_job *job)
 {
-    struct sched *s = sched_of(crew);
+    struct sched *s = sched_of(helpers);
 
     pthread_mutex_lock(&s->lock);
     bool there = job->prev != NULL;
@@ -68,9 +68,9 @@ static bool take_back(struct crew *crew, struct crew_job *job)
     return there;
 }
 
-static unsigned idle(struct crew *crew)
+static unsigned idle(struct helper_pool *helpers)
 {
-    struct sched *s = sched_of(crew);
+    struct sched *s = sched_of(helpers);
 
     pthread_mutex_lock(&s->lock);
     unsigned n = s->queue || s->stopping ? 0 : s->config.nthreads - s->stats.running;
@@ -78,7 +78,7 @@ static unsigned idle(struct crew *crew)
     return n;
 }
 
-void crew_start(struct sched *s)
+void helpers_start(struct sched *s)
 {
     pthread_condattr_t attr;
 
@@ -86,20 +86,20 @@ void crew_start(struct sched *s)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&s->wake, &attr);
     pthread_condattr_destroy(&attr);
-    s->crew = (struct crew){.offer = offer, .take_back = take_back, .idle = idle};
+    s->helpers = (struct helper_pool){.offer = offer, .take_back = take_back, .idle = idle};
 }
 
-struct crew *sched_crew(struct sched *s)
+struct helper_pool *sched_helpers(struct sched *s)
 {
-    return &s->crew;
+    return &s->helpers;
 }
 
-struct crew_job *crew_take(struct sched *s, struct worker *w)
+struct helper_job *helpers_take(struct sched *s, struct worker *w)
 {
-    struct crew_job *job = s->offers;
-    bool quiet = s->stats.running == 0 && monotonic_ns() >= s->busy_ns + CREW_MOMENT_NS;
+    struct helper_job *job = s->offers;
+    bool quiet = s->stats.running == 0 && monotonic_ns() >= s->busy_ns + HELPER_MOMENT_NS;
 
-    while (job && job->kind != CREW_PIECE && !quiet)
+    while (job && job->kind != HELPER_PIECE && !quiet)
         job = job->next;
     if (!job)
         return NULL;
@@ -107,15 +107,15 @@ struct crew_job *crew_take(struct sched *s, struct worker *w)
     job->prev = NULL;
     w->helps_with = job->kind;
     snprintf(w->helping, sizeof w->helping, "%s of %s",
-             job->kind == CREW_PIECE ? "piece" : "checkpoints", job->helped);
+             job->kind == HELPER_PIECE ? "piece" : "checkpoints", job->helped);
     s->stats.helping++;
     return job;
 }
 
 /* What is on offer now has not been taken because it can wait: it may be, in a moment. */
-void crew_wait(struct sched *s)
+void helpers_wait(struct sched *s)
 {
-    int64_t until_ns = s->busy_ns + CREW_MOMENT_NS;
+    int64_t until_ns = s->busy_ns + HELPER_MOMENT_NS;
     struct timespec until = {.tv_sec = until_ns / SECOND_NS, .tv_nsec = until_ns % SECOND_NS};
 
     if (s->offers && s->stats.running == 0)
@@ -126,7 +126,7 @@ void crew_wait(struct sched *s)
 
 /* What is said of the piece afterwards comes from the worker: the job may be gone once it has run.
  */
-void crew_run(struct sched *s, struct worker *w, struct crew_job *job)
+void helpers_run(struct sched *s, struct worker *w, struct helper_job *job)
 {
     struct trace_event e = {.thread = w->index, .helping = true, .outcome = TRACE_DONE};
 
@@ -140,9 +140,9 @@ void crew_run(struct sched *s, struct worker *w, struct crew_job *job)
     trace_add(s->config.trace, &e);
 }
 
-void crew_done(struct sched *s, struct worker *w)
+void helpers_done(struct sched *s, struct worker *w)
 {
     w->helping[0] = '\0';
     s->stats.helping--;
-    s->stats.pieces_done += w->helps_with == CREW_PIECE;
+    s->stats.pieces_done += w->helps_with == HELPER_PIECE;
 }
