@@ -83,7 +83,7 @@ static int resolve_again(struct reader *r, struct error *err)
     int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, SCAN_NOW, &d, err);
 
     if (ret == -ENOENT) /* no answer to a read(2) */
-        return error_set(err, EIO, "a source was removed or invalidated while it was read");
+        return error_set(err, EIO, "a source was removed or damaged while it was read");
     if (ret < 0)
         return ret;
     pthread_mutex_lock(&r->lock);

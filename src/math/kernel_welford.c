@@ -7,7 +7,7 @@
  * A constant series gives exactly 0 as M2, because the first volume sets the running mean and every
  * later difference is 0. The sum is kept beside what rounding has taken from it (Knuth's TwoSum),
  * and so is right to the last bit or nearly, where the running mean has as many rounding errors as
- * volumes. Integers of 64 bits are rounded to float64 first, as numpy's astype does. inf invalidates sum
+ * volumes. Integers of 64 bits are rounded to float64 first, as numpy's astype does. inf spoils the sum
  * and running mean: welford_plane() puts right what it left there. Deliberate imprecision: finite
  * samples that differ by more than DBL_MAX count as overflow.
  */

@@ -92,7 +92,7 @@ verify_is_clean() {
     reader_fails
     assert_equal "$(cat cat.err)" "cat: $MNT/tsnr.nii: Input/output error"
     run -0 cat "$MNT/.derivfs/errors"
-    assert_output --partial 'tsnr.nii: a source was removed or invalidated while it was read'
+    assert_output --partial 'tsnr.nii: a source was removed or damaged while it was read'
     mv whole.nii "$DS/run.nii"
     wait_until reference tsnr "$MNT/tsnr.nii" "$DS/run.nii"
     verify_is_clean
