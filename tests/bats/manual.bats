@@ -76,7 +76,7 @@ replied() {
 # shellcheck disable=SC2046 # words
 @test "derivfs(1) has every function, ending, control file, metric and errno" {
     names RECIPES $(found '^ +X\(.*"\K\w+(?=", +FUNCTION\()' expr_ops.h)
-    names 'DERIVED FILES' $(found '\.extension = "\K[^"]+' output.c)
+    names 'DERIVED FILES' $(found 'ROW\(\w+, "\K\.[^"]+' endings.h)
     names FILES $(found 'metric\(f, "\K\w+' status.c) $(found '\{"\K[a-z.]+(?=",)' control.c)
     names ERRORS EROFS $(replied)
     names ENVIRONMENT $(found 'getenv\("\K\w+' program.c) $(found 'getenv\("\K\w+' program_dir.c) HOME
