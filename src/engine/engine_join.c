@@ -42,7 +42,7 @@ static bool key_of_whole(const struct store *s, const struct derived *d,
         return false;
     b = task_begin_key(TASK_JOIN);
     if (b) {
-        key_add(b, "header", header->bytes, header->nbytes);
+        key_add(b, "head", header->bytes, header->nbytes); /* the word is part of the key */
         key_add_key(b, "values", &values);
         key_end(b, out);
     }
