@@ -131,9 +131,9 @@ static bool has_nan(const double *x, size_t n)
     return false;
 }
 
-/* Percentile p of voxel vox0 + i goes to out[p * apart + i]. */
-static int percentiles_part(const struct work *k, size_t vox0, const struct columns *c, double *out,
-                            size_t apart, struct error *err)
+/* Percentile first + p of voxel vox0 + i goes to out[p * apart + i], p below ntogether. */
+static int percentiles_part(const struct work *k, size_t first, size_t vox0,
+                            const struct columns *c, double *out, size_t apart, struct error *err)
 {
     int ret = for_each_part(k, vox0, c->nvox, gather, (void *)c, err);
 
@@ -141,22 +141,23 @@ static int percentiles_part(const struct work *k, size_t vox0, const struct colu
         double *x = c->values + i * c->nvol;
         bool nan = has_nan(x, c->nvol);
 
-        for (size_t p = 0; p < k->t->npercents; p++)
-            out[p * apart + i] = nan ? NAN : percentile(x, c->nvol, k->t->percents[p]);
+        for (size_t p = 0; p < k->t->ntogether; p++)
+            out[p * apart + i] = nan ? NAN : percentile(x, c->nvol, k->t->percents[first + p]);
     }
     return ret;
 }
 
-/* A single plane is written part by part; of several, the first is not complete before the last. */
-static int write_percentiles(const struct work *k, struct columns *c, size_t room, double *out,
-                             struct error *err)
+/* The planes from `first` on that the same passes give. A single one is written part by part; of
+ * several, the first is not complete before the last. */
+static int write_planes(const struct work *k, size_t first, struct columns *c, double *out,
+                        struct error *err)
 {
-    size_t n = k->t->npercents;
+    size_t n = k->t->ntogether, room = k->t->room_nvox;
     int ret = 0;
 
     for (size_t vox = 0; ret == 0 && vox < k->nvox; vox += room) {
         c->nvox = k->nvox - vox < room ? k->nvox - vox : room;
-        ret = percentiles_part(k, vox, c, n > 1 ? out + vox : out, k->nvox, err);
+        ret = percentiles_part(k, first, vox, c, n > 1 ? out + vox : out, k->nvox, err);
         if (ret == 0 && n == 1)
             ret = cache_write(k->w, out, c->nvox * sizeof *out, err);
     }
@@ -166,7 +167,7 @@ static int write_percentiles(const struct work *k, struct columns *c, size_t roo
 int compute_percentiles(const struct work *k, struct error *err)
 {
     struct columns c = {.nvol = 0};
-    size_t room = k->t->room_nvox, n = k->t->npercents;
+    size_t room = k->t->room_nvox, n = k->t->ntogether;
     double *out;
     int ret;
 
@@ -174,8 +175,9 @@ int compute_percentiles(const struct work *k, struct error *err)
         c.nvol += (size_t)k->t->streams[i].nvol;
     c.values = malloc(room * c.nvol * sizeof(double));
     out = malloc((n > 1 ? n * k->nvox : room) * sizeof *out);
-    ret = c.values && out ? write_percentiles(k, &c, room, out, err)
-                          : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    ret = c.values && out ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    for (size_t first = 0; ret == 0 && first < k->t->npercents; first += n)
+        ret = write_planes(k, first, &c, out, err);
     free(c.values);
     free(out);
     return ret;

@@ -143,6 +143,7 @@ struct task {
     unsigned order;   /* TREND */
     double *percents; /* [npercents] MEDIAN, PERCENTILES: 0 to 100, ascending */
     size_t npercents;
+    size_t ntogether;     /* MEDIAN, PERCENTILES: percentiles that the same passes give: all or 1 */
     size_t room_nvox;     /* MEDIAN, PERCENTILES: voxels of which all values are held at a time */
     const struct expr *e; /* PLANE, IMAGE, CHUNK, CHECKSUM: what it computes; other tasks over
                              streams: of which series; NULL: OUTPUT. Borrowed from the graph's

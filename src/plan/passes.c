@@ -17,12 +17,12 @@ struct reading {
     unsigned times;
 };
 
-/* How often task `t` reads what it reads: 1, but for a median that lacks memory. */
+/* How often task `t` reads what it reads: 1, but for percentiles that lack memory. */
 static unsigned passes_of_task(const struct graph *g, const struct task *t)
 {
     size_t room = t->room_nvox;
 
-    return room > 0 ? (unsigned)((g->nvox + room - 1) / room) : 1;
+    return room > 0 ? (unsigned)((g->nvox + room - 1) / room * (t->npercents / t->ntogether)) : 1;
 }
 
 /* "percentiles 25, 75 of bold" */

@@ -118,14 +118,17 @@ static int add_percents(struct planner *p, struct task *t, const struct expr *e,
 }
 
 /* All volumes of as many voxels as fit into half of the memory, and their results; more passes if
- * that is few. Several planes are kept to the end, because a result is written in its order. */
+ * that is few. Several planes are kept to the end, because a result is written in its order. Where
+ * they would take more than the values, each percentile has passes of its own instead. */
 static void plan_room(const struct planner *p, struct task *t, int64_t nvol)
 {
     size_t column = (size_t)(nvol + 1) * sizeof(double);
-    size_t planes = t->npercents > 1 ? (size_t)t->result_nbytes : 0;
     size_t half = p->q->memory_nbytes / 2;
-    size_t most = half > planes ? (half - planes) / column : 0;
+    bool together = t->npercents > 1 && t->result_nbytes <= half / 2;
+    size_t planes = together ? (size_t)t->result_nbytes : 0;
+    size_t most = (half - planes) / column;
 
+    t->ntogether = together ? t->npercents : 1;
     t->room_nvox = most < 1 ? 1 : most < p->nvox ? most : p->nvox;
     t->mem_nbytes = t->room_nvox * column + planes;
 }

@@ -74,6 +74,8 @@ expr = percentile(bold, low)
 param low = 2.5
 [spread]
 expr = percentile(drop(bold, 2), 75) - percentile(drop(bold, 2), 25) + median(drop(bold, 2))
+[many]
+expr = percentile(bold, 5) - percentile(bold, 20) + percentile(bold, 50) - percentile(bold, 65) + percentile(bold, 80) - percentile(bold, 95)
 [cleaned]
 expr = percentile(detrend(bold[..., 3:], 1), 90) / std(bold)
 [middle]
@@ -83,9 +85,12 @@ expr = percentile(bold, 50)
 END
     local files=(low 'low@low=33.3' spread cleaned middle fiftieth) name options n=0
     files=("${files[@]/%/.nii}" a_stat-spread_boldmap.nii.gz a_stat-low_boldmap.nii)
-    files=("${files[@]/#/joined/}" large/spread.nii large/middle.nii)
+    files=("${files[@]/#/joined/}" large/spread.nii large/many.nii large/middle.nii)
     run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/spread.nii"
     assert_line --regexp '    percentiles 25, 50, 75 of .*, [0-9]+ times for want of memory'
+    # six planes would leave no room for the values: one percentile after the other
+    run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/many.nii"
+    assert_line --regexp '    percentiles 5, .* of bold, 24 times for want of memory'
     for options in --threads=1 --threads=2 --threads=8 '--threads=2 --memory=4M'; do
         # shellcheck disable=SC2086 # several options
         mount_derivfs "$DS" --recipes="$PWD/recipes.ini" $options

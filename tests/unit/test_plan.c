@@ -385,6 +385,45 @@ static void test_memory_of_median(void **state)
     }
 }
 
+/* However little memory there is, planes never crowd out the values: then each percentile has passes
+ * of its own. The key says nothing of it. */
+static void test_memory_of_percentiles(void **state)
+{
+    enum { COLUMN = (NVOL_1 + NVOL_2 + 1) * sizeof(double), PLANES = 3 * NVOX * sizeof(double) };
+    static const struct {
+        size_t memory, together, room;
+    } cases[] = {
+        {1 << 30, 3, NVOX},
+        {4 * PLANES, 3, PLANES / COLUMN},
+        {4 * PLANES - 2, 1, (2 * PLANES - 1) / COLUMN},
+        {2 * PLANES, 1, PLANES / COLUMN},
+        {0, 1, 1},
+    };
+    struct planned *first = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct planned *p = plan_with("percentile(bold, 75) - percentile(bold, 25) + median(bold)",
+                                      0, 2, cases[i].memory);
+        const struct task *t = &p->g->tasks[0];
+        size_t planes = t->ntogether > 1 ? PLANES : 0;
+
+        assert_int_equal(t->kind, TASK_PERCENTILES);
+        assert_int_equal(t->ntogether, cases[i].together);
+        assert_int_equal(t->room_nvox, cases[i].room);
+        assert_true(t->mem_nbytes >= cases[i].room * COLUMN + planes + TASK_BUFFER_NBYTES);
+        assert_int_equal(passes_read_nbytes(p->g), t->work_nbytes * (3 / t->ntogether) *
+                                                       ((NVOX + t->room_nvox - 1) / t->room_nvox));
+        if (first) {
+            assert_true(key_equal(&t->key, &first->g->tasks[0].key));
+            planned_free(p);
+        } else {
+            first = p;
+        }
+    }
+    planned_free(first);
+}
+
 /* Who reads a run needs what its codec holds, and counts it. */
 static void test_memory_of_codec(void **state)
 {
@@ -536,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_planes_of_percentiles),
         cmocka_unit_test(test_median_is_a_percentile),
         cmocka_unit_test(test_memory_of_median),
+        cmocka_unit_test(test_memory_of_percentiles),
         cmocka_unit_test(test_memory_of_codec),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_every_kind_is_described),
