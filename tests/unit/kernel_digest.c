@@ -92,6 +92,12 @@ static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t 
 
 int main(void)
 {
+#ifdef VECTOR_CPU
+    if (!__builtin_cpu_supports(VECTOR_CPU)) {
+        puts("unsupported");
+        return 0;
+    }
+#endif
     size_t nbytes = (size_t)NVOX_MAX * NVOL * sizeof(double);
     unsigned char *samples = aligned_alloc(64, (nbytes + 63) / 64 * 64);
     double *out = malloc(MOMENTS_NPLANES * NVOX_MAX * sizeof *out);
@@ -100,12 +106,6 @@ int main(void)
 
     if (!samples || !out || !sums)
         return 1;
-#ifdef VECTOR_CPU
-    if (!__builtin_cpu_supports(VECTOR_CPU)) {
-        puts("unsupported");
-        return 0;
-    }
-#endif
     for (int type = 0; type < NTYPES; type++) {
         uint64_t hash = UINT64_C(14695981039346656037);
 
