@@ -2,13 +2,10 @@
  *
  * Names to derived files and back.
  *
- * A name is never taken apart by guessing: for every group (or run) of the directory it is checked
- * whether the name starts with what that group's names start with, and whether what follows is a
- * recipe's name and an extension. So the rule of naming stands in one place for both ways.
+ * A lookup tries every group and run of the directory: a name is theirs if it has their prefix and
+ * suffix and the rest resolves to a recipe and an extension.
  */
 #include "derived.h"
-
-#include "graph_call.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +15,9 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "graph_call.h"
+#include "grow.h"
 
 /* Where the sources' owners differ, an owner has no more right than others have. */
 void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
@@ -70,11 +70,6 @@ static struct plan_request request_of(const struct derived *d, size_t memory_nby
     };
 }
 
-static bool is_series(const struct recipe *recipe)
-{
-    return recipe->expr && recipe->expr->rank == EXPR_SERIES;
-}
-
 static uint64_t series_nbytes(const struct derived *d)
 {
     const struct output_framing *framing = d->format->framing;
@@ -104,7 +99,7 @@ static void measure(struct derived *d)
     if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
         d->nvol = 1;
     if (d->nvol > 0)
-        d->nbytes = is_series(d->recipe)
+        d->nbytes = recipe_is_series(d->recipe)
                         ? series_nbytes(d)
                         : d->format->nbytes(&d->first->nifti,
                                             graph_image_nbytes(&d->first->nifti, d->nvol));
@@ -172,10 +167,84 @@ static void describe(struct derived *d)
     d->version = XXH3_64bits_digest(&state);
 }
 
-static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,
-                                   const struct recipe *recipe, const struct output_format *format,
-                                   char *name)
+/* ---- names ---- */
+
+/* A group of runs, or one run by itself, and how the names of its files begin and end. */
+struct origin {
+    const char *prefix;
+    const char *map; /* "boldmap"; NULL: a group's names have no such end */
+    struct run *const *runs;
+    size_t nruns;
+    const struct run *first, *bad;
+};
+
+static struct origin origin_of_run(const struct dir_run *member)
 {
+    const struct run *run = member->run;
+    bool sound = run->state == RUN_OK;
+
+    return (struct origin){.prefix = member->entities,
+                           .map = member->map_suffix,
+                           .runs = &member->run,
+                           .nruns = 1,
+                           .first = sound ? run : NULL,
+                           .bad = sound ? NULL : run};
+}
+
+/* Origin `i` of a directory: its groups, then its runs. */
+static struct origin origin_of(const struct dir_scan *scan, size_t i)
+{
+    const struct group *group = &scan->groups[i];
+
+    if (i >= scan->ngroups)
+        return origin_of_run(&scan->runs[i - scan->ngroups]);
+    return (struct origin){.prefix = group->prefix,
+                           .runs = group->runs,
+                           .nruns = group->nruns,
+                           .first = group->first,
+                           .bad = group->bad};
+}
+
+static size_t count_origins(const struct dir_scan *scan)
+{
+    return scan->ngroups + scan->nruns;
+}
+
+/* The file name that `origin` gives to `name`, whose ending starts at `stem`. malloced. */
+static char *file_name(const struct origin *origin, const char *name, size_t stem,
+                       const char *extension)
+{
+    char *made = NULL;
+    int n = origin->map ? asprintf(&made, "%s_stat-%.*s_%s%s%s", origin->prefix, (int)stem, name,
+                                   origin->map, name + stem, extension)
+                        : asprintf(&made, "%s%s%s", origin->prefix, name, extension);
+
+    return n < 0 ? NULL : made;
+}
+
+static char *recipe_file_name(const struct origin *origin, const struct recipe *recipe,
+                              const char *extension)
+{
+    /* a command's name includes its ending */
+    size_t stem = recipe->command ? strcspn(recipe->name, ".") : strlen(recipe->name);
+
+    return file_name(origin, recipe->name, stem, extension);
+}
+
+char *derived_run_name(const struct dir_run *run, const struct recipe *recipe,
+                       const char *extension)
+{
+    struct origin origin = origin_of_run(run);
+
+    return recipe_file_name(&origin, recipe, extension);
+}
+
+/* NULL: out of memory. */
+static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,
+                                   const struct origin *origin, const struct recipe *recipe,
+                                   const struct output_format *format)
+{
+    char *name = recipe_file_name(origin, recipe, format->extension);
     struct derived *d = name ? calloc(1, sizeof *d) : NULL;
 
     if (!d) {
@@ -188,51 +257,10 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
     d->table = recipe_table_get(table);
     d->recipe = recipe;
     d->format = format;
-    return d;
-}
-
-static struct derived *of_group(struct dir_scan *scan, struct recipe_table *table,
-                                const struct group *group, const struct recipe *recipe,
-                                const struct output_format *format)
-{
-    char *name = NULL;
-    struct derived *d;
-
-    if (asprintf(&name, "%s%s%s", group->prefix, recipe->name, format->extension) < 0)
-        return NULL;
-    d = derived_new(scan, table, recipe, format, name);
-    if (!d)
-        return NULL;
-    d->runs = group->runs;
-    d->nruns = group->nruns;
-    d->first = group->first;
-    d->bad = group->bad;
-    describe(d);
-    return d;
-}
-
-static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
-                              const struct dir_run *member, const struct recipe *recipe,
-                              const struct output_format *format)
-{
-    char *name = NULL;
-    struct derived *d;
-
-    /* a command's name has its ending in it */
-    size_t stem = recipe->command ? strcspn(recipe->name, ".") : strlen(recipe->name);
-
-    if (asprintf(&name, "%s_stat-%.*s_%s%s%s", member->entities, (int)stem, recipe->name,
-                 member->map_suffix, recipe->name + stem, format->extension) < 0)
-        return NULL;
-    d = derived_new(scan, table, recipe, format, name);
-    if (!d)
-        return NULL;
-    d->runs = &member->run;
-    d->nruns = 1;
-    if (member->run->state == RUN_OK)
-        d->first = member->run;
-    else
-        d->bad = member->run;
+    d->runs = origin->runs;
+    d->nruns = origin->nruns;
+    d->first = origin->first;
+    d->bad = origin->bad;
     describe(d);
     return d;
 }
@@ -240,45 +268,35 @@ static struct derived *of_run(struct dir_scan *scan, struct recipe_table *table,
 /* A series is read in parts, which not every format can be made of. */
 static bool has_format(const struct recipe *recipe, const struct output_format *format)
 {
-    return recipe->expr && (!is_series(recipe) || format->framing || !format->operation);
+    return recipe->expr && (!recipe_is_series(recipe) || format->framing || !format->operation);
 }
 
-static bool starts_with(const char *text, size_t len, const char *start)
-{
-    size_t n = strlen(start);
+/* ---- from a name to a file ---- */
 
-    return len >= n && memcmp(text, start, n) == 0;
+static bool starts_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
 }
 
-/* Find the recipe in "PREFIX RECIPE"; ENOENT too where `stem` is not of this group. */
-static int recipe_of_group(const struct group *group, struct recipe_table *table, const char *stem,
-                           size_t len, struct recipe_table **owner, const struct recipe **out,
-                           struct error *err)
+/* Find the recipe in stem[len]; ENOENT too if the stem is not one of this origin's. */
+static int find_recipe(const struct origin *origin, struct recipe_table *table, const char *stem,
+                       size_t len, struct recipe_table **owner, const struct recipe **out,
+                       struct error *err)
 {
-    size_t before = strlen(group->prefix);
+    const char *stat = origin->map ? "_stat-" : "";
+    size_t prefix = strlen(origin->prefix), before = prefix + strlen(stat);
+    size_t after = origin->map ? strlen(origin->map) + 1 : 0;
 
-    if (!starts_with(stem, len, group->prefix))
+    if (len <= before + after || !starts_with(stem, origin->prefix) ||
+        !starts_with(stem + prefix, stat))
         return -ENOENT;
-    return recipe_resolve(table, stem + before, len - before, owner, out, err);
-}
-
-/* Find the recipe in "ENTITIES_stat-RECIPE_MAP"; ENOENT too where `stem` is not of this run. */
-static int recipe_of_run(const struct dir_run *member, struct recipe_table *table, const char *stem,
-                         size_t len, struct recipe_table **owner, const struct recipe **out,
-                         struct error *err)
-{
-    static const char stat[] = "_stat-";
-    size_t entities = strlen(member->entities), map = strlen(member->map_suffix);
-    size_t before = entities + strlen(stat), after = map + 1;
-
-    if (len <= before + after || !starts_with(stem, len, member->entities) ||
-        !starts_with(stem + entities, len - entities, stat) || stem[len - after] != '_' ||
-        memcmp(stem + len - map, member->map_suffix, map) != 0)
+    if (origin->map &&
+        (stem[len - after] != '_' || !starts_with(stem + len - after + 1, origin->map)))
         return -ENOENT;
     return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
 }
 
-/* Does name[len] end as one of the command's files does? */
+/* Does name[len] end like the command's files? */
 static bool may_be_command(const struct recipe *recipe, const char *name, size_t len)
 {
     const char *ending =
@@ -298,53 +316,37 @@ bool derived_may_be(const struct recipe_table *table, const char *name)
     return output_find(name, &stem);
 }
 
-static bool is_run_command(const struct dir_run *member, const struct recipe *recipe,
-                           const char *name, size_t len)
-{
-    size_t stem = strcspn(recipe->name, "."), entities = strlen(member->entities);
-    size_t map = strlen(member->map_suffix);
-    size_t ending = strlen(recipe->name) - stem, mid = strlen("_stat-");
-
-    return len == entities + mid + stem + 1 + map + ending &&
-           starts_with(name, len, member->entities) &&
-           memcmp(name + entities, "_stat-", mid) == 0 &&
-           memcmp(name + entities + mid, recipe->name, stem) == 0 &&
-           name[entities + mid + stem] == '_' &&
-           memcmp(name + entities + mid + stem + 1, member->map_suffix, map) == 0 &&
-           memcmp(name + len - ending, recipe->name + stem, ending) == 0;
-}
-
-static bool is_group_command(const struct group *group, const struct recipe *recipe,
-                             const char *name, size_t len)
-{
-    size_t prefix = strlen(group->prefix);
-
-    return starts_with(name, len, group->prefix) && len - prefix == strlen(recipe->name) &&
-           memcmp(name + prefix, recipe->name, len - prefix) == 0;
-}
-
-/* The command's file called name[len], or in `format` what is called so before its extension.
- * -ENOENT: it has none. */
+/* Find the command's file called `name`, which is name[len] and the extension of `format`. */
 static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
                           const struct recipe *recipe, const char *name, size_t len,
                           const struct output_format *format, struct derived **out)
 {
+    bool per_run;
+
     if (!recipe->command || !may_be_command(recipe, name, len))
         return -ENOENT;
-    for (size_t i = 0; !recipe->command->per_run && i < scan->ngroups; i++)
-        if (is_group_command(&scan->groups[i], recipe, name, len)) {
-            *out = of_group(scan, table, &scan->groups[i], recipe, format);
+    per_run = recipe->command->per_run;
+    for (size_t i = 0; i < count_origins(scan); i++) {
+        struct origin origin = origin_of(scan, i);
+        char *made;
+        bool found;
+
+        if (per_run != (origin.map != NULL))
+            continue;
+        made = recipe_file_name(&origin, recipe, format->extension);
+        if (!made)
+            return -ENOMEM;
+        found = strcmp(made, name) == 0;
+        free(made);
+        if (found) {
+            *out = derived_new(scan, table, &origin, recipe, format);
             return *out ? 0 : -ENOMEM;
         }
-    for (size_t i = 0; recipe->command->per_run && i < scan->nruns; i++)
-        if (is_run_command(&scan->runs[i], recipe, name, len)) {
-            *out = of_run(scan, table, &scan->runs[i], recipe, format);
-            return *out ? 0 : -ENOMEM;
-        }
+    }
     return -ENOENT;
 }
 
-/* What a command writes, or a drawing of how: FILE.svg. A file that is called so goes first. */
+/* Find a command's result, or its drawing FILE.svg. A result of that name takes precedence. */
 static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, const char *name,
                            struct derived **out)
 {
@@ -355,8 +357,9 @@ static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, co
     for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
         ret = lookup_command(scan, table, &table->recipes[i], name, strlen(name),
                              &output_as_written, out);
-    for (size_t i = 0;
-         drawing && drawing->kind == OUTPUT_DRAWING && i < table->nrecipes && ret == -ENOENT; i++)
+    if (!drawing || drawing->kind != OUTPUT_DRAWING)
+        return ret;
+    for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
         ret = lookup_command(scan, table, &table->recipes[i], name, stem, drawing, out);
     return ret;
 }
@@ -370,23 +373,19 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
     const struct output_format *format = output_find(name, &len);
     int ret;
 
-    for (size_t i = 0; format && i < scan->ngroups + scan->nruns; i++) {
-        const struct group *group = i < scan->ngroups ? &scan->groups[i] : NULL;
-        const struct dir_run *member = group ? NULL : &scan->runs[i - scan->ngroups];
+    for (size_t i = 0; format && i < count_origins(scan); i++) {
+        struct origin origin = origin_of(scan, i);
+        bool found;
 
-        ret = group ? recipe_of_group(group, table, name, len, &owner, &recipe, err)
-                    : recipe_of_run(member, table, name, len, &owner, &recipe, err);
+        ret = find_recipe(&origin, table, name, len, &owner, &recipe, err);
         if (ret == -ENOENT)
             continue;
         if (ret < 0)
             return ret;
-        *out = NULL;
-        ret = has_format(recipe, format) ? 0 : -ENOENT;
-        if (ret == 0)
-            *out = group ? of_group(scan, owner, group, recipe, format)
-                         : of_run(scan, owner, member, recipe, format);
+        found = has_format(recipe, format);
+        *out = found ? derived_new(scan, owner, &origin, recipe, format) : NULL;
         recipe_table_put(owner);
-        if (ret == 0)
+        if (found)
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
     }
     ret = lookup_commands(scan, table, name, out);
@@ -395,69 +394,92 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
     return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
 }
 
-bool derived_lacks(const struct derived *d)
+/* ---- lists ---- */
+
+static bool is_absent(const struct origin *origin)
 {
-    for (size_t i = 0; i < d->nruns; i++)
-        if (d->runs[i]->state == RUN_ABSENT || d->runs[i]->absent)
+    for (size_t i = 0; i < origin->nruns; i++)
+        if (origin->runs[i]->state == RUN_ABSENT || origin->runs[i]->absent)
             return true;
     return false;
 }
 
-/* Shown: what can be read, or would be but for a broken source (so that the error is found) or for
- * content that may be fetched. */
-static bool is_shown(const struct run *first, const struct run *bad)
+/* With a sound run, a broken one does not hide the file: opening it reports the error. */
+static bool is_listed(const struct origin *origin, const struct recipe *recipe,
+                      const struct output_format *format, bool absent)
 {
-    return first || (bad && bad->state == RUN_ABSENT);
+    if (origin->map
+            ? !format->listed_per_run || !recipe->list_runs
+            : !format->listed || !recipe->list || (recipe->command && recipe->command->per_run))
+        return false;
+    return (origin->first || (origin->bad && origin->bad->state == RUN_ABSENT)) &&
+           (absent || !is_absent(origin));
 }
 
 static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
-                       const struct recipe *recipe, const struct output_format *format,
-                       struct derived **list, size_t *n)
+                       const struct recipe *recipe, const struct output_format *format, bool absent,
+                       struct derived ***list, size_t *n)
 {
-    bool per_run = recipe->command && recipe->command->per_run;
+    for (size_t i = 0; i < count_origins(scan); i++) {
+        struct origin origin = origin_of(scan, i);
 
-    for (size_t i = 0; format->listed && recipe->list && !per_run && i < scan->ngroups; i++)
-        if (is_shown(scan->groups[i].first, scan->groups[i].bad)) {
-            list[*n] = of_group(scan, table, &scan->groups[i], recipe, format);
-            if (!list[*n])
-                return -ENOMEM;
-            ++*n;
-        }
-    for (size_t i = 0; format->listed_per_run && recipe->list_runs && i < scan->nruns; i++)
-        if (scan->runs[i].run->state != RUN_BROKEN) {
-            list[*n] = of_run(scan, table, &scan->runs[i], recipe, format);
-            if (!list[*n])
-                return -ENOMEM;
-            ++*n;
-        }
+        if (!is_listed(&origin, recipe, format, absent))
+            continue;
+        if (GROW(*list, *n) < 0)
+            return -ENOMEM;
+        (*list)[*n] = derived_new(scan, table, &origin, recipe, format);
+        if (!(*list)[*n])
+            return -ENOMEM;
+        ++*n;
+    }
     return 0;
 }
 
-int derived_list(struct dir_scan *scan, struct recipe_table *table, struct derived ***out,
-                 size_t *n, struct error *err)
+int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
+                 struct derived ***out, size_t *n, struct error *err)
 {
-    size_t most = 0;
     int ret = 0;
 
-    most = table->nrecipes * (scan->ngroups + scan->nruns);
-    for (const struct output_format *const *f = output_formats(); *f; f++)
-        most += table->nrecipes * (scan->ngroups + scan->nruns);
     *n = 0;
-    *out = calloc(most + 1, sizeof **out);
-    if (!*out)
-        return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+    *out = NULL;
     for (const struct output_format *const *f = output_formats(); *f; f++)
         for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
             if (has_format(&table->recipes[r], *f))
-                ret = list_recipe(scan, table, &table->recipes[r], *f, *out, n);
+                ret = list_recipe(scan, table, &table->recipes[r], *f, absent, out, n);
     for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
         if (table->recipes[r].command)
-            ret = list_recipe(scan, table, &table->recipes[r], &output_as_written, *out, n);
-    if (ret < 0) {
-        derived_list_free(*out, *n);
-        return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+            ret = list_recipe(scan, table, &table->recipes[r], &output_as_written, absent, out, n);
+    if (ret == 0)
+        return 0;
+    derived_list_free(*out, *n);
+    return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+}
+
+/* Looks each name up, so that derived_lookup() alone decides which names exist. */
+int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
+                  struct derived ***out, size_t *n, struct error *err)
+{
+    size_t stem = strcspn(plain, ".");
+    int ret = 0;
+
+    *n = 0;
+    *out = NULL;
+    output_find(plain, &stem); /* a parameter's value may have a point */
+    for (size_t i = 0; ret == 0 && i < count_origins(scan); i++) {
+        struct origin origin = origin_of(scan, i);
+        char *name = file_name(&origin, plain, stem, "");
+
+        ret = name && GROW(*out, *n) == 0 ? derived_lookup(scan, table, name, &(*out)[*n], err)
+                                          : error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+        free(name);
+        if (ret == 0)
+            ++*n;
+        else if (ret == -ENOENT)
+            ret = 0;
     }
-    return 0;
+    if (ret < 0)
+        derived_list_free(*out, *n);
+    return ret;
 }
 
 void derived_list_free(struct derived **list, size_t n)
@@ -466,6 +488,8 @@ void derived_list_free(struct derived **list, size_t n)
         derived_put(list[i]);
     free(list);
 }
+
+/* ---- parts and plans ---- */
 
 void derived_parts(const struct derived *d, struct parts *out)
 {
@@ -476,7 +500,7 @@ void derived_parts(const struct derived *d, struct parts *out)
                           .last_result_nbytes = d->nbytes,
                           .nvol = 1,
                           .n = 1};
-    if (!is_series(d->recipe) || d->nvol == 0 || d->text)
+    if (!recipe_is_series(d->recipe) || d->nvol == 0 || d->text)
         return;
     volume = (uint64_t)nifti_nvox(&d->first->nifti) * sizeof(float);
     out->nvol = plan_part_nvol(&d->first->nifti);
@@ -497,7 +521,7 @@ struct plan_extent derived_part(const struct derived *d, size_t part)
     struct parts parts;
     int64_t vol0;
 
-    if (!is_series(d->recipe))
+    if (!recipe_is_series(d->recipe))
         return (struct plan_extent){.kind = PLAN_ALL};
     derived_parts(d, &parts);
     if (part == parts.n)
@@ -517,22 +541,13 @@ int derived_plan(const struct derived *d, struct plan_extent what, size_t memory
     return plan_file(&q, what, out, err);
 }
 
-bool derived_is_by_slices(const struct derived *d)
-{
-    struct graph *g;
-
-    if (derived_plan(d, (struct plan_extent){PLAN_SLICES, 0, 1}, 0, &g, NULL) < 0)
-        return false;
-    graph_put(g);
-    return true;
-}
-
 int derived_header(const struct derived *d, struct file_header *out, struct error *err)
 {
     unsigned char header[NIFTI_DERIVED_NBYTES];
     char *origin;
 
-    if (d->nvol == 0 || !d->format->framing || (d->format->operation && !is_series(d->recipe)))
+    if (d->nvol == 0 || !d->format->framing ||
+        (d->format->operation && !recipe_is_series(d->recipe)))
         return error_set(err, ENODATA, "%s: its first bytes have to be computed", d->name);
     origin = graph_origin(d->recipe->expr);
     if (!origin)

@@ -55,6 +55,11 @@ struct derived {
     uint64_t version; /* changes with the sources and the recipe: same version, same bytes */
 };
 
+static inline bool recipe_is_series(const struct recipe *recipe)
+{
+    return recipe->expr && recipe->expr->rank == EXPR_SERIES;
+}
+
 /* May `name` be that of a derived file? Most names are none, which costs no look at a directory. */
 bool derived_may_be(const struct recipe_table *table, const char *name);
 
@@ -62,23 +67,19 @@ bool derived_may_be(const struct recipe_table *table, const char *name);
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
                    struct derived **out, struct error *err) NODISCARD;
 
-/* The derived files that a listing of the directory shows: *out is a malloced array of *n
- * references. Those that cannot be read because a run's content is not here are among them
- * (derived_lacks). */
-int derived_list(struct dir_scan *scan, struct recipe_table *table, struct derived ***out,
-                 size_t *n, struct error *err) NODISCARD;
-/* Is a run's content not here? (What was made of it may be in the cache.) */
-bool derived_lacks(const struct derived *d);
+/* The derived files that a listing of the directory shows; `absent` includes those of runs whose
+ * content is absent. *out [*n] is for derived_list_free(). */
+int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
+                 struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
-/* The derived files that the plain name "RECIPE.EXTENSION" stands for: of every group and of every
- * run, listed or not, those that cannot be read too. *out as derived_list()'s. */
+/* The derived files that the plain name "RECIPE.EXTENSION" stands for: those of every group and
+ * run, listed or not, readable or not. Costs a lookup each. *out as derived_list()'s. */
 int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
                   struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
-/* What the file RECIPE + ENDING of one run is called; the recipe's name is recipe[nbytes].
- * malloced; NULL: out of memory. */
-char *derived_run_name(const struct dir_run *run, const char *recipe, size_t nbytes,
-                       const char *ending) NODISCARD;
+/* The name of one run's file: "sub-01_stat-tsnr_boldmap.nii". malloced; NULL: out of memory. */
+char *derived_run_name(const struct dir_run *run, const struct recipe *recipe,
+                       const char *extension) NODISCARD;
 
 /* Owner and mode of what is made from a source, or of that and what went before: nobody may read
  * more through it than through every source. *mode starts as 0444. */
@@ -107,9 +108,6 @@ struct plan_extent derived_part(const struct derived *d, size_t part);
  * wrong; else as plan_file(). */
 int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
                  struct graph **out, struct error *err) NODISCARD;
-
-/* Can slices of it be computed by themselves? */
-bool derived_is_by_slices(const struct derived *d);
 
 /* The array of a file that can be planned and is no command's; a part is a chunk. */
 struct array_desc derived_array_desc(const struct derived *d);

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What callers of the engine see of a derived file.
+ * Derived files as callers of the engine see them.
  */
 #include "derived.h"
-
-static bool is_series(const struct derived *d)
-{
-    return d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES;
-}
 
 struct derived_info derived_info(const struct derived *d)
 {
@@ -31,7 +26,7 @@ struct derived_info derived_info(const struct derived *d)
     info.nparts = parts.n;
     if (!d->first || recipe->command)
         return info;
-    info.ndim = is_series(d) ? 4 : 3;
+    info.ndim = recipe_is_series(d->recipe) ? 4 : 3;
     for (int i = 0; i < 3; i++)
         info.shape[i] = d->first->nifti.dim[i];
     info.shape[3] = d->nvol;
@@ -54,7 +49,8 @@ uint64_t derived_dir_nbytes(const struct derived *d)
 
 struct array_desc derived_array_desc(const struct derived *d)
 {
-    struct array_desc n = {.dtype = "float32", .ndim = is_series(d) ? 4 : 3, .shape[3] = d->nvol};
+    struct array_desc n = {
+        .dtype = "float32", .ndim = recipe_is_series(d->recipe) ? 4 : 3, .shape[3] = d->nvol};
     struct parts parts;
 
     derived_parts(d, &parts);
@@ -67,11 +63,15 @@ struct array_desc derived_array_desc(const struct derived *d)
 char *derived_array(const struct derived *d)
 {
     struct array_desc n;
+    struct graph *slice;
 
     if (d->nvol == 0)
         return NULL;
     n = derived_array_desc(d);
-    if (n.ndim == 3 && derived_is_by_slices(d))
+    if (n.ndim == 3 &&
+        derived_plan(d, (struct plan_extent){PLAN_SLICES, 0, 1}, 0, &slice, NULL) == 0) {
         n.chunks[2] = 1;
+        graph_put(slice);
+    }
     return array_desc_text(&n, true);
 }

@@ -92,7 +92,7 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     derived_parts(d, &parts);
     q.ngraphs = parts.n < PARTS_MAX ? parts.n : PARTS_MAX;
     q.nparts = parts.n;
-    q.part_nvol = d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES ? parts.nvol : 0;
+    q.part_nvol = recipe_is_series(d->recipe) ? parts.nvol : 0;
     ret = plan_parts(&e->store, d, graphs, q.ngraphs, err);
     if (ret == 0)
         array = array_of(d);

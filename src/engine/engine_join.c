@@ -26,8 +26,7 @@ int joiner_open(struct workers *w, struct cache *cache, struct error *err)
 /* A 4-D .nii: all of its bytes are the header and results as they are. */
 static bool is_joinable(const struct derived *d)
 {
-    return d->error.code == 0 && d->recipe->expr && d->recipe->expr->rank == EXPR_SERIES &&
-           d->format->kind == OUTPUT_IMAGE;
+    return d->error.code == 0 && recipe_is_series(d->recipe) && d->format->kind == OUTPUT_IMAGE;
 }
 
 static bool key_of_whole(const struct store *s, const struct derived *d,

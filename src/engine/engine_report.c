@@ -25,8 +25,7 @@ static int find(const struct page *p, const struct run_place *at,
                 const struct output_format *format, struct derived **out, char **path,
                 struct error *err)
 {
-    const char *recipe = p->recipe->name;
-    char *name = derived_run_name(at->run, recipe, strlen(recipe), format->extension);
+    char *name = derived_run_name(at->run, p->recipe, format->extension);
     int ret;
 
     *path = name ? join_path(at->dir, name) : NULL;

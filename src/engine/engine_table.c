@@ -113,7 +113,7 @@ static bool next_row(void *ctx, struct batch_file *out)
 
     while (w->next < w->runs.n) {
         struct run_place *at = &w->runs.at[w->next];
-        char *name = tree_numbers_name(at->run, w->what.recipe);
+        char *name = derived_run_name(at->run, w->what.recipe, ending_numbers);
         struct error err = {.code = ENOMEM, .text = "out of memory"};
         int ret = -ENOMEM;
 
@@ -267,7 +267,7 @@ int engine_each_row(struct engine *e, const char *dir, const char *name, engine_
         return ret;
     ret = find_runs(&e->tree, dir, &what, SCAN_RECENT, NULL, &runs, err);
     for (size_t i = 0; i < runs.n && ret == 0; i++) {
-        char *file = tree_numbers_name(runs.at[i].run, what.recipe);
+        char *file = derived_run_name(runs.at[i].run, what.recipe, ending_numbers);
         char *path = file ? join_path(runs.at[i].dir, file) : NULL;
         struct derived *d;
 

@@ -345,19 +345,6 @@ static bool is_hidden(const struct tree *t, const struct place *place, const cha
     return place->shows_sources && tree_stat(t, path, &st, NULL) == 0;
 }
 
-/* What cannot be read is not listed. */
-static void leave_out_lacking(struct derived **list, size_t *n)
-{
-    size_t kept = 0;
-
-    for (size_t i = 0; i < *n; i++)
-        if (derived_lacks(list[i]))
-            derived_put(list[i]);
-        else
-            list[kept++] = list[i];
-    *n = kept;
-}
-
 /* The files of a directory that shows_derived: those that the plain name stands for, or with NULL
  * those that a listing shows. */
 static int find_in_place(const struct tree *t, const struct place *place, const char *plain,
@@ -371,9 +358,7 @@ static int find_in_place(const struct tree *t, const struct place *place, const 
         return ret;
     table = recipes_get(t->recipes);
     ret = plain ? derived_named(scan, table, plain, out, n, err)
-                : derived_list(scan, table, out, n, err);
-    if (ret == 0 && !plain && !t->annex_get)
-        leave_out_lacking(*out, n);
+                : derived_list(scan, table, t->annex_get, out, n, err);
     recipe_table_put(table);
     dir_scan_put(scan);
     return ret;

@@ -81,8 +81,6 @@ struct table_name {
 /* The table, or its dictionary, that `name` with this ending may be. ENOENT. */
 int tree_table_name(const struct tree *t, const char *dir, const char *name, const char *ending,
                     struct table_name *out, struct error *err) NODISCARD;
-/* The name of the file that keeps the numbers of one run's image: malloced; NULL: out of memory. */
-char *tree_numbers_name(const struct dir_run *run, const struct recipe *recipe) NODISCARD;
 /* Look up the table or dictionary `name`; all of out->st but the inode number. */
 int tree_lookup_table(const struct tree *t, const char *dir, const char *name, struct entry *out,
                       struct error *err) NODISCARD;

@@ -129,8 +129,3 @@ int tree_lookup_table(const struct tree *t, const char *dir, const char *name, s
     recipe_table_put(n.owner);
     return ret;
 }
-
-char *tree_numbers_name(const struct dir_run *run, const struct recipe *recipe)
-{
-    return derived_run_name(run, recipe->name, strlen(recipe->name), ending_numbers);
-}
