@@ -180,8 +180,3 @@ uint64_t engine_cache_evicted(const struct engine *e)
 {
     return cache_evicted(e->store.cache);
 }
-
-uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)
-{
-    return store_derived_nbytes(&e->store, d);
-}

@@ -24,6 +24,25 @@ struct engine {
     int64_t start_s; /* CLOCK_REALTIME */
 };
 
+/* A run, and the mount's directory that shows what is derived from it. */
+struct run_place {
+    struct dir_scan *scan; /* a reference: keeps `run` alive */
+    const struct dir_run *run;
+    char *dir; /* owned */
+};
+
+struct run_list {
+    struct run_place *at; /* [n] */
+    size_t n;
+};
+
+/* Add the runs of `dir`, and with `below` those of all directories that a walk by WALK_RUNS enters
+ * from there. Fails if one of them cannot be read. `cancel` may be NULL. */
+int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+                const struct cancel_token *cancel, struct run_list *out,
+                struct error *err) NODISCARD;
+void run_list_clear(struct run_list *l);
+
 /* What readers wait for now, in the order in which they began. */
 struct engine_request {
     char *path;                        /* owned: the derived file */

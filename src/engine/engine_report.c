@@ -153,8 +153,7 @@ int page_make(struct engine *e, const struct cancel_token *stop, char **out, str
 {
     struct recipe_table *table = recipes_get(e->tree.recipes);
     struct page p = {.engine = e, .stop = stop, .recipe = recipe_of_page(table)};
-    int ret =
-        tree_runs(&e->tree, tree_derived_root(&e->tree), true, SCAN_RECENT, stop, &p.runs, err);
+    int ret = engine_runs(e, tree_derived_root(&e->tree), true, SCAN_RECENT, stop, &p.runs, err);
 
     if (ret == 0)
         ret = add_rows(&p, err);

@@ -45,13 +45,13 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
 
 /* ---- which runs ---- */
 
-static int find_runs(const struct tree *t, const char *dir, const struct table_name *what,
+static int find_runs(struct engine *e, const char *dir, const struct table_name *what,
                      enum scan_freshness freshness, const struct cancel_token *stop,
                      struct run_list *out, struct error *err)
 {
     if (what->recipe->wrong)
         return error_set(err, EDOM, "%s", what->recipe->wrong);
-    return tree_runs(t, dir, what->is_group, freshness, stop, out, err);
+    return engine_runs(e, dir, what->is_group, freshness, stop, out, err);
 }
 
 static bool is_cancelled(void *ctx)
@@ -66,7 +66,7 @@ static int find_rows(struct text_wait *w, const struct cancel_token *stop, struc
     int ret = tree_table_name(&w->engine->tree, w->dir, w->name, ".tsv", &w->what, err);
 
     if (ret == 0)
-        ret = find_runs(&w->engine->tree, w->dir, &w->what, SCAN_NOW, stop, &w->runs, err);
+        ret = find_runs(w->engine, w->dir, &w->what, SCAN_NOW, stop, &w->runs, err);
     if (ret < 0)
         return ret;
     w->rows = calloc(w->runs.n + 1, sizeof *w->rows);
@@ -265,7 +265,7 @@ int engine_each_row(struct engine *e, const char *dir, const char *name, engine_
 
     if (ret < 0)
         return ret;
-    ret = find_runs(&e->tree, dir, &what, SCAN_RECENT, NULL, &runs, err);
+    ret = find_runs(e, dir, &what, SCAN_RECENT, NULL, &runs, err);
     for (size_t i = 0; i < runs.n && ret == 0; i++) {
         char *file = derived_run_name(runs.at[i].run, what.recipe, ending_numbers);
         char *path = file ? join_path(runs.at[i].dir, file) : NULL;

@@ -2,7 +2,7 @@
  *
  * Keys and sizes of results.
  */
-#include "store.h"
+#include "engine_private.h"
 
 int store_key(const struct store *s, const struct derived *d, size_t part, struct key *out,
               struct error *err)
@@ -27,8 +27,9 @@ struct graph *store_cut(const struct store *s, struct graph *g)
     return graph_cut(g, is_cached, s->cache);
 }
 
-uint64_t store_derived_nbytes(const struct store *s, const struct derived *d)
+uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)
 {
+    const struct store *s = &e->store;
     uint64_t nbytes;
 
     if (!d->recipe->command || !d->key.hex[0] || d->format->kind == OUTPUT_DRAWING)

@@ -22,8 +22,6 @@ int store_key(const struct store *s, const struct derived *d, size_t part, struc
               struct error *err) NODISCARD;
 /* graph_cut() by what is in the cache. */
 struct graph *store_cut(const struct store *s, struct graph *g) NODISCARD;
-/* As engine_derived_nbytes(). */
-uint64_t store_derived_nbytes(const struct store *s, const struct derived *d);
 
 /* The whole file of a series, if it is in the cache in one piece: a reference, or NULL. */
 struct blob *joined_lookup(const struct store *s, const struct derived *d);

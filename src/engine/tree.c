@@ -39,9 +39,15 @@ static uint64_t path_ino(const char *path)
     return XXH3_64bits(path, strlen(path)) | UINT64_C(1) << 63;
 }
 
-static uint64_t blocks_of(uint64_t nbytes)
+/* What the mount makes up at `path`; owner and times are set already. */
+static void set_virtual(struct stat *st, const char *path, mode_t mode, uint64_t nbytes)
 {
-    return (nbytes + 511) / 512;
+    st->st_ino = path_ino(path);
+    st->st_mode = mode;
+    st->st_nlink = 1;
+    st->st_size = (off_t)nbytes;
+    /* as if fully written: tar and cp take a file without blocks for a hole */
+    st->st_blocks = (blkcnt_t)((nbytes + 511) / 512);
 }
 
 void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
@@ -49,24 +55,19 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
 {
     uint64_t nbytes = engine_derived_nbytes(e, d);
 
-    /* Nothing but the length of its header is known of it. Programs (nibabel, tar) do not even open
-     * what is empty; they open this, and ask the open file for its size. */
+    /* Only the length of its header is known. Programs (nibabel, tar) do not open an empty file;
+     * they open this one, and ask the open file for its size. */
     if (nbytes == 0 && engine_must_fetch(e, d) && !d->recipe->command)
         nbytes = NIFTI_DERIVED_NBYTES;
     *st = (struct stat){
-        .st_ino = path_ino(path),
-        .st_mode = S_IFREG | d->mode,
-        .st_nlink = 1,
         .st_uid = d->uid,
         .st_gid = d->gid,
-        .st_size = (off_t)nbytes,
-        /* stdio's and Python's buffers have this size: reading a header asks for no voxel */
+        /* the size of stdio's and Python's buffers: reading a header asks for no voxel */
         .st_blksize = NIFTI_DERIVED_NBYTES,
-        /* as if fully written: 0 would make tar and cp take the file for a hole */
-        .st_blocks = (blkcnt_t)blocks_of(nbytes),
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
     };
     st->st_ctim = st->st_atim = st->st_mtim;
+    set_virtual(st, path, S_IFREG | d->mode, nbytes);
 }
 
 static int stat_virtual_dir(const struct tree *t, const struct place *place, const char *path,
@@ -169,11 +170,7 @@ static int lookup_absent_object(const struct tree *t, const char *path, struct e
         return ret;
     out->kind = S_ISDIR(type) ? ENTRY_DIR : ENTRY_SOURCE;
     out->st.st_dev = 0;
-    out->st.st_ino = path_ino(path);
-    out->st.st_mode = type | (S_ISDIR(type) ? 0555 : 0444);
-    out->st.st_nlink = 1;
-    out->st.st_size = (off_t)nbytes;
-    out->st.st_blocks = (blkcnt_t)blocks_of((uint64_t)nbytes);
+    set_virtual(&out->st, path, type | (S_ISDIR(type) ? 0555 : 0444), (uint64_t)nbytes);
     return 0;
 }
 
@@ -192,11 +189,7 @@ static int lookup_text(const struct tree *t, const char *name, const char *path,
         return ret;
     }
     out->kind = ENTRY_TEXT;
-    out->st.st_ino = path_ino(path);
-    out->st.st_mode = S_IFREG | (out->st.st_mode & 0444);
-    out->st.st_nlink = 1;
-    out->st.st_size = (off_t)strlen(out->text);
-    out->st.st_blocks = (blkcnt_t)blocks_of((uint64_t)out->st.st_size);
+    set_virtual(&out->st, path, S_IFREG | (out->st.st_mode & 0444), strlen(out->text));
     return 0;
 }
 
@@ -241,28 +234,16 @@ static int lookup_in(const struct tree *t, const struct place *place, const char
     return lookup_virtual_dir(t, place, name, path, out, err);
 }
 
-int tree_lookup(const struct tree *t, const char *dir, const char *name, struct entry *out,
-                struct error *err)
-{
-    struct place place = tree_place(t, dir);
-    char *path = join_path(dir, name);
-    int ret;
-
-    if (!path)
-        return error_set(err, ENOMEM, "%s: out of memory", name);
-    *out = (struct entry){.kind = ENTRY_SOURCE};
-    ret = lookup_in(t, &place, dir, name, path, out, err);
-    free(path);
-    return ret;
-}
-
 int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
                   struct error *err)
 {
+    struct place place = tree_place(&e->tree, dir);
     char *path = join_path(dir, name);
-    int ret = path ? tree_lookup(&e->tree, dir, name, out, err)
-                   : error_set(err, ENOMEM, "%s: out of memory", name);
+    int ret;
 
+    *out = (struct entry){.kind = ENTRY_SOURCE};
+    ret = path ? lookup_in(&e->tree, &place, dir, name, path, out, err)
+               : error_set(err, ENOMEM, "%s: out of memory", name);
     if (ret == 0 && out->kind == ENTRY_DERIVED)
         engine_stat_derived(e, out->derived, path, &out->st);
     free(path);
@@ -386,33 +367,32 @@ static int list_derived_files(const struct tree *t, const struct place *place, c
     return ret;
 }
 
-int tree_list(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
-              struct error *err)
+/* List one name that the dataset does not have. */
+static int add_virtual(const char *dir, const char *name, unsigned char type, engine_list_fn *add,
+                       void *ctx, struct error *err)
 {
-    struct place place = tree_place(t, dir);
-    int ret = list_sources(t, &place, add, ctx, err);
+    char *path = join_path(dir, name);
+    int ret = path ? add(ctx, name, path_ino(path), type)
+                   : error_set(err, ENOMEM, "%s: out of memory", dir);
 
-    if (ret == 0 && place.extra) {
-        char *path = join_path(dir, place.extra);
-
-        ret = path ? add(ctx, place.extra, path_ino(path), DT_DIR) : -ENOMEM;
-        free(path);
-    }
-    for (size_t i = 0; ret == 0 && place.shows_texts && description_name(i); i++) {
-        char *path = join_path(dir, description_name(i));
-
-        ret = path ? add(ctx, description_name(i), path_ino(path), DT_REG) : -ENOMEM;
-        free(path);
-    }
-    if (ret == 0 && place.shows_derived)
-        ret = list_derived_files(t, &place, dir, add, ctx, err);
+    free(path);
     return ret;
 }
 
 int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                 struct error *err)
 {
-    return tree_list(&e->tree, dir, add, ctx, err);
+    const struct tree *t = &e->tree;
+    struct place place = tree_place(t, dir);
+    int ret = list_sources(t, &place, add, ctx, err);
+
+    if (ret == 0 && place.extra)
+        ret = add_virtual(dir, place.extra, DT_DIR, add, ctx, err);
+    for (size_t i = 0; ret == 0 && place.shows_texts && description_name(i); i++)
+        ret = add_virtual(dir, description_name(i), DT_REG, add, ctx, err);
+    if (ret == 0 && place.shows_derived)
+        ret = list_derived_files(t, &place, dir, add, ctx, err);
+    return ret;
 }
 
 int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,

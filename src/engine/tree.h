@@ -33,12 +33,6 @@ struct recipe_table *recipes_get(struct recipes *r);
 /* Where the user's recipes are, or NULL: there is no file. */
 const char *recipes_path(const struct recipes *r);
 
-/* What is called `name` in `dir`, but for the stat of a derived file. */
-int tree_lookup(const struct tree *t, const char *dir, const char *name, struct entry *out,
-                struct error *err) NODISCARD;
-/* As engine_list(). */
-int tree_list(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
-              struct error *err) NODISCARD;
 /* The derived file `name` of the mount's directory `dir`. */
 int tree_find_derived(const struct tree *t, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
@@ -51,23 +45,6 @@ int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshne
 /* Call `add` for each directory in `dir` that may have runs of its own: no other dataset's. */
 int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err) NODISCARD;
-/* A run, and the mount's directory that shows what is derived from it. */
-struct run_place {
-    struct dir_scan *scan; /* a reference: keeps `run` alive */
-    const struct dir_run *run;
-    char *dir; /* owned */
-};
-
-struct run_list {
-    struct run_place *at; /* [n] */
-    size_t n;
-};
-
-/* Add the runs of `dir`, and with `below` those of all directories that tree_subdirs() finds from
- * there on. One that cannot be read fails it. `stop` may be NULL. */
-int tree_runs(const struct tree *t, const char *dir, bool below, enum scan_freshness freshness,
-              const struct cancel_token *stop, struct run_list *out, struct error *err) NODISCARD;
-void run_list_clear(struct run_list *l);
 /* Where the derived files of the dataset's root are, in the mount. */
 const char *tree_derived_root(const struct tree *t);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "grow.h"
 
 struct names {
     char **list; /* [n] owned */
@@ -18,17 +19,14 @@ struct names {
 static int add_name(void *ctx, const char *name, uint64_t ino, unsigned char type)
 {
     struct names *names = ctx;
-    char **grown;
 
     (void)ino;
     if (name[0] == '.' || (type != DT_DIR && type != DT_UNKNOWN))
         return 0;
-    grown = realloc(names->list, (names->n + 1) * sizeof *grown);
-    if (!grown)
+    if (GROW(names->list, names->n) < 0 || !(names->list[names->n] = strdup(name)))
         return -ENOMEM;
-    names->list = grown;
-    grown[names->n] = strdup(name);
-    return grown[names->n] ? (names->n++, 0) : -ENOMEM;
+    names->n++;
+    return 0;
 }
 
 static int compare_names(const void *a, const void *b)
@@ -36,35 +34,34 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static int list_dirs(const struct tree *t, const char *dir, enum walk_extent extent,
+static int list_dirs(struct engine *e, const char *dir, enum walk_extent extent,
                      struct names *names, struct error *err)
 {
-    int ret = extent == WALK_RUNS ? tree_subdirs(t, dir, add_name, names, err)
-                                  : tree_list(t, dir, add_name, names, err);
+    int ret = extent == WALK_RUNS ? tree_subdirs(&e->tree, dir, add_name, names, err)
+                                  : engine_list(e, dir, add_name, names, err);
 
     if (names->n > 0)
         qsort(names->list, names->n, sizeof *names->list, compare_names);
     return ret == -ENOMEM ? error_set(err, ENOMEM, "%s: out of memory", dir) : ret;
 }
 
-/* Some file systems do not tell the type with the name, and tree_subdirs() looks itself. */
-static bool is_dir(const struct tree *t, const char *dir, const char *name, enum walk_extent extent)
+/* Not every file system lists types; tree_subdirs() has looked already. */
+static bool is_dir(struct engine *e, const char *dir, const char *name, enum walk_extent extent)
 {
     struct entry entry;
 
     if (extent == WALK_RUNS)
         return true;
-    if (tree_lookup(t, dir, name, &entry, NULL) < 0)
+    if (engine_lookup(e, dir, name, &entry, NULL) < 0)
         return false;
     entry_clear(&entry);
     return S_ISDIR(entry.st.st_mode);
 }
 
-static int walk(const struct tree *t, const char *dir, const struct walk_visitor *v,
-                struct error *err)
+int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v, struct error *err)
 {
     struct names names = {.n = 0};
-    int ret = list_dirs(t, dir, v->extent, &names, err);
+    int ret = list_dirs(e, dir, v->extent, &names, err);
 
     if (ret == 0)
         ret = v->enter(v->ctx, dir, err);
@@ -77,8 +74,8 @@ static int walk(const struct tree *t, const char *dir, const struct walk_visitor
 
         if (ret == 0 && !path)
             ret = error_set(err, ENOMEM, "%s: out of memory", dir);
-        else if (ret == 0 && is_dir(t, dir, names.list[i], v->extent))
-            ret = walk(t, path, v, err);
+        else if (ret == 0 && is_dir(e, dir, names.list[i], v->extent))
+            ret = engine_walk(e, path, v, err);
         free(path);
         free(names.list[i]);
     }
@@ -86,17 +83,12 @@ static int walk(const struct tree *t, const char *dir, const struct walk_visitor
     return ret;
 }
 
-int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v, struct error *err)
-{
-    return walk(&e->tree, dir, v, err);
-}
-
-/* ---- their runs ---- */
+/* ---- the runs of these directories ---- */
 
 struct collection {
     const struct tree *tree;
     enum scan_freshness freshness;
-    const struct cancel_token *stop;
+    const struct cancel_token *cancel;
     struct run_list *list;
 };
 
@@ -104,32 +96,34 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
 {
     struct collection *c = ctx;
     struct run_list *l = c->list;
-    struct run_place *grown;
     struct dir_scan *scan;
-    int ret = cancel_check(c->stop, err);
+    int ret = cancel_check(c->cancel, err);
 
     if (ret == 0)
         ret = tree_scan(c->tree, dir, c->freshness, &scan, err);
     if (ret != 0)
         return ret;
-    grown = realloc(l->at, (l->n + scan->nruns + 1) * sizeof *grown);
-    l->at = grown ? grown : l->at;
-    for (size_t i = 0; i < scan->nruns && grown; i++) {
-        grown[l->n] = (struct run_place){dir_scan_get(scan), &scan->runs[i], strdup(dir)};
-        if (!grown[l->n++].dir)
-            grown = NULL;
+    for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
+        char *copy = strdup(dir);
+
+        if (copy && GROW(l->at, l->n) == 0) {
+            l->at[l->n++] = (struct run_place){dir_scan_get(scan), &scan->runs[i], copy};
+        } else {
+            free(copy);
+            ret = error_set(err, ENOMEM, "%s: out of memory", dir);
+        }
     }
     dir_scan_put(scan);
-    return grown ? 0 : error_set(err, ENOMEM, "%s: out of memory", dir);
+    return ret;
 }
 
-int tree_runs(const struct tree *t, const char *dir, bool below, enum scan_freshness freshness,
-              const struct cancel_token *stop, struct run_list *out, struct error *err)
+int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+                const struct cancel_token *cancel, struct run_list *out, struct error *err)
 {
-    struct collection c = {t, freshness, stop, out};
+    struct collection c = {&e->tree, freshness, cancel, out};
     struct walk_visitor v = {.extent = WALK_RUNS, .enter = add_runs, .ctx = &c};
 
-    return below ? walk(t, dir, &v, err) : add_runs(&c, dir, err);
+    return below ? engine_walk(e, dir, &v, err) : add_runs(&c, dir, err);
 }
 
 void run_list_clear(struct run_list *l)
