@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Three texts. Recipes have names without any character that a pattern of .bidsignore (gitignore's
- * language) gives a meaning to, so that they can be written into it as they are.
+ * The three texts. Names of recipes have no character that is special in .bidsignore (a gitignore
+ * pattern), so they need no escaping.
  */
 #include "description.h"
 
@@ -12,16 +12,18 @@
 #include <string.h>
 
 #include "json_text.h"
+#include "path.h"
+#include "text.h"
 #include "utf8.h"
 
 static char *dataset_json(const char *dataset, const struct recipe_table *table)
 {
-    const char *slash = strrchr(dataset, '/');
+    const char *base = base_name(dataset);
     char *name, *text;
     json_t *o;
 
     (void)table;
-    if (asprintf(&name, "Derived images of %s", slash && slash[1] ? slash + 1 : dataset) < 0)
+    if (asprintf(&name, "Derived images of %s", *base ? base : dataset) < 0)
         return NULL;
     utf8_clean(name);
     o = json_pack("{s:s, s:s, s:s, s:[{s:s, s:s, s:s}], s:{s:s}}", "Name", name, "BIDSVersion",
@@ -67,11 +69,7 @@ static char *ignore_text(const char *dataset, const struct recipe_table *table)
         if (r->nparams > 0)
             fprintf(f, "**/%s@*\n**/*_%s@*\n", r->name, r->name);
     }
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(f, &text);
 }
 
 static const struct {

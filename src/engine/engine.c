@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine's life: dataset, cache, recipes and workers are put together here and taken apart in
- * the reverse order.
+ * The engine's life: dataset, cache, recipes and workers are opened here, and closed in the
+ * reverse order.
  */
 #include "engine.h"
 
@@ -14,7 +14,7 @@
 #include "monotonic.h"
 #include "program.h"
 
-/* Walks that are under way at a time: a slow one holds up no short one. */
+/* Concurrent walks: a slow one does not delay a short one. */
 enum { WORK_QUEUE_NTHREADS = 2 };
 
 static void warn_of_cache(void *ctx, const struct error *what)
@@ -134,14 +134,14 @@ void engine_stop(struct engine *e)
 {
     struct workers *w = &e->workers;
 
-    work_queue_free(w->work_queue); /* these submit jobs */
+    work_queue_free(w->work_queue); /* its items submit jobs */
     w->work_queue = NULL;
-    /* each calls back into the other: neither goes before both have come to rest */
+    /* each calls back into the other: stop both before either is freed */
     if (w->sched)
         sched_stop(w->sched);
     if (w->fetcher)
         sched_stop(w->fetcher);
-    sched_free(w->joiner); /* calls back into neither */
+    sched_free(w->joiner); /* calls back into none of them */
     cursor_pool_free(w->pool);
     sched_free(w->sched);
     sched_free(w->fetcher);

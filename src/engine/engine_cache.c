@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Looking after a cache directory: opens the cache, does one thing and closes it again.
+ * Maintenance of a cache directory: open the cache, do one thing, close it.
  */
 #include <errno.h>
 
@@ -16,21 +16,12 @@ static void warn(void *ctx, const struct error *what)
         config->log(config->log_ctx, LOG_LEVEL_WARN, what->text);
 }
 
-static int count(struct cache *c, struct cache_report *out, struct error *err)
-{
-    struct cache_stats s;
-    int ret = cache_stats(c, &s, err);
-
-    if (ret == 0) {
-        out->entries = s.entries;
-        out->nbytes = s.nbytes;
-    }
-    return ret;
-}
-
 static int look_after(struct cache *c, const struct engine_config *config, enum cache_care care,
                       struct cache_report *out, struct error *err)
 {
+    struct cache_stats s;
+    int ret;
+
     switch (care) {
     case CACHE_VERIFY:
         return cache_verify(c, &out->entries, &out->bad, warn, (void *)config, err);
@@ -41,7 +32,12 @@ static int look_after(struct cache *c, const struct engine_config *config, enum 
     case CACHE_COUNT:
         break;
     }
-    return count(c, out, err);
+    ret = cache_stats(c, &s, err);
+    if (ret == 0) {
+        out->entries = s.entries;
+        out->nbytes = s.nbytes;
+    }
+    return ret;
 }
 
 int engine_cache_care(const struct engine_config *config, enum cache_care care,

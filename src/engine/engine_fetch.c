@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * annex=get: what a read lacks is fetched first.
+ * annex=get: a read first fetches the content that is absent.
  *
- *     a source         engine_open_source() says ENODATA -> fetch_wait -> opened again
+ *     a source         engine_open_source() fails with ENODATA -> fetch_wait -> opened again
  *     a derived file   reader.c -> fetch_of_derived() -> looked up again, and planned
  *
- * The fetcher is a scheduler beside the one that computes (fetch.h). Nothing here waits.
+ * The fetcher is a second scheduler (fetch.h). Nothing here waits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -15,6 +15,7 @@
 #include "engine_private.h"
 #include "fetch.h"
 #include "graph_call.h"
+#include "grow.h"
 #include "wait_private.h"
 
 int fetcher_open(struct workers *w, struct error *err)
@@ -29,7 +30,7 @@ int fetcher_open(struct workers *w, struct error *err)
     return sched_new(&config, &w->fetcher, err);
 }
 
-/* Collects what is absent of files that are added one by one. */
+/* The absent content of some files. */
 struct lacking {
     struct annex_content *list; /* [n] */
     size_t n;
@@ -37,39 +38,34 @@ struct lacking {
 
 static int add_lacking(const struct tree *t, struct lacking *l, const char *path, struct error *err)
 {
-    struct annex_content content, *grown;
+    struct annex_content content;
     int ret = annex_find_absent(dataset_rootfd(t->dataset), path, &content, err);
 
     if (ret < 0)
         return ret == -ENOENT ? 0 : ret;
-    grown = realloc(l->list, (l->n + 1) * sizeof *grown);
-    if (!grown) {
+    if (GROW(l->list, l->n) < 0) {
         annex_content_clear(&content);
         return error_set(err, ENOMEM, "%s: out of memory", path);
     }
-    l->list = grown;
     l->list[l->n++] = content;
     return 0;
 }
 
-/* Plan to fetch the list, which is used up. */
-static int plan_lacking(struct lacking *l, struct graph **out, struct error *err)
+/* Plan to fetch the list, which is used up, unless `ret` reports that it is incomplete. */
+static int plan_lacking(struct lacking *l, int ret, struct graph **out, struct error *err)
 {
-    int ret = l->n > 0 ? plan_fetch(l->list, l->n, out, err)
-                       : error_set(err, ENOENT, "nothing is to be fetched");
-
+    if (ret == 0 && l->n == 0)
+        ret = error_set(err, ENOENT, "all content is here");
+    else if (ret == 0)
+        ret = plan_fetch(l->list, l->n, out, err);
+    else
+        for (size_t i = 0; i < l->n; i++)
+            annex_content_clear(&l->list[i]);
     free(l->list);
     return ret;
 }
 
-static void drop_lacking(struct lacking *l)
-{
-    for (size_t i = 0; i < l->n; i++)
-        annex_content_clear(&l->list[i]);
-    free(l->list);
-}
-
-/* A command's own files of the dataset. */
+/* Add the files of the dataset that the command names. */
 static int add_command_files(const struct tree *t, const struct derived *d, struct lacking *l,
                              struct error *err)
 {
@@ -95,13 +91,10 @@ int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph
     for (size_t i = 0; i < d->nruns && ret == 0; i++)
         if (d->runs[i]->state == RUN_ABSENT)
             ret = add_lacking(t, &l, d->runs[i]->path, err);
-    if (ret == 0)
-        return plan_lacking(&l, out, err);
-    drop_lacking(&l);
-    return ret;
+    return plan_lacking(&l, ret, out, err);
 }
 
-/* Will the task read the run? (A result that is in the cache is not made again.) */
+/* Will the task read the run? (A cached result is not computed again.) */
 static bool reads(const struct store *s, const struct graph *g, const struct task *t,
                   const struct run *run)
 {
@@ -127,10 +120,7 @@ int fetch_of_graph(const struct tree *t, const struct store *s, const struct gra
         if (needed)
             ret = add_lacking(t, &l, g->runs[r]->path, err);
     }
-    if (ret == 0)
-        return plan_lacking(&l, out, err);
-    drop_lacking(&l);
-    return ret;
+    return plan_lacking(&l, ret, out, err);
 }
 
 bool engine_must_fetch(const struct engine *e, const struct derived *d)
@@ -181,9 +171,8 @@ static int submit(struct fetch_wait *w, struct error *err)
     struct graph *g;
     int ret = add_lacking(&w->engine->tree, &l, w->path, err);
 
-    if (ret == 0)
-        ret = plan_lacking(&l, &g, err);
-    if (ret != 0)
+    ret = plan_lacking(&l, ret, &g, err);
+    if (ret < 0)
         return ret;
     ret = wait_submit(&w->wait, w->engine->workers.fetcher, g, job_done, err);
     graph_put(g);
@@ -196,7 +185,7 @@ static void start(struct wait *wait)
     struct error err;
 
     if (submit(w, &err) < 0)
-        finish(w, err.code == ENOENT ? NULL : &err); /* it came since it was missed */
+        finish(w, err.code == ENOENT ? NULL : &err); /* fetched meanwhile */
 }
 
 static void free_wait(struct wait *wait)

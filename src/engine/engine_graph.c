@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The task graph of a derived file with the states of its tasks: before, during and after
- * computing. Plans, and looks at keys; reads no voxel.
+ * computing. Plans, and looks up keys; reads no voxel.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "engine.h"
 #include "engine_private.h"
 
-/* Parts of a 4-D file that are planned for a drawing: more would neither be seen nor be quick. */
+/* Parts of a 4-D file in a drawing: more would be illegible and slow. */
 enum { PARTS_MAX = 64 };
 
 void engine_task_status(struct engine *e, const struct key *key, struct task_status *out)
@@ -42,7 +42,7 @@ static void own_status(void *ctx, const struct key *key, struct task_status *out
     engine_task_status(ctx, key, out);
 }
 
-/* "float32 (64, 64, 30)": of the image, also where the file is one of its other formats. */
+/* "float32 (64, 64, 30)": the array of the image, whatever the format of the file. */
 static char *array_of(const struct derived *d)
 {
     struct array_desc n;
@@ -53,8 +53,8 @@ static char *array_of(const struct derived *d)
     return array_desc_text(&n, false);
 }
 
-/* A failure is noted under the name that was read; a drawing shows that of what it
- * draws. malloced. */
+/* The path under which a failure is noted: for a drawing, the path of the file that it draws.
+ * malloced. */
 static char *drawn_path(const struct derived *d, const char *path)
 {
     size_t stem = strlen(path) - strlen(d->format->extension);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * When the parts of a 4-D file are joined, and how the whole is found again.
+ * Joins the parts of a 4-D file in the cache, and finds the whole again.
  *
  *     read to the end -- closed -- all parts in the cache? -- join_task, on its own thread
- *     opened -- the whole in the cache? -- then it is the file, as an image's result is
+ *     opened -- the whole in the cache? -- then it is the result of one part
  *
- * The whole's key has that of all volumes in one pass (TASK_CHECKSUM), which says what the values
- * are, and the header. What reads parts (.nii.gz) goes on reading parts.
+ * The key of the whole consists of the key of the checksum over all volumes (TASK_CHECKSUM), which
+ * names the values, and the header. Formats that convert parts (.nii.gz) read the parts as before.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,19 +23,22 @@ int joiner_open(struct workers *w, struct cache *cache, struct error *err)
     return sched_new(&config, &w->joiner, err);
 }
 
-/* A 4-D .nii: all of its bytes are the header and results as they are. */
+/* A 4-D .nii: its bytes are the header and the results unchanged. */
 static bool is_joinable(const struct derived *d)
 {
     return d->error.code == 0 && recipe_is_series(d->recipe) && d->format->kind == OUTPUT_IMAGE;
 }
 
-static bool key_of_whole(const struct store *s, const struct derived *d,
-                         const struct file_header *header, struct key *out)
+/* Header and key of the whole; false if the file cannot be joined. */
+static bool key_of_whole(const struct store *s, const struct derived *d, struct file_header *header,
+                         struct key *out)
 {
     struct key_builder *b;
     struct parts parts;
     struct key values;
 
+    if (!is_joinable(d) || derived_header(d, header, NULL) < 0)
+        return false;
     derived_parts(d, &parts);
     if (store_key(s, d, parts.n, &values, NULL) < 0)
         return false;
@@ -54,8 +57,7 @@ struct blob *joined_lookup(const struct store *s, const struct derived *d)
     struct file_header header;
     struct key key;
 
-    if (!is_joinable(d) || derived_header(d, &header, NULL) < 0 ||
-        !key_of_whole(s, d, &header, &key) || cache_lookup(s->cache, &key, &whole) < 0)
+    if (!key_of_whole(s, d, &header, &key) || cache_lookup(s->cache, &key, &whole) < 0)
         return NULL;
     return whole;
 }
@@ -64,11 +66,10 @@ bool joined_is_cached(const struct store *s, const struct derived *d, struct key
 {
     struct file_header header;
 
-    return is_joinable(d) && derived_header(d, &header, NULL) == 0 &&
-           key_of_whole(s, d, &header, key) && cache_has(s->cache, key);
+    return key_of_whole(s, d, &header, key) && cache_has(s->cache, key);
 }
 
-/* The parts, if all of them are in the cache; else NULL. */
+/* The keys of the parts if all of them are cached, else NULL. */
 static struct join_pieces *find_pieces(const struct store *s, const struct derived *d,
                                        const struct file_header *header)
 {
@@ -93,7 +94,7 @@ static struct join_pieces *find_pieces(const struct store *s, const struct deriv
     return NULL;
 }
 
-/* Who reads the file next finds what came of it. */
+/* The next open of the file finds the whole. */
 static void joined(void *arg, struct blob *result, const struct error *err)
 {
     if (!result && err->code != ECANCELED)
@@ -110,14 +111,13 @@ void joined_start(const struct workers *w, const struct store *s, struct errlog 
     struct key key;
     uint64_t job_id;
 
-    if (!w->joiner || !is_joinable(d) || !cache_keeps(s->cache, d->nbytes) ||
-        derived_header(d, &header, NULL) < 0 || !key_of_whole(s, d, &header, &key) ||
+    if (!w->joiner || !cache_keeps(s->cache, d->nbytes) || !key_of_whole(s, d, &header, &key) ||
         cache_has(s->cache, &key))
         return;
     pieces = find_pieces(s, d, &header);
     if (!pieces || plan_join(&key, d->name, pieces, d->nbytes, &g, &err) < 0)
         return;
-    /* what cannot be submitted (the daemon ends) is joined after another reader */
+    /* fails while the daemon ends: then a later reader joins the parts */
     if (sched_submit(w->joiner, g, joined, errors, &job_id, &err) < 0)
         errlog_write(errors, LOG_LEVEL_DEBUG, "%s", err.text);
     graph_put(g);

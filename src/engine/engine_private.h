@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine is a tree (names), a store (results) and workers (who computes). Functions take those
- * of the three that they need; whoever takes all of them takes the engine.
+ * The engine is a tree (names), a store (results) and workers (threads). Functions take those of
+ * the three that they need; functions that need all of them take the engine.
  */
 #ifndef DERIVFS_ENGINE_PRIVATE_H
 #define DERIVFS_ENGINE_PRIVATE_H
@@ -43,30 +43,30 @@ int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshne
                 struct error *err) NODISCARD;
 void run_list_clear(struct run_list *l);
 
-/* What readers wait for now, in the order in which they began. */
+/* The files that requests wait for, in the order in which the first of them began. */
 struct engine_request {
     char *path;                        /* owned: the derived file */
     struct key key;                    /* of the task whose result is waited for */
     unsigned waiting;                  /* requests for it */
-    uint64_t done_nbytes, work_nbytes; /* of the work for it; 0 where it ends just now */
-    uint64_t found_nbytes;             /* done by others when the first of them came */
-    double seconds;                    /* since then */
-    double rate;                       /* bytes a second since then */
+    uint64_t done_nbytes, work_nbytes; /* of that task; 0 if it just ended */
+    uint64_t found_nbytes;             /* done before the first of them began */
+    double seconds;                    /* since the first of them began */
+    double rate;                       /* bytes a second */
 };
 
 /* *out is malloced, NULL for none. Returns the number. */
 size_t engine_requests(struct engine *e, struct engine_request **out);
 void engine_requests_free(struct engine_request *list, size_t n);
 
-/* Has content to be fetched before anything is known of it? Then opening it fetches, and its size
- * is none that can be relied on. */
+/* Must content be fetched before the file can be planned? Then opening it fetches, and its size is
+ * not reliable. */
 bool engine_must_fetch(const struct engine *e, const struct derived *d);
-/* The page (engine_report.c): a malloced text. ECANCELED. */
-int page_make(struct engine *e, const struct cancel_token *stop, char **out,
+/* Make the page (engine_report.c): a malloced text. ECANCELED. */
+int page_make(struct engine *e, const struct cancel_token *cancel, char **out,
               struct error *err) NODISCARD;
 
-/* reader_open() from a snapshot of this freshness: a source that has changed since then is found
- * out where it is read. */
+/* reader_open() from a snapshot of this freshness. A source that changed after the snapshot makes
+ * the read fail with ESTALE, which looks the file up again. */
 int reader_open_at(struct engine *e, const char *dir, const char *name,
                    enum scan_freshness freshness, struct reader **out, struct error *err) NODISCARD;
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * The recipes in force: those of the file as it was last right.
+ * The recipes in force: the latest readable version of the file.
  *
  *     stat(2), at most once a second ---- as before ----------------> the same table
  *                                   \--- changed ---- read again ---> a new table
  *                                                 \-- unreadable ---> the same table
  *
- * A table is never changed: whoever has a file open keeps the table that it was found in. Results
- * have keys that say what they are made of, so new recipes find or make their own and those of old
- * ones stay. Problems are told once, when the file is read. The lock is held only to look at the
- * clock and to swap the table; who finds that a second has passed looks at the file, and the others
- * go on meanwhile with what is there.
+ * Tables are immutable: an open file keeps the table in which it was found. Keys of results depend
+ * on the expressions, so results of old recipes stay valid. Mistakes are noted when the file is
+ * read. The lock covers only the clock and the exchange of the table; one thread looks at the file
+ * while the others use the present table.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -27,12 +26,10 @@
 static const int64_t LOOK_AGAIN_NS = 1000000000;
 static const char shown_as[] = ".derivfs/recipes.ini"; /* in the error log */
 
-/* A file's version. All zero: there is none. */
+/* The version of a file. All zero: there is none. */
 struct stamp {
-    dev_t dev;
-    ino_t ino;
-    off_t size;
-    struct timespec mtime, ctime;
+    uint64_t dev, ino, size;
+    int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
 };
 
 struct recipes {
@@ -42,8 +39,8 @@ struct recipes {
     pthread_mutex_t lock;
     struct recipe_table *table; /* guarded by lock */
     int64_t looked_ns;          /* guarded by lock: CLOCK_MONOTONIC of the last look */
-    bool looking;               /* guarded by lock: somebody is */
-    struct stamp stamp;         /* belongs to who is looking */
+    bool looking;               /* guarded by lock: a thread is */
+    struct stamp stamp;         /* belongs to the thread that looks */
 };
 
 static struct stamp stamp_of(const char *path)
@@ -52,33 +49,29 @@ static struct stamp stamp_of(const char *path)
 
     if (!path || stat(path, &st) < 0)
         return (struct stamp){.ino = 0};
-    return (struct stamp){st.st_dev, st.st_ino, st.st_size, st.st_mtim, st.st_ctim};
-}
-
-static bool same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+    return (struct stamp){st.st_dev,         st.st_ino,          (uint64_t)st.st_size,
+                          st.st_mtim.tv_sec, st.st_mtim.tv_nsec, st.st_ctim.tv_sec,
+                          st.st_ctim.tv_nsec};
 }
 
 static bool same_stamp(const struct stamp *a, const struct stamp *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
-           same_time(&a->mtime, &b->mtime) && same_time(&a->ctime, &b->ctime);
+    return memcmp(a, b, sizeof *a) == 0; /* no padding */
 }
 
-static void tell_problems(struct errlog *errors, const struct recipe_table *table)
+static void note_problems(struct errlog *errors, const struct recipe_table *table)
 {
     errlog_clear(errors, shown_as);
     for (size_t i = 0; i < table->nproblems; i++) {
         struct error problem = {.code = EINVAL};
 
-        /* of three lines, which error_set() would join */
+        /* three lines; error_set() would join them */
         snprintf(problem.text, sizeof problem.text, "%s", table->problems[i]);
         errlog_failed(errors, shown_as, &problem);
     }
 }
 
-/* Read the file; where there is none, and there need not be one, only the built-in ones. */
+/* Read the file. If it is optional and absent, the table has the built-in recipes alone. */
 static int load(const struct recipes *r, const struct recipe_table *before,
                 struct recipe_table **out, struct error *err)
 {
@@ -87,7 +80,7 @@ static int load(const struct recipes *r, const struct recipe_table *before,
     if (ret == -ENOENT && r->optional && !before)
         ret = recipe_table_load(NULL, out, err);
     if (ret == 0)
-        tell_problems(r->errors, *out);
+        note_problems(r->errors, *out);
     return ret;
 }
 
@@ -98,7 +91,7 @@ int recipes_open(const char *path, bool optional, struct errlog *errors, struct 
 
     *out = r;
     if (!r)
-        return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+        return error_set(err, ENOMEM, "cannot read the recipes: out of memory");
     pthread_mutex_init(&r->lock, NULL);
     r->errors = errors;
     r->path = path;
@@ -117,7 +110,7 @@ void recipes_close(struct recipes *r)
     free(r);
 }
 
-/* Is it time to look at the file, and nobody else's turn? */
+/* Must this thread look at the file now? */
 static bool begin_look(struct recipes *r)
 {
     int64_t now = monotonic_ns();
@@ -133,7 +126,7 @@ static bool begin_look(struct recipes *r)
     return mine;
 }
 
-/* `table` NULL: nothing new. */
+/* `table` NULL: the present one stays. */
 static void end_look(struct recipes *r, struct recipe_table *table)
 {
     struct recipe_table *old = NULL;
@@ -148,7 +141,7 @@ static void end_look(struct recipes *r, struct recipe_table *table)
     recipe_table_put(old);
 }
 
-/* The file is not what it was. NULL where it cannot be read: the recipes of before stay. */
+/* Read the changed file. NULL: it cannot be read, the present recipes stay in force. */
 static struct recipe_table *read_again(struct recipes *r)
 {
     struct recipe_table *table;
@@ -161,7 +154,7 @@ static struct recipe_table *read_again(struct recipes *r)
         return table;
     }
     errlog_clear(r->errors, shown_as);
-    error_set(&kept, err.code, "%s; the recipes of before stay in force", err.text);
+    error_set(&kept, err.code, "%s; the recipes read before stay in force", err.text);
     errlog_failed(r->errors, shown_as, &kept);
     return NULL;
 }
@@ -173,7 +166,7 @@ struct recipe_table *recipes_get(struct recipes *r)
     if (r->path && begin_look(r)) {
         struct stamp stamp = stamp_of(r->path);
 
-        /* r->table is changed by nobody else while we are looking */
+        /* only the thread that looks changes r->table */
         table = same_stamp(&stamp, &r->stamp) ? NULL : read_again(r);
         r->stamp = stamp;
         end_look(r, table);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the page about the dataset says of each run: what is in the cache, and the states. Computes
- * nothing; costs a look at every directory, and at two cache entries of a run that has its numbers,
- * at one for each of its files where nothing is known of any.
+ * The rows of the page: the cached numbers and the state of each run. Computes nothing. Costs a
+ * look at every directory and at two cache entries of each run with numbers; without numbers, a
+ * look at one entry for each of the run's files.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 struct page {
     struct engine *engine;
-    const struct recipe *recipe; /* what it is about */
-    const struct cancel_token *stop;
+    const struct recipe *recipe;
+    const struct cancel_token *cancel;
     struct run_list runs;
     struct report_row *rows; /* [nrows] of the first runs, `reason` owned */
     size_t nrows;
@@ -48,8 +48,8 @@ static struct blob *cached(const struct store *s, const struct derived *d)
     return b;
 }
 
-/* What is known of one of the run's files; with `result` also a reference to what is in the cache
- * of it. */
+/* Find the status of one of the run's files; with `result`, also a reference to its result if that
+ * is cached. */
 static int look_at(const struct page *p, const struct run_place *at,
                    const struct output_format *format, struct derived_status *status,
                    struct blob **result, struct error *err)
@@ -68,8 +68,8 @@ static int look_at(const struct page *p, const struct run_place *at,
     return 0;
 }
 
-/* The first of the run's files that is not virtual tells how far the run is. The numbers go first:
- * with them nothing is left to be known. */
+/* The state of the run is that of the first of its files that is not virtual. The numbers go first:
+ * with them the row is complete. */
 static int describe(const struct page *p, const struct run_place *at, struct report_row *row,
                     struct error *err)
 {
@@ -107,13 +107,13 @@ static int add_rows(struct page *p, struct error *err)
     for (size_t i = 0; i < p->runs.n && ret == 0; i++) {
         struct run_place at = p->runs.at[i];
 
-        ret = cancel_check(p->stop, err);
+        ret = cancel_check(p->cancel, err);
         if (ret == 0)
             ret = describe(p, &at, &p->rows[p->nrows], err);
         if (ret == 0) {
             p->runs.at[i] = p->runs.at[p->nrows];
             p->runs.at[p->nrows++] = at;
-        } else if (ret == -ENOENT) { /* gone meanwhile */
+        } else if (ret == -ENOENT) { /* removed meanwhile */
             ret = 0;
         }
     }
@@ -127,9 +127,9 @@ static struct blob *picture_of(void *ctx, size_t i)
     struct derived *d;
     struct blob *b;
     char *path;
-    struct error stopped;
+    struct error cancelled;
 
-    if (cancel_check(p->stop, &stopped) < 0) /* the page is for nobody: let it end soon */
+    if (cancel_check(p->cancel, &cancelled) < 0) /* end soon */
         return NULL;
     if (find(p, &p->runs.at[i], &output_png, &d, &path, NULL) < 0)
         return NULL;
@@ -149,11 +149,11 @@ static const struct recipe *recipe_of_page(const struct recipe_table *table)
     return r;
 }
 
-int page_make(struct engine *e, const struct cancel_token *stop, char **out, struct error *err)
+int page_make(struct engine *e, const struct cancel_token *cancel, char **out, struct error *err)
 {
     struct recipe_table *table = recipes_get(e->tree.recipes);
-    struct page p = {.engine = e, .stop = stop, .recipe = recipe_of_page(table)};
-    int ret = engine_runs(e, tree_derived_root(&e->tree), true, SCAN_RECENT, stop, &p.runs, err);
+    struct page p = {.engine = e, .cancel = cancel, .recipe = recipe_of_page(table)};
+    int ret = engine_runs(e, tree_derived_root(&e->tree), true, SCAN_RECENT, cancel, &p.runs, err);
 
     if (ret == 0)
         ret = add_rows(&p, err);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The requests that wait for results: which files, how far, how fast.
+ * The requests that wait for results.
  *
  *     request_begin ---- the reader waits
- *     request_at ------- what it waits for now: a task's key, each time that one is submitted
- *     request_end ------ it has its bytes, or a reason
+ *     request_at ------- the task it waits for, each time that one is submitted
+ *     request_end ------ it has its bytes, or an error
  *
- * Each request is a link of a list, made by its owner; beginning and ending cost a lock. Looking in
- * costs a walk of the scheduler's tasks per request, and is done without the list's lock, so that
- * what a snapshot tells of two requests may be some microseconds apart.
+ * The owner of a request provides its list node; beginning and ending cost a lock. A snapshot
+ * costs a walk over the scheduler's tasks for each request, without the lock: two requests in it
+ * may be some microseconds apart.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ void request_begin(struct requests *all, struct request *r, const char *path)
     pthread_mutex_unlock(&all->lock);
 }
 
-/* What others have begun is no sign of how fast the rest will go. */
+/* The bytes that are done already: they do not count for the rate. */
 static uint64_t found_nbytes(const struct workers *w, const struct graph *g)
 {
     uint64_t sum = 0;
@@ -60,7 +60,7 @@ void request_end(struct requests *all, struct request *r)
     pthread_mutex_unlock(&all->lock);
 }
 
-/* Of the task of `key`, whichever scheduler has it. */
+/* Find the task of `key` in one of the schedulers. */
 static bool progress_of(const struct workers *w, const struct key *key, uint64_t *done_nbytes,
                         uint64_t *work_nbytes)
 {
@@ -81,8 +81,8 @@ double request_progress(struct requests *all, struct request *r, const struct wo
     return (double)done_nbytes / (double)work_nbytes;
 }
 
-/* A copy of the list in *out [returned]; malloced, NULL for none. Requests for one task of one file
- * are one line. */
+/* Copy the list to *out [returned]; malloced, NULL if empty. Requests for one task of one file are
+ * one entry. */
 static size_t copy_requests(struct requests *all, struct engine_request **out)
 {
     struct request *r;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * A text that is being put together: of a table one row for each run, each read like a file of its
- * own; the page as a whole.
+ * Waits for texts about many runs: a table, whose rows are each read like a file, and the page.
  *
- *     item -- which runs are there? -- batch: the numbers of each -- text, done
+ *     item -- find the runs -- batch: read the numbers of each -- text, done
  *
- * So the rows share work with whoever reads these images, are cached each by itself, and are told
- * by `status` like any other request. They are no one graph: its runs would have to be of one grid,
- * and one broken run would fail it. Costs a path and five numbers a run.
+ * So rows share work with other readers of these images, are cached separately, and appear in
+ * `status` like other requests. They are not one graph: that would need runs of one grid, and a
+ * broken run would fail it. Costs a path and five numbers a run.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -23,12 +22,12 @@ struct text_wait {
     struct work_item item;
     struct engine *engine;
     char *dir, *name;
-    struct table_name what; /* owner NULL: not known yet */
+    struct table_name what; /* owner NULL: not resolved yet */
     bool is_page;
     struct run_list runs;   /* complete before the first row starts */
     struct table_row *rows; /* [runs.n], `reason` owned */
     size_t next;
-    struct error error; /* why the table cannot be complete; code 0: it can */
+    struct error error; /* why there is no table; code 0: none */
     struct batch *batch;
     char *text;
 };
@@ -46,12 +45,12 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
 /* ---- which runs ---- */
 
 static int find_runs(struct engine *e, const char *dir, const struct table_name *what,
-                     enum scan_freshness freshness, const struct cancel_token *stop,
+                     enum scan_freshness freshness, const struct cancel_token *cancel,
                      struct run_list *out, struct error *err)
 {
     if (what->recipe->wrong)
         return error_set(err, EDOM, "%s", what->recipe->wrong);
-    return engine_runs(e, dir, what->is_group, freshness, stop, out, err);
+    return engine_runs(e, dir, what->is_group, freshness, cancel, out, err);
 }
 
 static bool is_cancelled(void *ctx)
@@ -61,12 +60,12 @@ static bool is_cancelled(void *ctx)
     return wait_is_cancelled(&w->wait) || work_queue_ending(w->engine->workers.work_queue);
 }
 
-static int find_rows(struct text_wait *w, const struct cancel_token *stop, struct error *err)
+static int find_rows(struct text_wait *w, const struct cancel_token *cancel, struct error *err)
 {
     int ret = tree_table_name(&w->engine->tree, w->dir, w->name, ".tsv", &w->what, err);
 
     if (ret == 0)
-        ret = find_runs(w->engine, w->dir, &w->what, SCAN_NOW, stop, &w->runs, err);
+        ret = find_runs(w->engine, w->dir, &w->what, SCAN_NOW, cancel, &w->runs, err);
     if (ret < 0)
         return ret;
     w->rows = calloc(w->runs.n + 1, sizeof *w->rows);
@@ -78,12 +77,12 @@ static int find_rows(struct text_wait *w, const struct cancel_token *stop, struc
         w->rows[i].path = run->path;
         w->rows[i].nvol = run->state == RUN_OK ? run->nifti.nvol : 0;
     }
-    return cancel_check(stop, err);
+    return cancel_check(cancel, err);
 }
 
 /* ---- the end ---- */
 
-/* Rows that fail are noted by their readers: this is about the table. */
+/* The readers note failures of rows; this notes those of the table. */
 static void finish(struct text_wait *w, const struct error *err)
 {
     char *path = join_path(w->dir, w->name);
@@ -119,7 +118,7 @@ static bool next_row(void *ctx, struct batch_file *out)
 
         *out = (struct batch_file){.of = &w->rows[w->next++]};
         if (name)
-            /* looked at just now: for each row again, it would cost the square of their number */
+            /* find_rows() has just looked: again for each row would cost O(n * n) */
             ret = reader_open_at(w->engine, at->dir, name, SCAN_RECENT, &out->reader, &err);
         free(name);
         if (ret == 0)
@@ -136,7 +135,7 @@ static int take_numbers(void *ctx, const struct batch_file *file, const void *by
 
     (void)ctx;
     if (nbytes != sizeof row->numbers)
-        return error_set(err, EIO, "%s: there are no numbers", row->path);
+        return error_set(err, EIO, "%s: the numbers are incomplete", row->path);
     memcpy(&row->numbers, bytes, nbytes);
     return 0;
 }
@@ -147,7 +146,7 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
     struct error none;
 
     if (!err && reader_nbytes(file->reader) != sizeof row->numbers) {
-        error_set(&none, EIO, "%s: there are no numbers", row->path);
+        error_set(&none, EIO, "%s: the numbers are incomplete", row->path);
         err = &none;
     }
     if (err)
@@ -172,12 +171,13 @@ static void rows_done(void *ctx)
 static void run_item(struct work_item *item)
 {
     struct text_wait *w = (struct text_wait *)((char *)item - offsetof(struct text_wait, item));
-    struct cancel_token stop = {is_cancelled, w};
+    struct cancel_token token = {is_cancelled, w};
     struct error err;
-    int ret = cancel_check(&stop, &err);
+    int ret = cancel_check(&token, &err);
 
     if (ret == 0)
-        ret = w->is_page ? page_make(w->engine, &stop, &w->text, &err) : find_rows(w, &stop, &err);
+        ret =
+            w->is_page ? page_make(w->engine, &token, &w->text, &err) : find_rows(w, &token, &err);
     if (ret < 0 || w->is_page)
         finish(w, ret < 0 ? &err : NULL);
     else
@@ -254,7 +254,7 @@ struct wait *page_wait_new(struct engine *e)
     return text_wait_new(e, ".derivfs", "index.html", true);
 }
 
-/* ---- its rows, for others ---- */
+/* ---- rows for callers ---- */
 
 int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
                     void *ctx, struct error *err)

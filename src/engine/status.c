@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Looking in: the state of one derived file, and the texts of `.derivfs`.
+ * The state of one derived file, and the texts of `.derivfs`.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,24 +16,10 @@
 #include "engine_private.h"
 #include "human.h"
 #include "json_text.h"
+#include "text.h"
 #include "utf8.h"
 
-/* A text that is being written. */
-struct text {
-    FILE *f;
-    char *bytes;
-    size_t nbytes;
-};
-
-/* NULL: out of memory. */
-static FILE *text_begin(struct text *t)
-{
-    *t = (struct text){.f = NULL};
-    t->f = open_memstream(&t->bytes, &t->nbytes);
-    return t->f;
-}
-
-/* A line for people, in which a name may have any bytes. */
+/* Print a line for a terminal: escape what a name must not send to it. */
 PRINTF_LIKE(2, 3) static void put_line(FILE *f, const char *fmt, ...)
 {
     char *shown;
@@ -44,15 +30,6 @@ PRINTF_LIKE(2, 3) static void put_line(FILE *f, const char *fmt, ...)
     va_end(args);
     fputs(shown ? shown : "(out of memory)\n", f);
     free(shown);
-}
-
-/* What was written, malloced; NULL where that failed, or it is not `whole`. */
-static char *text_end(struct text *t, bool whole)
-{
-    if (fclose(t->f) == 0 && whole)
-        return t->bytes;
-    free(t->bytes);
-    return NULL;
 }
 
 const char *derived_state_name(enum derived_state state)
@@ -70,7 +47,7 @@ const char *derived_state_name(enum derived_state state)
     return "failed";
 }
 
-/* What the parts of a file come to: how many are in the cache, how far the others are. */
+/* Add up the parts of a file: those in the cache, and the progress of the others. */
 static int add_up_parts(const struct store *s, struct sched *sched, const struct derived *d,
                         struct derived_status *out)
 {
@@ -131,7 +108,7 @@ static const char *state_of(const struct sched_task_info *t)
     return t->helping ? "helping" : t->running ? "running" : "queued";
 }
 
-/* `s` may be NULL: there is none, and so no task. */
+/* No tasks if `s` is NULL. */
 static json_t *tasks_json(struct sched *s)
 {
     json_t *list = json_array();
@@ -154,8 +131,7 @@ static json_t *tasks_json(struct sched *s)
     return list;
 }
 
-/* Seconds that the rest of a request's work takes if it goes on as so far; negative: nobody knows
- * yet. */
+/* Seconds for the rest of a request's work at its rate so far; negative: not known yet. */
 static double seconds_left(const struct engine_request *r)
 {
     enum { MIN_S = 1 };
@@ -246,8 +222,7 @@ char *engine_status_json(struct engine *e)
     return text;
 }
 
-/* A line for each file that is waited for: bar, percent, rate, time left, and last its path, which
- * a narrow terminal cuts off. */
+/* A line for each file that is waited for. Its path comes last, where a narrow terminal cuts it. */
 static void print_results(FILE *f, struct engine *e)
 {
     enum { WIDTH = 20 };
@@ -282,7 +257,7 @@ static int by_thread(const void *a, const void *b)
     return x->running ? (x->thread > y->thread) - (x->thread < y->thread) : 0;
 }
 
-/* As tasks_json(). `role`: what a line begins with. */
+/* No tasks if `s` is NULL. `role`: the first word of a line. */
 static void print_tasks(FILE *f, struct sched *s, const char *role)
 {
     enum { QUEUED_MAX = 20 };
@@ -311,8 +286,9 @@ char *engine_status_text(struct engine *e)
 {
     struct cache_stats cache = {.entries = 0};
     struct sched_stats s;
-    struct text text;
-    FILE *f = text_begin(&text);
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
 
     if (!f)
         return NULL;
@@ -329,11 +305,13 @@ char *engine_status_text(struct engine *e)
     print_results(f, e);
     print_tasks(f, e->workers.sched, "thread");
     print_tasks(f, e->workers.fetcher, "fetch");
-    return text_end(&text, true);
+    return text_end(f, &text);
 }
 
-static void metric(FILE *f, const char *name, const char *type, const char *help, uint64_t value)
+static void metric(FILE *f, const char *name, const char *help, uint64_t value)
 {
+    const char *type = strstr(name, "_total") ? "counter" : "gauge";
+
     fprintf(f, "# HELP derivfs_%s %s\n# TYPE derivfs_%s %s\nderivfs_%s %" PRIu64 "\n", name, help,
             name, type, name, value);
 }
@@ -342,41 +320,36 @@ char *engine_metrics_text(struct engine *e)
 {
     struct cache_stats cache = {.entries = 0};
     struct sched_stats s;
-    struct text text;
-    FILE *f = text_begin(&text);
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
 
     if (!f)
         return NULL;
     sched_stats(e->workers.sched, &s);
-    metric(f, "tasks_running", "gauge", "Tasks on a worker thread now.", s.running);
-    metric(f, "threads_helping", "gauge", "Worker threads that run pieces of others' tasks now.",
-           s.helping);
-    metric(f, "tasks_queued", "gauge", "Tasks that wait for a thread, for inputs or for memory.",
-           s.queued);
-    metric(f, "requests_waiting", "gauge", "Reads that wait for a result.", s.jobs);
-    metric(f, "tasks_done_total", "counter", "Tasks that succeeded.", s.tasks_done);
-    metric(f, "tasks_found_total", "counter", "Of these, tasks whose results were cached already.",
+    metric(f, "tasks_running", "Tasks on a worker thread now.", s.running);
+    metric(f, "threads_helping", "Worker threads that help with other tasks now.", s.helping);
+    metric(f, "tasks_queued", "Tasks that wait for a thread, for inputs or for memory.", s.queued);
+    metric(f, "requests_waiting", "Reads that wait for a result.", s.jobs);
+    metric(f, "tasks_done_total", "Tasks that succeeded.", s.tasks_done);
+    metric(f, "tasks_found_total", "Of these, tasks whose results were cached already.",
            s.tasks_found);
-    metric(f, "tasks_failed_total", "counter", "Tasks that failed.", s.tasks_failed);
-    metric(f, "tasks_cancelled_total", "counter", "Tasks that nobody waited for any more.",
+    metric(f, "tasks_failed_total", "Tasks that failed.", s.tasks_failed);
+    metric(f, "tasks_cancelled_total", "Tasks cancelled because no request was left.",
            s.tasks_cancelled);
-    metric(f, "tasks_joined_total", "counter", "Tasks asked for while in flight already.",
-           s.tasks_joined);
-    metric(f, "pieces_done_total", "counter",
-           "Pieces of tasks that threads without a task have taken over.", s.pieces_done);
-    metric(f, "memory_used_bytes", "gauge", "Compute buffers in use.",
-           budget_used(e->workers.budget));
+    metric(f, "tasks_joined_total", "Tasks asked for while in flight already.", s.tasks_joined);
+    metric(f, "pieces_done_total", "Pieces of tasks that helper threads have run.", s.pieces_done);
+    metric(f, "memory_used_bytes", "Compute buffers in use.", budget_used(e->workers.budget));
     if (cache_stats(e->store.cache, &cache, NULL) == 0) {
-        metric(f, "cache_bytes", "gauge", "Size of the cache on disk.", cache.nbytes);
-        metric(f, "cache_entries", "gauge", "Entries in the cache.", cache.entries);
-        metric(f, "cache_hits_total", "counter", "Results found in the cache.", cache.hits);
-        metric(f, "cache_misses_total", "counter", "Results not found in the cache.", cache.misses);
-        metric(f, "cache_published_total", "counter", "Results put into the cache.",
-               cache.published);
-        metric(f, "cache_evicted_total", "counter", "Results removed for space.", cache.evicted);
-        metric(f, "cache_corrupt_total", "counter", "Damaged entries found.", cache.corrupt);
+        metric(f, "cache_bytes", "Size of the cache on disk.", cache.nbytes);
+        metric(f, "cache_entries", "Entries in the cache.", cache.entries);
+        metric(f, "cache_hits_total", "Results found in the cache.", cache.hits);
+        metric(f, "cache_misses_total", "Results not found in the cache.", cache.misses);
+        metric(f, "cache_published_total", "Results put into the cache.", cache.published);
+        metric(f, "cache_evicted_total", "Results removed for space.", cache.evicted);
+        metric(f, "cache_corrupt_total", "Damaged entries found.", cache.corrupt);
     }
-    return text_end(&text, true);
+    return text_end(f, &text);
 }
 
 static void print_error(void *ctx, const struct errlog_entry *e)
@@ -394,19 +367,19 @@ static void print_error(void *ctx, const struct errlog_entry *e)
 
 char *engine_errors_text(struct engine *e)
 {
-    struct text text;
-    FILE *f = text_begin(&text);
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
 
     if (!f)
         return NULL;
-    recipe_table_put(
-        recipes_get(e->tree.recipes)); /* a mistake that was just made is to be in it */
+    recipe_table_put(recipes_get(e->tree.recipes)); /* notes new mistakes in the recipes */
     errlog_visit(e->errors, print_error, f);
-    return text_end(&text, true);
+    return text_end(f, &text);
 }
 
-/* A key of an INI file. Values were joined from several lines and may be longer than a line may be:
- * they are broken again at blanks, though not where the rest would look like a comment. */
+/* Print a key of an INI file. Values joined from several lines may exceed the limit for a line:
+ * break them at blanks, but not where the rest would look like a comment. */
 static void print_value(FILE *f, const char *key, const char *value)
 {
     enum { LINE_NBYTES = 90 };
@@ -461,8 +434,9 @@ static int print_recipe(FILE *f, const struct recipe *r)
 char *engine_recipes_text(struct engine *e)
 {
     struct recipe_table *table;
-    struct text text;
-    FILE *f = text_begin(&text);
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
     int ret = 0;
 
     if (!f)
@@ -473,7 +447,11 @@ char *engine_recipes_text(struct engine *e)
         ret = print_recipe(f, &table->recipes[i]);
     }
     recipe_table_put(table);
-    return text_end(&text, ret == 0);
+    text = text_end(f, &text);
+    if (ret == 0)
+        return text;
+    free(text);
+    return NULL;
 }
 
 char *engine_trace_json(struct engine *e)

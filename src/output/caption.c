@@ -2,9 +2,8 @@
  *
  * Words for people, from file names.
  *
- * Runs are joined because their names say so, so their names also say what they have in common. An
- * entity in which they differ (task, run) is told with its different values, in the order of the
- * runs: run-1+2. More than a few of them would be a list to read and no title.
+ * The title has each entity of the runs' names once. If the runs differ in one (task, run), it
+ * lists the values in the order of the runs, VALUES_MAX at most: run-1+2.
  */
 #include "caption.h"
 
@@ -15,16 +14,11 @@
 #include <string.h>
 
 #include "bids.h"
+#include "path.h"
+#include "text.h"
 #include "utf8.h"
 
-enum { VALUES_MAX = 4 }; /* different values of one entity that a title tells */
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
+enum { VALUES_MAX = 4 };
 
 /* Is `value` among those that runs [0, end) have for `key`? */
 static bool is_known(struct run *const *runs, size_t end, const char *key, const char *value)
@@ -90,7 +84,7 @@ static void print_extent(FILE *f, struct run *const *runs, size_t nruns)
     fprintf(f, "%zu run%s, %" PRId64 " volumes", nruns, nruns == 1 ? "" : "s", nvol);
 }
 
-/* What `print` prints, malloced and clean; NULL: out of memory. */
+/* The output of `print`, malloced and clean; NULL: out of memory. */
 static char *printed(void (*print)(FILE *f, struct run *const *runs, size_t nruns),
                      struct run *const *runs, size_t nruns)
 {
@@ -101,11 +95,9 @@ static char *printed(void (*print)(FILE *f, struct run *const *runs, size_t nrun
     if (!f)
         return NULL;
     print(f, runs, nruns);
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    utf8_clean(text);
+    text = text_end(f, &text);
+    if (text)
+        utf8_clean(text);
     return text;
 }
 

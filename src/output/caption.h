@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * A derived image in words: which runs it is of, and what of them it shows. For pictures, tables
- * and the like, whose bytes depend on these words: they go into the key of what is made with them.
+ * A derived image in words: its runs and its values. Pictures and the like depend on these words,
+ * so their keys include them.
  *
- * Thread rule: a caption is immutable once made.
+ * Thread rule: a caption is immutable.
  */
 #ifndef DERIVFS_CAPTION_H
 #define DERIVFS_CAPTION_H
@@ -17,9 +17,10 @@
 
 /* All are well-formed UTF-8 without control characters, and owned. */
 struct caption {
-    char *title;  /* "sub-01 ses-1 task-rest run-1+2": what the runs' names have, each entity once;
-                     without BIDS names the stem, or the directory's name where there are several */
-    char *recipe; /* "tsnr" */
+    /* "sub-01 ses-1 task-rest run-1+2": each entity of the runs' names once; without BIDS names the
+       stem of the one run or the directory's name */
+    char *title;
+    char *recipe;      /* "tsnr" */
     char *description; /* "" where there is none */
     char *expression;  /* "mean(bold) / std(bold)": other recipes put in */
     char *extent;      /* "2 runs, 480 volumes" */

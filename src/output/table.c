@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which entities have columns is known only from all names: these are gone through first. A key
- * that is new comes behind the one before it in its name, so that the columns have the order of
- * BIDS also where the first names lack some. Costs a look at every name and column.
+ * The first pass over the names collects the entities that have columns. A new key is inserted
+ * after the one before it in its name: the columns have the order of BIDS even if the first names
+ * lack some. Costs a look at every name and column.
  */
 #include "table.h"
 
@@ -15,6 +15,8 @@
 #include "bids.h"
 #include "headmask.h"
 #include "json_text.h"
+#include "path.h"
+#include "text.h"
 #include "utf8.h"
 
 enum { KEYS_MAX = 64 };
@@ -24,14 +26,7 @@ struct keys {
     size_t n;
 };
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
-
-/* Where `key` is; keys->n: it is not there. */
+/* The index of `key`; keys->n: not found. */
 static size_t find_key(const struct keys *keys, const char *key)
 {
     size_t at = 0;
@@ -73,15 +68,9 @@ static bool collect_keys(struct keys *keys, const char *path)
     return true;
 }
 
-static void free_keys(struct keys *keys)
-{
-    for (size_t i = 0; i < keys->n; i++)
-        free(keys->list[i]);
-}
-
 /* ---- cells ---- */
 
-/* A cell of any bytes, and what follows it. */
+/* Print a cell, which may have any bytes, and the text after it. */
 static bool print_text(FILE *f, const char *text, const char *after)
 {
     char *clean = strdup(text && *text ? text : "n/a");
@@ -149,9 +138,10 @@ char *table_text(const char *recipe, const struct table_row *rows, size_t nrows)
     for (size_t i = 0; i < nrows && all; i++)
         all = collect_keys(&keys, rows[i].path);
     all = all && print_table(f, recipe, &keys, rows, nrows);
-    free_keys(&keys);
-    if (f && fclose(f) != 0)
-        all = false;
+    for (size_t i = 0; i < keys.n; i++)
+        free(keys.list[i]);
+    if (f)
+        text = text_end(f, &text);
     if (all)
         return text;
     free(text);
@@ -175,8 +165,8 @@ static bool describe_column(json_t *o, const char *recipe, const char *ending,
     return done;
 }
 
-/* The entities that names of functional runs have in BIDS. A dictionary is the same whatever runs
- * there are, so that its size costs no look at them: it tells of columns that a table lacks. */
+/* The entities of functional runs in BIDS. The dictionary lists all of them, used or not, so that
+ * its size needs no look at the names. */
 static bool describe_entities(json_t *o)
 {
     static const char *const entities[][2] = {

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tables of numbers: what NAME.tsv and group_NAME.tsv say, a row for each run.
+ * Tables of numbers: the files NAME.tsv and group_NAME.tsv, a row for each run.
  *
  *     bids_name         the run's file name without its ending
- *     sub ses task ...  a column for each entity that one of the names has; without, none
+ *     sub ses task ...  a column for each entity that occurs in a name
  *     size_t            volumes
- *     NAME              median of the image over the head: for tsnr what MRIQC calls so
- *     NAME_mean NAME_p05 NAME_p95    mean, 5th and 95th percentile likewise
- *     NAME_n            voxels that count: of the head, and finite
+ *     NAME              median of the image over the head: for tsnr MRIQC's tsnr
+ *     NAME_mean NAME_p05 NAME_p95    mean, 5th and 95th percentile over the head
+ *     NAME_n            finite voxels of the head
  *     filename          path of the run in the dataset
- *     reason            why there are no numbers; n/a where there are
+ *     reason            why there are no numbers, or n/a
  *
- * Tab-separated with a line of names, as BIDS has tables; n/a where there is no value. bids_name,
- * size_t and tsnr are MRIQC's names, so that its group tables can be joined with these. Source:
- * BIDS specification, Common principles, "Tabular files". Thread rule: reentrant.
+ * Tab-separated with a line of names, as in BIDS; n/a stands for no value. bids_name, size_t and
+ * tsnr are MRIQC's names: its group tables can be joined with these. Source: BIDS specification,
+ * Common principles, "Tabular files". Thread rule: reentrant.
  */
 #ifndef DERIVFS_TABLE_H
 #define DERIVFS_TABLE_H
@@ -29,18 +29,18 @@ struct table_row {
     const char *path; /* of the run, relative to the dataset's root */
     int64_t nvol;     /* 0: not known */
     struct numbers numbers;
-    const char *reason; /* why there are none; NULL: there are */
+    const char *reason; /* why there are no numbers, or NULL */
 };
 
-/* The table of rows[nrows] in this order, for the recipe called `recipe`. malloced, NUL-terminated;
- * NULL: out of memory. Bytes of names that are not UTF-8, and control characters, become "?". */
+/* The table of rows[nrows] in this order. malloced, NUL-terminated; NULL: out of memory. Control
+ * characters, and bytes of names that are not UTF-8, become "?". */
 char *table_text(const char *recipe, const struct table_row *rows, size_t nrows) NODISCARD;
 
-/* Add the data dictionary of such a table to the object `o`, with the entities that runs usually
- * have: false: out of memory. */
+/* Add the data dictionary of such a table to the object `o`, with the usual entities of runs.
+ * false: out of memory. */
 bool table_describe(json_t *o, const char *recipe) NODISCARD;
 
-/* The dictionary alone, as a file. malloced; NULL: out of memory. */
+/* The dictionary as a file. malloced; NULL: out of memory. */
 char *table_dictionary(const char *recipe) NODISCARD;
 
 #endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Small helpers on texts. Thread rule: reentrant.
+ */
+#ifndef DERIVFS_TEXT_H
+#define DERIVFS_TEXT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Is bytes[nbytes] the text `s`? */
+static inline bool text_is(const char *s, const char *bytes, size_t nbytes)
+{
+    return strncmp(s, bytes, nbytes) == 0 && s[nbytes] == '\0';
+}
+
+/* Close `f`, an open_memstream() whose text is *text. Returns the text, which is malloced; NULL,
+ * with nothing to free: out of memory. */
+static inline char *text_end(FILE *f, char **text)
+{
+    bool failed = ferror(f) != 0;
+
+    if (fclose(f) == 0 && !failed)
+        return *text;
+    free(*text);
+    return NULL;
+}
+
+#endif
