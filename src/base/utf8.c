@@ -38,15 +38,18 @@ size_t utf8_fit(const char *text, size_t most)
     return n;
 }
 
+size_t utf8_clean_nbytes(const char *text)
+{
+    return (unsigned char)*text < 0x20 || *text == 0x7f ? 0 : utf8_char_nbytes(text);
+}
+
 void utf8_clean(char *text)
 {
     while (*text) {
-        size_t n = utf8_char_nbytes(text);
+        size_t n = utf8_clean_nbytes(text);
 
-        if (n == 0 || (unsigned char)*text < 0x20 || *text == 0x7f) {
+        if (n == 0)
             *text++ = '?';
-            continue;
-        }
         text += n;
     }
 }

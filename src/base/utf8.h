@@ -23,6 +23,9 @@ size_t utf8_char_nbytes(const char *text);
 /* Bytes of the longest start of `text` that is well-formed and has at most `most`. */
 size_t utf8_fit(const char *text, size_t most);
 
+/* The same, but 0 for a control character too: utf8_clean() replaces the byte. */
+size_t utf8_clean_nbytes(const char *text);
+
 /* Replace every byte that is not part of a well-formed character, and every control character, by
  * "?". */
 void utf8_clean(char *text);

@@ -98,11 +98,13 @@ static void measure(struct derived *d)
     /* an image's size needs one sound run alone */
     if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
         d->nvol = 1;
-    if (d->nvol > 0)
-        d->nbytes = recipe_is_series(d->recipe)
-                        ? series_nbytes(d)
-                        : d->format->nbytes(&d->first->nifti,
-                                            graph_image_nbytes(&d->first->nifti, d->nvol));
+    if (d->nvol == 0)
+        return;
+    if (recipe_is_series(d->recipe))
+        d->nbytes = series_nbytes(d);
+    else if (d->format->nbytes)
+        d->nbytes =
+            d->format->nbytes(&d->first->nifti, graph_image_nbytes(&d->first->nifti, d->nvol));
 }
 
 /* Whose file a command names counts like a run, and so do those of the commands before it. */

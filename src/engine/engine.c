@@ -171,6 +171,14 @@ void engine_close(struct engine *e)
     free(e);
 }
 
+void engine_note(struct engine *e, const char *path, const struct error *err)
+{
+    if (!err)
+        errlog_clear(e->errors, path);
+    else if (err->code != ECANCELED)
+        errlog_failed(e->errors, path, err);
+}
+
 const struct engine_config *engine_config(const struct engine *e)
 {
     return &e->config;

@@ -153,10 +153,7 @@ struct fetch_wait {
 
 static void finish(struct fetch_wait *w, const struct error *err)
 {
-    if (!err)
-        errlog_clear(w->engine->errors, w->path);
-    else if (err->code != ECANCELED)
-        errlog_failed(w->engine->errors, w->path, err);
+    engine_note(w->engine, w->path, err);
     wait_end(&w->wait, err);
 }
 

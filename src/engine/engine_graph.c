@@ -129,10 +129,7 @@ int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *v
         *version = d->version;
         ret = engine_dot(e, d, path, NULL, out, err);
         derived_put(d);
-        if (ret < 0)
-            errlog_failed(e->errors, path, err);
-        else
-            errlog_clear(e->errors, path);
+        engine_note(e, path, ret < 0 ? err : NULL);
     }
     free(path);
     return ret;

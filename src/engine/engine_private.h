@@ -58,6 +58,9 @@ struct engine_request {
 size_t engine_requests(struct engine *e, struct engine_request **out);
 void engine_requests_free(struct engine_request *list, size_t n);
 
+/* Note a failure under `path`, or with NULL that there is none; a cancellation changes nothing. */
+void engine_note(struct engine *e, const char *path, const struct error *err);
+
 /* Must content be fetched before the file can be planned? Then opening it fetches, and its size is
  * not reliable. */
 bool engine_must_fetch(const struct engine *e, const struct derived *d);

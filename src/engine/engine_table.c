@@ -87,10 +87,8 @@ static void finish(struct text_wait *w, const struct error *err)
 {
     char *path = join_path(w->dir, w->name);
 
-    if (path && !err)
-        errlog_clear(w->engine->errors, path);
-    else if (path && err->code != ECANCELED)
-        errlog_failed(w->engine->errors, path, err);
+    if (path)
+        engine_note(w->engine, path, err);
     free(path);
     wait_end(&w->wait, err);
 }

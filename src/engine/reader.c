@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reading a derived file: an open file is a reader, a request that has to wait is a wait.
+ * Reading a derived file: an open file is a reader, a request that must wait is a wait.
  *
  *     reader_open ---- planned: size, parts, header known; nothing computed
- *     reader_read ---- bytes that are there: the header, parts that were computed before
- *     reader_wait ---- one part after the other, each one job of the scheduler
- *        |---- done: the parts stay with the wait until its owner has read them
- *        |---- a source changed meanwhile (ESTALE): planned once more from what is there now
- *        |---- a result went from the cache meanwhile (EAGAIN): planned again without the cache
- *        \---- failed: noted in the error log, told to the owner, forgotten after a second
+ *     reader_read ---- available bytes: the header, parts that were computed before
+ *     reader_wait ---- one part after the other, each a job of the scheduler
+ *        |---- done: the wait keeps the parts until its owner has read them
+ *        |---- a source changed meanwhile (ESTALE): look the file up and plan it once more
+ *        |---- a result was evicted meanwhile (EAGAIN): plan it again without the cache
+ *        \---- failed: noted in the error log, reported to the owner, forgotten after a second
  *
- * An image is one part, and so is a series that was joined (engine_join.c); else one has many
- * (derived_parts()), of which a reader keeps the two latest: enough for a program that reads on,
- * and bounded. What a .nii.gz of one ends with is known when all parts have come by in their order;
- * who reads the end alone waits for a task that sums up. reader_wait.c has the waits.
+ * An image is one part, and so is a series that was joined (engine_join.c); other series have many
+ * (derived_parts()), of which a reader keeps the two latest: enough for sequential reads, and
+ * bounded. The trailer of a .nii.gz of a series is known once all parts were read in order; a read
+ * of the end alone waits for a task that computes the checksum. reader_wait.c has the waits.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -62,10 +62,10 @@ static bool covers(const struct part *part, uint64_t off)
     return part->blob && part->off <= off && off - part->off < part->nbytes;
 }
 
-/* The tail as a part, once all the others have been summed up. */
+/* The trailer as a part, once all parts are in the checksum. */
 static struct part make_trailer(struct reader *r)
 {
-    struct part tail = {.off = reader_trailer_off(r), .nbytes = r->trailer_nbytes};
+    struct part trailer = {.off = reader_trailer_off(r), .nbytes = r->trailer_nbytes};
     unsigned char *bytes;
     uint32_t crc;
     bool known;
@@ -76,12 +76,12 @@ static struct part make_trailer(struct reader *r)
     pthread_mutex_unlock(&r->lock);
     bytes = known ? malloc(OUTPUT_FRAME_NBYTES) : NULL;
     if (!bytes)
-        return tail;
+        return trailer;
     r->parts.framing->trailer(bytes, crc,
                               NIFTI_DERIVED_NBYTES + (r->parts.n - 1) * r->parts.result_nbytes +
                                   r->parts.last_result_nbytes);
-    tail.blob = blob_from_memory(bytes, r->trailer_nbytes, NULL);
-    return tail;
+    trailer.blob = blob_from_memory(bytes, r->trailer_nbytes, NULL);
+    return trailer;
 }
 
 struct part reader_kept_part(struct reader *r, uint64_t off)
@@ -125,7 +125,7 @@ void reader_take_size(struct reader *r, const struct blob *blob)
     }
 }
 
-/* A series that has been joined is one part, header included. */
+/* A joined series is one part, header included. */
 static bool keep_whole(struct reader *r)
 {
     struct part part = {.blob = joined_lookup(&r->engine->store, r->derived)};
@@ -165,7 +165,8 @@ void reader_set_derived(struct reader *r, struct derived *d)
     graph_put(plan);
 }
 
-/* Keep the plan of a part of `d` in place of another part's, unless the file is another by now. */
+/* Keep the plan of a part of `d` instead of the previous one, unless the reader has another file by
+ * now. */
 static void keep_plan(struct reader *r, const struct derived *d, size_t part, struct graph *g)
 {
     struct graph *old = NULL;
@@ -200,8 +201,8 @@ int reader_plan(struct reader *r, size_t part, struct graph **out, struct error 
 
 /* ---- opening ---- */
 
-/* Plan the first part, and look whether its result is in the cache. One that is to be summed up is
- * waited for, so that it comes by where that is done. */
+/* Plan the first part, and look its result up in the cache. A part that belongs to a checksum is
+ * left to a wait, which adds it. */
 static int find_in_cache(struct reader *r, struct error *err)
 {
     struct part part = {.off = r->parts.first_off};
@@ -227,7 +228,6 @@ static int find_in_cache(struct reader *r, struct error *err)
     return 0;
 }
 
-/* A sidecar has been there since it was looked up. */
 static int keep_text(struct reader *r, struct error *err)
 {
     char *copy = strdup(r->derived->text);
@@ -241,7 +241,7 @@ static int keep_text(struct reader *r, struct error *err)
     return 0;
 }
 
-/* What follows from the file as it was found. */
+/* Set up what follows from the file. */
 static int take_derived(struct reader *r, struct error *err)
 {
     const struct derived *d = r->derived;
@@ -252,7 +252,7 @@ static int take_derived(struct reader *r, struct error *err)
     derived_parts(d, &r->parts);
     r->trailer_nbytes = r->parts.framing ? r->parts.framing->trailer_nbytes : 0;
     if (!r->sized)
-        r->parts.nbytes = UINT64_MAX; /* one part, however long it gets */
+        r->parts.nbytes = UINT64_MAX; /* one part of any length */
     if (d->format->kind == OUTPUT_DRAWING)
         return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
                          r->name);
@@ -302,7 +302,7 @@ int reader_open(struct engine *e, const char *dir, const char *name, struct read
     return reader_open_at(e, dir, name, SCAN_NOW, out, err);
 }
 
-/* A reference to the blob that holds the whole file, if it is there by now, else NULL. */
+/* A reference to the blob with the whole file if it is available, else NULL. */
 static struct blob *whole_file(struct reader *r)
 {
     struct part part = reader_kept_part(r, 0);
@@ -313,20 +313,21 @@ static struct blob *whole_file(struct reader *r)
     return NULL;
 }
 
-/* A series of which the last part has come by is likely to have them all in the cache. Nothing else
- * is looked at before: after a wait_cancel(), a thread may still be resolving a reader that lacked
- * its runs. */
+/* If the last part of a series was read, all are probably in the cache: have them joined. Looks at
+ * nothing else before: after a wait_cancel(), a thread may still be resolving a reader whose runs
+ * were absent. */
 static void join_parts(struct reader *r)
 {
-    struct derived *d = NULL;
+    struct derived *d;
     struct blob *whole;
+    bool reached_end;
 
     pthread_mutex_lock(&r->lock);
-    if (r->reached_end)
-        d = derived_get(r->derived);
+    reached_end = r->reached_end;
     pthread_mutex_unlock(&r->lock);
-    if (!d)
+    if (!reached_end)
         return;
+    d = reader_derived(r);
     whole = whole_file(r);
     if (!whole)
         joined_start(&r->engine->workers, &r->engine->store, r->engine->errors, d);
@@ -378,8 +379,8 @@ int reader_fd(struct reader *r)
     return fd;
 }
 
-/* Part 0 of an image has the header too; then both say the same. */
-size_t reader_copy_head(const struct reader *r, uint64_t off, char *buf, size_t nbytes)
+/* Part 0 of an image has the header, too; both are equal. */
+size_t reader_copy_header(const struct reader *r, uint64_t off, char *buf, size_t nbytes)
 {
     size_t n = 0;
 
@@ -411,7 +412,7 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t
 {
     char *at = buf;
 
-    *got = off < r->nbytes ? reader_copy_head(r, off, at, nbytes) : 0;
+    *got = off < r->nbytes ? reader_copy_header(r, off, at, nbytes) : 0;
     while (*got < nbytes && off + *got < r->nbytes) {
         struct part part = reader_kept_part(r, off + *got);
         size_t n = 0;

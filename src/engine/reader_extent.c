@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * How much one job computes for a request, and what becomes of its result.
+ * How much one job computes for a request, and what its result is used for.
  *
- * That is a part of the file, or its checksum. A program that wants a slice or two of an image of
- * uncompressed runs gets just these computed:
+ * A job computes a part of the file, or its checksum. If a program reads only a few slices of an
+ * image of uncompressed runs, a job computes just these:
  *
  *     [ header |  .  .  .  . #### .  .  . ]      a request in the middle: its slices alone
- *     [ ################### ... ]              from the start on, or on from the last one: all
+ *     [ ################### ... ]              from the start, or after the previous request: all
  *
- * Who reads on from the start, goes on where he was, or has had a quarter of the image in slices is
- * taken to want all of it. So a slice costs its share, and reading in whatever order at most a
- * quarter more than once through. Slices are not cached: they cost little by their nature.
+ * A reader that starts at the beginning, reads on where it was, or has had a quarter of the image
+ * in slices is assumed to need all of it. So a slice costs its share, and reads in any order cost
+ * at most a quarter more than one pass. Slices are not cached: each is cheap.
  */
 #include <endian.h>
 #include <errno.h>
@@ -20,19 +20,19 @@
 #include "passes.h"
 #include "reader_private.h"
 
-/* One part in this many of an image may be computed slice by slice. */
+/* Up to 1 / SLICED_SHARE of an image is computed in slices. */
 enum { SLICED_SHARE = 4 };
 
 /* ---- slices ---- */
 
-/* Are all runs' moments there already? Then the image costs less than a slice of the runs. */
+/* Are the moments of all runs cached? Then the image is cheaper than a slice of the runs. */
 static bool is_nearly_there(struct reader *r)
 {
     struct graph *g, *left;
     bool nothing_to_read;
 
     if (reader_plan(r, 0, &g, NULL) < 0)
-        return true; /* who asks for the image is told why */
+        return true; /* the request for the image fails with the reason */
     left = store_cut(&r->engine->store, g);
     nothing_to_read = passes_read_nbytes(left) == 0;
     graph_put(left);
@@ -63,7 +63,7 @@ static bool is_trailer(const struct reader *r, uint64_t off)
     return r->trailer_nbytes > 0 && off >= reader_trailer_off(r);
 }
 
-/* What the next job is to bring. */
+/* The bytes that the next job computes. */
 static struct extent next_extent(const struct reader_wait *w)
 {
     const struct reader *r = w->reader;
@@ -80,15 +80,15 @@ static struct extent next_extent(const struct reader_wait *w)
     return e;
 }
 
-/* Which part of the plan brings it; the checksum counts as part n. */
+/* The part of the plan that has these bytes; the checksum is part n. */
 static size_t number_of(const struct reader *r, const struct extent *e)
 {
     return is_trailer(r, e->off) ? r->parts.n
                                  : (size_t)((e->off - r->parts.first_off) / r->parts.nbytes);
 }
 
-/* How long the result must be that `e` is made from, since the file's size has been promised. */
-static uint64_t promised_nbytes(const struct reader *r, const struct extent *e)
+/* The expected size of the result for `e`: the size of the file is known already. */
+static uint64_t expected_nbytes(const struct reader *r, const struct extent *e)
 {
     if (is_trailer(r, e->off))
         return sizeof(uint32_t);
@@ -124,16 +124,15 @@ int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *er
     ret = reader_plan(r, number_of(r, &next), &whole, err);
     if (ret < 0)
         return ret;
-    /* After an eviction nothing is left to the cache: tasks whose results are there end at once. */
+    /* After an eviction plan all of it: tasks with cached results end at once. */
     *out = w->nevicted > 0 ? graph_get(whole) : store_cut(&r->engine->store, whole);
     graph_put(whole);
     return 0;
 }
 
-/* ---- what it has brought ---- */
+/* ---- results ---- */
 
-/* What the program wrote just now; stat(2) tells it from now on, whether the cache keeps it or not.
- */
+/* Note the size of a command's result for stat(2), whether the cache keeps it or not. */
 static void note_size(struct reader *r, const struct blob *blob)
 {
     pthread_mutex_lock(&r->lock);
@@ -143,7 +142,7 @@ static void note_size(struct reader *r, const struct blob *blob)
     reader_take_size(r, blob);
 }
 
-/* Go on with the checksum, where this part is the next. */
+/* Add the part to the checksum if it is the next one. */
 static int sum_part(struct reader *r, size_t number, const struct blob *blob, struct error *err)
 {
     uint32_t crc;
@@ -166,7 +165,7 @@ static int sum_part(struct reader *r, size_t number, const struct blob *blob, st
     return ret;
 }
 
-/* Take the checksum of all volumes over. */
+/* Take the checksum of all volumes. */
 static int take_checksum(struct reader *r, const struct blob *blob, struct error *err)
 {
     uint64_t total = (r->parts.n - 1) * r->parts.result_nbytes + r->parts.last_result_nbytes;
@@ -182,35 +181,24 @@ static int take_checksum(struct reader *r, const struct blob *blob, struct error
     return ret;
 }
 
-/* Keep the result that `e` is made from. */
-static int take(struct reader_wait *w, const struct extent *e, struct blob *blob, struct error *err)
-{
-    struct reader *r = w->reader;
-    struct part part = {e->off, r->parts.framing ? e->nbytes : blob_nbytes(blob), blob};
-    int ret = 0;
-
-    if (is_trailer(r, e->off))
-        return take_checksum(r, blob, err);
-    if (r->trailer_nbytes > 0)
-        ret = sum_part(r, number_of(r, e), blob, err);
-    if (ret < 0)
-        return ret;
-    reader_keep_part(r, &part);
-    blob_get(blob);
-    reader_wait_add(w, part);
-    return 0;
-}
-
 int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *err)
 {
     struct reader *r = w->reader;
     struct extent e = next_extent(w);
-    uint64_t promised = r->sized ? promised_nbytes(r, &e) : blob_nbytes(blob);
+    uint64_t nbytes = blob_nbytes(blob), expected = r->sized ? expected_nbytes(r, &e) : nbytes;
+    struct part part = {e.off, r->parts.framing ? e.nbytes : nbytes, blob};
 
     if (!r->sized)
         note_size(r, blob);
-    if (blob_nbytes(blob) != promised)
-        return error_set(err, EIO, "%" PRIu64 " bytes came out where %" PRIu64 " were promised",
-                         blob_nbytes(blob), promised);
-    return take(w, &e, blob, err);
+    if (nbytes != expected)
+        return error_set(err, EIO, "the result has %" PRIu64 " bytes, expected %" PRIu64, nbytes,
+                         expected);
+    if (is_trailer(r, e.off))
+        return take_checksum(r, blob, err);
+    if (r->trailer_nbytes > 0 && sum_part(r, number_of(r, &e), blob, err) < 0)
+        return -err->code;
+    reader_keep_part(r, &part);
+    blob_get(blob);
+    reader_wait_add(w, part);
+    return 0;
 }

@@ -3,11 +3,11 @@
  * Requests that wait for bytes to be computed, and before that, with annex=get, for runs to be
  * fetched: then the file is looked up again.
  *
- * A request takes the parts that it spans one after the other, each the result of one job;
- * reader_extent.c says which one is next.
+ * A request takes its parts one after the other, each the result of one job; reader_extent.c
+ * chooses the next one.
  *
- * The kernel repeats a failed page-cache read at once; a failure therefore holds for the same open
- * file for FAILURE_HOLDS_NS, so that one computation and one log line come of it.
+ * The kernel repeats a failed page-cache read at once. So a failure holds for the open file for
+ * FAILURE_HOLDS_NS: one computation and one log line.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,14 +18,14 @@
 
 #define FAILURE_HOLDS_NS INT64_C(1000000000)
 
-/* How often a request is planned again because of evictions. */
+/* Plans of a request that evictions may void. */
 enum { EVICTED_MAX = 100 };
 
 int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, struct error *err)
 {
     struct reader_wait *w = (struct reader_wait *)wait;
     char *at = buf;
-    size_t got = reader_copy_head(w->reader, off, at, nbytes), n;
+    size_t got = reader_copy_header(w->reader, off, at, nbytes), n;
 
     for (size_t i = 0; i < w->nparts && got < nbytes; i++) {
         int ret =
@@ -54,6 +54,7 @@ static void fail(struct reader_wait *w, const struct error *err)
     wait_end(&w->wait, err);
 }
 
+static void submit_next(struct reader_wait *w);
 static void go_on(struct reader_wait *w);
 
 static void take_part(struct reader_wait *w, struct blob *blob)
@@ -75,7 +76,7 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     go_on(w);
 }
 
-/* A source is not what it was: look at the directory again. The size has been promised already. */
+/* Look the file up again: a source changed. Its size is known to the reader already. */
 static int resolve_again(struct reader *r, struct error *err)
 {
     struct derived *d;
@@ -88,59 +89,55 @@ static int resolve_again(struct reader *r, struct error *err)
         return ret;
     pthread_mutex_lock(&r->lock);
     partly_read = r->parts.n > 1 || r->trailer_nbytes > 0 || r->sliced_nbytes > 0;
-    pthread_mutex_unlock(&r->lock);
-    if (d->error.code == 0 && d->version != r->version && (d->nbytes != r->nbytes || partly_read)) {
-        derived_put(d);
-        return error_set(err, EIO, "a source changed while it was read");
-    }
-    pthread_mutex_lock(&r->lock);
     same_recipe = strcmp(d->recipe->canonical, r->derived->recipe->canonical) == 0;
     pthread_mutex_unlock(&r->lock);
-    if (!same_recipe) {
+    if (d->error.code == 0 && d->version != r->version && (d->nbytes != r->nbytes || partly_read))
+        ret = error_set(err, EIO, "a source changed while it was read");
+    else if (!same_recipe)
+        ret = error_set(err, EIO, "source and recipe changed while it was read");
+    if (ret < 0)
         derived_put(d);
-        return error_set(err, EIO, "source and recipe changed while it was read");
-    }
-    reader_set_derived(r, d);
-    return 0;
+    else
+        reader_set_derived(r, d);
+    return ret;
 }
 
-static int submit(struct reader_wait *w, struct error *err);
+static void resolve_and_submit(struct reader_wait *w)
+{
+    struct error err;
+
+    if (resolve_again(w->reader, &err) < 0)
+        fail(w, &err);
+    else
+        submit_next(w);
+}
 
 static void job_done(void *arg, struct blob *result, const struct error *err)
 {
     struct reader_wait *w = arg;
-    struct error again, lost;
+    struct error why;
 
-    /* a task of somebody else's plan may have handed it on early */
-    if (result && cache_settle(w->reader->engine->store.cache, result, &lost) < 0) {
+    /* a task of another plan may have passed its result on before it was on disk */
+    if (result && cache_settle(w->reader->engine->store.cache, result, &why) < 0) {
         result = NULL;
-        err = &lost;
+        err = &why;
     }
     if (result) {
         take_part(w, result);
-        return;
-    }
-    /* more than once only where a task of somebody else's plan was joined */
-    if (err->code == EAGAIN && w->nevicted++ < EVICTED_MAX) {
-        if (submit(w, &again) < 0)
-            fail(w, &again);
-        return;
-    }
-    if (err->code != ESTALE) {
+    } else if (err->code == EAGAIN && w->nevicted++ < EVICTED_MAX) {
+        submit_next(w); /* more than once only if a task of another plan was joined */
+    } else if (err->code != ESTALE) {
         fail(w, err);
-        return;
+    } else if (w->retried) {
+        error_set(&why, EIO, "%s (twice: given up)", err->text);
+        fail(w, &why);
+    } else {
+        w->retried = true;
+        resolve_and_submit(w);
     }
-    if (w->retried) {
-        error_set(&again, EIO, "%s (twice: given up)", err->text);
-        fail(w, &again);
-        return;
-    }
-    w->retried = true;
-    if (resolve_again(w->reader, &again) < 0 || submit(w, &again) < 0)
-        fail(w, &again);
 }
 
-/* Submit a job. On success `done` is or will be called with the wait. */
+/* Submit a job. On success, `done` is called with the wait, perhaps before this returns. */
 static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph *g,
                         sched_done_fn *done, struct error *err)
 {
@@ -150,16 +147,13 @@ static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph
 
 static void content_fetched(void *arg, struct blob *result, const struct error *err)
 {
-    struct reader_wait *w = arg;
-    struct error why;
-
-    if (!result)
-        fail(w, err);
-    else if (resolve_again(w->reader, &why) < 0 || submit(w, &why) < 0)
-        fail(w, &why);
+    if (result)
+        resolve_and_submit(arg);
+    else
+        fail(arg, err);
 }
 
-/* Submit a job that fetches the runs that `g` reads; -ENOENT: all are here. */
+/* Submit a job that fetches the absent runs that `g` reads; -ENOENT: there are none. */
 static int fetch_for(struct reader_wait *w, const struct graph *g, struct error *err)
 {
     struct graph *fetch;
@@ -173,7 +167,7 @@ static int fetch_for(struct reader_wait *w, const struct graph *g, struct error 
     return ret;
 }
 
-/* Submit a job for the next part, of the file as it was found last. */
+/* Submit a job for the next part of the latest version of the file. */
 static int submit(struct reader_wait *w, struct error *err)
 {
     struct graph *g;
@@ -188,17 +182,22 @@ static int submit(struct reader_wait *w, struct error *err)
     return ret;
 }
 
-/* Take the parts that are there; ask for the first that is not. */
-static void go_on(struct reader_wait *w)
+static void submit_next(struct reader_wait *w)
 {
     struct error err;
 
+    if (submit(w, &err) < 0)
+        fail(w, &err);
+}
+
+/* Take the available parts; submit a job for the first other one. */
+static void go_on(struct reader_wait *w)
+{
     while (w->at < w->end && w->nparts < READER_SPAN_MAX) {
         struct part part = reader_kept_part(w->reader, w->at);
 
         if (!part.blob) {
-            if (submit(w, &err) < 0)
-                fail(w, &err);
+            submit_next(w);
             return;
         }
         reader_wait_add(w, part);
@@ -208,7 +207,7 @@ static void go_on(struct reader_wait *w)
 
 /* ---- fetching (annex=get) ---- */
 
-/* The runs are here: now the file can be looked up. Nobody else uses a reader that lacks them. */
+/* The runs are here: look the file up. The reader has no other user while its runs are absent. */
 static int resolve_fetched(struct reader *r, struct error *err)
 {
     struct derived *before = r->derived;
@@ -220,10 +219,10 @@ static int resolve_fetched(struct reader *r, struct error *err)
         r->derived = before;
     else
         derived_put(before);
-    if (ret == -ENOENT) /* its group has another name, now that shapes and affines are known */
+    if (ret == -ENOENT) /* shapes and affines are known now, and change the group */
         return error_set(err, EIO,
-                         "%s: what was fetched does not belong together; list the directory for "
-                         "the names of its groups",
+                         "%s: the fetched runs form different groups; list the directory for "
+                         "their names",
                          r->name);
     if (ret == 0 && r->lacking)
         return error_set(err, r->derived->error.code, "%s", r->derived->error.text);
@@ -255,7 +254,7 @@ static void fetch_runs(struct reader_wait *w)
     if (ret == 0) {
         ret = submit_graph(w, r->engine->workers.fetcher, g, runs_fetched, &err);
         graph_put(g);
-    } else if (ret == -ENOENT) { /* nothing that git-annex could get */
+    } else if (ret == -ENOENT) { /* git-annex cannot get it */
         err = r->derived->error;
     }
     if (ret < 0)

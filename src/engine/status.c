@@ -34,17 +34,9 @@ PRINTF_LIKE(2, 3) static void put_line(FILE *f, const char *fmt, ...)
 
 const char *derived_state_name(enum derived_state state)
 {
-    switch (state) {
-    case STATE_VIRTUAL:
-        return "virtual";
-    case STATE_COMPUTING:
-        return "computing";
-    case STATE_CACHED:
-        return "cached";
-    case STATE_FAILED:
-        break;
-    }
-    return "failed";
+    static const char *const names[] = {"virtual", "computing", "cached", "failed"};
+
+    return names[state];
 }
 
 /* Add up the parts of a file: those in the cache, and the progress of the others. */

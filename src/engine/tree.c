@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The tree that the mount shows: the dataset's own entries, and the derived files among them or,
- * with layout=derivatives, in directories of their own:
+ * The tree that the mount shows: the dataset's own entries, and derived files among them or, with
+ * layout=derivatives, in directories of their own:
  *
  *     beside          sub-01/func/{sub-01_task-rest_bold.nii.gz, tsnr.nii}
  *     derivatives     sub-01/func/sub-01_task-rest_bold.nii.gz
  *                     derivatives/derivfs/sub-01/func/tsnr.nii
  *
- * Downwards: tree_table.c (tables), tree_place.c (where a directory of the mount stands).
+ * Every access resolves a path beneath the dataset's root (openat2 with RESOLVE_BENEATH): no link
+ * leads out of it, even while files are renamed.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -23,17 +24,93 @@
 #include "description.h"
 #include "engine.h"
 #include "engine_private.h"
+#include "resolve_beneath.h"
 #include "sidecar.h"
-#include "tree_place.h"
 
-/* Directories of a dataset that hold no runs of their own. */
+struct place tree_place(const struct tree *t, const char *dir)
+{
+    size_t len = strlen(DERIVFS_DIR);
+
+    if (t->layout == LAYOUT_BESIDE)
+        return (struct place){.dir = dir, .shows_sources = true, .shows_derived = true};
+    if (strncmp(dir, DERIVFS_DIR, len) == 0 && (dir[len] == '/' || dir[len] == '\0'))
+        return (struct place){.dir = dir[len] ? dir + len + 1 : "",
+                              .shows_derived = true,
+                              .shows_dirs = true,
+                              .shows_texts = !dir[len]};
+    return (struct place){.dir = dir,
+                          .shows_sources = true,
+                          .extra = strcmp(dir, DERIVATIVES) == 0 ? "derivfs"
+                                   : *dir                        ? NULL
+                                                                 : DERIVATIVES};
+}
+
+int tree_open(const struct tree *t, const char *path, int flags, struct error *err)
+{
+    int fd = resolve_beneath(dataset_rootfd(t->dataset), *path ? path : ".", flags);
+
+    return fd >= 0 ? fd : error_set(err, -fd, "%s: open: %s", path, strerror(-fd));
+}
+
+int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err)
+{
+    int fd = tree_open(t, path, O_PATH | O_NOFOLLOW, err);
+    int ret = 0;
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, st) < 0)
+        ret = error_set(err, errno, "%s: stat: %s", path, strerror(errno));
+    close(fd);
+    return ret;
+}
+
+/* Note the broken files of the directory, once for each version of it, and clear the notes of the
+ * others. */
+static void note_broken(const struct tree *t, struct dir_scan *scan)
+{
+    if (atomic_exchange(&scan->noted, true))
+        return;
+    for (size_t i = 0; i < scan->nfiles; i++)
+        if (scan->files[i]->state == RUN_BROKEN)
+            errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
+        else
+            errlog_clear(t->errors, scan->files[i]->path);
+}
+
+int tree_scan_place(const struct tree *t, const struct place *place, enum scan_freshness freshness,
+                    struct dir_scan **out, struct error *err)
+{
+    int ret = dataset_scan(t->dataset, place->dir, freshness, out, err);
+
+    if (ret == 0)
+        note_broken(t, *out);
+    return ret;
+}
+
+int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshness,
+              struct dir_scan **out, struct error *err)
+{
+    struct place place = tree_place(t, dir);
+
+    if (!place.shows_derived)
+        return error_set(err, ENOENT, "%s: no derived files are here", dir);
+    return tree_scan_place(t, &place, freshness, out, err);
+}
+
+const char *tree_derived_root(const struct tree *t)
+{
+    return t->layout == LAYOUT_BESIDE ? "" : DERIVFS_DIR;
+}
+
+/* Is it a directory that may have runs of its own? */
 static bool is_mirrored_dir(const char *dir, const char *name)
 {
     return name[0] != '.' && (*dir || (strcmp(name, DERIVATIVES) && strcmp(name, "sourcedata") &&
                                        strcmp(name, "code")));
 }
 
-/* A stable inode number that no source has: those of real file systems leave the top bit clear. */
+/* A stable inode number of no source: real file systems leave the top bit clear. */
 static uint64_t path_ino(const char *path)
 {
     return XXH3_64bits(path, strlen(path)) | UINT64_C(1) << 63;
@@ -85,7 +162,7 @@ static int stat_virtual_dir(const struct tree *t, const struct place *place, con
     return 0;
 }
 
-/* The text of a sidecar, which tells its size. Puts `d` when it fails. */
+/* Make the text of a sidecar, whose length is its size. Puts `d` if it fails. */
 static int add_sidecar(const struct tree *t, struct derived *d, struct error *err)
 {
     if (d->recipe->wrong)
@@ -123,13 +200,13 @@ int tree_find_derived(const struct tree *t, const char *dir, const char *name,
     struct recipe_table *table = recipes_get(t->recipes);
     int ret;
 
-    /* most names that do not exist are no derived files either: no directory is read for those */
+    /* most unknown names are not derived files either: read no directory for them */
     if (!place.shows_derived || !derived_may_be(table, name))
         ret = error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
     else
         ret = find_in_scan(t, &place, table, name, freshness, out, err);
-    /* What was absent or broken a moment ago may have come or been repaired: so that nobody is told
-     * of an empty file then, look again. */
+    /* A run that was absent or broken may be repaired by now: look again, rather than report an
+     * empty file. */
     if (ret == 0 && (*out)->bad && freshness == SCAN_RECENT) {
         derived_put(*out);
         ret = find_in_scan(t, &place, table, name, SCAN_NOW, out, err);
@@ -146,16 +223,15 @@ static int lookup_virtual_dir(const struct tree *t, const struct place *place, c
 
     if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir, name)))
         return error_set(err, ENOENT, "%s: no such file", path);
-    /* "derivatives" itself need not exist: it gets its looks from the root */
+    /* "derivatives" itself need not exist: take owner and times from the root */
     if (is_extra && !at.shows_dirs)
         at.dir = "";
     out->kind = ENTRY_DIR;
     return stat_virtual_dir(t, &at, path, &out->st, err);
 }
 
-/* annex=get: an object that is not here looks as it will once it is fetched, so that links to it
- * are found; and so do the directories on the way. Nothing on a path says whether it is going to be
- * read, so only opening it fetches. */
+/* annex=get: an absent object looks as if it were fetched, so that links to it resolve; so do the
+ * directories above it. A lookup cannot know whether a read follows: only opening fetches. */
 static int lookup_absent_object(const struct tree *t, const char *path, struct entry *out,
                                 struct error *err)
 {
@@ -174,7 +250,7 @@ static int lookup_absent_object(const struct tree *t, const char *path, struct e
     return 0;
 }
 
-/* A text gets its looks from the dataset's root. */
+/* Owner and times of a text are those of the dataset's root. */
 static int lookup_text(const struct tree *t, const char *name, const char *path, struct entry *out,
                        struct error *err)
 {
@@ -208,7 +284,7 @@ static int lookup_in(const struct tree *t, const struct place *place, const char
 
     if (place->shows_sources) {
         ret = tree_stat(t, path, &out->st, err);
-        /* derivatives/derivfs is the mount's own, whatever the dataset has there */
+        /* the mount's derivatives/derivfs hides the dataset's */
         if (ret == 0 && !(strcmp(path, DERIVFS_DIR) == 0 && place->extra)) {
             out->kind = ENTRY_SOURCE;
             return 0;
@@ -269,7 +345,7 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
     return ret;
 }
 
-/* Some file systems do not tell the type with the name. */
+/* Not every file system lists types. */
 static bool is_dir(int dirfd, const struct dirent *de)
 {
     struct stat st;
@@ -279,7 +355,7 @@ static bool is_dir(int dirfd, const struct dirent *de)
     return fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
 }
 
-/* List the dataset's directory: all of it, or only the directories that the mount has too. */
+/* List the dataset's directory: all of it, or only the directories that the mount mirrors. */
 static int list_sources(const struct tree *t, const struct place *place, engine_list_fn *add,
                         void *ctx, struct error *err)
 {
@@ -318,7 +394,7 @@ int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, voi
     return list_sources(t, &place, add, ctx, err);
 }
 
-/* The dataset's own file of that name hides a derived one. */
+/* Does a file of the dataset hide the derived one? */
 static bool is_hidden(const struct tree *t, const struct place *place, const char *path)
 {
     struct stat st;
@@ -326,8 +402,8 @@ static bool is_hidden(const struct tree *t, const struct place *place, const cha
     return place->shows_sources && tree_stat(t, path, &st, NULL) == 0;
 }
 
-/* The files of a directory that shows_derived: those that the plain name stands for, or with NULL
- * those that a listing shows. */
+/* Find the derived files that the plain name stands for, or with NULL those that a listing shows.
+ */
 static int find_in_place(const struct tree *t, const struct place *place, const char *plain,
                          struct derived ***out, size_t *n, struct error *err)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the mount shows of a dataset: which names there are, and what each of them is. Knows nothing
- * of results or of who computes them.
+ * The names that the mount shows, and the kinds of their entries. Knows nothing of results and of
+ * the threads that compute them.
  *
  * Thread rule: any thread.
  */
@@ -14,6 +14,9 @@
 #include "engine.h"
 #include "errlog.h"
 
+#define DERIVATIVES "derivatives"
+#define DERIVFS_DIR DERIVATIVES "/derivfs"
+
 struct tree {
     struct dataset *dataset;
     struct recipes *recipes;
@@ -22,40 +25,60 @@ struct tree {
     bool annex_get;
 };
 
-/* The recipes in force (engine_recipes.c): those of the file at `path`, NULL: built-in ones only.
- * With `optional` it need not be there. Close them after a failure too; NULL is allowed. */
+/* The recipes in force (engine_recipes.c): those of the file at `path`, NULL: the built-in ones
+ * alone. If `optional` the file may be absent. Close them after a failure too; NULL is allowed. */
 int recipes_open(const char *path, bool optional, struct errlog *errors, struct recipes **out,
                  struct error *err) NODISCARD;
 void recipes_close(struct recipes *r);
-/* A reference. Where the file has changed, it is read again first; a look more than once a second
- * is not taken. */
+/* A reference. Looks at the file at most once a second, and reads it again if it changed. */
 struct recipe_table *recipes_get(struct recipes *r);
-/* Where the user's recipes are, or NULL: there is no file. */
+/* The path of the user's recipes; NULL: there is no such file. */
 const char *recipes_path(const struct recipes *r);
+
+/* A directory of the mount in terms of the dataset. */
+struct place {
+    const char *dir;    /* the dataset's directory; NULL: there is none (yet) */
+    bool shows_sources; /* the dataset's own entries are in it */
+    bool shows_derived; /* the derived files of `dir` are in it */
+    bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
+    const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
+    bool shows_texts;   /* the texts of the derivative dataset are in it (description.h) */
+};
+
+struct place tree_place(const struct tree *t, const char *dir);
+
+/* open(2) beneath the dataset's root: a file descriptor, or -errno. */
+int tree_open(const struct tree *t, const char *path, int flags, struct error *err) NODISCARD;
+/* lstat(2) beneath the dataset's root. */
+int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err) NODISCARD;
+
+/* The runs of place->dir; notes the broken ones. */
+int tree_scan_place(const struct tree *t, const struct place *place, enum scan_freshness freshness,
+                    struct dir_scan **out, struct error *err) NODISCARD;
 
 /* The derived file `name` of the mount's directory `dir`. */
 int tree_find_derived(const struct tree *t, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
                       struct error *err) NODISCARD;
 
-/* The runs of the mount's directory `dir`; ENOENT: no derived files are there. The caller puts it.
+/* The runs of the mount's directory `dir`, for dir_scan_put(). ENOENT: it shows no derived files.
  */
 int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshness,
               struct dir_scan **out, struct error *err) NODISCARD;
-/* Call `add` for each directory in `dir` that may have runs of its own: no other dataset's. */
+/* Call `add` for each directory in `dir` that may have runs of this dataset. */
 int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err) NODISCARD;
-/* Where the derived files of the dataset's root are, in the mount. */
+/* The mount's directory with the derived files of the dataset's root. */
 const char *tree_derived_root(const struct tree *t);
 
-/* Tables (tree_table.c). What the name of one says. */
+/* The meaning of the name of a table (tree_table.c). */
 struct table_name {
     bool is_group;
     struct recipe_table *owner; /* a reference: keeps `recipe` alive */
     const struct recipe *recipe;
 };
 
-/* The table, or its dictionary, that `name` with this ending may be. ENOENT. */
+/* The table, or its dictionary, that `name` with this ending stands for. ENOENT. */
 int tree_table_name(const struct tree *t, const char *dir, const char *name, const char *ending,
                     struct table_name *out, struct error *err) NODISCARD;
 /* Look up the table or dictionary `name`; all of out->st but the inode number. */

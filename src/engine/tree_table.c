@@ -3,20 +3,19 @@
  * Tables among the names of the mount.
  *
  *     DIR/NAME.tsv         of the runs of one directory that has some
- *     group_NAME.tsv       of those of the whole dataset, at the root of what is derived
- *     DIR/NAME.json, group_NAME.json    what their columns mean, where no image has that sidecar
+ *     group_NAME.tsv       of those of the whole dataset, at the root of the derived files
+ *     DIR/NAME.json, group_NAME.json    the columns, if no image has that sidecar
  *
- * A lookup never looks beyond the directory. What others may read of a directory's table is what
- * they may read of all of its runs. Which runs there are in a dataset, and who may read them, only
- * opening its table tells: so that is for the mount's owner alone.
+ * A lookup reads one directory at most. The table of a directory has the rights that all of its
+ * runs share. The runs of a dataset, and their rights, are known only after a walk: the group
+ * table is for the mount's owner alone.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "table.h"
-#include "tree_place.h"
+#include "tree.h"
 
 #define GROUP "group_"
 
@@ -50,7 +49,7 @@ int tree_table_name(const struct tree *t, const char *dir, const char *name, con
     return found ? 0 : error_set(err, ENOENT, "%s: no such file", name);
 }
 
-/* What stat(2) says of the table of a directory's runs. ENOENT: it has none. */
+/* stat(2) of the table of a directory. ENOENT: it has no runs. */
 static int stat_dir_table(const struct tree *t, const char *dir, struct stat *st, struct error *err)
 {
     struct dir_scan *scan;
@@ -61,7 +60,7 @@ static int stat_dir_table(const struct tree *t, const char *dir, struct stat *st
     if (ret < 0)
         return ret;
     if (scan->nruns == 0)
-        ret = error_set(err, ENOENT, "%s: there are no runs", dir);
+        ret = error_set(err, ENOENT, "%s: no runs are here", dir);
     for (size_t i = 0; i < scan->nruns; i++) {
         const struct source_id *id = &scan->runs[i].run->id;
 

@@ -56,13 +56,6 @@ int output_sum(const struct blob *b, uint32_t *crc, struct error *err)
     return ret;
 }
 
-static uint64_t not_told(const struct nifti *grid, uint64_t image_nbytes)
-{
-    (void)grid;
-    (void)image_nbytes;
-    return 0;
-}
-
 const struct output_format output_nii = {
     .extension = ending_nii,
     .kind = OUTPUT_IMAGE,
@@ -75,7 +68,6 @@ const struct output_format output_nii = {
 const struct output_format output_svg = {
     .extension = ending_svg,
     .kind = OUTPUT_DRAWING,
-    .nbytes = not_told,
 };
 
 const struct output_format output_json = {
@@ -83,7 +75,6 @@ const struct output_format output_json = {
     .kind = OUTPUT_SIDECAR,
     .listed = true,
     .listed_per_run = true,
-    .nbytes = not_told,
 };
 
 const struct output_format output_as_written = {
@@ -92,7 +83,6 @@ const struct output_format output_as_written = {
     .operation = "command",
     .listed = true,
     .listed_per_run = true,
-    .nbytes = not_told,
 };
 
 const struct output_format *const *output_formats(void)
@@ -106,15 +96,7 @@ const struct output_format *const *output_formats(void)
 
 bool output_is_computed(const struct output_format *format)
 {
-    switch (format->kind) {
-    case OUTPUT_IMAGE:
-    case OUTPUT_MADE:
-        return true;
-    case OUTPUT_DRAWING:
-    case OUTPUT_SIDECAR:
-        break;
-    }
-    return false;
+    return format->kind == OUTPUT_IMAGE || format->kind == OUTPUT_MADE;
 }
 
 const struct output_format *output_find(const char *name, size_t *stem_nbytes)

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Written from front to back into memory. Pictures are asked for one at a time, and become base64
- * as they are read. From PICTURES_NBYTES on they are left out, so that a browser can still show
- * the page of a large dataset.
+ * Written from front to back into memory. Reads one picture at a time and writes it as base64.
+ * Leaves out pictures after PICTURES_NBYTES, so that browsers can show the page of a large
+ * dataset.
  */
 #include "report.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +14,9 @@
 
 #include "endings.h"
 #include "headmask.h"
+#include "path.h"
 #include "stats.h"
+#include "text.h"
 #include "utf8.h"
 
 #define PICTURES_NBYTES (UINT64_C(64) << 20)
@@ -28,7 +29,6 @@ struct page {
     FILE *f;
     double low, high; /* medians outside are marked */
     uint64_t room_nbytes;
-    struct error *err;
 };
 
 static const char head[] =
@@ -86,38 +86,28 @@ static const char script[] =
 
 /* ---- pieces ---- */
 
-static int out_of_memory(struct page *p)
-{
-    return error_set(p->err, ENOMEM, "page: out of memory");
-}
-
 /* Any bytes, as text or within quotes. */
-static int print_text(struct page *p, const char *text)
+static void print_text(FILE *f, const char *text)
 {
-    char *clean = strdup(text);
-
-    if (!clean)
-        return out_of_memory(p);
-    utf8_clean(clean);
-    for (const char *at = clean; *at; at++)
-        switch (*at) {
+    for (size_t n; *text; text += n > 0 ? n : 1) {
+        n = utf8_clean_nbytes(text);
+        switch (n > 0 ? *text : '?') {
         case '&':
-            fputs("&amp;", p->f);
+            fputs("&amp;", f);
             break;
         case '<':
-            fputs("&lt;", p->f);
+            fputs("&lt;", f);
             break;
         case '>':
-            fputs("&gt;", p->f);
+            fputs("&gt;", f);
             break;
         case '"':
-            fputs("&quot;", p->f);
+            fputs("&quot;", f);
             break;
         default:
-            fputc(*at, p->f);
+            fwrite(n > 0 ? text : "?", 1, n > 0 ? n : 1, f);
         }
-    free(clean);
-    return 0;
+    }
 }
 
 static void print_base64(FILE *f, const unsigned char *b, size_t n)
@@ -136,25 +126,26 @@ static void print_base64(FILE *f, const unsigned char *b, size_t n)
     }
 }
 
-static int print_blob(struct page *p, const struct blob *b)
+static int print_blob(FILE *f, const struct blob *b, struct error *err)
 {
     enum { STEP_NBYTES = 3 << 14 }; /* whole groups of three */
     uint64_t total = blob_nbytes(b);
     unsigned char *buf = malloc(STEP_NBYTES);
-    int ret = buf ? 0 : out_of_memory(p);
+    int ret = buf ? 0 : error_set(err, ENOMEM, "page: out of memory");
 
     for (uint64_t off = 0; off < total && ret == 0; off += STEP_NBYTES) {
         size_t n = total - off < STEP_NBYTES ? (size_t)(total - off) : STEP_NBYTES;
 
-        ret = blob_read(b, off, buf, n, p->err);
+        ret = blob_read(b, off, buf, n, err);
         if (ret == 0)
-            print_base64(p->f, buf, n);
+            print_base64(f, buf, n);
     }
     free(buf);
     return ret;
 }
 
-static int print_picture(struct page *p, const struct report_row *row, struct blob *b)
+static int print_picture(struct page *p, const struct report_row *row, struct blob *b,
+                         struct error *err)
 {
     int ret;
 
@@ -166,10 +157,9 @@ static int print_picture(struct page *p, const struct report_row *row, struct bl
     fprintf(p->f,
             "<td><button aria-expanded=\"false\"><img loading=\"lazy\" alt=\"Slices of the %s of ",
             p->about->measure);
-    ret = print_text(p, row->path);
+    print_text(p->f, row->path);
     fputs("\" src=\"data:image/png;base64,", p->f);
-    if (ret == 0)
-        ret = print_blob(p, b);
+    ret = print_blob(p->f, b, err);
     fputs("\"></button>", p->f);
     return ret;
 }
@@ -196,17 +186,14 @@ static bool is_high(const struct page *p, const struct report_row *row)
     return row->has_numbers && row->numbers.median > p->high;
 }
 
-static int print_row(struct page *p, const struct report_row *row, struct blob *picture)
+static void print_row(const struct page *p, const struct report_row *row)
 {
     const struct numbers *n = &row->numbers;
-    const char *slash = strrchr(row->path, '/');
-    int ret;
 
     fputs("<tr><th scope=\"row\">", p->f);
-    ret = print_text(p, slash ? slash + 1 : row->path);
+    print_text(p->f, base_name(row->path));
     fputs("<small>", p->f);
-    if (ret == 0)
-        ret = print_text(p, row->path);
+    print_text(p->f, row->path);
     fputs("</small>", p->f);
     print_number(p->f, row->nvol > 0, (double)row->nvol, "%.0f");
     print_number(p->f, row->has_numbers, n->median, "%.1f");
@@ -222,11 +209,9 @@ static int print_row(struct page *p, const struct report_row *row, struct blob *
                                                 : "computed, not measured");
     if (row->reason) {
         fputs("<small>", p->f);
-        if (ret == 0)
-            ret = print_text(p, row->reason);
+        print_text(p->f, row->reason);
         fputs("</small>", p->f);
     }
-    return ret == 0 ? print_picture(p, row, picture) : ret;
 }
 
 static size_t count(const struct report *r, const char *state)
@@ -253,19 +238,17 @@ static void print_fences(const struct page *p)
             nlow, nhigh, p->low, p->high, FENCE);
 }
 
-static int print_head(struct page *p)
+static void print_head(const struct page *p)
 {
     const struct report *r = p->about;
     size_t nfailed = count(r, "failed");
     FILE *f = p->f;
-    int ret;
 
     fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>%s of ",
             r->measure);
-    ret = print_text(p, r->dataset);
+    print_text(f, r->dataset);
     fprintf(f, "</title>\n%s<h1>%s of ", head, r->measure);
-    if (ret == 0)
-        ret = print_text(p, r->dataset);
+    print_text(f, r->dataset);
     fprintf(
         f,
         "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, <span%s>%zu failed</span>, %zu "
@@ -286,10 +269,9 @@ static int print_head(struct page *p)
          *name; name++)
         fprintf(f, "<th scope=\"col\" class=\"n\"><button>%s</button>", *name);
     fputs("<th scope=\"col\"><button>State</button><th scope=\"col\">Picture\n<tbody>\n", f);
-    return ret;
 }
 
-static int find_fences(struct page *p)
+static int find_fences(struct page *p, struct error *err)
 {
     const struct report_row *rows = p->about->rows;
     double *medians = malloc((p->about->nrows + 1) * sizeof *medians), q1, q3;
@@ -298,7 +280,7 @@ static int find_fences(struct page *p)
     p->low = -INFINITY;
     p->high = INFINITY;
     if (!medians)
-        return out_of_memory(p);
+        return error_set(err, ENOMEM, "page: out of memory");
     for (size_t i = 0; i < p->about->nrows; i++)
         if (rows[i].has_numbers && isfinite(rows[i].numbers.median))
             medians[n++] = rows[i].numbers.median;
@@ -316,30 +298,32 @@ static int find_fences(struct page *p)
 int report_html(const struct report *report, report_picture_fn *picture, void *ctx, char **out,
                 struct error *err)
 {
-    struct page p = {.about = report, .room_nbytes = PICTURES_NBYTES, .err = err};
+    struct page p = {.about = report, .room_nbytes = PICTURES_NBYTES};
+    char *text = NULL;
     size_t nbytes;
-    int ret;
+    int ret = find_fences(&p, err);
 
-    *out = NULL;
-    p.f = open_memstream(out, &nbytes);
+    if (ret < 0)
+        return ret;
+    p.f = open_memstream(&text, &nbytes);
     if (!p.f)
-        return out_of_memory(&p);
-    ret = find_fences(&p);
-    if (ret == 0)
-        ret = print_head(&p);
+        return error_set(err, ENOMEM, "page: out of memory");
+    print_head(&p);
     for (size_t i = 0; i < report->nrows && ret == 0; i++) {
         struct blob *b = picture(ctx, i);
 
-        ret = print_row(&p, &report->rows[i], b);
+        print_row(&p, &report->rows[i]);
+        ret = print_picture(&p, &report->rows[i], b, err);
         fputc('\n', p.f);
         blob_put(b);
     }
     fprintf(p.f, "</table>\n%s</html>\n", script);
-    if (fclose(p.f) != 0 && ret == 0)
-        ret = out_of_memory(&p);
-    if (ret < 0) {
-        free(*out);
-        *out = NULL;
-    }
+    text = text_end(p.f, &text);
+    if (ret == 0 && !text)
+        ret = error_set(err, ENOMEM, "page: out of memory");
+    if (ret == 0)
+        *out = text;
+    else
+        free(text);
     return ret;
 }

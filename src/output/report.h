@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * A page about all runs of a dataset: pictures and numbers in one HTML file, which needs no other.
+ * A page about all runs of a dataset: pictures and numbers in one self-contained HTML file.
  *
- * Runs whose median lies more than 1.5 interquartile ranges outside the quartiles of all medians
- * are marked (J. W. Tukey, Exploratory Data Analysis, 1977, the inner fences), if there are at
- * least four. Names of files are hostile: everything that is not markup is escaped, and the page's
- * policy lets nothing be loaded. Thread rule: reentrant.
+ * If at least four runs have a median, those whose median is outside Tukey's inner fences, 1.5
+ * interquartile ranges beyond the quartiles, are marked (J. W. Tukey, Exploratory Data Analysis,
+ * 1977). File names are hostile: all text is escaped, and the page's policy forbids loading
+ * anything. Thread rule: reentrant.
  */
 #ifndef DERIVFS_REPORT_H
 #define DERIVFS_REPORT_H
@@ -27,16 +27,15 @@ struct report_row {
     struct numbers numbers;
 };
 
-/* What the page is about. */
 struct report {
     const char *dataset;           /* its path */
-    const char *measure;           /* what the numbers and pictures are of: "tSNR" */
-    const char *recipe;            /* the same as a recipe: "tsnr" */
+    const char *measure;           /* of the numbers and pictures, for people: "tSNR" */
+    const char *recipe;            /* its recipe: "tsnr" */
     const struct report_row *rows; /* [nrows] */
     size_t nrows;
 };
 
-/* The picture of row `i`: a reference, or NULL where there is none yet. */
+/* The picture of row `i`: a reference; NULL: not drawn yet. */
 typedef struct blob *report_picture_fn(void *ctx, size_t i);
 
 /* *out is malloced. ENOMEM, EIO. */

@@ -6,7 +6,6 @@
  */
 #include "table.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,16 +70,18 @@ static bool collect_keys(struct keys *keys, const char *path)
 /* ---- cells ---- */
 
 /* Print a cell, which may have any bytes, and the text after it. */
-static bool print_text(FILE *f, const char *text, const char *after)
+static void print_text(FILE *f, const char *text, const char *after)
 {
-    char *clean = strdup(text && *text ? text : "n/a");
+    for (const char *at = text && *text ? text : "n/a"; *at;) {
+        size_t n = utf8_clean_nbytes(at);
 
-    if (!clean)
-        return false;
-    utf8_clean(clean);
-    fprintf(f, "%s%s", clean, after);
-    free(clean);
-    return true;
+        if (n == 0)
+            fputc('?', f);
+        else
+            fwrite(at, 1, n, f);
+        at += n > 0 ? n : 1;
+    }
+    fputs(after, f);
 }
 
 static void print_number(FILE *f, double number)
@@ -91,17 +92,15 @@ static void print_number(FILE *f, double number)
         fprintf(f, "%.9g\t", number);
 }
 
-static bool print_row(FILE *f, const struct keys *keys, const struct table_row *row)
+static void print_row(FILE *f, const struct keys *keys, const struct table_row *row)
 {
     struct numbers n = row->numbers;
     struct bids_name name;
     bool is_bids = bids_parse(base_name(row->path), &name);
 
-    if (!print_text(f, name.stem, "\t"))
-        return false;
+    print_text(f, name.stem, "\t");
     for (size_t i = 0; i < keys->n; i++)
-        if (!print_text(f, is_bids ? bids_value(&name, keys->list[i]) : NULL, "\t"))
-            return false;
+        print_text(f, is_bids ? bids_value(&name, keys->list[i]) : NULL, "\t");
     if (row->reason)
         n = (struct numbers){NAN, NAN, NAN, NAN, NAN};
     print_number(f, row->nvol > 0 ? (double)row->nvol : NAN);
@@ -110,10 +109,11 @@ static bool print_row(FILE *f, const struct keys *keys, const struct table_row *
     print_number(f, n.p05);
     print_number(f, n.p95);
     print_number(f, n.nvox);
-    return print_text(f, row->path, "\t") && print_text(f, row->reason, "\n");
+    print_text(f, row->path, "\t");
+    print_text(f, row->reason, "\n");
 }
 
-static bool print_table(FILE *f, const char *recipe, const struct keys *keys,
+static void print_table(FILE *f, const char *recipe, const struct keys *keys,
                         const struct table_row *rows, size_t nrows)
 {
     fputs("bids_name\t", f);
@@ -122,9 +122,7 @@ static bool print_table(FILE *f, const char *recipe, const struct keys *keys,
     fprintf(f, "size_t\t%s\t%s_mean\t%s_p05\t%s_p95\t%s_n\tfilename\treason\n", recipe, recipe,
             recipe, recipe, recipe);
     for (size_t i = 0; i < nrows; i++)
-        if (!print_row(f, keys, &rows[i]))
-            return false;
-    return true;
+        print_row(f, keys, &rows[i]);
 }
 
 char *table_text(const char *recipe, const struct table_row *rows, size_t nrows)
@@ -137,7 +135,8 @@ char *table_text(const char *recipe, const struct table_row *rows, size_t nrows)
 
     for (size_t i = 0; i < nrows && all; i++)
         all = collect_keys(&keys, rows[i].path);
-    all = all && print_table(f, recipe, &keys, rows, nrows);
+    if (all)
+        print_table(f, recipe, &keys, rows, nrows);
     for (size_t i = 0; i < keys.n; i++)
         free(keys.list[i]);
     if (f)

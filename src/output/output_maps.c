@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Formats made from the image and the mean over time, which are both read as a whole: NAME.png, and
+ * the numbers of an image, a struct numbers as it lies in memory.
+ */
+#include "output.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "numbers.h"
+#include "picture.h"
+
+/* [nz][ny][nx] each */
+struct maps {
+    float *image;
+    double *mean;
+};
+
+static size_t maps_nbytes(size_t nvox)
+{
+    return nvox * (sizeof(float) + sizeof(double));
+}
+
+static void free_maps(struct maps *m)
+{
+    free(m->image);
+    free(m->mean);
+}
+
+/* For free_maps(), after a failure too. */
+static int read_maps(const struct output_source *source, struct maps *out, struct error *err)
+{
+    size_t nvox = (size_t)nifti_nvox(source->grid);
+    int ret;
+
+    out->image = malloc(nvox * sizeof *out->image);
+    out->mean = malloc(nvox * sizeof *out->mean);
+    if (!out->image || !out->mean)
+        return error_set(err, ENOMEM, "cannot read the image: out of memory");
+    ret =
+        blob_read(source->image, NIFTI_DERIVED_NBYTES, out->image, nvox * sizeof *out->image, err);
+    return ret < 0 ? ret : blob_read(source->mean, 0, out->mean, nvox * sizeof *out->mean, err);
+}
+
+/* ---- numbers ---- */
+
+static uint64_t numbers_nbytes(const struct nifti *grid, uint64_t image_nbytes)
+{
+    (void)grid;
+    (void)image_nbytes;
+    return sizeof(struct numbers);
+}
+
+static size_t numbers_buffers_nbytes(const struct nifti *grid)
+{
+    size_t nvox = (size_t)nifti_nvox(grid);
+
+    return maps_nbytes(nvox) + numbers_mem_nbytes(nvox);
+}
+
+static int write_numbers(const struct output_source *source, struct cache_writer *w,
+                         struct error *err)
+{
+    struct maps maps;
+    struct numbers numbers;
+    int ret = read_maps(source, &maps, err);
+
+    if (ret == 0)
+        ret =
+            numbers_measure(maps.image, maps.mean, (size_t)nifti_nvox(source->grid), &numbers, err);
+    free_maps(&maps);
+    return ret == 0 ? cache_write(w, &numbers, sizeof numbers, err) : ret;
+}
+
+const struct output_format output_numbers = {
+    .extension = ending_numbers,
+    .kind = OUTPUT_MADE,
+    .operation = "numbers",
+    .version = 1,
+    .needs_mean = true,
+    .nbytes = numbers_nbytes,
+    .mem_nbytes = numbers_buffers_nbytes,
+    .write = write_numbers,
+};
+
+/* ---- picture ---- */
+
+static uint64_t png_nbytes(const struct nifti *grid, uint64_t image_nbytes)
+{
+    (void)image_nbytes;
+    return picture_nbytes(grid);
+}
+
+static size_t png_buffers_nbytes(const struct nifti *grid)
+{
+    return maps_nbytes((size_t)nifti_nvox(grid)) + picture_mem_nbytes(grid);
+}
+
+static int write_png(const struct output_source *source, struct cache_writer *w, struct error *err)
+{
+    const struct caption *c = source->caption;
+    struct maps maps;
+    unsigned char *png = NULL;
+    int ret = read_maps(source, &maps, err);
+
+    if (ret == 0)
+        ret = picture_make(&(struct picture_input){.grid = source->grid,
+                                                   .image = maps.image,
+                                                   .mean = maps.mean,
+                                                   .title = c->title,
+                                                   .name = c->recipe,
+                                                   .description = c->description,
+                                                   .expression = c->expression,
+                                                   .extent = c->extent},
+                           &png, err);
+    free_maps(&maps);
+    if (ret == 0)
+        ret = cache_write(w, png, (size_t)picture_nbytes(source->grid), err);
+    free(png);
+    return ret;
+}
+
+const struct output_format output_png = {
+    .extension = ending_png,
+    .kind = OUTPUT_MADE,
+    .operation = "picture",
+    .version = 1,
+    .listed = true,
+    .needs_mean = true,
+    .nbytes = png_nbytes,
+    .mem_nbytes = png_buffers_nbytes,
+    .write = write_png,
+};
