@@ -2,14 +2,14 @@
  *
  * The window of a batch.
  *
- *     next() ---> slot: bytes there? --- take() ---> ended(), the slot is free
- *                           '--- waits, and is looked at again when answered
+ *     next() ---> slot: bytes available? --- take() ---> ended(), the slot is free
+ *                           '--- waits, and is served again after the answer
  *
- * One thread at a time serves the slots (`running`). An answer that comes meanwhile has it look at
- * them once more (`again`), also one that comes on the same thread from within wait_start(): so
- * files whose bytes are there at once make no recursion. An answer marks its slot and takes the
- * role in one critical section, because the batch may be freed as soon as the last slot is served.
- * Costs a reader for each slot, and one buffer.
+ * One thread at a time serves the slots (`running`). An answer meanwhile makes it serve them again
+ * (`again`), also an answer on the same thread, within wait_start(): files that are available at
+ * once cause no recursion. An answer marks its slot and becomes the runner in one critical
+ * section, because the batch may be freed after the last slot. Costs a reader for each slot, and
+ * one buffer.
  */
 #include "batch.h"
 
@@ -22,28 +22,26 @@
 
 enum { WINDOW = 64 };
 
-/* Bytes that are asked for at a time. */
-enum { STEP_NBYTES = 1 << 20 };
+enum { STEP_NBYTES = 1 << 20 }; /* of a wait */
 
-/* A file is asked for at most this often before bytes of it come: for the content of its runs, and
- * for its own. */
-enum { ASKS_MAX = 2 };
+/* Waits for a file without a byte of it: for the content of its runs, and for its own. */
+enum { WAITS_MAX = 2 };
 
 struct slot {
     struct batch *batch;
     struct batch_file file; /* reader NULL: the slot is free */
-    uint64_t off;           /* bytes that have been taken */
-    unsigned nasks;         /* since the last of them */
-    double before, step;    /* done when it was asked for last, and what that brings: from 0 to 1 */
-    struct wait *wait;      /* guarded by lock: a reference; NULL: it does not wait */
-    struct error error;     /* guarded by lock: why the wait failed; code 0: it did not */
+    uint64_t off;           /* bytes taken */
+    unsigned nwaits;        /* since the last byte */
+    double before, step;    /* when the wait began: the share done, and that of the wait */
+    struct wait *wait;      /* guarded by lock: a reference; NULL: none */
+    struct error error;     /* guarded by lock: of the wait; code 0: none */
 };
 
 struct batch {
     struct batch_user user;
     char *buf; /* [STEP_NBYTES] */
     size_t nbusy;
-    bool exhausted; /* no more files come */
+    bool exhausted;
     pthread_mutex_t lock;
     bool running;   /* guarded by lock */
     bool again;     /* guarded by lock */
@@ -107,19 +105,19 @@ static void end_file(struct slot *s, const struct error *err)
 static void answered(void *arg, struct wait *w, const struct error *err);
 
 /* Wait for the bytes from `off` on. */
-static int ask(struct slot *s, struct error *err)
+static int wait_for(struct slot *s, struct error *err)
 {
     struct batch *b = s->batch;
     const struct reader *r = s->file.reader;
     struct wait *w;
     bool cancelled;
 
-    if (s->nasks++ == ASKS_MAX)
-        return error_set(err, EIO, "%s: nothing was computed", r->path);
+    if (s->nwaits++ == WAITS_MAX)
+        return error_set(err, EIO, "%s: no byte was computed", r->path);
     w = reader_wait_new(s->file.reader, s->off, STEP_NBYTES);
     if (!w)
         return error_set(err, ENOMEM, "out of memory");
-    /* now, because a wait may have the reader find its file anew */
+    /* before the start: a wait may make the reader find another version of its file */
     s->before = r->parts.n > 1 ? (double)s->off / (double)r->nbytes : 0;
     s->step = r->parts.n > 0 ? 1 / (double)r->parts.n : 1;
     pthread_mutex_lock(&b->lock);
@@ -133,7 +131,7 @@ static int ask(struct slot *s, struct error *err)
     return 0;
 }
 
-/* Pass on what is there, and ask for what is not. True: the file has ended. */
+/* Pass available bytes on, and wait for others. True: the file has ended. */
 static bool advance(struct slot *s)
 {
     const struct batch_user *u = &s->batch->user;
@@ -144,25 +142,25 @@ static bool advance(struct slot *s)
         size_t got = 0;
         int ret = 0;
 
-        /* a command's file is there as a whole or not at all */
+        /* a command's file is available as a whole or not at all */
         if (reader_is_sized(r))
             ret = reader_read(r, s->off, s->batch->buf, STEP_NBYTES, &got, &err);
         if (ret == 0 && got > 0)
             ret = u->take(u->ctx, &s->file, s->batch->buf, got, &err);
-        else if (ret == 0 && (ret = ask(s, &err)) == 0)
+        else if (ret == 0 && (ret = wait_for(s, &err)) == 0)
             return false;
         if (ret < 0) {
             end_file(s, &err);
             return true;
         }
         s->off += got;
-        s->nasks = 0;
+        s->nwaits = 0;
     }
     end_file(s, NULL);
     return true;
 }
 
-/* What the slot waits for: a reference, or NULL. The answer may come at any time. */
+/* The wait of the slot: a reference, or NULL. It may end at any time. */
 static struct wait *wait_of(struct slot *s)
 {
     struct wait *w;
@@ -189,10 +187,9 @@ static void serve(struct slot *s)
     }
 }
 
-/* ---- all of them ---- */
+/* ---- all files ---- */
 
-/* Serve the slots until there is nothing to do, unless another thread is at it. Locked by the
- * caller; unlocks. */
+/* Serve the slots until all wait, unless another thread does. The caller locks; unlocks. */
 static void run(struct batch *b)
 {
     bool over;
@@ -222,7 +219,7 @@ static void answered(void *arg, struct wait *w, const struct error *err)
     struct slot *s = arg;
     struct batch *b = s->batch;
 
-    wait_put(w); /* the slot's reference; the one that called has another */
+    wait_put(w); /* the slot's reference; the caller has another */
     pthread_mutex_lock(&b->lock);
     s->wait = NULL;
     if (err)

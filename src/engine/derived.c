@@ -49,11 +49,13 @@ static void add_version(XXH3_state_t *state, const struct run *run)
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 
-/* That a link of a source dangles, say, must not look as if the derived file did not exist: a
- * source's own code is told only where it means the same for the reader of the derived file. */
-static int code_of_source(int code)
+/* Note why the file cannot be planned. A source's own code is kept only if it means the same for the
+ * reader: a dangling link (ENOENT) must not make the derived file look nonexistent. */
+static void note_source_error(struct derived *d, const struct error *why)
 {
-    return code == ENODATA || code == EACCES || code == ENOMEM ? code : EIO;
+    bool same = why->code == ENODATA || why->code == EACCES || why->code == ENOMEM;
+
+    error_set(&d->error, same ? why->code : EIO, "%s", why->text);
 }
 
 static struct plan_request request_of(const struct derived *d, size_t memory_nbytes)
@@ -82,7 +84,7 @@ static uint64_t series_nbytes(const struct derived *d)
            framing->part_nbytes(parts.last_result_nbytes) + framing->trailer_nbytes;
 }
 
-/* Volumes and size, which only sound runs can tell. */
+/* Find volumes and size, which need sound runs. */
 static void measure(struct derived *d)
 {
     struct plan_request q = request_of(d, 0);
@@ -92,10 +94,10 @@ static void measure(struct derived *d)
         return;
     }
     if (d->bad)
-        error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
+        note_source_error(d, &d->bad->error);
     else if (plan_nvol(&q, &d->nvol, &d->error) < 0)
         d->nvol = 0;
-    /* an image's size needs one sound run alone */
+    /* the size of an image needs only one sound run */
     if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
         d->nvol = 1;
     if (d->nvol == 0)
@@ -107,7 +109,7 @@ static void measure(struct derived *d)
             d->format->nbytes(&d->first->nifti, graph_image_nbytes(&d->first->nifti, d->nvol));
 }
 
-/* Whose file a command names counts like a run, and so do those of the commands before it. */
+/* Files that the command names, or a command before it, count like runs. */
 static void add_sources(struct derived *d, const struct graph *g)
 {
     for (size_t i = 0; i < g->ntasks; i++)
@@ -122,7 +124,7 @@ static void add_sources(struct derived *d, const struct graph *g)
         }
 }
 
-/* The key has all that the file depends on. */
+/* The key depends on everything that the file depends on. */
 static void plan_command_file(struct derived *d, XXH3_state_t *version)
 {
     struct plan_request q = request_of(d, 0);
@@ -130,11 +132,11 @@ static void plan_command_file(struct derived *d, XXH3_state_t *version)
     struct graph *g;
 
     if (d->bad) {
-        error_set(&d->error, code_of_source(d->bad->error.code), "%s", d->bad->error.text);
+        note_source_error(d, &d->bad->error);
         return;
     }
     if (plan_file(&q, (struct plan_extent){.kind = PLAN_ALL}, &g, &err) < 0) {
-        error_set(&d->error, code_of_source(err.code), "%s", err.text);
+        note_source_error(d, &err);
         return;
     }
     d->key = graph_root(g)->key;
@@ -148,7 +150,7 @@ static void describe(struct derived *d)
     XXH3_state_t state;
 
     XXH3_64bits_reset(&state);
-    /* not the text: names in it may have come to mean something else since */
+    /* not the text: names in it may have other meanings by now */
     XXH3_64bits_update(&state, d->recipe->canonical, strlen(d->recipe->canonical) + 1);
     XXH3_64bits_update(&state, &d->recipe->mtime_ns, sizeof d->recipe->mtime_ns);
     d->mode = 0444;
@@ -267,7 +269,7 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
     return d;
 }
 
-/* A series is read in parts, which not every format can be made of. */
+/* A series is read in parts: only formats with a framing, or without a task, have one. */
 static bool has_format(const struct recipe *recipe, const struct output_format *format)
 {
     return recipe->expr && (!recipe_is_series(recipe) || format->framing || !format->operation);

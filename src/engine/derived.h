@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Derived files: the names that a directory's runs and the recipes give rise to, both ways, and
- * what stat(2) says of them before anything is computed.
+ * Derived files: the names that follow from a directory's runs and the recipes, the way back, and
+ * stat(2) of the files before anything is computed.
  *
  *     PREFIX RECIPE EXTENSION                     one per group: echo-1_tsnr.nii
  *     ENTITIES _stat-RECIPE_ MAP EXTENSION        one per run: sub-01_stat-tsnr_boldmap.nii
  *     PREFIX COMMAND                              a command's, whose name includes its ending
  *     ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING   the same, with scope = run
- *     any of these .svg                           a drawing of how that file is made
+ *     any of these .svg                           a drawing of the task graph of that file
  *
  * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
- * parameters there is a file too, of no size: opening it tells which ones there are.
+ * parameters the file exists with size 0: opening it reports the parameters.
  *
  * Thread rule: a struct derived is immutable and reference-counted; any thread.
  */
@@ -34,25 +34,24 @@
 struct derived {
     atomic_int refs;
     char *name;              /* within its directory */
-    struct dir_scan *scan;   /* reference: the directory as it was; keeps `runs` alive */
+    struct dir_scan *scan;   /* reference: the snapshot, which keeps `runs` alive */
     struct run *const *runs; /* [nruns] of the group, or the one run */
     size_t nruns;
-    const struct run *first;    /* the first sound run: grid and header; NULL if there is none */
-    const struct run *bad;      /* an absent or broken run among them; NULL if there is none */
+    const struct run *first;    /* the first sound run: grid and header; or NULL */
+    const struct run *bad;      /* an absent or broken run; or NULL */
     struct recipe_table *table; /* reference: keeps `recipe` alive */
     const struct recipe *recipe;
     const struct output_format *format;
-    int64_t nvol;       /* volumes: 1 for an image; 0 where no run or the expression tells */
-    uint64_t nbytes;    /* exact size; 0 where nvol is 0, and for a command's file */
-    char *text;         /* of a sidecar: all of it, put here before anybody else has the file; NULL
-                           for other files, and where the recipe is wrong */
-    struct key key;     /* of a command's file: names the result, whose length it tells; else "" */
-    struct error error; /* why the file cannot be planned; code 0 if it can */
+    int64_t nvol;       /* volumes: 1 for an image; 0: not known */
+    uint64_t nbytes;    /* exact size; 0: not known, or a command's file */
+    char *text;         /* of a sidecar, set before the file is shared; NULL: the recipe is wrong */
+    struct key key;     /* of a command's file: names its result; else "" */
+    struct error error; /* why it cannot be planned; code 0: it can */
     int64_t mtime_ns;   /* the newest of the sources and the recipe */
-    mode_t mode;        /* 0444 less what the sources deny; no type bits */
+    mode_t mode;        /* 0444 without the rights that the sources deny; no type */
     uid_t uid;
     gid_t gid;
-    uint64_t version; /* changes with the sources and the recipe: same version, same bytes */
+    uint64_t version; /* of sources and recipe: same version, same bytes */
 };
 
 static inline bool recipe_is_series(const struct recipe *recipe)
@@ -60,10 +59,10 @@ static inline bool recipe_is_series(const struct recipe *recipe)
     return recipe->expr && recipe->expr->rank == EXPR_SERIES;
 }
 
-/* May `name` be that of a derived file? Most names are none, which costs no look at a directory. */
+/* May `name` be a derived file? Most names may not, and need no look at the directory. */
 bool derived_may_be(const struct recipe_table *table, const char *name);
 
-/* The derived file called `name` among those of `scan`; ENOENT where there is none. */
+/* The derived file `name` of the directory; ENOENT: there is none. */
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
                    struct derived **out, struct error *err) NODISCARD;
 
@@ -81,45 +80,44 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
 char *derived_run_name(const struct dir_run *run, const struct recipe *recipe,
                        const char *extension) NODISCARD;
 
-/* Owner and mode of what is made from a source, or of that and what went before: nobody may read
- * more through it than through every source. *mode starts as 0444. */
+/* Restrict owner and mode by a source: nobody may read more through the derived file than through
+ * every source. *mode starts as 0444; `first`: no source came before. */
 void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
                         bool first);
 
-/* A file is computed in parts, each the root of a graph: an image is one part, header included; a
- * series is its header (derived_header), then parts of a few volumes each, then its format's trailer. */
+/* A file is computed in parts, each the root of a graph. An image is one part, header included; a
+ * series is its header (derived_header), parts of a few volumes, and the trailer of its format. */
 struct parts {
-    uint64_t first_off;          /* where in the file part 0 starts */
-    uint64_t nbytes;             /* of each part in the file; the last one may be shorter */
-    uint64_t result_nbytes;      /* of what is computed for each part, */
+    uint64_t first_off;          /* offset of part 0 in the file */
+    uint64_t nbytes;             /* of a part in the file; the last one may be shorter */
+    uint64_t result_nbytes;      /* of the result for a part, */
     uint64_t last_result_nbytes; /* and for the last one */
     int64_t nvol;                /* volumes of each part */
     size_t n;
-    const struct output_framing *framing; /* how results lie in the file; NULL: as they are */
+    const struct output_framing *framing; /* of results in the file; NULL: they are it */
 };
 
 void derived_parts(const struct derived *d, struct parts *out);
 
-/* What is planned for one part; as part `n` the checksum that the trailer is made of. */
+/* The plan of one part; part `n` is the checksum for the trailer. */
 struct plan_extent derived_part(const struct derived *d, size_t part);
 
-/* Plan some of the file, with at most `memory_nbytes` where a task has a choice. ENODATA, EACCES or
- * EIO with the bad run's sentence where there is one; EDOM: a parameter or value in the name is
- * wrong; else as plan_file(). */
+/* Plan some of the file, with tasks of at most `memory_nbytes` if possible. ENODATA, EACCES, EIO:
+ * the error of the bad run; EDOM: a wrong parameter or value in the name; else as plan_file(). */
 int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
                  struct graph **out, struct error *err) NODISCARD;
 
-/* The array of a file that can be planned and is no command's; a part is a chunk. */
+/* The array of a file that can be planned and is not a command's; a part is a chunk. */
 struct array_desc derived_array_desc(const struct derived *d);
 
-/* What a file starts with before its voxels are computed. */
+/* The first bytes of a file, which need no voxels. */
 struct file_header {
     uint64_t nbytes;
-    uint32_t crc; /* of what the .nii starts with */
+    uint32_t crc; /* of the header of the .nii */
     unsigned char bytes[NIFTI_DERIVED_NBYTES + OUTPUT_FRAME_NBYTES];
 };
 
-/* ENOMEM; ENODATA where all of it has to be computed. */
+/* ENOMEM; ENODATA: all of the file must be computed. */
 int derived_header(const struct derived *d, struct file_header *out, struct error *err) NODISCARD;
 
 #endif

@@ -16,13 +16,12 @@
 #include "text.h"
 #include "utf8.h"
 
-static char *dataset_json(const char *dataset, const struct recipe_table *table)
+static char *dataset_json(const char *dataset)
 {
     const char *base = base_name(dataset);
     char *name, *text;
     json_t *o;
 
-    (void)table;
     if (asprintf(&name, "Derived images of %s", *base ? base : dataset) < 0)
         return NULL;
     utf8_clean(name);
@@ -37,25 +36,19 @@ static char *dataset_json(const char *dataset, const struct recipe_table *table)
     return text;
 }
 
-static char *readme_text(const char *dataset, const struct recipe_table *table)
-{
-    (void)dataset;
-    (void)table;
-    return strdup("These images are derived from the runs of the dataset two levels above by "
-                  "derivfs\n" DERIVFS_VERSION
-                  ", which computes them when they are first read. The sidecar of "
-                  "each (.json)\nhas the expression, its definition and the runs that it is made "
-                  "of. Group images, such as\ntsnr.nii, are of all runs of a directory joined in "
-                  "time.\n");
-}
+static const char readme[] =
+    "These images are derived from the runs of the dataset two levels above by "
+    "derivfs\n" DERIVFS_VERSION
+    ", which computes them when they are first read. The sidecar of each (.json)\n"
+    "has the expression, its definition and the runs that it is made of. Group images, such as\n"
+    "tsnr.nii, are of all runs of a directory joined in time.\n";
 
-static char *ignore_text(const char *dataset, const struct recipe_table *table)
+static char *ignore_text(const struct recipe_table *table)
 {
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
 
-    (void)dataset;
     if (!f)
         return NULL;
     fputs("# the entity stat, and the suffixes boldmap and cbvmap\n"
@@ -72,27 +65,23 @@ static char *ignore_text(const char *dataset, const struct recipe_table *table)
     return text_end(f, &text);
 }
 
-static const struct {
-    const char *name;
-    char *(*text)(const char *dataset, const struct recipe_table *table);
-} files[] = {
-    {"dataset_description.json", dataset_json},
-    {"README", readme_text},
-    {".bidsignore", ignore_text},
-};
+static const char *const names[] = {"dataset_description.json", "README", ".bidsignore"};
 
 const char *description_name(size_t i)
 {
-    return i < sizeof files / sizeof *files ? files[i].name : NULL;
+    return i < sizeof names / sizeof *names ? names[i] : NULL;
 }
 
 int description_text(const char *name, const char *dataset, const struct recipe_table *table,
                      char **out, struct error *err)
 {
-    for (size_t i = 0; description_name(i); i++)
-        if (strcmp(name, files[i].name) == 0) {
-            *out = files[i].text(dataset, table);
-            return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
-        }
-    return error_set(err, ENOENT, "%s: no such file", name);
+    if (strcmp(name, names[0]) == 0)
+        *out = dataset_json(dataset);
+    else if (strcmp(name, names[1]) == 0)
+        *out = strdup(readme);
+    else if (strcmp(name, names[2]) == 0)
+        *out = ignore_text(table);
+    else
+        return error_set(err, ENOENT, "%s: no such file", name);
+    return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
 }

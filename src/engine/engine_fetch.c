@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
 #include "engine_private.h"
 #include "fetch.h"
 #include "graph_call.h"

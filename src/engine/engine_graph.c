@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "dot.h"
-#include "engine.h"
 #include "engine_private.h"
 
 /* Parts of a 4-D file in a drawing: more would be illegible and slow. */

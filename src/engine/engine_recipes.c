@@ -19,7 +19,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "engine.h"
 #include "engine_private.h"
 #include "monotonic.h"
 
@@ -177,12 +176,12 @@ struct recipe_table *recipes_get(struct recipes *r)
     return table;
 }
 
-void engine_recipe_problems(struct engine *e, void (*tell)(void *ctx, const char *text), void *ctx)
+void engine_recipe_problems(struct engine *e, void (*add)(void *ctx, const char *text), void *ctx)
 {
     struct recipe_table *table = recipes_get(e->tree.recipes);
 
     for (size_t i = 0; i < table->nproblems; i++)
-        tell(ctx, table->problems[i]);
+        add(ctx, table->problems[i]);
     recipe_table_put(table);
 }
 

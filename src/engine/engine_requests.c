@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
 #include "engine_private.h"
 #include "monotonic.h"
 

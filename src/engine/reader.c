@@ -10,7 +10,7 @@
  *        |---- a result was evicted meanwhile (EAGAIN): plan it again without the cache
  *        \---- failed: noted in the error log, reported to the owner, forgotten after a second
  *
- * An image is one part, and so is a series that was joined (engine_join.c); other series have many
+ * An image is one part, and so is a series that was joined (store.c); other series have many
  * (derived_parts()), of which a reader keeps the two latest: enough for sequential reads, and
  * bounded. The trailer of a .nii.gz of a series is known once all parts were read in order; a read
  * of the end alone waits for a task that computes the checksum. reader_wait.c has the waits.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The sidecar as a JSON object whose keys keep their order, so that equal files are equal bytes.
- * Costs some microseconds and no look at any file.
+ * The sidecar as a JSON object that keeps the order of keys: equal files are equal bytes. Costs
+ * some microseconds and looks at no file.
  */
 #include "sidecar.h"
 
@@ -16,9 +16,8 @@
 #include "table.h"
 #include "utf8.h"
 
-/* "bids:DATASET:PATH" with whatever is not allowed in a URI percent-encoded: ASCII, whatever bytes
- * the path has. malloced; NULL: out of memory. Source: BIDS specification, Common principles, "BIDS
- * URI"; RFC 3986, 2.3 and 3.3. */
+/* "bids:DATASET:PATH" in ASCII, other bytes percent-encoded. malloced; NULL: out of memory. Source:
+ * BIDS specification, Common principles, "BIDS URI"; RFC 3986, 2.3 and 3.3. */
 static char *uri_of(const char *dataset, const char *path)
 {
     char *uri = malloc(strlen("bids::") + strlen(dataset) + 3 * strlen(path) + 1);
@@ -56,7 +55,7 @@ static json_t *sources_json(const struct derived *d, const char *dataset)
     return list;
 }
 
-/* A recipes file may have any bytes in its texts. */
+/* Texts of a recipes file may have any bytes. */
 static json_t *text_json(const char *text)
 {
     char *clean = strdup(text);
@@ -89,7 +88,7 @@ static json_t *parameters_json(const struct recipe *recipe)
     return object;
 }
 
-/* The formula alone does not tell the number. */
+/* The formula alone does not define the number. */
 static char *definition_of(const struct derived *d)
 {
     const char *bold =
@@ -110,7 +109,7 @@ static bool set(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
-/* Is it NAME.json? Then NAME.tsv, the table of the directory, stands beside it too. */
+/* NAME.json describes NAME.tsv, the table of the directory, too. */
 static bool is_of_table(const struct derived *d)
 {
     size_t len = strlen(d->recipe->name);

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine.h"
 #include "engine_private.h"
 #include "human.h"
 #include "json_text.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Results: what is in the cache, and under which keys.
+ * Results in the cache, and their keys.
  *
  * Thread rule: any thread.
  */
@@ -13,19 +13,19 @@
 
 struct store {
     struct cache *cache;
-    struct sizes *sizes;  /* of what commands have written: also of what the cache has not kept */
-    size_t memory_nbytes; /* what a task may use, which plans depend on */
+    struct sizes *sizes;  /* of all results of commands, cached or not */
+    size_t memory_nbytes; /* limit for a task; plans depend on it */
 };
 
-/* The key of the result of a part: plans it. */
+/* The key of a part's result: plans the part. */
 int store_key(const struct store *s, const struct derived *d, size_t part, struct key *out,
               struct error *err) NODISCARD;
-/* graph_cut() by what is in the cache. */
+/* graph_cut() by the contents of the cache. */
 struct graph *store_cut(const struct store *s, struct graph *g) NODISCARD;
 
-/* The whole file of a series, if it is in the cache in one piece: a reference, or NULL. */
+/* The whole file of a series, if it is in the cache as one entry: a reference, or NULL. */
 struct blob *joined_lookup(const struct store *s, const struct derived *d);
-/* Is it? Then *key names the entry. */
+/* Is it? Then *key is that of the entry. */
 bool joined_is_cached(const struct store *s, const struct derived *d, struct key *key);
 
 #endif

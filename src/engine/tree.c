@@ -22,7 +22,6 @@
 
 #include "annex.h"
 #include "description.h"
-#include "engine.h"
 #include "engine_private.h"
 #include "resolve_beneath.h"
 #include "sidecar.h"

@@ -2,12 +2,11 @@
  *
  * The life of a wait.
  *
- * Two things end independently of each other. The owner is called once (`told`): when the work
- * ends, or at once when the wait is cancelled. The work ends once: after a cancellation perhaps a
- * moment later, because a thread is in the middle of it.
+ * Two ends are independent. The owner is called once (`called`): when the work ends, or when the
+ * wait is cancelled. The work ends once, perhaps a moment after the cancellation.
  *
- * A cancellation during kind->start() is carried out when that has returned, so that no kind has to
- * cope with a work that has begun in part.
+ * A cancellation during kind->start() takes effect when that has returned: no kind must handle
+ * work that has begun in part.
  */
 #include <errno.h>
 
@@ -36,7 +35,7 @@ void wait_put(struct wait *w)
 
 void wait_end(struct wait *w, const struct error *err)
 {
-    if (!atomic_exchange(&w->told, true)) {
+    if (!atomic_exchange(&w->called, true)) {
         if (w->kind->ending)
             w->kind->ending(w);
         w->done(w->arg, w, err);
@@ -44,8 +43,8 @@ void wait_end(struct wait *w, const struct error *err)
     wait_put(w);
 }
 
-/* The cancellation of a wait that has been started. */
-static void stop(struct wait *w)
+/* Cancel a wait that has been started. */
+static void cancel(struct wait *w)
 {
     struct sched *sched;
     uint64_t job_id;
@@ -60,7 +59,7 @@ static void stop(struct wait *w)
     if (job_id != 0)
         sched_cancel(sched, job_id);
     error_set(&err, ECANCELED, "cancelled");
-    wait_get(w); /* for wait_end(): the work gives up its own */
+    wait_get(w); /* wait_end() drops one; the work drops its own */
     wait_end(w, &err);
 }
 
@@ -77,7 +76,7 @@ void wait_start(struct wait *w, wait_done_fn *done, void *arg)
     cancelled = w->cancelled;
     pthread_mutex_unlock(&w->lock);
     if (cancelled)
-        stop(w);
+        cancel(w);
     wait_put(w);
 }
 
@@ -85,13 +84,13 @@ void wait_cancel(struct wait *w)
 {
     bool started;
 
-    wait_get(w); /* `done`, called from here, may give up the last one */
+    wait_get(w); /* `done` may drop the last one */
     pthread_mutex_lock(&w->lock);
     w->cancelled = true;
     started = w->started;
     pthread_mutex_unlock(&w->lock);
     if (started)
-        stop(w);
+        cancel(w);
     wait_put(w);
 }
 
@@ -105,14 +104,14 @@ bool wait_is_cancelled(struct wait *w)
     return cancelled;
 }
 
-/* Submits under the lock: so a cancellation comes either before the job, or after its number is
- * known; and of two jobs, one after the other, the later one's number stays. */
+/* Submits under the lock: a cancellation comes before the job, or when its id is known; of two jobs
+ * the id of the later one stays. */
 int wait_submit(struct wait *w, struct sched *sched, struct graph *g, sched_done_fn *done,
                 struct error *err)
 {
     int ret;
 
-    atomic_fetch_add(&w->refs, 1); /* the job, and with it the wait, may end before this returns */
+    atomic_fetch_add(&w->refs, 1); /* the job and the wait may end before this returns */
     pthread_mutex_lock(&w->lock);
     if (w->cancelled) {
         ret = error_set(err, ECANCELED, "cancelled");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who computes, and who waits for it.
+ * The threads that compute, and the requests that wait for them.
  *
  * Thread rule: any thread.
  */
@@ -32,8 +32,8 @@ struct workers {
 struct request {
     const char *path;            /* outlives the request */
     int64_t began_ns;            /* CLOCK_MONOTONIC */
-    struct key key;              /* guarded by requests.lock: the task, "" before there is one */
-    uint64_t found_nbytes;       /* guarded by requests.lock: done before it came */
+    struct key key;              /* guarded by requests.lock: of the task; "" before it */
+    uint64_t found_nbytes;       /* guarded by requests.lock: done before it began */
     struct request *prev, *next; /* guarded by requests.lock */
 };
 
@@ -43,29 +43,29 @@ struct requests {
 };
 
 void request_begin(struct requests *all, struct request *r, const char *path);
-/* Waits for the root of `g`, which is about to be submitted. */
+/* Note that the request waits for the root of `g`, which is about to be submitted. */
 void request_at(struct requests *all, struct request *r, const struct workers *w,
                 const struct graph *g);
 void request_end(struct requests *all, struct request *r);
 /* From 0 to 1. */
 double request_progress(struct requests *all, struct request *r, const struct workers *w);
 
-/* Start the workers that fetch. */
+/* Start the fetcher. */
 int fetcher_open(struct workers *w, struct error *err) NODISCARD;
-/* Plan to fetch what `d` lacks, for the fetcher. ENOENT: nothing. */
+/* Plan to fetch the absent content of `d`, for the fetcher. ENOENT: all is here. */
 int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph **out,
                      struct error *err) NODISCARD;
-/* Plan to fetch the runs that `g` reads, which is planned from headers that were read before.
- * ENOENT: all are here, or their results are. */
+/* Plan to fetch the runs that `g`, planned from known headers, reads. ENOENT: they, or their
+ * results, are here. */
 int fetch_of_graph(const struct tree *t, const struct store *s, const struct graph *g,
                    struct graph **out, struct error *err) NODISCARD;
-/* Is that under way, and how far is it? */
+/* Is fetch_of_derived() under way? Then *percent is its progress. */
 bool fetch_progress(const struct workers *w, const struct tree *t, const struct derived *d,
                     double *percent);
 
-/* Start the thread that joins (join.h). */
+/* Start the thread that joins parts (join.h). */
 int joiner_open(struct workers *w, struct cache *cache, struct error *err) NODISCARD;
-/* Have the file joined, if all its parts are in the cache; that is waited for by nobody. */
+/* Join the file if all its parts are in the cache. Nothing waits for it. */
 void joined_start(const struct workers *w, const struct store *s, struct errlog *errors,
                   const struct derived *d);
 

@@ -2,12 +2,12 @@
  *
  * Batches: many derived files read from front to back, a window of them at a time.
  *
- * So all workers are busy, what files share is computed once, and memory does not grow with their
- * number. Files start in the order in which next() gives them.
+ * This keeps all workers busy, computes shared tasks once, and bounds the memory. Files start in
+ * the order of next().
  *
- * Thread rule: batch_run() and batch_cancel() from any thread. The functions of the user are called
- * one at a time and, but for wake(), without a lock; those of one batch on whichever thread runs
- * it. batch_progress() may be called from within them, or while nobody runs the batch.
+ * Thread rule: batch_run() and batch_cancel() from any thread. The callbacks of one batch run one
+ * at a time, without a lock except wake(), on the thread that runs the batch. batch_progress() may
+ * be called in a callback, or while no thread runs the batch.
  */
 #ifndef DERIVFS_BATCH_H
 #define DERIVFS_BATCH_H
@@ -33,11 +33,11 @@ struct batch_user {
                 struct error *err);
     /* A file has ended. err NULL: all of it has been taken. */
     void (*ended)(void *ctx, const struct batch_file *file, const struct error *err);
-    /* All files have ended; after a cancellation, those that were under way. Once, and the last
-     * call of all: it may free the batch. */
+    /* All files have ended; after a cancellation, those under way. The last call, once: it may free
+     * the batch. */
     void (*done)(void *ctx);
-    /* batch_run() has something to do: wake the thread that calls it. Called under the batch's
-     * lock. NULL: the thread on which a file becomes available runs the batch itself. */
+    /* Wake the thread that calls batch_run(). Called under the batch's lock. NULL: the thread on
+     * which a file becomes available runs the batch. */
     void (*wake)(void *ctx);
     void *ctx;
 };
@@ -45,14 +45,14 @@ struct batch_user {
 struct batch;
 
 struct batch *batch_new(const struct batch_user *user) NODISCARD; /* NULL: out of memory */
-/* Before the first batch_run(), or once done() is called. NULL is allowed. */
+/* Before the first batch_run(), or once done() was called. NULL is allowed. */
 void batch_free(struct batch *b);
-/* Start, and with wake() go on: start files, pass on what is there, ask for what is not. Waits for
- * nothing. */
+/* Start files, pass available bytes on, wait for others. Does not block. Call it once, and after
+ * each wake(). */
 void batch_run(struct batch *b);
-/* Start no more files, and cancel those under way. The engine's stop does the same. */
+/* Start no more files, and cancel those under way. engine_stop() has the same effect. */
 void batch_cancel(struct batch *b);
-/* The weight of what has been done of the files under way. */
+/* The part of the weights of the files under way that is done. */
 double batch_progress(struct batch *b);
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The engine: a dataset with its derived files. With the two headers that it includes
- * (engine_derived.h: what a derived file is; engine_inspect.h: looking in), all that mount/ sees.
+ * The engine: a dataset with its derived files. With the two headers that it includes,
+ * engine_derived.h (derived files) and engine_inspect.h (states and texts), all that mount/ sees.
  *
  *     virtual path -> recipe -> expression -> task graph -> scheduler -> cache -> bytes
  *
  * Paths are relative to the root of the mount, "" for the root, without leading or trailing slash.
- * Thread rule: any thread, once engine_start() has returned. No function waits for a task but
- * engine_close().
+ * Thread rule: any thread, once engine_start() has returned. Only engine_close() waits for tasks.
  */
 #ifndef DERIVFS_ENGINE_H
 #define DERIVFS_ENGINE_H
@@ -36,34 +35,34 @@ struct engine_config {
     uint64_t cache_nbytes; /* 0: keep nothing on disk */
     unsigned nthreads;     /* at least 1 */
     size_t memory_nbytes;  /* ceiling of compute buffers */
-    const char *recipes;   /* path of the user's recipes, NULL: built-in ones only */
-    bool recipes_optional; /* the file need not be there; it is read once it is */
+    const char *recipes;   /* path of the user's recipes; NULL: built-in ones only */
+    bool recipes_optional; /* the file may appear later */
     enum engine_layout layout;
-    bool annex_get; /* content of git-annex files that is not here is fetched when it is read */
+    bool annex_get; /* a read fetches absent content of git-annex files */
     log_fn *log;    /* may be NULL */
     void *log_ctx;
 };
 
 struct engine;
 
-/* Open dataset, cache and recipes; starts no thread, so that a daemon may still fork. Strings are
- * copied. Costs the same for ten files and for a million. */
+/* Open dataset, cache and recipes. Starts no thread: a daemon may still fork. Copies the strings.
+ * The cost does not depend on the number of files. */
 int engine_open(const struct engine_config *config, struct engine **out,
                 struct error *err) NODISCARD;
-/* Start the workers, and remove what commands of a daemon that was killed have left behind. */
+/* Start the workers, and remove the directories of commands that a killed daemon has left. */
 int engine_start(struct engine *e, struct error *err) NODISCARD;
-/* Cancel what is running and wait for the workers: nothing is called back any more. For owners of
- * readers that they close when they are called back. */
+/* Cancel all tasks and wait for the workers: no callback runs after it. For owners of readers that
+ * close them in a callback. */
 void engine_stop(struct engine *e);
 /* engine_stop(), and free. All readers must be closed. NULL is allowed. */
 void engine_close(struct engine *e);
 
-/* What it was opened with; the strings are the engine's own. */
+/* The configuration; its strings are copies that the engine owns. */
 const struct engine_config *engine_config(const struct engine *e);
 
-/* Call `tell` with each mistake in the recipes in force: "FILE:LINE:COLUMN: REASON", then the line
+/* Call `add` with each mistake in the recipes in force: "FILE:LINE:COLUMN: REASON", then the line
  * and a caret. */
-void engine_recipe_problems(struct engine *e, void (*tell)(void *ctx, const char *text), void *ctx);
+void engine_recipe_problems(struct engine *e, void (*add)(void *ctx, const char *text), void *ctx);
 
 /* ---- the cache directory ---- */
 
@@ -75,15 +74,15 @@ enum cache_care {
 };
 
 struct cache_report {
-    uint64_t entries, nbytes, bad, freed_nbytes; /* those that `care` does not fill are 0 */
+    uint64_t entries, nbytes, bad, freed_nbytes; /* 0 unless `care` fills them */
 };
 
-/* Look after the cache directory of `config`, of which no engine need be open; the dataset and the
- * recipes are not looked at. Every damaged entry goes to config->log. */
+/* Maintain the cache directory of `config`. Needs no engine; ignores dataset and recipes. Passes
+ * each damaged entry to config->log. */
 int engine_cache_care(const struct engine_config *config, enum cache_care care,
                       struct cache_report *out, struct error *err) NODISCARD;
 
-/* Results that this engine has evicted so far to make room for others. */
+/* Results that this engine has evicted. */
 uint64_t engine_cache_evicted(const struct engine *e);
 
 /* ---- the tree ---- */
@@ -91,21 +90,19 @@ uint64_t engine_cache_evicted(const struct engine *e);
 enum entry_kind {
     ENTRY_SOURCE,  /* a file, directory or link of the dataset */
     ENTRY_DERIVED, /* a derived file */
-    ENTRY_DIR,     /* a directory that exists in the mount only (layout=derivatives) */
-    ENTRY_TEXT,    /* a text that is known at once: what makes such a directory a BIDS dataset, or
-                      what the columns of a table mean */
-    ENTRY_TABLE,   /* the numbers of several runs, put together when it is opened; its size is
-                      known only then and told as 0 */
+    ENTRY_DIR,     /* a directory of the mount alone (layout=derivatives) */
+    ENTRY_TEXT,    /* a text that is known at once: of the derivative dataset, or of a table */
+    ENTRY_TABLE,   /* the numbers of several runs, read when it is opened; size 0 until then */
 };
 
 struct entry {
     enum entry_kind kind;
     struct stat st;          /* as the mount shows it */
     struct derived *derived; /* ENTRY_DERIVED: a reference for the caller, else NULL */
-    char *text;              /* ENTRY_TEXT: all of it, the caller's, else NULL */
+    char *text;              /* ENTRY_TEXT: all of it, for the caller; else NULL */
 };
 
-/* Give up what the entry owns. */
+/* Release what the entry owns. */
 void entry_clear(struct entry *entry);
 
 /* What is called `name` in `dir`. The dataset's own files come first. */
@@ -118,44 +115,44 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
 /* stat(2) of a derived file that lies at `path`. */
 void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
                          struct stat *st);
-/* Its size: that of a command's file is 0 until it is computed. */
+/* Its size; of a command's file 0 until it is computed. */
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d);
 
-/* Called for each name; non-zero ends the listing and is returned. `type` is a d_type. */
+/* Called for each name; non-zero ends the listing and is its result. `type` is a d_type. */
 typedef int engine_list_fn(void *ctx, const char *name, uint64_t ino, unsigned char type);
-/* The names in `dir`, without "." and "..": first the dataset's, in its own order, then derived. */
+/* List `dir` without "." and "..": the dataset's names in its own order, then derived files. */
 int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
                 struct error *err) NODISCARD;
 
-/* The derived files of `dir` but for sidecars, which is what may have to be computed: those that
- * the plain name "RECIPE.EXTENSION" stands for, of every group and of every run; with NULL those
- * that a listing shows. *out [*n] is for derived_list_free(). */
+/* The derived files of `dir` without sidecars: those that the plain name "RECIPE.EXTENSION" stands
+ * for, of every group and run; with NULL those that a listing shows. *out [*n] is for
+ * derived_list_free(). */
 int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err) NODISCARD;
 
-/* Which directories a walk enters: never links, nor those whose names begin with a dot. */
+/* The directories that a walk enters: never links, nor names that begin with a dot. */
 enum walk_extent {
-    WALK_RUNS, /* those that may have runs of the dataset's own */
-    WALK_ALL,  /* all others of the mount too */
+    WALK_RUNS, /* those that may have runs of this dataset */
+    WALK_ALL,  /* all of the mount */
 };
 
 struct walk_visitor {
     enum walk_extent extent;
-    /* A directory, before those in it. Non-zero ends the walk and is returned. */
+    /* Called for a directory before those in it. Non-zero ends the walk and is its result. */
     int (*enter)(void *ctx, const char *dir, struct error *err);
-    /* A directory cannot be listed, or enter() failed: 0 passes it over. NULL: that ends the walk.
+    /* Called if a directory cannot be listed, or enter() failed: 0 skips it. NULL: the walk ends.
      */
     int (*failed)(void *ctx, const char *dir, struct error *err);
     void *ctx;
 };
 
-/* Walk through `dir` and the directories below, the depth first, in the order of names. Passes over
- * what is gone by the time that it is entered. */
+/* Walk through `dir` and the directories below, depth first, in the order of names. Skips
+ * directories that are removed meanwhile. */
 int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
                 struct error *err) NODISCARD;
 
-/* Open a file of the dataset for reading; the caller closes *fd. With annex_get, ENODATA: its
- * content has to be fetched first. */
+/* Open a file of the dataset for reading; the caller closes *fd. ENODATA, with annex_get: its
+ * content must be fetched first. */
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;
 /* Read a link of the dataset into buf[nbytes], NUL-terminated. */
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes,
@@ -170,56 +167,52 @@ struct wait *fetch_wait_new(struct engine *e, const char *path) NODISCARD;
 
 struct reader;
 
-/* Open the derived file `name` of `dir` as it is now. ENODATA, EIO: a source is absent or broken.
- * Computes and fetches nothing. */
+/* Open the latest version of the derived file `name` of `dir`. ENODATA, EIO: a source is absent or
+ * broken. Computes and fetches nothing. */
 int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
                 struct error *err) NODISCARD;
-/* Waits that are still under way are cancelled by their owners, not here. NULL is allowed. */
+/* Does not cancel waits of the reader: their owners do. NULL is allowed. */
 void reader_close(struct reader *r);
 
-/* A command's file has no size before it is computed, nor has one whose runs have to be fetched
- * before that: then false, nothing can be read yet, and a wait is for all of the former, for the
- * runs of the latter. */
+/* False: the size is unknown and nothing can be read. A wait then computes all of the file (of a
+ * command), or fetches the runs that tell its size (annex_get). */
 bool reader_is_sized(const struct reader *r);
 uint64_t reader_nbytes(const struct reader *r);
-uint64_t reader_version(const struct reader *r); /* derived_info.version when opened, or fetched */
+uint64_t reader_version(const struct reader *r); /* derived_info.version when opened or fetched */
 
-/* Copy what is there of [off, off + nbytes): all that lies within the file, or less, from the start
- * on, because the rest has to be waited for. Less than there is in the head of a .nii is never. */
+/* Copy the available bytes of [off, off + nbytes): all within the file, or only the first ones if a
+ * wait must bring the rest. The header of a .nii is always available. */
 int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t *got,
                 struct error *err) NODISCARD;
 
-/* Is all of it in the cache, as far as a look at the first and the last part tells? */
+/* Is all of it in the cache? Looks at the first and the last part only. */
 bool reader_is_computed(struct reader *r);
 
-/* The descriptor of a file that holds all of it and nothing else; -1: there is none. It stays the
- * reader's, and is open until the next call for this reader. */
+/* The descriptor of a file with exactly these bytes; -1: there is none. The reader owns it; it is
+ * valid until the next call for this reader. */
 int reader_fd(struct reader *r);
 
-/* Wait until bytes [off, off + nbytes), at most a MiB, which start within the file, are computed.
- */
+/* Wait until bytes [off, off + nbytes), at most a MiB, are computed. `off` is within the file. */
 struct wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes) NODISCARD;
-/* Once they are: copy these bytes, or some of them. */
+/* After that: copy all or some of these bytes. */
 int reader_wait_read(struct wait *w, uint64_t off, void *buf, size_t nbytes,
                      struct error *err) NODISCARD;
-/* How much of the work is done, from 0 to 1. */
+/* The progress, from 0 to 1. */
 double reader_wait_progress(struct wait *w);
 
 /* ---- tables, and the page ---- */
 
-/* Wait for a text about many runs. That of a table needs an image and its numbers from each run,
- * which are jobs of their own; a run that fails does not fail the table but has a row that says
- * why. The page computes nothing. */
+/* Wait for a text about many runs. A table computes an image and its numbers for each run; a run
+ * that fails has a row with the reason. The page computes nothing. */
 struct wait *table_wait_new(struct engine *e, const char *dir, const char *name) NODISCARD;
 struct wait *page_wait_new(struct engine *e) NODISCARD;
-/* Once it is there: the text, malloced and NUL-terminated. It passes to the caller; once. */
+/* After that: take the text, malloced and NUL-terminated. Call it once. */
 char *text_wait_take(struct wait *w, size_t *nbytes) NODISCARD;
 
-/* Called with the file that keeps the numbers of one run, which no directory shows, and its path,
- * as for reader_open(): both pass to the callee. Non-zero ends it and is returned. */
+/* Called with the hidden file that has the numbers of one run, and its path, as for reader_open():
+ * the callee owns both. Non-zero ends the calls and is their result. */
 typedef int engine_row_fn(void *ctx, struct derived *d, char *path);
-/* What the rows of the table `name` of `dir` are from, in their order. ENOENT: there is no such
- * table. */
+/* Visit the files behind the rows of the table `name` of `dir`. ENOENT: there is no such table. */
 int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
                     void *ctx, struct error *err) NODISCARD;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Derived files as callers of the engine see them: references, and what names, headers and recipes
- * tell before anything is computed. derived.h hides the rest.
- * Thread rule: a derived file is immutable and reference-counted; any thread.
+ * Derived files as callers of the engine see them: references, and properties that names, headers
+ * and recipes determine before anything is computed. derived.h hides the rest. Thread rule: a
+ * derived file is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_ENGINE_DERIVED_H
 #define DERIVFS_ENGINE_DERIVED_H
@@ -27,13 +27,13 @@ struct derived_info {
     const char *recipe;      /* the recipe's name */
     const char *text;        /* the recipe's expression or command */
     const char *description; /* the recipe's; "" where there is none */
-    bool is_command;         /* a program writes it: only the result tells its size and form */
+    bool is_command;         /* its result determines size and form */
     const char *drawing;     /* of a drawing of the task graph: "svg", "png"; else NULL */
     bool is_wrong;           /* it cannot be planned: reading it fails */
-    uint64_t nbytes;         /* exact size; 0: nothing tells it yet */
+    uint64_t nbytes;         /* exact size; 0: not known yet */
     uint64_t version;        /* same version, same bytes */
-    int ndim;                /* of its array: 3 or 4; 0: a command's, or no run tells */
-    int64_t shape[4];        /* [ndim] (nx, ny, nz, nvol); nvol 0: nothing tells it yet */
+    int ndim;                /* of its array: 3 or 4; 0: a command's, or not known */
+    int64_t shape[4];        /* [ndim] (nx, ny, nz, nvol); nvol 0: not known yet */
     size_t nsources;         /* runs, joined in time */
     size_t nparts;           /* it is computed in, at least 1 */
 };
@@ -46,8 +46,8 @@ const char *derived_source(const struct derived *d, size_t i);
 /* Stored bytes of all runs of its directory. */
 uint64_t derived_dir_nbytes(const struct derived *d);
 
-/* "float32 (64, 64, 30) chunks (64, 64, 1)", axes (nx, ny, nz[, nvol]); a chunk is what is computed
- * at a time. malloced; NULL: nothing tells it yet, or out of memory. */
+/* "float32 (64, 64, 30) chunks (64, 64, 1)", axes (nx, ny, nz[, nvol]); a chunk is computed at a
+ * time. malloced; NULL: not known yet, or out of memory. */
 char *derived_array(const struct derived *d) NODISCARD;
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Looking into the engine: the states of files and tasks, explanations, drawings, and the texts of
- * `.derivfs`. Nothing here computes.
- * Thread rule: as in engine.h.
+ * States of files and tasks, explanations, drawings, and the texts of `.derivfs`. Nothing here
+ * computes. Thread rule: as in engine.h.
  */
 #ifndef DERIVFS_ENGINE_INSPECT_H
 #define DERIVFS_ENGINE_INSPECT_H
@@ -25,7 +24,7 @@ enum derived_state { STATE_VIRTUAL, STATE_COMPUTING, STATE_CACHED, STATE_FAILED 
 struct derived_status {
     enum derived_state state;
     double percent;     /* of the work; 100 where cached */
-    struct key key;     /* of the file; "" where it cannot be planned */
+    struct key key;     /* of the file; "" if it cannot be planned */
     struct error error; /* STATE_FAILED: why */
 };
 
@@ -34,11 +33,10 @@ void engine_derived_status(struct engine *e, const struct derived *d, const char
                            struct derived_status *out);
 const char *derived_state_name(enum derived_state state);
 
-/* The state of one task now, as far as this engine knows: it does the work itself, or finds results
- * in the cache. */
+/* The state of a task, if this engine runs it or its result is in the cache. */
 void engine_task_status(struct engine *e, const struct key *key, struct task_status *out);
 
-/* ---- how a file comes about ---- */
+/* ---- how a file is computed ---- */
 
 /* A parameter of the recipe. */
 struct explained_param {
@@ -93,18 +91,19 @@ void explanation_free(struct explanation *shown);
 
 /* ---- drawings ---- */
 
-/* Who knows more than this engine about the states of tasks. */
+/* Another source for the states of tasks. */
 struct dot_view {
     task_status_fn *status;
     void *ctx;
-    const char *error; /* why the file failed the last time, or NULL */
+    const char *error; /* why the file failed, or NULL */
 };
 
-/* The task graph of `d`, left to right, as a text in Graphviz's language DOT. `view` may be NULL.
- * Fails like reading would where a source is absent or broken. *out is malloced. */
+/* Draw the task graph of `d`, left to right, in Graphviz's language DOT. `view` may be NULL. Fails
+ * like a read if a source is absent or broken. *out is malloced. */
 int engine_dot(struct engine *e, const struct derived *d, const char *path,
                const struct dot_view *view, char **out, struct error *err) NODISCARD;
-/* The same for the drawing `name` of `dir` as it is now; *version is that of the file drawn. */
+/* The same for the latest version of the drawing `name` of `dir`; *version is that of the file it
+ * draws. */
 int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
                 struct error *err) NODISCARD;
 
