@@ -49,8 +49,8 @@ static void add_version(XXH3_state_t *state, const struct run *run)
     XXH3_64bits_update(state, &run->state, sizeof run->state);
 }
 
-/* Note why the file cannot be planned. A source's own code is kept only if it means the same for the
- * reader: a dangling link (ENOENT) must not make the derived file look nonexistent. */
+/* Note why the file cannot be planned. A source's own code is kept only if it means the same for
+ * the reader: a dangling link (ENOENT) must not make the derived file look nonexistent. */
 static void note_source_error(struct derived *d, const struct error *why)
 {
     bool same = why->code == ENODATA || why->code == EACCES || why->code == ENOMEM;

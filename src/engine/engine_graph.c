@@ -47,7 +47,7 @@ static char *array_of(const struct derived *d)
     struct array_desc n;
 
     if (d->recipe->command)
-        return strdup("what the program writes");
+        return strdup("output of the command");
     n = derived_array_desc(d);
     return array_desc_text(&n, false);
 }
@@ -66,16 +66,6 @@ static char *drawn_path(const struct derived *d, const char *path)
                : out;
 }
 
-static int plan_parts(const struct store *s, const struct derived *d, struct graph **graphs,
-                      size_t n, struct error *err)
-{
-    int ret = 0;
-
-    for (size_t i = 0; i < n && ret == 0; i++)
-        ret = derived_plan(d, derived_part(d, i), s->memory_nbytes, &graphs[i], err);
-    return ret;
-}
-
 int engine_dot(struct engine *e, const struct derived *d, const char *path,
                const struct dot_view *view, char **out, struct error *err)
 {
@@ -85,14 +75,15 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     struct dot_request q = {
         .nbytes = engine_derived_nbytes(e, d), .graphs = graphs, .ctx = e, .status = own_status};
     char *image = drawn_path(d, path), *array = NULL;
-    int ret;
+    int ret = 0;
 
     *out = NULL;
     derived_parts(d, &parts);
     q.ngraphs = parts.n < PARTS_MAX ? parts.n : PARTS_MAX;
     q.nparts = parts.n;
     q.part_nvol = recipe_is_series(d->recipe) ? parts.nvol : 0;
-    ret = plan_parts(&e->store, d, graphs, q.ngraphs, err);
+    for (size_t i = 0; i < q.ngraphs && ret == 0; i++)
+        ret = derived_plan(d, derived_part(d, i), e->store.memory_nbytes, &graphs[i], err);
     if (ret == 0)
         array = array_of(d);
     if (ret == 0 && image && array) {

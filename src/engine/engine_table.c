@@ -21,7 +21,7 @@ struct text_wait {
     struct wait wait; /* the first member */
     struct work_item item;
     struct engine *engine;
-    char *dir, *name;
+    char *dir, *name, *path;
     struct table_name what; /* owner NULL: not resolved yet */
     bool is_page;
     struct run_list runs;   /* complete before the first row starts */
@@ -85,11 +85,7 @@ static int find_rows(struct text_wait *w, const struct cancel_token *cancel, str
 /* The readers note failures of rows; this notes those of the table. */
 static void finish(struct text_wait *w, const struct error *err)
 {
-    char *path = join_path(w->dir, w->name);
-
-    if (path)
-        engine_note(w->engine, path, err);
-    free(path);
+    engine_note(w->engine, w->path, err);
     wait_end(&w->wait, err);
 }
 
@@ -216,6 +212,7 @@ static void free_wait(struct wait *wait)
     free(w->text);
     free(w->dir);
     free(w->name);
+    free(w->path);
     free(w);
 }
 
@@ -235,8 +232,9 @@ static struct wait *text_wait_new(struct engine *e, const char *dir, const char 
     w->is_page = is_page;
     w->dir = strdup(dir);
     w->name = strdup(name);
+    w->path = join_path(dir, name);
     w->batch = batch_new(&user);
-    if (w->dir && w->name && w->batch)
+    if (w->dir && w->name && w->path && w->batch)
         return &w->wait;
     wait_put(&w->wait);
     return NULL;

@@ -16,29 +16,20 @@
 #include "table.h"
 #include "utf8.h"
 
-/* "bids:DATASET:PATH" in ASCII, other bytes percent-encoded. malloced; NULL: out of memory. Source:
- * BIDS specification, Common principles, "BIDS URI"; RFC 3986, 2.3 and 3.3. */
-static char *uri_of(const char *dataset, const char *path)
-{
-    char *uri = malloc(strlen("bids::") + strlen(dataset) + 3 * strlen(path) + 1);
-    char *to = uri ? uri + sprintf(uri, "bids:%s:", dataset) : NULL;
-
-    for (; uri && *path; path++)
-        if (isascii((unsigned char)*path) &&
-            (isalnum((unsigned char)*path) || strchr("-._~/", *path)))
-            *to++ = *path;
-        else
-            to += sprintf(to, "%%%02X", (unsigned char)*path);
-    if (uri)
-        *to = '\0';
-    return uri;
-}
-
+/* "bids:DATASET:PATH" in ASCII, other bytes percent-encoded. NULL: out of memory. Source: BIDS
+ * specification, Common principles, "BIDS URI"; RFC 3986, 2.3 and 3.3. */
 static json_t *uri_json(const char *dataset, const struct run *run)
 {
-    char *uri = uri_of(dataset, run->path);
-    json_t *value = uri ? json_string(uri) : NULL;
+    char *uri = malloc(strlen("bids::") + strlen(dataset) + 3 * strlen(run->path) + 1);
+    char *to = uri ? uri + sprintf(uri, "bids:%s:", dataset) : NULL;
+    json_t *value;
 
+    for (const char *c = run->path; uri && *c; c++)
+        if (isascii((unsigned char)*c) && (isalnum((unsigned char)*c) || strchr("-._~/", *c)))
+            to += sprintf(to, "%c", *c);
+        else
+            to += sprintf(to, "%%%02X", (unsigned char)*c);
+    value = uri ? json_string(uri) : NULL;
     free(uri);
     return value;
 }

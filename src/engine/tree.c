@@ -146,21 +146,6 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
     set_virtual(st, path, S_IFREG | d->mode, nbytes);
 }
 
-static int stat_virtual_dir(const struct tree *t, const struct place *place, const char *path,
-                            struct stat *st, struct error *err)
-{
-    int ret = tree_stat(t, place->dir ? place->dir : "", st, err);
-
-    if (ret < 0)
-        return ret;
-    if (!S_ISDIR(st->st_mode))
-        return error_set(err, ENOENT, "%s: no such directory", path);
-    st->st_ino = path_ino(path);
-    st->st_mode &= S_IFMT | 0555;
-    st->st_nlink = 1;
-    return 0;
-}
-
 /* Make the text of a sidecar, whose length is its size. Puts `d` if it fails. */
 static int add_sidecar(const struct tree *t, struct derived *d, struct error *err)
 {
@@ -218,6 +203,8 @@ static int lookup_virtual_dir(const struct tree *t, const struct place *place, c
                               const char *path, struct entry *out, struct error *err)
 {
     struct place at = tree_place(t, path);
+    struct stat *st = &out->st;
+    int ret;
     bool is_extra = place->extra && strcmp(place->extra, name) == 0;
 
     if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir, name)))
@@ -226,7 +213,15 @@ static int lookup_virtual_dir(const struct tree *t, const struct place *place, c
     if (is_extra && !at.shows_dirs)
         at.dir = "";
     out->kind = ENTRY_DIR;
-    return stat_virtual_dir(t, &at, path, &out->st, err);
+    ret = tree_stat(t, at.dir ? at.dir : "", st, err);
+    if (ret < 0)
+        return ret;
+    if (!S_ISDIR(st->st_mode))
+        return error_set(err, ENOENT, "%s: no such directory", path);
+    st->st_ino = path_ino(path);
+    st->st_mode &= S_IFMT | 0555;
+    st->st_nlink = 1;
+    return 0;
 }
 
 /* annex=get: an absent object looks as if it were fetched, so that links to it resolve; so do the
@@ -513,19 +508,15 @@ int engine_open_source(struct engine *e, const char *path, int *fd, struct error
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)
 {
     const struct tree *t = &e->tree;
-    int fd = tree_open(t, path, O_PATH | O_NOFOLLOW, err);
+    int fd = tree_open(t, path, O_PATH | O_NOFOLLOW, err), ret;
     ssize_t n;
 
     if (fd < 0)
         return fd;
     n = readlinkat(fd, "", buf, nbytes - 1);
-    if (n < 0) {
-        int code = errno;
-
-        close(fd);
-        return error_set(err, code, "%s: readlink: %s", path, strerror(code));
-    }
-    buf[n] = '\0';
+    ret = n < 0 ? error_set(err, errno, "%s: readlink: %s", path, strerror(errno)) : 0;
+    if (n >= 0)
+        buf[n] = '\0';
     close(fd);
-    return 0;
+    return ret;
 }

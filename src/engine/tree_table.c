@@ -74,16 +74,6 @@ static int stat_dir_table(const struct tree *t, const char *dir, struct stat *st
     return ret;
 }
 
-static int stat_group_table(const struct tree *t, struct stat *st, struct error *err)
-{
-    int ret = tree_stat(t, "", st, err);
-
-    st->st_mode = S_IFREG | 0400;
-    st->st_uid = geteuid();
-    st->st_gid = getegid();
-    return ret;
-}
-
 static int stat_table(const struct tree *t, const char *dir, const struct table_name *n,
                       struct entry *out, struct error *err)
 {
@@ -92,7 +82,12 @@ static int stat_table(const struct tree *t, const char *dir, const struct table_
     int ret;
 
     *st = (struct stat){.st_blksize = 4096};
-    ret = n->is_group ? stat_group_table(t, st, err) : stat_dir_table(t, dir, st, err);
+    ret = n->is_group ? tree_stat(t, "", st, err) : stat_dir_table(t, dir, st, err);
+    if (n->is_group) {
+        st->st_mode = S_IFREG | 0400;
+        st->st_uid = geteuid();
+        st->st_gid = getegid();
+    }
     if (recipe.tv_sec > st->st_mtim.tv_sec)
         st->st_mtim = recipe;
     st->st_ctim = st->st_atim = st->st_mtim;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The list of formats, and those that need no code of their own.
+ * The list of formats, and those with little code.
  */
 #include "output.h"
 

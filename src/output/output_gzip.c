@@ -4,10 +4,9 @@
  *
  *     10 bytes of header | 5 bytes, up to 65535 of the .nii | 5 bytes, ... | CRC-32 and length
  *
- * The size follows from that of the .nii alone, and a float32 map of a noisy quotient would hardly
- * shrink anyhow. Of a series the header is a block of its own, and each part begins with a new block:
- * so every byte of the file but for the checksum at its end depends on one part alone, and costs no
- * more than a copy of it.
+ * The size follows from that of the .nii, and a noisy float32 map would hardly shrink. In a series
+ * the header is a block of its own, and each part begins with a new block: each byte of the file,
+ * except for the checksum at its end, depends on one part and costs no more than a copy of it.
  */
 #include <endian.h>
 #include <errno.h>
@@ -122,7 +121,7 @@ static int write_stored(const struct output_source *source, struct cache_writer 
 
 /* ---- the parts of a series ---- */
 
-static void frame_head(const unsigned char *header, size_t nbytes, unsigned char *out)
+static void frame_header(const unsigned char *header, size_t nbytes, unsigned char *out)
 {
     memcpy(out, gzip_header, GZIP_HEADER_NBYTES);
     block_header(out + GZIP_HEADER_NBYTES, nbytes, false);
@@ -130,7 +129,7 @@ static void frame_head(const unsigned char *header, size_t nbytes, unsigned char
 }
 
 static const struct output_framing framing = {
-    .header = frame_head,
+    .header = frame_header,
     .before_nbytes = GZIP_HEADER_NBYTES + STORED_HEADER_NBYTES,
     .part_nbytes = blocks_nbytes,
     .read = read_blocks,

@@ -2,10 +2,10 @@
  *
  * From voxels to a picture: numbers, slices, bar, letters, file.
  *
- * The colours go from the 2nd to the 98th percentile of the head, so that a few extreme voxels do
- * not darken all others; where the values are positive and the lower end is less than half the
- * upper one (as of a tSNR), they start at 0. Values beyond the ends get the colours of the ends,
- * infinities too.
+ * The colours span the 2nd to the 98th percentile of the head, so that a few extreme voxels do not
+ * darken all others. If the values are positive and the lower end is less than half the upper one
+ * (as in tSNR), they start at 0. Values beyond the ends, infinities too, get the colours of the
+ * ends.
  */
 #include "picture.h"
 
@@ -52,7 +52,7 @@ static int count(const struct picture_input *in, struct figures *out, struct err
     n = stats_gather(in->image, mask, nvox, values);
     stats_sort(values, n);
     out->median = stats_percentile(values, n, 50);
-    if (n == 0) { /* colours for what there is elsewhere */
+    if (n == 0) { /* then of all voxels */
         n = stats_gather(in->image, NULL, nvox, values);
         stats_sort(values, n);
     }

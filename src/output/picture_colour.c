@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The palette, and a map of colours for the eye.
+ * The palette, and the colour map.
  *
- * The map is much like viridis (S. van der Walt and N. Smith, 2015; dedicated to the public domain
- * as CC0): it goes through five of its colours, a quarter apart, along the polynomial through them
- * in Oklab (B. Ottosson, "A perceptual color space for image processing", 2020). There lightness
- * grows almost evenly, so that equal steps of the value look alike, in grey and to the colour-blind
+ * The map resembles viridis (S. van der Walt and N. Smith, 2015; dedicated to the public domain as
+ * CC0): it goes through five of its colours, a quarter apart, along the polynomial through them in
+ * Oklab (B. Ottosson, "A perceptual color space for image processing", 2020), where lightness
+ * grows almost evenly. So equal steps of the value look alike, in grey and to the colour-blind
  * too.
  */
 #include <math.h>
@@ -80,7 +80,7 @@ void picture_palette(unsigned char rgb[COLOUR_N][3])
     for (int i = 0; i < NANCHORS; i++)
         to_oklab(viridis[i], anchors[i]);
     for (int i = 0; i < 3; i++)
-        rgb[COLOUR_CLEAR][i] = 255; /* paper, for those who know no transparency */
+        rgb[COLOUR_CLEAR][i] = 255; /* paper, for viewers without transparency */
     for (int i = 0; i < COLOUR_NGREYS; i++)
         for (int c = 0; c < 3; c++)
             rgb[COLOUR_PAPER + i][c] =

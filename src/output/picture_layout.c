@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is where in a picture.
+ * The layout of a picture.
  *
- * Everything follows from the header. The axes of the patient are matched to those of the image by
- * the permutation with the largest sum of cosines. A mosaic shows every slice, or every n-th of
- * many, in whole multiples of a voxel where it can: among the ways to arrange slices within
- * MOSAIC_W by MOSAIC_H the one with the largest slices wins, and rather than slices smaller than
- * LEGIBLE it shows fewer.
+ * It follows from the header. The patient's axes are matched to the image's by the permutation
+ * with the largest sum of cosines. A mosaic shows every slice, or every n-th, in whole multiples
+ * of a voxel if possible: of the ways to arrange slices within MOSAIC_W by MOSAIC_H, the one with
+ * the largest slices wins; it shows fewer slices rather than slices smaller than LEGIBLE.
  *
- * The size of the compressed pixels is a bound that noise does not exceed (picture_png.c has what
- * happens if something does): a row of pixels that repeats the one before costs next to nothing, so
- * that it is the voxels shown that count, a byte each and a little for repeating them sideways.
+ * The size of the compressed pixels is bounded for noise (picture_png.c handles a picture that
+ * exceeds it): a row of pixels that repeats the previous one costs almost nothing, so a picture
+ * costs a byte for each voxel shown and a little for repeating it sideways.
  */
 #include <math.h>
 
@@ -18,7 +17,7 @@
 
 enum {
     MARGIN = 28,
-    SIDE_W = 20,  /* for the letter on either side of the mosaic */
+    SIDE_W = 20,  /* for R and L beside the mosaic */
     LABEL_H = 17, /* below each slice */
     GAP = 2,      /* between slices */
     BAR_W = 18,
@@ -27,16 +26,16 @@ enum {
     HEAD_H = 84,
     FOOT_H = 58,
     SPACE = 16,       /* below the mosaic */
-    BODY_W_MIN = 740, /* so that there is room for the texts */
-    BODY_H_MIN = 220, /* and for the bar */
-    MOSAIC_W = 1500,  /* of all slices at the most */
+    BODY_W_MIN = 740, /* room for the texts */
+    BODY_H_MIN = 220, /* room for the bar */
+    MOSAIC_W = 1500,  /* maximum of all slices */
     MOSAIC_H = 1250,
     LEGIBLE = 120,   /* pixels along the longer side of a slice */
-    SLICE_MAX = 512, /* pixels along the longer side of a slice whose voxels are several */
+    SLICE_MAX = 512, /* the same, if a voxel has several pixels */
     VOXEL_MAX = 64,  /* pixels of a voxel */
     BAR_H_MAX = 480,
     NSLICES_MAX = 48,
-    ASPECT_MAX = 8, /* voxels longer than this times their width are taken for wrong headers */
+    ASPECT_MAX = 8, /* of voxels; more is taken for a wrong header */
 };
 
 /* ---- axes ---- */
@@ -49,8 +48,7 @@ static double length_of(const double affine[3][4], int axis)
     return isfinite(n) ? n : 0;
 }
 
-/* cosine[axis of the patient][axis of the image]; an axis without direction goes with its number.
- */
+/* cosine[axis of the patient][axis of the image]; an axis without direction keeps its number. */
 static void cosines_of(const double affine[3][4], double cosine[3][3])
 {
     for (int axis = 0; axis < 3; axis++) {
@@ -108,7 +106,7 @@ double picture_slice_mm(const struct layout *l, const struct nifti *grid, int64_
 
 /* ---- mosaic ---- */
 
-/* How many pixels wide and high a slice is that shows its finest voxels with one pixel. */
+/* The size in pixels of a slice whose finest voxels have one pixel. */
 static void unit_size(const struct nifti *grid, const struct layout *l, double *w, double *h)
 {
     double dx = length_of(grid->affine, l->axis[RIGHT]);
@@ -120,14 +118,14 @@ static void unit_size(const struct nifti *grid, const struct layout *l, double *
     *h = (double)l->dim[ANTERIOR] * fmax(1 / ratio, 1);
 }
 
-/* Pixels of a finest voxel at the most. */
+/* Maximal pixels of a finest voxel. */
 static double scale_max(double w, double h)
 {
     return fmin(fmax(SLICE_MAX / fmax(w, h), 1), VOXEL_MAX);
 }
 
-/* The largest whole scale at which n slices of w by h fit, and in how many columns: those that
- * leave the fewest places empty, rather more than less. 0: they fit at none. */
+/* The largest whole scale at which n slices of w by h fit, and the columns: those with the fewest
+ * empty places, more rather than fewer. 0: they do not fit. */
 static int arrange(int n, double w, double h, int *ncols)
 {
     int best = 0, fewest_empty = 0;
@@ -146,8 +144,8 @@ static int arrange(int n, double w, double h, int *ncols)
     return best;
 }
 
-/* Which slices, in how many columns; returns at which scale. The most of them that are legible,
- * else the most that fit with a pixel for each voxel. 0: not even one does. */
+/* Choose slices and columns; returns the scale. Prefers most legible slices, else most with a pixel
+ * for each voxel. 0: not one fits. */
 static int choose_slices(struct layout *l, double w, double h)
 {
     int64_t nz = l->dim[SUPERIOR];
@@ -177,7 +175,7 @@ static void lay_out_slices(const struct nifti *grid, struct layout *l)
 
     unit_size(grid, l, &w, &h);
     scale = choose_slices(l, w, h);
-    if (scale < 1) { /* voxels are left out of a slice that is too large */
+    if (scale < 1) { /* the slice is too large: skip voxels */
         shrink = fmax(w, h) / SLICE_MAX;
         w /= shrink;
         h /= shrink;
@@ -194,7 +192,7 @@ static int64_t smaller(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Noise needs a byte for each voxel and, in rows that are not repeated, a good bit for each pixel.
+/* Noise needs a byte for each voxel and, in rows that are not repeated, 0.14 bytes for each pixel.
  */
 static uint64_t bound_pixels(const struct layout *l)
 {

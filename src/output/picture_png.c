@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The file: 256 colours of a palette, texts, and padding to the size that was promised.
+ * The file: 256 colours of a palette, texts, and padding to the size that is known beforehand.
  *
  *     signature  IHDR  sRGB  PLTE  tRNS  iTXt...  IDAT  fiLl (zeros)  IEND
  *
- * The promise is a bound for the compressed pixels; what is left over is a chunk of zeros, private,
- * ancillary and safe to copy, which readers skip (PNG specification, 4.7 and 14). Should a picture
- * ever exceed the bound, it is written with half as many colours, and so on, until it fits.
+ * The size is a bound for the compressed pixels; a chunk of zeros, private, ancillary and safe to
+ * copy, fills the rest, and readers skip it (PNG specification, 4.7 and 14). If a picture exceeds
+ * the bound, it is written with half as many colours, and so on, until it fits.
  */
 #include <errno.h>
 #include <png.h>
@@ -19,17 +19,17 @@
 #include "utf8.h"
 
 enum {
-    CHUNK_NBYTES = 12,     /* of a chunk beside its data */
+    CHUNK_NBYTES = 12,     /* of a chunk without its data */
     IDAT_NBYTES = 1 << 20, /* of data in one chunk */
     /* signature, IHDR, sRGB, PLTE, tRNS, the padding's frame and IEND */
     FRAME_NBYTES = 8 + 25 + 13 + CHUNK_NBYTES + 3 * COLOUR_N + 13 + CHUNK_NBYTES + CHUNK_NBYTES,
 };
 
-/* Where libpng writes to: what has no room is only counted. */
+/* The output of libpng; bytes without room are only counted. */
 struct sink {
     unsigned char *bytes; /* [room] */
     size_t room, nbytes;
-    struct error *err; /* what libpng says */
+    struct error *err; /* of libpng */
 };
 
 uint64_t picture_png_nbytes(const struct layout *l)
@@ -96,7 +96,7 @@ static void write_texts(png_structp png, png_infop info, const struct png_text *
     }
 }
 
-/* Every `coarse`-th colour of the map and of the greys alone. */
+/* Uses every `coarse`-th colour of the map and of the greys. */
 static void write_rows(png_structp png, const struct layout *l, const unsigned char *canvas,
                        int coarse, unsigned char *row)
 {
@@ -129,7 +129,7 @@ static void write_padding(png_structp png, const struct sink *s)
     png_write_chunk_end(png);
 }
 
-/* 1: it has no room. On a failure libpng comes back to setjmp(). */
+/* Returns 1 if it has no room. On a failure libpng returns to setjmp(). */
 static int write_file(png_structp png, png_infop info, const struct layout *l,
                       const unsigned char *canvas, int coarse, const struct png_text *texts,
                       unsigned char *row)
@@ -193,5 +193,5 @@ int picture_png(const struct layout *l, const unsigned char *canvas, const struc
         return 0;
     }
     free(s.bytes);
-    return ret < 0 ? ret : error_set(err, EIO, "picture: does not fit into its size");
+    return ret < 0 ? ret : error_set(err, EIO, "picture: the file exceeds its known size");
 }

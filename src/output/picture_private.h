@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The parts of a picture: picture.c (numbers, and the order of things) stands on picture_layout.c
- * (what is where), picture_colour.c (the palette), picture_text.c (letters and lines) and
- * picture_png.c (the file).
+ * The parts of a picture: picture.c (numbers, and the order) uses picture_layout.c (positions),
+ * picture_colour.c (the palette), picture_text.c (letters and lines) and picture_png.c (the file).
  */
 #ifndef DERIVFS_PICTURE_PRIVATE_H
 #define DERIVFS_PICTURE_PRIVATE_H
@@ -40,7 +39,7 @@ struct layout {
 
 void picture_layout(const struct nifti *grid, struct layout *l);
 
-/* Where slice i of the shown ones is, and what it shows. */
+/* The place of shown slice i, and its number in the image. */
 struct box picture_tile(const struct layout *l, int i);
 int64_t picture_slice(const struct layout *l, int i);
 
@@ -69,7 +68,7 @@ unsigned char picture_colour(double value, double low, double high);
 
 /* ---- picture_text.c ---- */
 
-/* The numbers that a picture tells. */
+/* The numbers in a picture. */
 struct figures {
     double median;    /* of the finite voxels in the head; NaN where there are none */
     double low, high; /* of the colours; NaN where no voxel is finite */
@@ -81,7 +80,7 @@ struct figures {
 int picture_letter(const struct picture_input *in, const struct layout *l,
                    const struct figures *numbers, unsigned char *canvas,
                    struct error *err) NODISCARD;
-/* Bytes for it. */
+/* Memory that picture_letter() needs. */
 size_t picture_letter_mem_nbytes(const struct layout *l);
 
 /* ---- picture_png.c ---- */
@@ -92,8 +91,8 @@ struct png_text {
 };
 
 enum {
-    PNG_TEXT_MAX = 1500,     /* bytes of one text; what is over is cut off */
-    PNG_TEXTS_NBYTES = 8192, /* room for all of a file: at most three long ones */
+    PNG_TEXT_MAX = 1500,     /* bytes of one text; longer ones are cut */
+    PNG_TEXTS_NBYTES = 8192, /* for all texts of a file: at most three long ones */
 };
 
 /* The exact size of every file of that layout. */

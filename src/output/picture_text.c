@@ -2,10 +2,10 @@
  *
  * Letters and lines.
  *
- * cairo draws them as coverage (a surface of 8 bits), from which each pixel gets one of the greys
- * between paper and ink; colours of the map are never written over. What is too long for its place
- * ends in an ellipsis. The rendering of glyphs is set down here, so that it does not depend on the
- * user's desktop settings; which font "DejaVu Sans" is, fontconfig says.
+ * cairo draws them as coverage (a surface of 8 bits), which selects a grey between paper and ink
+ * for each pixel of paper; colours of the map stay. Texts that are too long end in an ellipsis.
+ * The rendering of glyphs is fixed here, not by the user's desktop settings; fontconfig chooses
+ * the font for "DejaVu Sans".
  */
 #include <cairo.h>
 #include <errno.h>
@@ -21,7 +21,7 @@
 
 enum { TEXT_NBYTES = 2048 };
 
-/* What is used of cairo, which is loaded with the first picture (dynload.h). */
+/* The functions of cairo, which is loaded with the first picture (dynload.h). */
 #define CAIRO_FUNCTIONS(F)                                                                         \
     F(text_extents)                                                                                \
     F(select_font_face)                                                                            \
@@ -122,7 +122,7 @@ static double width_of(const struct pen *p, const char *text)
     return extents.x_advance;
 }
 
-/* Cut `text`, well-formed, to the longest start that fits with an ellipsis into `width`. */
+/* Cut `text`, well-formed, to the longest start that fits into `width` with an ellipsis. */
 static void fit(const struct pen *p, char text[TEXT_NBYTES], double width)
 {
     static const char ellipsis[] = "\u2026";
@@ -151,7 +151,7 @@ static void use(const struct pen *p, const struct style *style)
     p->cairo.set_source_rgba(p->cr, 0, 0, 0, style->grey);
 }
 
-/* Write the text, in at most `width` pixels, with its baseline at y; x is where it is aligned. */
+/* Write the text, in at most `width` pixels, aligned to x, with its baseline at y. */
 static void write_text(const struct pen *p, const struct style *style, enum align align, double x,
                        double y, double width, const char *text)
 {
@@ -168,7 +168,7 @@ static void write_text(const struct pen *p, const struct style *style, enum alig
     p->cairo.show_text(p->cr, shown);
 }
 
-/* ---- what is said ---- */
+/* ---- texts ---- */
 
 static void write_head(const struct pen *p, const struct picture_input *in, const struct layout *l,
                        const struct figures *numbers)
@@ -207,7 +207,7 @@ static void write_sides(const struct pen *p, const struct layout *l, const struc
 
 static void write_slices(const struct pen *p, const struct layout *l, const struct nifti *grid)
 {
-    enum { NARROW = 28 }; /* where the labels would run into each other */
+    enum { NARROW = 28 }; /* labels would overlap */
 
     for (int i = 0; l->tile_w >= NARROW && i < l->nslices; i++) {
         struct box b = picture_tile(l, i);

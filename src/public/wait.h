@@ -9,12 +9,12 @@
  *
  * - The maker owns a reference, and drops it with wait_put() at any time: before the start, while
  *   the wait is under way, or in `done`.
- * - wait_start() is called at most once. It calls `done` exactly once, on any thread, perhaps before
- *   it returns. A wait that is never started calls nothing.
+ * - wait_start() is called at most once. It calls `done` exactly once, on any thread, perhaps
+ *   before it returns. A wait that is never started calls nothing.
  * - `done` gets NULL if the result is available, else the error, which is noted and logged already.
- * - wait_cancel() may be called at any time and repeatedly. After wait_start() has returned, `done`
- *   gets ECANCELED before wait_cancel() returns, unless it was called, or is being called by another
- *   thread. Before that, wait_start() calls it before it returns.
+ * - wait_cancel() may be called at any time and repeatedly. After wait_start() has returned,
+ *   `done` gets ECANCELED before wait_cancel() returns, unless it was called, or is being called by
+ *   another thread. Before that, wait_start() calls it before it returns.
  * - The only other cause of ECANCELED is engine_stop().
  * - Several waits may share work. Cancelling the last one cancels it.
  *
