@@ -26,7 +26,20 @@
 #include "resolve_beneath.h"
 #include "sidecar.h"
 
-struct place tree_place(const struct tree *t, const char *dir)
+#define DERIVATIVES "derivatives"
+#define DERIVFS_DIR DERIVATIVES "/derivfs"
+
+/* A directory of the mount in terms of the dataset. */
+struct place {
+    const char *dir;    /* the dataset's directory; NULL: there is none (yet) */
+    bool shows_sources; /* the dataset's own entries are in it */
+    bool shows_derived; /* the derived files of `dir` are in it */
+    bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
+    const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
+    bool shows_texts;   /* the texts of the derivative dataset are in it (description.h) */
+};
+
+static struct place tree_place(const struct tree *t, const char *dir)
 {
     size_t len = strlen(DERIVFS_DIR);
 
@@ -44,7 +57,8 @@ struct place tree_place(const struct tree *t, const char *dir)
                                                                  : DERIVATIVES};
 }
 
-int tree_open(const struct tree *t, const char *path, int flags, struct error *err)
+/* open(2) beneath the dataset's root: a file descriptor, or -errno. */
+static int tree_open(const struct tree *t, const char *path, int flags, struct error *err)
 {
     int fd = resolve_beneath(dataset_rootfd(t->dataset), *path ? path : ".", flags);
 
@@ -77,8 +91,8 @@ static void note_broken(const struct tree *t, struct dir_scan *scan)
             errlog_clear(t->errors, scan->files[i]->path);
 }
 
-int tree_scan_place(const struct tree *t, const struct place *place, enum scan_freshness freshness,
-                    struct dir_scan **out, struct error *err)
+static int tree_scan_place(const struct tree *t, const struct place *place,
+                           enum scan_freshness freshness, struct dir_scan **out, struct error *err)
 {
     int ret = dataset_scan(t->dataset, place->dir, freshness, out, err);
 

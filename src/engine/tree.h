@@ -14,9 +14,6 @@
 #include "engine.h"
 #include "errlog.h"
 
-#define DERIVATIVES "derivatives"
-#define DERIVFS_DIR DERIVATIVES "/derivfs"
-
 struct tree {
     struct dataset *dataset;
     struct recipes *recipes;
@@ -35,34 +32,15 @@ struct recipe_table *recipes_get(struct recipes *r);
 /* The path of the user's recipes; NULL: there is no such file. */
 const char *recipes_path(const struct recipes *r);
 
-/* A directory of the mount in terms of the dataset. */
-struct place {
-    const char *dir;    /* the dataset's directory; NULL: there is none (yet) */
-    bool shows_sources; /* the dataset's own entries are in it */
-    bool shows_derived; /* the derived files of `dir` are in it */
-    bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
-    const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
-    bool shows_texts;   /* the texts of the derivative dataset are in it (description.h) */
-};
-
-struct place tree_place(const struct tree *t, const char *dir);
-
-/* open(2) beneath the dataset's root: a file descriptor, or -errno. */
-int tree_open(const struct tree *t, const char *path, int flags, struct error *err) NODISCARD;
-/* lstat(2) beneath the dataset's root. */
-int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err) NODISCARD;
-
-/* The runs of place->dir; notes the broken ones. */
-int tree_scan_place(const struct tree *t, const struct place *place, enum scan_freshness freshness,
-                    struct dir_scan **out, struct error *err) NODISCARD;
-
 /* The derived file `name` of the mount's directory `dir`. */
 int tree_find_derived(const struct tree *t, const char *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
                       struct error *err) NODISCARD;
 
-/* The runs of the mount's directory `dir`, for dir_scan_put(). ENOENT: it shows no derived files.
- */
+/* lstat(2) beneath the dataset's root. */
+int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err) NODISCARD;
+
+/* The runs of the mount's directory `dir`, for dir_scan_put(). ENOENT: no derived files. */
 int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshness,
               struct dir_scan **out, struct error *err) NODISCARD;
 /* Call `add` for each directory in `dir` that may have runs of this dataset. */
