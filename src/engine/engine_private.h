@@ -46,7 +46,7 @@ void run_list_clear(struct run_list *l);
 /* The files that requests wait for, in the order in which the first of them began. */
 struct engine_request {
     char *path;                        /* owned: the derived file */
-    struct key key;                    /* of the task whose result is waited for */
+    struct key key;                    /* of the task */
     unsigned waiting;                  /* requests for it */
     uint64_t done_nbytes, work_nbytes; /* of that task; 0 if it just ended */
     uint64_t found_nbytes;             /* done before the first of them began */

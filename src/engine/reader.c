@@ -55,7 +55,7 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
     return r;
 }
 
-/* ---- parts that are there ---- */
+/* ---- available parts ---- */
 
 static bool covers(const struct part *part, uint64_t off)
 {

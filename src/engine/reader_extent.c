@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * How much one job computes for a request, and what its result is used for.
+ * The bytes that one job computes for a request, and the use of its result.
  *
  * A job computes a part of the file, or its checksum. If a program reads only a few slices of an
  * image of uncompressed runs, a job computes just these:

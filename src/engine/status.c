@@ -18,7 +18,7 @@
 #include "text.h"
 #include "utf8.h"
 
-/* Print a line for a terminal: escape what a name must not send to it. */
+/* Print a line with the characters escaped that a terminal would obey. */
 PRINTF_LIKE(2, 3) static void put_line(FILE *f, const char *fmt, ...)
 {
     char *shown;

@@ -21,7 +21,7 @@ struct caption {
        stem of the one run or the directory's name */
     char *title;
     char *recipe;      /* "tsnr" */
-    char *description; /* "" where there is none */
+    char *description; /* "" if there is none */
     char *expression;  /* "mean(bold) / std(bold)": other recipes put in */
     char *extent;      /* "2 runs, 480 volumes" */
 };

@@ -20,7 +20,7 @@ enum {
     GZIP_HEADER_NBYTES = 10,
     GZIP_TRAILER_NBYTES = 8,
     STORED_HEADER_NBYTES = 5,
-    STORED_MAX = 65535, /* payload of one stored block at the most */
+    STORED_MAX = 65535, /* maximal payload of a stored block */
     BLOCK_NBYTES = STORED_HEADER_NBYTES + STORED_MAX,
 };
 

@@ -99,7 +99,6 @@ static size_t png_buffers_nbytes(const struct nifti *grid)
 
 static int write_png(const struct output_source *source, struct cache_writer *w, struct error *err)
 {
-    const struct caption *c = source->caption;
     struct maps maps;
     unsigned char *png = NULL;
     int ret = read_maps(source, &maps, err);
@@ -108,11 +107,7 @@ static int write_png(const struct output_source *source, struct cache_writer *w,
         ret = picture_make(&(struct picture_input){.grid = source->grid,
                                                    .image = maps.image,
                                                    .mean = maps.mean,
-                                                   .title = c->title,
-                                                   .name = c->recipe,
-                                                   .description = c->description,
-                                                   .expression = c->expression,
-                                                   .extent = c->extent},
+                                                   .caption = source->caption},
                            &png, err);
     free_maps(&maps);
     if (ret == 0)

@@ -95,9 +95,9 @@ static int write_file(const struct picture_input *in, const struct layout *l,
 {
     char median[32], range[64], head[32];
     const struct png_text texts[] = {
-        {"Title", in->title},
-        {"Description", in->description},
-        {"Expression", in->expression},
+        {"Title", in->caption->title},
+        {"Description", in->caption->description},
+        {"Expression", in->caption->expression},
         {"Software", "derivfs"},
         {"Median", median},
         {"Range", range},

@@ -23,19 +23,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "caption.h"
 #include "error.h"
 #include "nifti.h"
 
-/* The input; all borrowed, texts in UTF-8. */
+/* The input; all borrowed. */
 struct picture_input {
     const struct nifti *grid;
     const float *image; /* [nz][ny][nx], x fastest */
     const double *mean; /* the same axes; for the head mask (headmask.h) */
-    const char *title;
-    const char *name;        /* of what is shown: "tsnr" */
-    const char *description; /* "" where there is none */
-    const char *expression;
-    const char *extent; /* "2 runs, 480 volumes" */
+    const struct caption *caption;
 };
 
 /* Exact size of the file. */

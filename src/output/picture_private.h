@@ -30,7 +30,7 @@ struct layout {
     int ncols, nrows;   /* of slices */
 
     int width, height; /* of the picture */
-    struct box head;   /* title and what belongs to it */
+    struct box head;   /* title, recipe, expression, median */
     struct box mosaic; /* slices with their labels */
     struct box bar;    /* the colours alone */
     struct box foot;
@@ -70,8 +70,8 @@ unsigned char picture_colour(double value, double low, double high);
 
 /* The numbers in a picture. */
 struct figures {
-    double median;    /* of the finite voxels in the head; NaN where there are none */
-    double low, high; /* of the colours; NaN where no voxel is finite */
+    double median;    /* of the finite voxels in the head; NaN: none */
+    double low, high; /* of the colours; NaN: no voxel is finite */
     bool from_zero;   /* low is 0 because it is near the 2nd percentile */
     size_t nhead;     /* voxels of the head */
 };

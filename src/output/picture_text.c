@@ -174,15 +174,16 @@ static void write_head(const struct pen *p, const struct picture_input *in, cons
                        const struct figures *numbers)
 {
     const struct box *b = &l->head;
+    const struct caption *c = in->caption;
     double left = b->w - 210, right = b->x + b->w;
     char text[TEXT_NBYTES], number[64];
 
-    write_text(p, &title_style, LEFT, b->x, b->y + 17, left, in->title);
-    snprintf(text, sizeof text, "%s%s%s", in->name, *in->description ? ": " : "", in->description);
+    write_text(p, &title_style, LEFT, b->x, b->y + 17, left, c->title);
+    snprintf(text, sizeof text, "%s%s%s", c->recipe, *c->description ? ": " : "", c->description);
     write_text(p, &plain_style, LEFT, b->x, b->y + 40, left, text);
     snprintf(text, sizeof text,
              "%s  \u00b7  %s  \u00b7  %" PRId64 " \u00d7 %" PRId64 " \u00d7 %" PRId64 " voxels",
-             in->expression, in->extent, in->grid->dim[0], in->grid->dim[1], in->grid->dim[2]);
+             c->expression, c->extent, in->grid->dim[0], in->grid->dim[1], in->grid->dim[2]);
     write_text(p, &small_style, LEFT, b->x, b->y + 60, left, text);
     if (isnan(numbers->median)) {
         write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200,
@@ -229,7 +230,7 @@ static void write_bar(const struct pen *p, const struct picture_input *in, const
     double low = numbers->low, range = numbers->high - low, step = tick_step(range);
     char text[64];
 
-    write_text(p, &bar_style, LEFT, b->x, b->y - 9, 92, in->name);
+    write_text(p, &bar_style, LEFT, b->x, b->y - 9, 92, in->caption->recipe);
     if (!isfinite(range) || !(step > 0))
         return;
     p->cairo.set_line_width(p->cr, 1);

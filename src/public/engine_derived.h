@@ -26,7 +26,7 @@ struct derived_info {
     const char *name;        /* within its directory */
     const char *recipe;      /* the recipe's name */
     const char *text;        /* the recipe's expression or command */
-    const char *description; /* the recipe's; "" where there is none */
+    const char *description; /* the recipe's; "" if there is none */
     bool is_command;         /* its result determines size and form */
     const char *drawing;     /* of a drawing of the task graph: "svg", "png"; else NULL */
     bool is_wrong;           /* it cannot be planned: reading it fails */

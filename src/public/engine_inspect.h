@@ -44,15 +44,15 @@ struct explained_param {
     double value;
 };
 
-/* A run that the file is made from. */
+/* A run of the file. */
 struct explained_run {
     const char *path;
-    const char *error; /* why it cannot be read; NULL: it can, and the rest is filled */
+    const char *error; /* why it cannot be read; NULL: the rest is filled */
     char *array;       /* "int16 (64, 64, 30, 200) chunks (64, 64, 30, 1)" */
     uint64_t nbytes;   /* as stored */
     bool absent;       /* its content is not here */
     const char *codec; /* "gzip" */
-    const char *way;   /* how a compressed run is read now, in words; NULL: it is not compressed */
+    const char *way;   /* how a compressed run is read; NULL: uncompressed */
 };
 
 struct explained_task {
@@ -61,7 +61,7 @@ struct explained_task {
     const size_t *needs; /* [nneeds] numbers of the tasks whose results it takes */
     size_t nneeds;
     char *array;            /* its result, as explained_run.array */
-    bool is_command;        /* a program's: only the result tells how long that is */
+    bool is_command;        /* a command's: the result determines its size */
     uint64_t work_nbytes;   /* stored bytes to read */
     uint64_t result_nbytes; /* exact size of the result */
     uint64_t cached_nbytes; /* of its entry in the cache; 0: there is none */
@@ -77,10 +77,10 @@ struct explanation {
     struct explained_task *tasks; /* [ntasks] of the file's first part, dependencies first */
     size_t ntasks;                /* 0: it cannot be planned; then the rest is 0, too */
     unsigned npasses;             /* over the volumes that are read most often */
-    char *const *passes;          /* [npasses_told] what each pass is for, in words; */
-    size_t npasses_told;          /* none where there is one pass alone */
+    char *const *passes;          /* [npasses_told] the purpose of each, in words; */
+    size_t npasses_told;          /* none for a single pass */
     uint64_t read_nbytes;         /* stored bytes that all tasks read together */
-    uint64_t left_nbytes;         /* of these, what remains with the results that are cached */
+    uint64_t left_nbytes;         /* of these, those that no cached result replaces */
 };
 
 /* *out is for explanation_free(). ENOMEM only: for a file that cannot be planned, it has no tasks.

@@ -183,7 +183,8 @@ static void test_long_texts(void **state)
     (void)state;
     for (size_t i = 0; i < 2000; i++)
         strcat(text + 3 * i, "\xe2\x82\xac");
-    struct picture_input in = {&grid, image, mean, text, text, text, text, text};
+    struct caption caption = {text, text, text, text, text};
+    struct picture_input in = {&grid, image, mean, &caption};
 
     assert_int_equal(picture_make(&in, &png, &err), 0);
     assert_is_png(png, picture_nbytes(&grid));
