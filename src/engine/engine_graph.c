@@ -61,9 +61,9 @@ static char *drawn_path(const struct derived *d, const char *path)
 
     if (d->format->kind != OUTPUT_DRAWING)
         return strdup(path);
-    return asprintf(&out, "%.*s%s", (int)stem, path, d->recipe->command ? "" : ending_nii) < 0
-               ? NULL
-               : out;
+    if (asprintf(&out, "%.*s%s", (int)stem, path, d->recipe->command ? "" : ending_nii) < 0)
+        return NULL;
+    return out;
 }
 
 int engine_dot(struct engine *e, const struct derived *d, const char *path,

@@ -139,22 +139,14 @@ static struct blob *picture_of(void *ctx, size_t i)
     return b;
 }
 
-/* One of the built-in recipes. */
-static const struct recipe *recipe_of_page(const struct recipe_table *table)
-{
-    const struct recipe *r = table->recipes;
-
-    while (!r->page)
-        r++;
-    return r;
-}
-
 int page_make(struct engine *e, const struct cancel_token *cancel, char **out, struct error *err)
 {
     struct recipe_table *table = recipes_get(e->tree.recipes);
-    struct page p = {.engine = e, .cancel = cancel, .recipe = recipe_of_page(table)};
+    struct page p = {.engine = e, .cancel = cancel, .recipe = table->recipes};
     int ret = engine_runs(e, tree_derived_root(&e->tree), true, SCAN_RECENT, cancel, &p.runs, err);
 
+    while (!p.recipe->page) /* one of the built-in recipes */
+        p.recipe++;
     if (ret == 0)
         ret = add_rows(&p, err);
     if (ret == 0)
