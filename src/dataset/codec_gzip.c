@@ -7,8 +7,7 @@
 
 static int gzip_open(const struct codec_input *in, void **out, struct error *err)
 {
-    *out = gunzip_new(&(struct gunzip_options){.pread = in->pread,
-                                               .ctx = in->ctx,
+    *out = gunzip_new(&(struct gunzip_options){.source = {in->pread, in->ctx},
                                                .stored_nbytes = in->stored_nbytes,
                                                .helpers = in->helpers,
                                                .budget = in->budget,

@@ -4,15 +4,15 @@
  *
  *     HLIT 5 bits  HDIST 5  HCLEN 4   3 bits for each of HCLEN + 4 code lengths   the lengths
  *
- * As strict as zlib: the code of the code lengths must be complete; the others too, but for a code
- * of one bit alone, and distances may have none; the literals must have an end of block. So what is
- * no header passes only by rare chance. Nothing is read past nbytes + DEFLATE_SLACK.
+ * As strict as zlib, so that random bits rarely pass: the code of the code lengths must be
+ * complete; the others too, except a single code of one bit, and there may be no distances; the
+ * literals must have an end of block. Nothing is read past nbytes + DEFLATE_SLACK.
  */
 #include "deflate_private.h"
 
 enum { NCODE = 19, CODE_BITS = 7, CODE_SIZE = 1 << CODE_BITS };
 
-/* The order in which the lengths of the code of code lengths are stored (RFC 1951, 3.2.7). */
+/* The stored order of the code lengths' own code lengths (RFC 1951, 3.2.7). */
 static const uint8_t code_order[NCODE] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
                                           11, 4,  12, 3, 13, 2, 14, 1, 15};
 
@@ -38,7 +38,7 @@ static bool build_code(const uint8_t lengths[NCODE], uint8_t table[CODE_SIZE])
     return code == CODE_SIZE;
 }
 
-/* Or it is none at all, or of one bit. */
+/* Or is it empty, or a single code of one bit? */
 static bool is_complete(const uint8_t *lengths, size_t n)
 {
     unsigned used = 0, count = 0;
@@ -52,7 +52,7 @@ static bool is_complete(const uint8_t *lengths, size_t n)
     return used == 1U << DEFLATE_CODE_BITS;
 }
 
-/* Decode `want` lengths, run lengths and all. */
+/* Decode `want` lengths, which may be run-length coded. */
 static enum deflate_status read_runs(const unsigned char *in, size_t nbytes, uint64_t *bit,
                                      const uint8_t table[CODE_SIZE], uint8_t *all, size_t want)
 {

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * ISA-L behind a few functions: raw deflate from any bit on, stopped where one wants.
+ * Raw deflate by ISA-L, from any bit to any block.
  *
  *     stored bytes -> input buffer -> isal_inflate() -> the caller's buffer
  *
- * Starting within a byte: its upper bits go into ISA-L's bit buffer (read_in); the window is its
- * dictionary. Stopping at a block: ISA-L runs on until its input is used up, so it gets no more
- * than a part of the next block's header. It then waits for the rest of that (block_state), and
- * where the header begins is what was fed less what is kept in tmp_in_buffer and read_in.
- * One call of isal_inflate() fills as much of the caller's buffer as it can; ISA-L keeps the window
- * across calls, so buffers of some hundred KiB and more run at its full speed. Reading starts
- * small, because most files are opened only for their header. Cost: 217 KiB of memory.
+ * To start within a byte, its upper bits go into ISA-L's bit buffer (read_in); the window is its
+ * dictionary. ISA-L runs until its input is used up; so to stop at a block, it gets only a part of
+ * the block's header. It then waits for the rest (block_state), and the header begins at the bytes
+ * fed less those kept in tmp_in_buffer and read_in.
+ * ISA-L keeps the window across calls, so it runs at full speed with buffers of some hundred KiB.
+ * Reading starts small, because most files are opened only for their header. Memory: 217 KiB.
  */
 #include <stdlib.h>
 
@@ -20,23 +19,22 @@
 
 enum {
     FEED_FIRST = 2 * 1024,
-    FEED_MAX = INFLATER_FEED_MAX,
-    HEADER_MAX = 1 << 20,  /* of a gzip member: names and comments that are longer are no names */
-    FLAGS_RESERVED = 0xe0, /* of a gzip member: RFC 1952 has a reader refuse them */
+    HEADER_MAX = 1 << 20,  /* of a gzip member; nobody needs longer names and comments */
+    FLAGS_RESERVED = 0xe0, /* of a gzip member; RFC 1952 says to refuse them */
     OUT_MAX = 1 << 30,     /* ISA-L counts in 32 bits */
 };
 
 struct inflater {
     struct deflate_source source;
     uint64_t in_end;    /* the stored byte behind those in the buffer */
-    size_t in_nbytes;   /* in the buffer; state.next_in is in it, or behind it */
-    size_t feed_nbytes; /* to ask for next time */
-    bool ended;         /* the source has told its end */
-    bool in_header;     /* of a member: isal_read_gzip_header() has begun it */
-    unsigned skip_bits; /* of the next byte, which belong to what is before */
+    size_t in_nbytes;   /* in the buffer; state.next_in points into it, or behind it */
+    size_t feed_nbytes; /* to read next */
+    bool ended;         /* the source is at its end */
+    bool in_header;     /* isal_read_gzip_header() has begun a member's header */
+    unsigned skip_bits; /* of the next byte */
     struct isal_gzip_header header;
     struct inflate_state state;
-    unsigned char in[FEED_MAX];
+    unsigned char in[INFLATER_FEED_MAX];
 };
 
 struct inflater *inflater_new(const struct deflate_source *source)
@@ -52,11 +50,6 @@ struct inflater *inflater_new(const struct deflate_source *source)
     isal_inflate_init(&f->state);
     inflater_place(f, 0, NULL, 0);
     return f;
-}
-
-void inflater_free(struct inflater *f)
-{
-    free(f);
 }
 
 size_t inflater_nbytes(void)
@@ -88,7 +81,7 @@ void inflater_place(struct inflater *f, uint64_t bit, const unsigned char *windo
     isal_inflate_reset(&f->state);
     f->state.crc_flag = ISAL_DEFLATE;
     f->state.next_in = f->in + f->in_nbytes - (size_t)(f->in_end - byte);
-    if (window_nbytes > 0) /* only in another state could this fail */
+    if (window_nbytes > 0) /* fails in other states only */
         (void)isal_inflate_set_dict(&f->state, (uint8_t *)(uintptr_t)window,
                                     (uint32_t)window_nbytes);
 }
@@ -104,7 +97,7 @@ static int refill(struct inflater *f, uint64_t limit, struct error *err)
     int ret = f->source.pread(f->source.ctx, f->in_end, f->in, want, &got, err);
     if (ret < 0)
         return ret;
-    f->feed_nbytes = FEED_MAX;
+    f->feed_nbytes = INFLATER_FEED_MAX;
     f->ended = got == 0;
     f->in_end += got;
     f->in_nbytes = got;
@@ -112,7 +105,7 @@ static int refill(struct inflater *f, uint64_t limit, struct error *err)
     return 0;
 }
 
-/* What the upper bits of the first byte tell goes in first. */
+/* The upper bits of the first byte go in first. */
 static void begin_within_byte(struct inflater *f)
 {
     if (f->skip_bits == 0 || f->state.avail_in == 0)
@@ -183,8 +176,8 @@ void inflater_advance(struct inflater *f, size_t nbytes)
     f->state.next_in += nbytes;
 }
 
-/* A call of its own: isal_inflate() forgets the header's flags between two calls, and so fails
- * where a header straddles two input buffers. */
+/* Not left to isal_inflate(), which forgets the header's flags between two calls, and so fails if a
+ * header straddles two input buffers. */
 int inflater_gzip_header(struct inflater *f, int *code, struct error *err)
 {
     uint64_t begin = f->in_end;

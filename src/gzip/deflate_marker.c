@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Decode without knowing the window.
+ * Decode without the window.
  *
  *     symbols:  the 32 KiB before | decoded, to be taken ... | room ... |
  *               at first 256 257 ... 33023: the unknown window
  *
- * The unknown bytes are symbols of their own, so that a copy from the window needs no test: it
- * carries them along. Whoever learns the window puts the bytes in (deflate_resolve()).
- * The buffer stays in the second-level cache: what has been taken makes room, but for the last
- * 32 KiB, which move to the front. Decoding stops at any symbol, for want of input or of room, and
- * goes on there.
+ * The unknown bytes are symbols of their own, so a copy from the window carries them along without
+ * a test. deflate_resolve() replaces them when the window is known.
+ * The buffer stays in the second-level cache: symbols that were taken make room, except the last
+ * 32 KiB, which move to the front. Decoding can stop at any symbol for want of input or room.
  * Guarantee: the same symbols as zlib, or a refusal; reads nothing past nbytes + DEFLATE_SLACK,
- * writes nothing past the room. Cost: 300 KiB of memory; 1.1 times the time that ISA-L takes.
+ * writes nothing past the room. Memory: 300 KiB. Time: 1.1 times ISA-L's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +20,9 @@
 enum {
     ROOM = 64 * 1024, /* symbols */
     LENGTH_MAX = 258,
-    /* Symbols that one turn of the loop may write, copies of eight at a time. */
+    /* Symbols that one turn of the loop may write, copying eight at a time. */
     TURN_MAX = LENGTH_MAX + 8 + 8,
-    TURN_NBYTES = 24, /* of input that it does not get beyond, wherever its refills begin */
+    TURN_NBYTES = 24, /* of input; one turn reads no more, wherever its refills begin */
 };
 
 enum place { BETWEEN_BLOCKS, IN_STORED, IN_CODED };
@@ -32,7 +31,7 @@ struct deflate_marker {
     enum place place;
     bool is_final;      /* the block is the stream's last */
     size_t stored_left; /* IN_STORED: bytes to copy */
-    size_t begin, end;  /* in symbols: what has been decoded and not been taken */
+    size_t begin, end;  /* of the decoded symbols that were not taken */
     struct deflate_tables tables;
     uint16_t symbols[DEFLATE_WINDOW + ROOM + TURN_MAX];
 };
@@ -49,11 +48,6 @@ struct deflate_marker *deflate_marker_new(void)
     if (d)
         deflate_marker_restart(d);
     return d;
-}
-
-void deflate_marker_free(struct deflate_marker *d)
-{
-    free(d);
 }
 
 void deflate_marker_restart(struct deflate_marker *d)
@@ -73,7 +67,7 @@ const uint16_t *deflate_marker_take(struct deflate_marker *d, size_t *nsymbols)
     return taken;
 }
 
-/* From the end, and no further than to what is unknown: this is asked after each block. */
+/* From the end up to the first unknown byte, because this runs after each block. */
 bool deflate_marker_is_clear(const struct deflate_marker *d)
 {
     enum { GROUP = 512 };
@@ -96,7 +90,7 @@ void deflate_marker_window(const struct deflate_marker *d, unsigned char window[
         window[i] = (unsigned char)last[i];
 }
 
-/* All has been taken: the window moves to the front. */
+/* Once all symbols are taken, move the window to the front. */
 static void make_room(struct deflate_marker *d)
 {
     if (d->begin < d->end || d->end < DEFLATE_WINDOW + ROOM / 2)
@@ -105,7 +99,7 @@ static void make_room(struct deflate_marker *d)
     d->begin = d->end = DEFLATE_WINDOW;
 }
 
-/* ---- what the symbols stand for ---- */
+/* ---- from symbols to bytes ---- */
 
 void deflate_meanings(const unsigned char *window, unsigned char *meanings)
 {
@@ -114,8 +108,8 @@ void deflate_meanings(const unsigned char *window, unsigned char *meanings)
     memcpy(meanings + 256, window, DEFLATE_WINDOW);
 }
 
-/* Groups in which all is known, more and more of them, only get narrower, many symbols at once; in
- * the others a look into the table for each is quicker than a test. */
+/* Groups of known bytes, more and more of them, are narrowed many symbols at once; in the others a
+ * table look-up for each symbol is quicker than a test. */
 void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned char *meanings,
                      unsigned char *out)
 {
@@ -136,9 +130,9 @@ void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned ch
 
 /* ---- a block's symbols ---- */
 
-/* The next bits of the input, and where the rest is; and where the symbols go. */
+/* The next bits of the input, the rest of it, and the output. */
 struct decoder {
-    uint64_t word; /* the next `n` bits; what is above them are bits of the input or 0 */
+    uint64_t word; /* the next `n` bits; those above are bits of the input or 0 */
     unsigned n;    /* at least 56 after refill() */
     const unsigned char *next;
     uint16_t *out;
@@ -186,7 +180,7 @@ static inline void copy(uint16_t *out, size_t distance, size_t n)
     }
 }
 
-/* Its length is known: read the distance. Of the word's bits up to 28 go. False: not allowed. */
+/* Read the distance and copy `length` symbols. Uses up to 28 bits of the word. False: invalid. */
 static inline bool copy_match(const struct deflate_tables *t, struct decoder *b, size_t length)
 {
     uint32_t e = t->distances[b->word & (DEFLATE_DISTANCES - 1)];
@@ -209,7 +203,7 @@ static inline bool copy_match(const struct deflate_tables *t, struct decoder *b,
     return true;
 }
 
-/* The next symbol is none that an entry tells. DEFLATE_INPUT: go on. Needs 48 bits. */
+/* The next symbol has no table entry. DEFLATE_INPUT: continue. Needs 48 bits. */
 static enum deflate_status decode_rare(const struct deflate_tables *t, struct decoder *b)
 {
     unsigned symbol, nbits;
@@ -230,7 +224,7 @@ static enum deflate_status decode_rare(const struct deflate_tables *t, struct de
     return copy_match(t, b, length) ? DEFLATE_INPUT : DEFLATE_BAD;
 }
 
-/* What an entry tells, but for the match. Returns the match's length or 0. */
+/* Put out the literals of an entry. Returns the length of its match or 0. */
 static inline size_t put_entry(struct decoder *b, uint32_t e)
 {
     b->out[0] = e >> DEFLATE_LITERAL_SHIFT & 0xff;
@@ -240,7 +234,8 @@ static inline size_t put_entry(struct decoder *b, uint32_t e)
     return (e & DEFLATE_LENGTH) >> DEFLATE_LENGTH_SHIFT;
 }
 
-/* Two entries and a distance, or less: at most 52 bits; or something rare. DEFLATE_INPUT: go on. */
+/* Decode at most two entries and a distance (52 bits), or one rare symbol. DEFLATE_INPUT: continue.
+ * */
 static inline enum deflate_status turn(const struct deflate_tables *t, struct decoder *b,
                                        const unsigned char *end)
 {
@@ -267,8 +262,8 @@ static uint64_t bit_of(const struct decoder *b, const unsigned char *in)
     return 8 * (uint64_t)(b->next - in) - b->n;
 }
 
-/* Distances reach at most 32 KiB back, and as many symbols lie before the first. Near the end of
- * the input, a turn may have decoded bits that are none of it: then it counts for nothing. */
+/* Distances reach at most 32 KiB back, and as many symbols lie before the first. Near the end a
+ * turn may decode bits behind the input; it is then undone. */
 static enum deflate_status decode_coded(struct deflate_marker *d, const unsigned char *in,
                                         size_t nbytes, uint64_t *bit)
 {
@@ -345,25 +340,21 @@ static enum deflate_status begin_stored(struct deflate_marker *d, const unsigned
     return DEFLATE_BLOCK;
 }
 
-static void begin_fixed(struct deflate_marker *d)
+static enum deflate_status begin_coded(struct deflate_marker *d, const unsigned char *in,
+                                       size_t nbytes, uint64_t *bit, bool fixed)
 {
     struct deflate_lengths lengths;
+    enum deflate_status status = DEFLATE_BLOCK;
 
-    memset(lengths.literal, 8, 144);
-    memset(lengths.literal + 144, 9, 256 - 144);
-    memset(lengths.literal + 256, 7, 280 - 256);
-    memset(lengths.literal + 280, 8, DEFLATE_NLITERAL - 280);
-    memset(lengths.distance, 5, DEFLATE_NDISTANCE);
-    deflate_tables_make(&d->tables, &lengths);
-    d->place = IN_CODED;
-}
-
-static enum deflate_status begin_dynamic(struct deflate_marker *d, const unsigned char *in,
-                                         size_t nbytes, uint64_t *bit)
-{
-    struct deflate_lengths lengths;
-    enum deflate_status status = deflate_read_lengths(in, nbytes, bit, &lengths);
-
+    if (fixed) {
+        memset(lengths.literal, 8, 144);
+        memset(lengths.literal + 144, 9, 256 - 144);
+        memset(lengths.literal + 256, 7, 280 - 256);
+        memset(lengths.literal + 280, 8, DEFLATE_NLITERAL - 280);
+        memset(lengths.distance, 5, DEFLATE_NDISTANCE);
+    } else {
+        status = deflate_read_lengths(in, nbytes, bit, &lengths);
+    }
     if (status != DEFLATE_BLOCK)
         return status;
     deflate_tables_make(&d->tables, &lengths);
@@ -371,27 +362,23 @@ static enum deflate_status begin_dynamic(struct deflate_marker *d, const unsigne
     return DEFLATE_BLOCK;
 }
 
-/* DEFLATE_BLOCK: its header has been read, and *bit is behind it; else nothing has changed. */
+/* DEFLATE_BLOCK: its header is read, and *bit is behind it; else nothing has changed. */
 static enum deflate_status begin_block(struct deflate_marker *d, const unsigned char *in,
                                        size_t nbytes, uint64_t *bit)
 {
     uint64_t at = *bit + 3;
-    enum deflate_status status = DEFLATE_BLOCK;
+    enum deflate_status status = DEFLATE_BAD;
 
     if (at > 8 * (uint64_t)nbytes)
         return DEFLATE_INPUT;
-    unsigned head = deflate_peek(in, *bit) & 7;
-    if (head >> 1 == 0)
+    unsigned header = deflate_peek(in, *bit) & 7, type = header >> 1;
+    if (type == 0)
         status = begin_stored(d, in, nbytes, &at);
-    else if (head >> 1 == 1)
-        begin_fixed(d);
-    else if (head >> 1 == 2)
-        status = begin_dynamic(d, in, nbytes, &at);
-    else
-        status = DEFLATE_BAD;
+    else if (type < 3)
+        status = begin_coded(d, in, nbytes, &at, type == 1);
     if (status != DEFLATE_BLOCK)
         return status;
-    d->is_final = head & 1;
+    d->is_final = header & 1;
     *bit = at;
     return DEFLATE_BLOCK;
 }

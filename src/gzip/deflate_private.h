@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The header of a dynamic block, for those who look for it and for those who decode; and the tables
- * that are made of it.
+ * The header of a dynamic block, and the decoding tables made from it.
  */
 #ifndef DERIVFS_DEFLATE_PRIVATE_H
 #define DERIVFS_DEFLATE_PRIVATE_H
@@ -37,9 +36,9 @@ static inline uint64_t deflate_peek(const unsigned char *in, uint64_t bit)
     return le64toh(word) >> (bit & 7);
 }
 
-/* Read the dynamic header whose code of code lengths begins at *bit, behind its three counts.
- * DEFLATE_BLOCK: all right, *bit is behind it. DEFLATE_BAD: whatever comes behind the input, it is
- * none; DEFLATE_INPUT: that does not show yet. */
+/* Read the dynamic header whose three counts begin at *bit. DEFLATE_BLOCK: *bit is behind it.
+ * DEFLATE_BAD: not a header, whatever follows the input; DEFLATE_INPUT: more input has to decide.
+ * */
 enum deflate_status deflate_read_lengths(const unsigned char *in, size_t nbytes, uint64_t *bit,
                                          struct deflate_lengths *lengths);
 
@@ -50,7 +49,7 @@ extern const uint8_t deflate_length_bits[DEFLATE_NLENGTH];
 extern const uint16_t deflate_distance_min[DEFLATE_NDISTANCE_MAX];
 extern const uint8_t deflate_distance_bits[DEFLATE_NDISTANCE_MAX];
 
-/* Canonical Huffman codes, for those that have no entry in a table. */
+/* Canonical Huffman codes, for symbols without a table entry. */
 struct deflate_canon {
     uint16_t count[DEFLATE_CODE_BITS + 1]; /* codes of each length */
     uint16_t symbol[DEFLATE_NLITERAL];     /* in the order of their codes */
@@ -62,16 +61,16 @@ enum {
     DEFLATE_DISTANCE_BITS = 10,
     DEFLATE_DISTANCES = 1 << DEFLATE_DISTANCE_BITS,
 
-    /* An entry, 0 where there is none: */
-    DEFLATE_NBITS = 15,   /* mask: bits of the input that it stands for */
+    /* An entry; 0: none. */
+    DEFLATE_NBITS = 15,   /* mask: how many bits of the input it decodes */
     DEFLATE_ONE = 1 << 4, /* a literal */
     DEFLATE_COUNT = 3 << 4,
     DEFLATE_COUNT_SHIFT = 4, /* literals: up to two, in bits 16 to 23 and 24 to 31 */
     DEFLATE_LITERAL_SHIFT = 16,
     DEFLATE_LENGTH_SHIFT = 6, /* of the match behind them, or 0 */
     DEFLATE_LENGTH = 511 << DEFLATE_LENGTH_SHIFT,
-    /* Of a distance: the bits of its code as above, bits 4 to 7 how many more there are, from 16 on
-     * the least. */
+    /* Of a distance: its code's bits as above; the number of extra bits in bits 4 to 7; the least
+     * distance from bit 16 on. */
     DEFLATE_EXTRA_SHIFT = 4,
     DEFLATE_DISTANCE_SHIFT = 16,
 };
@@ -81,10 +80,10 @@ struct deflate_tables {
     uint32_t entries[DEFLATE_ENTRIES], distances[DEFLATE_DISTANCES];
 };
 
-/* Of lengths that may be those of a block: codes are not over-full. */
+/* The codes of `lengths` must not be over-full. */
 void deflate_tables_make(struct deflate_tables *t, const struct deflate_lengths *lengths);
 
-/* The symbol whose code `word` begins with, bit by bit. False: there is no such code. */
+/* Decode the symbol at the start of `word` bit by bit. False: there is no such code. */
 bool deflate_long_code(const struct deflate_canon *c, uint64_t word, unsigned *symbol,
                        unsigned *nbits);
 

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * Code lengths into tables that tell most of a block at a look.
+ * From code lengths to tables that decode most of a block in one look-up.
  *
- *     literal, distance: canon     by length, for codes that a table is too short for
+ *     literal, distance: canon     by length, for codes too long for the tables
  *     entries[next 12 bits]        up to two literals, or a literal and the length of a match,
- *                                  or that length alone: whatever is told by these bits in full
- *     distances[next 10 bits]      the least distance, and how many bits tell the rest
+ *                                  or that length alone, if these bits hold all of it
+ *     distances[next 10 bits]      the least distance, and the number of extra bits
  *
- * In runs of int16 voxels a literal is mostly followed by a short match, and both together are one
- * look: a quarter of the looks less, and no guess of the processor at what comes next. Codes that
- * are too long, the end of the block and what no code begins with have no entry, and are decoded
- * bit by bit. Cost: 3 us a block.
+ * In runs of int16 voxels a literal is mostly followed by a short match; one look-up for both saves
+ * a quarter of the look-ups, and mispredicted branches. Long codes, the end of the block and
+ * invalid codes have no entry, and are decoded bit by bit. Cost: 3 us a block.
  */
 #include "deflate_private.h"
 #include "vector.h"
 
-/* RFC 1951, 3.2.5: the least length or distance of a symbol, and how many bits tell the rest. */
+/* RFC 1951, 3.2.5: the least length or distance of a symbol, and the number of its extra bits. */
 const uint16_t deflate_length_min[DEFLATE_NLENGTH] = {3,  4,  5,  6,   7,   8,   9,   10,  11, 13,
                                                       15, 17, 19, 23,  27,  31,  35,  43,  51, 59,
                                                       67, 83, 99, 115, 131, 163, 195, 227, 258};
@@ -43,7 +42,7 @@ static void sort(struct deflate_canon *c, const uint8_t *lengths, size_t nsymbol
             c->symbol[offset[lengths[i]]++] = (uint16_t)i;
 }
 
-/* The code of the same length that comes next; both with their first bit in bit 0. */
+/* The next code of the same length; both with their first bit in bit 0. */
 static unsigned next_code(unsigned code, unsigned len)
 {
     unsigned bit = 1U << (len - 1);
@@ -53,21 +52,20 @@ static unsigned next_code(unsigned code, unsigned len)
     return bit > 0 ? (code & (bit - 1)) | bit : 0;
 }
 
-/* A table of codes of up to n bits, twice, is what those of n + 1 bits are put into. */
+/* Double a table of codes of up to n bits, to add those of n + 1 bits. */
 static void widen(uint32_t *table, unsigned n)
 {
     memcpy(table + ((size_t)1 << n), table, sizeof *table << n);
 }
 
-/* Of a length's symbol: its match, for each of the values that the bits behind its code may have.
- */
 struct length_code {
     uint16_t code; /* its first bit in bit 0 */
     uint8_t nbits;
     uint8_t which; /* of deflate_length_min */
-    uint8_t next;  /* that ends as long; 0: none */
+    uint8_t next;  /* with as many bits, extra bits included; 0: none */
 };
 
+/* Fill in a length for each value of its extra bits. */
 static void put_length(const struct length_code *l, unsigned nbits, uint32_t *table)
 {
     for (unsigned rest = 0; rest < 1U << deflate_length_bits[l->which]; rest++)
@@ -75,11 +73,11 @@ static void put_length(const struct length_code *l, unsigned nbits, uint32_t *ta
             (deflate_length_min[l->which] + rest) << DEFLATE_LENGTH_SHIFT | nbits;
 }
 
-/* What the next bits tell in full: one literal, or all of a match's length; else 0. */
+/* One literal, or one length of a match with its extra bits; else 0. */
 static void fill_single(const struct deflate_canon *c, uint32_t table[DEFLATE_ENTRIES])
 {
     struct length_code lengths[1 + DEFLATE_NLENGTH];
-    uint8_t ends[DEFLATE_ENTRY_BITS + DEFLATE_LENGTH_BITS_MAX + 1] = {0}; /* the first one there */
+    uint8_t ends[DEFLATE_ENTRY_BITS + DEFLATE_LENGTH_BITS_MAX + 1] = {0}; /* the first one */
     const uint16_t *symbol = c->symbol;
     unsigned code = 0;
     uint8_t nlengths = 0;
@@ -122,7 +120,7 @@ static void fill_distances(const struct deflate_canon *c, uint32_t table[DEFLATE
     }
 }
 
-/* Let the entry of a literal also stand for what the bits behind it tell. */
+/* Join a literal's entry with the entry of the bits behind it. */
 VECTOR_LOOP static void pair(const uint32_t *restrict single, uint32_t *restrict entries)
 {
     for (unsigned at = 0; at < DEFLATE_ENTRIES; at++) {

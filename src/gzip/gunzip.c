@@ -5,16 +5,16 @@
  *     [header] deflate blocks [CRC-32, length]  [header] ... [CRC-32, length]  zero bytes
  *               |== alone ==|== a piece ==|== alone ==|
  *
- * The owner inflates alone (deflate_inflater.c) up to where a piece begins that a helper has decoded
- * meanwhile (gunzip_ring.c says where, gunzip_piece.c how). If it stands between two blocks at
- * exactly that bit, the piece is the data's continuation and is copied out; else it goes on alone.
- * So whatever the pieces are, the bytes are those of a single pass, and an error is only ever met
- * alone: where a piece breaks off, the owner goes over it again himself, and passes over what has
- * been handed out. Every joint is a checkpoint for free; without pieces the owner looks for one
- * itself, which takes 0.3 ms for 8 MiB of output. At known checkpoints the CRC-32 so far is
- * compared; at a member's end CRC-32 and length are, in any case. After the last member only zero
- * bytes may follow (tape padding). Anything else there is an error: gzip(1) warns and drops it, but
- * voxels that were cut off would look just like it.
+ * The owner inflates alone (deflate_inflater.c) up to the start of a piece that a helper has
+ * decoded meanwhile (gunzip_ring.c places it, gunzip_piece.c decodes it). If the owner is between
+ * two blocks at exactly that bit, the piece continues the data and is copied out; else the owner
+ * goes on alone. So whatever the pieces are, the bytes are those of a single pass, and only the
+ * owner alone reports an error: if a piece breaks off, the owner inflates it again, and skips the
+ * bytes handed out. Every joint is a checkpoint for free; without pieces the owner searches for one
+ * itself, which takes 0.3 ms for 8 MiB of output. The owner compares the CRC-32 so far at known
+ * checkpoints, and CRC-32 and length at every member's end. After the last member only zero bytes
+ * may follow (tape padding). Anything else is an error: gzip(1) warns and drops it, but voxels cut
+ * off would look the same.
  */
 #include "gunzip.h"
 
@@ -31,16 +31,15 @@
 enum {
     DROP_NBYTES = 128 * 1024,
     TRAILER_NBYTES = 8,
-    LEARN_NBYTES = 8 << 20,   /* of output between two checkpoints that are looked for */
-    STEP_NBYTES = 256 * 1024, /* handed over at a time, while in the processor's cache */
+    LEARN_NBYTES = 8 << 20,   /* of output between two searches for a checkpoint */
+    STEP_NBYTES = 256 * 1024, /* handed out at a time, while in the processor's cache */
 };
 
 struct gunzip {
     struct gunzip_options o;
-    struct deflate_source source;
-    struct ring *ring; /* NULL: nobody helps */
+    struct ring *ring; /* NULL: no helpers */
     struct inflater *inflater;
-    const struct cancel_token *stop; /* NULL: nobody is asked */
+    const struct cancel_token *cancel; /* may be NULL */
     _Atomic uint64_t consumed;
 
     uint64_t out_total;  /* inflated so far */
@@ -48,34 +47,31 @@ struct gunzip {
     uint32_t crc;        /* of its output so far */
     bool in_member;
     bool any_member; /* at least one has begun */
-    bool at_end;     /* of everything */
+    bool at_end;     /* of the file */
 
-    struct owner owner;                   /* since a place was jumped to */
+    struct owner owner;                   /* since the last jump or member */
     unsigned char window[DEFLATE_WINDOW]; /* the last bytes handed out */
 
     struct piece *piece;                      /* being handed out, or NULL */
-    uint64_t again;                           /* bytes to come that have been handed out before */
-    unsigned char meanings[DEFLATE_NSYMBOLS]; /* of its symbols */
+    uint64_t again;                           /* next bytes that were handed out before */
+    unsigned char meanings[DEFLATE_NSYMBOLS]; /* of the piece's symbols */
 
-    uint64_t next_bit;             /* a checkpoint may be here: known, or found; or NO_BIT */
-    uint64_t looked_off;           /* out_total when one was met or looked for */
-    uint64_t look_every;           /* bytes of output between two looks */
-    struct deflate_finder *finder; /* NULL until the first look */
-    struct checkpoints *learned;   /* NULL: none is to be learned */
+    uint64_t next_bit;           /* a known checkpoint, or a found block header; or NO_BIT */
+    uint64_t looked_off;         /* out_total at the last checkpoint or search for one */
+    uint64_t look_every;         /* bytes of output between two searches */
+    struct checkpoints *learned; /* NULL: note none */
 };
 
 /* ---- beginning and moving ---- */
 
-static void start_learning(struct gunzip *z)
+/* The owner reads on from front to back here. */
+static void begin_owner(struct gunzip *z)
 {
-    checkpoints_put(z->learned);
-    z->learned =
-        z->o.learn && !z->o.known ? checkpoints_new(z->o.budget) : NULL; /* NULL: then none */
-    z->look_every = LEARN_NBYTES;
-    z->looked_off = 0;
+    z->owner.begun = z->owner.fed = inflater_fed(z->inflater);
+    z->owner.out_nbytes = 0;
 }
 
-/* Go on at a checkpoint; NULL: at the start of the file. */
+/* Continue at a known checkpoint; NULL: at the start of the file. */
 static void jump_to(struct gunzip *z, const struct checkpoint *p)
 {
     if (z->ring)
@@ -91,13 +87,11 @@ static void jump_to(struct gunzip *z, const struct checkpoint *p)
     if (p)
         memcpy(z->window, p->window, sizeof z->window);
     inflater_place(z->inflater, p ? p->in_bit : 0, z->window, p ? DEFLATE_WINDOW : 0);
-    z->owner.begun = z->owner.fed = inflater_fed(z->inflater);
-    z->owner.out_nbytes = 0;
-    start_learning(z);
-    if (p) { /* what is before it will not be seen */
-        checkpoints_put(z->learned);
-        z->learned = NULL;
-    }
+    begin_owner(z);
+    checkpoints_put(z->learned);
+    z->learned = z->o.learn && !z->o.known ? checkpoints_new(z->o.budget) : NULL;
+    z->look_every = LEARN_NBYTES;
+    z->looked_off = 0;
     atomic_store_explicit(&z->consumed, z->owner.fed, memory_order_relaxed);
 }
 
@@ -108,8 +102,7 @@ struct gunzip *gunzip_new(const struct gunzip_options *options)
     if (!z)
         return NULL;
     z->o = *options;
-    z->source = (struct deflate_source){.pread = z->o.pread, .ctx = z->o.ctx};
-    z->inflater = inflater_new(&z->source);
+    z->inflater = inflater_new(&z->o.source);
     if (z->o.known)
         checkpoints_get(z->o.known);
     if (z->o.helpers)
@@ -127,16 +120,15 @@ void gunzip_free(struct gunzip *z)
     if (!z)
         return;
     ring_free(z->ring);
-    inflater_free(z->inflater);
-    deflate_finder_free(z->finder);
+    free(z->inflater);
     checkpoints_put(z->learned);
     checkpoints_put(z->o.known);
     free(z);
 }
 
-void gunzip_set_cancel(struct gunzip *z, const struct cancel_token *stop)
+void gunzip_set_cancel(struct gunzip *z, const struct cancel_token *cancel)
 {
-    z->stop = stop;
+    z->cancel = cancel;
 }
 
 /* ---- members ---- */
@@ -172,20 +164,19 @@ static int read_header(struct gunzip *z, struct error *err)
     z->in_member = z->any_member = true;
     z->member_off = z->out_total;
     z->crc = 0;
-    z->owner.begun = z->owner.fed = inflater_fed(z->inflater);
-    z->owner.out_nbytes = 0;
+    begin_owner(z);
     z->next_bit = NO_BIT;
     return 0;
 }
 
-/* Stand at the first block of the next member (in_member) or at the end of everything (at_end). */
+/* Move to the first block of the next member (in_member) or to the end of the file (at_end). */
 static int next_member(struct gunzip *z, struct error *err)
 {
     const unsigned char *bytes;
     size_t left;
 
     for (;;) {
-        int ret = cancel_check(z->stop, err);
+        int ret = cancel_check(z->cancel, err);
         if (ret == 0)
             ret = inflater_peek(z->inflater, &bytes, &left, err);
         if (ret != 0)
@@ -253,21 +244,20 @@ static void learn(struct gunzip *z, uint64_t bit)
                            .window = z->window};
     size_t n = checkpoints_count(z->learned);
     uint64_t last = n > 0 ? checkpoints_at(z->learned, n - 1)->out_off : 0;
-
-    uint64_t apart = z->out_total / 1024; /* of very long data fewer: their memory stays bounded */
+    uint64_t apart = z->out_total / 1024; /* grows with the output: bounded memory */
 
     z->looked_off = z->out_total;
     if (apart < LEARN_NBYTES / 4)
         apart = LEARN_NBYTES / 4;
     if (!has_window(z) || z->out_total < last + apart)
         return;
-    if (checkpoints_add(z->learned, &p, NULL) < 0) { /* out of memory: do without */
+    if (checkpoints_add(z->learned, &p, NULL) < 0) { /* out of memory: note none */
         checkpoints_put(z->learned);
         z->learned = NULL;
     }
 }
 
-/* All before `bit` has been handed out, and a block begins there. */
+/* A block begins at `bit`, and all output before it was handed out. */
 static int at_block(struct gunzip *z, uint64_t bit, struct error *err)
 {
     const struct checkpoint *p = z->o.known ? checkpoints_find_bit(z->o.known, bit) : NULL;
@@ -279,7 +269,7 @@ static int at_block(struct gunzip *z, uint64_t bit, struct error *err)
     return 0;
 }
 
-/* Where no piece has told a place for long, look for one: just behind what has been read. */
+/* If there was no checkpoint for long, search for a block just behind the bytes read. */
 static void look_for_block(struct gunzip *z)
 {
     uint64_t stored = z->owner.fed - z->owner.begun;
@@ -289,21 +279,19 @@ static void look_for_block(struct gunzip *z)
     if (z->out_total - z->looked_off < z->look_every)
         return;
     z->looked_off = z->out_total;
-    if (z->owner.out_nbytes < stored + stored / 16) /* hardly compressed: searching would cost */
+    if (z->owner.out_nbytes < stored + stored / 16) /* hardly compressed: not worth it */
         return;
-    if (!z->finder)
-        z->finder = deflate_finder_new();
-    scratch = z->finder ? malloc(SEARCH_NBYTES + DEFLATE_SLACK) : NULL;
+    scratch = malloc(SEARCH_NBYTES + DEFLATE_SLACK);
     if (!scratch)
         return;
-    z->next_bit = piece_search(&z->source, z->finder, z->owner.fed, NULL, scratch, &got);
+    z->next_bit = piece_search(&z->o.source, z->owner.fed, NULL, scratch, &got);
     free(scratch);
     z->look_every = z->next_bit == NO_BIT ? 2 * z->look_every : LEARN_NBYTES;
 }
 
 /* ---- data ---- */
 
-/* These have been put out. */
+/* Note n bytes of output. */
 static void account(struct gunzip *z, const unsigned char *out, size_t n)
 {
     size_t keep = n < DEFLATE_WINDOW ? DEFLATE_WINDOW - n : 0;
@@ -314,8 +302,8 @@ static void account(struct gunzip *z, const unsigned char *out, size_t n)
     z->owner.out_nbytes += n;
 }
 
-/* Alone up to `stop`: is a block's beginning there? Not one of use, while what was handed out
- * before is gone over again. */
+/* The owner has inflated up to bit `stop`: does a block begin there? One within output that was
+ * handed out before is of no use. */
 static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct error *err)
 {
     uint64_t bit;
@@ -335,7 +323,7 @@ static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct er
     return 0;
 }
 
-/* Of what has just been inflated, take away what has been handed out before. */
+/* Remove bytes from the new output that were handed out before. */
 static void pass_over(struct gunzip *z, unsigned char *out, size_t *got)
 {
     size_t n = z->again < *got ? (size_t)z->again : *got;
@@ -383,11 +371,11 @@ static int read_alone(struct gunzip *z, unsigned char *out, size_t cap, size_t *
     }
 }
 
-/* All of the piece has been handed out: go on where it ended. */
+/* All of the piece was handed out: continue at its end. */
 static int leave_piece(struct gunzip *z, struct error *err)
 {
     struct piece *p = z->piece;
-    struct inflater *stands = p->inflater;
+    struct inflater *own = z->inflater;
     int ret = 0;
 
     z->crc = (uint32_t)crc32_combine(z->crc, p->crc, (z_off_t)p->nbytes);
@@ -402,10 +390,10 @@ static int leave_piece(struct gunzip *z, struct error *err)
         ret = at_block(z, p->end_bit, err);
         break;
     case PIECE_MIDDLE:
-        p->inflater = z->inflater;
-        z->inflater = stands;
+        z->inflater = p->inflater;
+        p->inflater = own;
         break;
-    case PIECE_BROKEN: /* the inflater still stands where the piece began */
+    case PIECE_BROKEN: /* the inflater is still at the piece's start */
         z->again = p->taken_n;
         break;
     }
@@ -435,7 +423,7 @@ static int read_piece(struct gunzip *z, unsigned char *out, size_t cap, size_t *
     return 0;
 }
 
-/* Stored bytes that make what has been handed out, about. */
+/* The stored bytes of the output handed out; an estimate within a piece. */
 static uint64_t consumed(const struct gunzip *z)
 {
     const struct piece *p = z->piece;
@@ -456,7 +444,7 @@ int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct 
     *got = 0;
     while (done < nbytes) {
         size_t n = 0;
-        int ret = z->in_member ? cancel_check(z->stop, err) : next_member(z, err);
+        int ret = z->in_member ? cancel_check(z->cancel, err) : next_member(z, err);
 
         if (ret == 0 && z->at_end)
             break;

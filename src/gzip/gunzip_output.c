@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a helper to the owner: the output of a piece, in chunks.
+ * The output of a piece, from the helper to the owner, in chunks.
  *
- *     hand  ──> [chunk] [chunk] [chun ] ──> owner
+ *     helper ─> [chunk] [chunk] [chun ] ──> owner
  *        ^                                    │
  *        └────────────── spare <──────────────┘
  *
- * The owner takes what is there while the helper goes on behind it, so that neither waits for the
- * other for longer than a few hundred KiB take, however wrong the plan was. Chunks that are done
- * with are used again: memory that is touched for the first time can cost more than decoding into
- * it, where a virtual machine has to get it from its host; and a helper that begins its next piece
- * while the owner still takes the one before needs little more than one piece's memory.
+ * The owner takes output while the helper adds more, so that neither waits for the other longer
+ * than a few hundred KiB take, however wrong the plan was. Chunks are reused: touching memory for
+ * the first time can cost more than decoding into it, if a virtual machine has to get it from its
+ * host; and a helper that begins its next piece while the owner still takes the previous one needs
+ * little more than one piece's memory.
  */
 #include <utlist.h>
 
@@ -20,19 +20,16 @@
 
 _Static_assert(sizeof(struct chunk) == CHUNK_NBYTES, "a chunk has its size");
 
-/* With the lock held: append a chunk, NULL for none at hand. */
-static struct chunk *append(struct piece *p, struct chunk *c, bool symbols)
+/* Append a chunk. With the lock held. */
+static void append(struct piece *p, struct chunk *c, bool symbols)
 {
-    if (!c)
-        return NULL;
     c->has_bytes = !symbols;
     c->n = c->nsymbols = 0;
     p->nchunks++;
     DL_APPEND(p->chunks, c);
-    return c;
 }
 
-/* With the lock held: the piece's last chunk, if more of that kind goes into it. */
+/* The piece's last chunk, if it has room for more of that kind. With the lock held. */
 static struct chunk *last_chunk(struct piece *p, bool symbols)
 {
     struct chunk *c = p->chunks ? p->chunks->prev : NULL;
@@ -49,19 +46,17 @@ struct chunk *output_room(struct piece *p, bool symbols)
 
     pthread_mutex_lock(&r->lock);
     struct chunk *c = last_chunk(p, symbols);
-    bool fits = c, full = p->nchunks == PIECE_CHUNKS;
-    if (!fits) {
-        c = full ? NULL : r->spare;
-        if (c)
-            DL_DELETE(r->spare, c);
-        c = append(p, c, symbols);
+    bool full = p->nchunks == PIECE_CHUNKS;
+    if (!c && !full && r->spare) {
+        c = r->spare;
+        DL_DELETE(r->spare, c);
+        append(p, c, symbols);
     }
     pthread_mutex_unlock(&r->lock);
-    if (c || full)
+    if (c || full || !(c = vector_alloc(sizeof *c)))
         return c;
-    c = vector_alloc(sizeof *c);
     pthread_mutex_lock(&r->lock);
-    c = append(p, c, symbols);
+    append(p, c, symbols);
     pthread_mutex_unlock(&r->lock);
     return c;
 }
@@ -83,8 +78,7 @@ void output_ready(struct piece *p)
     pthread_mutex_unlock(&p->ring->lock);
 }
 
-/* With the lock held: what the owner may take now, as far as it lies in one chunk and is of one
- * kind. */
+/* How much the owner may take now, of one chunk and of one kind. With the lock held. */
 static size_t look(struct piece *p)
 {
     struct chunk *c = p->chunks;

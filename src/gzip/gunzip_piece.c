@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * One piece: find its first block, decode that without a window until the window is known, and go
- * on at full speed.
+ * One piece: find its first block, decode without a window until the window is known, and continue
+ * at full speed.
  *
  *     stored  from ....[block][block][block] ... [block].... to
  *                      ^ start_bit       ^ ISA-L takes over ^ stop_bit, where the next one begins
  *              search    16-bit symbols      bytes
  *
- * The symbols' last 32 KiB being without any of the unknown window, they are the window of what
- * follows. In runs of int16 voxels that takes 1 to 7 MiB of output. Where it does not come to that,
- * the piece ends at its end all the same, or as soon as there is no more room.
- * Guarantee: what it has put out and called ready is what follows from the bit where it began.
- * Symbols are ready by whole blocks, for nobody can go on within one.
+ * Once the last 32 KiB of symbols refer to no unknown byte, they are the window. In runs of int16
+ * voxels that takes 1 to 7 MiB of output. If it never happens, the piece is all symbols, up to its
+ * end or until its chunks are full.
+ * Guarantee: its ready output is the data that begins at its first bit. Symbols become ready by
+ * whole blocks, because the owner cannot continue within one.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,30 +22,30 @@
 #include "monotonic.h"
 
 enum {
-    SEARCH_STEP = SEARCH_NBYTES / 4, /* in the first of four parts a header is mostly found */
+    SEARCH_STEP = SEARCH_NBYTES / 4, /* mostly the first step finds a header */
     FEED_NBYTES = 64 << 10,          /* read at a time for symbols */
-    /* Of a piece whose blocks make less than that on average, making their tables costs more than
-     * decoding: it ends, so that a hostile file cannot hold a helper, and the owner who waits for it.
-     */
+    /* If blocks are shorter on average, building their tables costs more than decoding: the piece
+     * ends, so that a hostile file cannot hold up a helper and the owner that waits for it. */
     BLOCKS_MIN = 64,
     BLOCK_SYMBOLS_MIN = 256,
 };
 
 size_t piece_nbytes(void)
 {
-    return sizeof(struct piece) + inflater_nbytes() + sizeof(struct piece_scratch) +
-           deflate_marker_nbytes() + PIECE_CHUNKS * sizeof(struct chunk);
+    return sizeof(struct piece) + inflater_nbytes() + deflate_marker_nbytes() +
+           PIECE_CHUNKS * sizeof(struct chunk);
 }
 
-struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
+struct piece *piece_new(struct ring *ring)
 {
     struct piece *p = calloc(1, sizeof *p);
 
     if (!p)
         return NULL;
     p->ring = ring;
-    p->inflater = inflater_new(source);
-    if (p->inflater)
+    p->inflater = inflater_new(&ring->o.source);
+    p->marker = deflate_marker_new();
+    if (p->inflater && p->marker)
         return p;
     piece_free(p);
     return NULL;
@@ -53,13 +53,12 @@ struct piece *piece_new(struct ring *ring, const struct deflate_source *source)
 
 void piece_free(struct piece *p)
 {
-    if (!p)
-        return;
-    inflater_free(p->inflater);
+    free(p->inflater);
+    free(p->marker);
     free(p);
 }
 
-/* Fill `buf` from stored byte `off` on; fewer at the end, or where reading fails. */
+/* Fill `buf` from stored byte `off` on; less at the end, or if reading fails. */
 static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned char *buf,
                     size_t nbytes)
 {
@@ -74,9 +73,8 @@ static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned 
     return done;
 }
 
-uint64_t piece_search(const struct deflate_source *source, const struct deflate_finder *finder,
-                      uint64_t from, const atomic_bool *cancelled, unsigned char *scratch,
-                      size_t *got)
+uint64_t piece_search(const struct deflate_source *source, uint64_t from,
+                      const atomic_bool *cancelled, unsigned char *scratch, size_t *got)
 {
     uint64_t bit, searched = 0;
     size_t n;
@@ -85,9 +83,9 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
     do {
         n = fetch(source, from + *got, scratch + *got, SEARCH_STEP);
         *got += n;
-        if (deflate_find(finder, scratch, *got, searched, 8 * (uint64_t)*got, &bit))
+        if (deflate_find(scratch, *got, searched, 8 * (uint64_t)*got, &bit))
             return 8 * from + bit;
-        /* again where a header would have gone on behind what was there */
+        /* repeat the places whose header may have been cut off */
         searched = *got > DEFLATE_HEADER_MAX ? 8 * (uint64_t)(*got - DEFLATE_HEADER_MAX) : 0;
     } while (n == SEARCH_STEP && *got < SEARCH_NBYTES &&
              !(cancelled && atomic_load_explicit(cancelled, memory_order_relaxed)));
@@ -96,27 +94,27 @@ uint64_t piece_search(const struct deflate_source *source, const struct deflate_
 
 /* ---- symbols ---- */
 
-/* Make `*bit`, counted from base, lie in the first byte, and fill up. False: nothing was gained. */
-static bool advance(const struct deflate_source *source, struct piece_scratch *b, uint64_t *bit)
+/* Move `*bit`, counted from in_base, into the first byte, and read on. False: nothing was read. */
+static bool advance(struct piece *p, uint64_t *bit)
 {
     size_t used = (size_t)(*bit >> 3);
 
-    memmove(b->in, b->in + used, b->nbytes - used);
-    b->base += used;
-    b->nbytes -= used;
+    memmove(p->in, p->in + used, p->in_nbytes - used);
+    p->in_base += used;
+    p->in_nbytes -= used;
     *bit &= 7;
-    size_t want = SEARCH_NBYTES - b->nbytes;
-    size_t got = fetch(source, b->base + b->nbytes, b->in + b->nbytes,
+    size_t want = SEARCH_NBYTES - p->in_nbytes;
+    size_t got = fetch(&p->ring->o.source, p->in_base + p->in_nbytes, p->in + p->in_nbytes,
                        want < FEED_NBYTES ? want : FEED_NBYTES);
-    b->nbytes += got;
+    p->in_nbytes += got;
     return got > 0;
 }
 
-/* False: there is no room for them. */
-static bool put_symbols(struct piece *p, struct deflate_marker *marker, bool ready)
+/* False: no room is left. */
+static bool put_symbols(struct piece *p, bool ready)
 {
     size_t nsymbols;
-    const uint16_t *symbols = deflate_marker_take(marker, &nsymbols);
+    const uint16_t *symbols = deflate_marker_take(p->marker, &nsymbols);
 
     while (nsymbols > 0) {
         struct chunk *c = output_room(p, true);
@@ -133,49 +131,49 @@ static bool put_symbols(struct piece *p, struct deflate_marker *marker, bool rea
     return true;
 }
 
-/* At the end of a block: is it the piece's last one? */
+/* Is the block that has ended the piece's last one? */
 static bool ends_here(const struct piece *p, size_t nblocks)
 {
     return p->end_bit >= p->stop_bit || (p->stop_bit == NO_BIT && p->end_bit / 8 >= p->to) ||
            (nblocks >= BLOCKS_MIN && p->put_n / nblocks < BLOCK_SYMBOLS_MIN);
 }
 
-/* Decode blocks to symbols. PIECE_MIDDLE: from end_bit on the window is known. */
-static enum piece_end run_symbols(struct piece *p, struct piece_scratch *b,
-                                  const struct deflate_source *source)
+/* Decode blocks to symbols. PIECE_MIDDLE: the window at end_bit is known. */
+static enum piece_end run_symbols(struct piece *p)
 {
-    struct deflate_marker *marker = b->marker;
-    uint64_t bit = p->start_bit - 8 * b->base;
+    uint64_t bit = p->start_bit - 8 * p->in_base;
     size_t nblocks = 0;
 
-    deflate_marker_restart(marker);
+    deflate_marker_restart(p->marker);
     for (;;) {
-        enum deflate_status status = deflate_marker_run(marker, b->in, b->nbytes, &bit);
+        enum deflate_status status = deflate_marker_run(p->marker, p->in, p->in_nbytes, &bit);
         bool whole = status == DEFLATE_BLOCK || status == DEFLATE_FINAL;
-        bool kept = put_symbols(p, marker, whole);
+        bool kept = put_symbols(p, whole);
 
         if (atomic_load_explicit(&p->cancelled, memory_order_relaxed))
             return PIECE_BROKEN;
         if (kept && whole) {
-            p->end_bit = 8 * b->base + bit;
+            p->end_bit = 8 * p->in_base + bit;
             p->marker_nbytes = (p->end_bit - p->start_bit) / 8;
         }
-        if (!kept || status == DEFLATE_BAD ||
-            (status == DEFLATE_INPUT && !advance(source, b, &bit)))
+        if (!kept || status == DEFLATE_BAD || (status == DEFLATE_INPUT && !advance(p, &bit)))
             return p->end_bit > p->start_bit ? PIECE_BOUNDARY : PIECE_BROKEN;
         if (status == DEFLATE_FINAL)
             return PIECE_FINAL;
         if (whole && ends_here(p, ++nblocks))
             return PIECE_BOUNDARY;
-        if (whole && deflate_marker_is_clear(marker))
+        if (whole && deflate_marker_is_clear(p->marker))
             return PIECE_MIDDLE;
     }
 }
 
 /* ---- bytes ---- */
 
-static enum piece_end run_bytes(struct piece *p, uint64_t limit)
+static enum piece_end run_bytes(struct piece *p)
 {
+    uint64_t limit = p->stop_bit != NO_BIT              ? inflater_limit(p->stop_bit)
+                     : p->to < p->ring->o.stored_nbytes ? p->to
+                                                        : UINT64_MAX;
     struct chunk *c;
     struct error err;
 
@@ -210,8 +208,14 @@ static enum piece_end run_bytes(struct piece *p, uint64_t limit)
 
 /* ---- a piece ---- */
 
-bool piece_find(struct piece *p, struct piece_scratch *b, const struct deflate_source *source,
-                const struct deflate_finder *finder, uint64_t stored_nbytes)
+/* The first header behind stored byte `from`; `in` holds the bytes from there on. */
+static uint64_t search(struct piece *p, uint64_t from)
+{
+    p->in_base = from;
+    return piece_search(&p->ring->o.source, from, &p->cancelled, p->in, &p->in_nbytes);
+}
+
+bool piece_find(struct piece *p)
 {
     p->begin_ns = (double)monotonic_ns();
     p->end = PIECE_BROKEN;
@@ -219,19 +223,15 @@ bool piece_find(struct piece *p, struct piece_scratch *b, const struct deflate_s
     p->crc = 0;
     p->marker_nbytes = 0;
     p->marker_ns = 0;
-    if (p->stop_bit == NO_BIT && p->to < stored_nbytes)
-        p->stop_bit = piece_search(source, finder, p->to, &p->cancelled, b->in, &b->nbytes);
-    b->base = p->from;
-    p->start_bit = p->known
-                       ? p->known->in_bit
-                       : piece_search(source, finder, p->from, &p->cancelled, b->in, &b->nbytes);
-    if (p->start_bit >= p->stop_bit) /* one block from there to where the next piece begins */
+    if (p->stop_bit == NO_BIT && p->to < p->ring->o.stored_nbytes)
+        p->stop_bit = search(p, p->to);
+    p->start_bit = p->known ? p->known->in_bit : search(p, p->from);
+    if (p->start_bit >= p->stop_bit) /* one block reaches from there to the next piece */
         p->start_bit = NO_BIT;
     return p->start_bit != NO_BIT;
 }
 
-void piece_run(struct piece *p, struct piece_scratch *b, const struct deflate_source *source,
-               uint64_t stored_nbytes)
+void piece_run(struct piece *p)
 {
     p->end_bit = p->start_bit;
     if (p->known) {
@@ -240,18 +240,14 @@ void piece_run(struct piece *p, struct piece_scratch *b, const struct deflate_so
     } else {
         unsigned char window[DEFLATE_WINDOW];
 
-        p->end = run_symbols(p, b, source);
+        p->end = run_symbols(p);
         if (p->end == PIECE_MIDDLE) {
-            deflate_marker_window(b->marker, window);
+            deflate_marker_window(p->marker, window);
             inflater_place(p->inflater, p->end_bit, window, sizeof window);
         }
         p->marker_ns = (double)monotonic_ns() - p->begin_ns;
     }
-    if (p->end == PIECE_MIDDLE) {
-        uint64_t limit = p->stop_bit != NO_BIT   ? inflater_limit(p->stop_bit)
-                         : p->to < stored_nbytes ? p->to
-                                                 : UINT64_MAX;
-        p->end = run_bytes(p, limit);
-    }
+    if (p->end == PIECE_MIDDLE)
+        p->end = run_bytes(p);
     p->total_ns = (double)monotonic_ns() - p->begin_ns;
 }

@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the next piece lies: so that nobody waits, and all come to the end at once.
+ * Where the next piece lies, so that nobody waits and all finish at the same time.
  *
  *     stored  |==owner==>...gap...|--piece--|...gap...|--piece--| the end
- *     hand     head, width * bytes           owner: gap * alone, width * over
+ *     helper   head, width * bytes           owner: gap * alone, width * over
  *
- * A piece of width w is done when a helper has decoded it; then the owner, who has decoded the gap
- * before it meanwhile, should have all but taken it over. With h helpers there is a gap for each h-th
- * part of that time. So of what is left each piece and its gap need
+ * While a helper decodes a piece of width w, the owner decodes the gap before it; when the helper
+ * is done, the owner should have nearly taken the piece over. With h helpers there is a gap for
+ * each h-th part of that time. So each piece and its gap need
  *
  *     u(w) = w + ((head + w * bytes) / h - w * over) / alone
  *
- * and what is left is divided into as many of them as make w about as long as wanted, instead of
- * some of full length and a rest. The last one reaches to the end, and begins where hand and owner
- * are done with it together. Only proportions of the times count, so that they need not be right
- * at first.
+ * of the rest of the file, which is divided evenly into as many of them as make w about the target
+ * width. The last piece reaches to the end, and begins where helper and owner finish at the same
+ * time. Only ratios of the times count, so the first estimates need not be right.
  */
 #include "gunzip_private.h"
 
-/* A piece is all overhead below that, or below a quarter of what is aimed at: a rest that is less
- * is left to the owner. */
+/* A piece narrower than this, or than a quarter of the target, is all overhead: the owner decodes
+ * such a rest. */
 static const double LEAST_NBYTES = 1 << 20;
 
 static double least_of(double a, double b)
@@ -30,9 +29,9 @@ static double least_of(double a, double b)
 bool plan_piece(const struct forecast *o, double *gap, double *width)
 {
     double least = least_of(o->width / 4, LEAST_NBYTES);
-    double head = o->head / o->helpers / o->alone; /* of each piece's part, in the owner's bytes */
+    double head = o->head / o->helpers / o->alone; /* per piece, in the owner's bytes */
     double grows = 1 + (o->bytes / o->helpers - o->over) / o->alone;
-    if (grows < 0.5) /* so many helpers that the owner does nothing but take over */
+    if (grows < 0.5) /* with so many helpers the owner only takes over */
         grows = 0.5;
 
     unsigned n = (unsigned)(o->left / (o->width * grows + head) + 0.5);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The ring: who works on which piece when.
+ * The ring: which helper decodes which piece, and when.
  *
  *     stored  |=======owner=======>......gap......|--piece--|.....gap.....|--piece--|
  *                                 alone, at full speed       alone
  *
- * Where a piece lies is decided when a helper begins it (gunzip_plan.c), from the times measured so
- * far. Guarantee: a helper that comes late, or never, costs nothing; one that is slow, the wait for
- * one piece. At most two pieces a helper exist at a time, of which the owner takes over the first
- * while the helper works on the second, and only what the budget has room for.
+ * A piece is placed when a helper begins it (gunzip_plan.c), from the times measured so far.
+ * Guarantee: a helper that comes late, or never, costs nothing; a slow one costs the wait for one
+ * piece. At most two pieces per helper exist at a time, within the budget: the owner takes the
+ * first while the helper decodes the second.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -19,18 +19,17 @@
 #include "monotonic.h"
 
 enum {
-    WARM_UP = 16 << 10,    /* output that tells how much data is compressed: what the first feed
-                              gives, so that helpers need not wait for long */
-    WIDTH_MIN = 256 << 10, /* stored bytes of a piece aimed at; of data that compresses more
-                              than a piece's output by it, pieces would be all overhead */
+    WARM_UP = 16 << 10,    /* output that shows the compression ratio: the first feed's, so that
+                              helpers need not wait long */
+    WIDTH_MIN = 256 << 10, /* target width, in stored bytes; if the data compresses so well that
+                              pieces would be narrower, they would be all overhead */
     WIDTH_MAX = 16 << 20,
-    FAILED_SEARCHES_MAX =
-        4,                /* pieces in a row without a header: the file has no blocks to begin at */
-    HEAD_NBYTES = 500000, /* stored bytes that take a helper as long as the search and the symbols,
-                             before that has been measured */
+    FAILED_SEARCHES_MAX = 4, /* pieces in a row without a header: the file has no blocks */
+    HEAD_NBYTES = 500000, /* initial estimate: the search and the symbols take a helper as long as
+                                so many stored bytes */
 };
 
-/* Data that hardly compresses is copied faster than it is searched. */
+/* Data that hardly compresses is copied faster than searched. */
 static const double RATIO_MIN = 1.05;
 
 static void rate_add(struct rate *p, double ns, double amount, double keep)
@@ -55,29 +54,12 @@ struct ring *ring_new(const struct gunzip_options *o)
     if (!r)
         return NULL;
     r->o = *o;
-    r->source = (struct deflate_source){.pread = o->pread, .ctx = o->ctx};
-    r->finder = deflate_finder_new();
-    if (!r->finder) {
-        free(r);
-        return NULL;
-    }
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
     return r;
 }
 
-static void free_scratches(struct piece_scratch *scratches)
-{
-    struct piece_scratch *b, *next;
-
-    DL_FOREACH_SAFE(scratches, b, next)
-    {
-        deflate_marker_free(b->marker);
-        free(b);
-    }
-}
-
-/* No longer on offer, nor running. */
+/* Wait until the piece is neither offered nor running. */
 static void recall(struct ring *r, struct piece *p)
 {
     pthread_mutex_lock(&r->lock);
@@ -101,11 +83,9 @@ void ring_rest(struct ring *r)
         piece_free(r->slots[i]);
     }
     output_free(r->spare);
-    free_scratches(r->scratches);
     if (r->o.budget && r->nslots > 0)
         budget_give(r->o.budget, r->nslots * piece_nbytes());
     r->spare = NULL;
-    r->scratches = NULL;
     r->active = r->taking = NULL;
     r->nslots = 0;
     r->stopped = false;
@@ -121,13 +101,12 @@ void ring_free(struct ring *r)
     ring_rest(r);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
-    deflate_finder_free(r->finder);
     free(r);
 }
 
 /* ---- in a helper's thread ---- */
 
-/* Begin and end with a checkpoint. */
+/* Let the piece begin and end at checkpoints. */
 static bool snap_to_known(const struct ring *r, struct piece *p)
 {
     p->known = checkpoints_find_bit(r->o.known, 8 * p->from);
@@ -141,8 +120,8 @@ static bool snap_to_known(const struct ring *r, struct piece *p)
     return true;
 }
 
-/* When the owner will be at `*at`, behind the piece that he is in and those of `active`, in ns from
- * now; under lock. */
+/* When the owner will reach `*at`, behind the piece that it takes and those of `active`, in ns from
+ * now. With the lock held. */
 static double arrival_ns(const struct ring *r, const struct piece *active, const struct forecast *o,
                          double now, double *at)
 {
@@ -167,10 +146,9 @@ static double arrival_ns(const struct ring *r, const struct piece *active, const
     return t - now;
 }
 
-/* Where nothing is left behind the pieces that have been begun, there may be before the first of
- * them: a helper that has come to the end sooner than was thought helps with that. The read that
- * the owner is in ends before `claim`; where he may come to the first one's bit with it, nothing is
- * left here, and so what he comes to is what he was told. */
+/* Stored bytes left before the first begun piece, which a helper takes when none are left behind
+ * the last. The owner's current read ends before `claim`; if it may reach the first piece, nothing
+ * is left, so ring_go_on()'s answer to the owner stays right. */
 static double left_before(const struct ring *r, double at)
 {
     const struct piece *first = r->active;
@@ -180,8 +158,8 @@ static double left_before(const struct ring *r, double at)
     return (double)(first->start_bit >> 3) - at;
 }
 
-/* Decide where a piece lies; under lock. Returns the piece that it lies before, or itself where it
- * is the last one; NULL: there is no place. */
+/* Place a piece. Returns the piece behind it, or itself if it is the last one; NULL: no place left.
+ * With the lock held. */
 static struct piece *plan(struct ring *r, struct piece *p)
 {
     double now = (double)monotonic_ns(), alone = rate_of(&r->alone, 4), at, gap, width;
@@ -190,7 +168,7 @@ static struct piece *plan(struct ring *r, struct piece *p)
         .alone = alone,
         .over = fmin(rate_of(&r->over, alone / 8), alone),
         .bytes = rate_of(&r->bytes, alone),
-        /* below 0 where a helper was held up while it made bytes */
+        /* measured below 0 if a helper was held up while it made bytes */
         .head = r->o.known ? 0 : fmax(rate_of(&r->head, HEAD_NBYTES * alone), 0),
         .width = r->width,
         .helpers = r->helpers > 0 ? r->helpers : 1,
@@ -227,56 +205,27 @@ static void note_rate(struct ring *r, const struct piece *p)
         rate_add(&r->head, p->marker_ns - (double)p->marker_nbytes * rate_of(&r->bytes, 4), 1, 4);
 }
 
-/* A scratch that is free, or a new one; NULL: out of memory. */
-static struct piece_scratch *scratch_get(struct ring *r)
-{
-    struct piece_scratch *b;
-
-    pthread_mutex_lock(&r->lock);
-    b = r->scratches;
-    if (b)
-        DL_DELETE(r->scratches, b);
-    pthread_mutex_unlock(&r->lock);
-    if (b)
-        return b;
-    b = malloc(sizeof *b);
-    if (b && !(b->marker = deflate_marker_new())) {
-        free(b);
-        b = NULL;
-    }
-    return b;
-}
-
-/* True: the piece has got its place. */
+/* Give the piece a place. False: there is none. */
 static bool begin(struct ring *r, struct piece *p)
 {
     pthread_mutex_lock(&r->lock);
-    struct piece *before =
-        r->stopped || r->nfailed_searches == FAILED_SEARCHES_MAX ? NULL : plan(r, p);
-    if (!before)
-        r->wait_until =
-            r->nfailed_searches == FAILED_SEARCHES_MAX ? UINT64_MAX : r->claim + (uint64_t)r->width;
+    bool no_blocks = r->nfailed_searches == FAILED_SEARCHES_MAX;
+    struct piece *before = r->stopped || no_blocks ? NULL : plan(r, p);
+
     p->state = before ? PIECE_RUNNING : PIECE_FREE;
     p->start_known = false;
     p->nchunks = 0;
     p->put_n = p->ready_n = p->taken_n = p->chunk_taken_n = 0;
-    if (!before)
+    if (!before) {
+        r->wait_until = no_blocks ? UINT64_MAX : r->claim + (uint64_t)r->width;
         pthread_cond_broadcast(&r->changed);
-    else if (before == p)
+    } else if (before == p) {
         DL_APPEND(r->active, p);
-    else
+    } else {
         DL_PREPEND_ELEM(r->active, before, p);
+    }
     pthread_mutex_unlock(&r->lock);
     return before;
-}
-
-/* The owner may learn where it begins, or that it begins nowhere. */
-static void tell_start(struct ring *r, struct piece *p)
-{
-    pthread_mutex_lock(&r->lock);
-    p->start_known = true;
-    pthread_cond_broadcast(&r->changed);
-    pthread_mutex_unlock(&r->lock);
 }
 
 static void run_job(struct helper_job *job)
@@ -286,16 +235,14 @@ static void run_job(struct helper_job *job)
 
     if (!begin(r, p))
         return;
-    struct piece_scratch *b = scratch_get(r);
-    p->end = PIECE_BROKEN;
-    p->start_bit = NO_BIT;
-    bool found = b && piece_find(p, b, &r->source, r->finder, r->o.stored_nbytes);
-    tell_start(r, p);
-    if (found)
-        piece_run(p, b, &r->source, r->o.stored_nbytes);
+    bool found = piece_find(p);
     pthread_mutex_lock(&r->lock);
-    if (b)
-        DL_PREPEND(r->scratches, b);
+    p->start_known = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    if (found)
+        piece_run(p);
+    pthread_mutex_lock(&r->lock);
     note_rate(r, p);
     if (p->start_bit != NO_BIT)
         r->nfailed_searches = 0;
@@ -311,15 +258,9 @@ static void run_job(struct helper_job *job)
 
 /* ---- in the owner's thread ---- */
 
-/* What is not in use any more, to be given back without the lock. */
-struct unused {
-    struct chunk *chunks;
-    struct piece_scratch *scratches;
-    size_t npieces;
-};
-
-/* A piece that may be offered; NULL: there is no memory for one. */
-static struct piece *spare_piece(struct ring *r, struct unused *u)
+/* A piece to offer; NULL: out of memory or budget. Adds to *nfreed the pieces whose budget must be
+ * given back without the lock. */
+static struct piece *spare_piece(struct ring *r, size_t *nfreed)
 {
     for (unsigned i = 0; i < r->nslots; i++)
         if (r->slots[i]->state == PIECE_FREE)
@@ -327,9 +268,9 @@ static struct piece *spare_piece(struct ring *r, struct unused *u)
     if (r->nslots == RING_SLOTS_MAX ||
         (r->o.budget && !budget_take_spare(r->o.budget, piece_nbytes())))
         return NULL;
-    struct piece *p = piece_new(r, &r->source);
+    struct piece *p = piece_new(r);
     if (!p) {
-        u->npieces++;
+        ++*nfreed;
         return NULL;
     }
     p->job.run = run_job;
@@ -338,47 +279,49 @@ static struct piece *spare_piece(struct ring *r, struct unused *u)
     return p;
 }
 
-/* Nobody is idle: the memory of pieces that are not in use is for the tasks that keep them busy. */
-static void drop_spare(struct ring *r, struct unused *u)
+/* While no helper is idle, the memory of unused pieces is for the tasks that keep them busy.
+ * Returns how many pieces were freed, and the chunks to free without the lock. */
+static size_t drop_spare(struct ring *r, struct chunk **chunks)
 {
+    size_t npieces = 0;
+
     for (unsigned i = r->nslots; i-- > 0;) {
         if (r->slots[i]->state != PIECE_FREE)
             continue;
         piece_free(r->slots[i]);
         r->slots[i] = r->slots[--r->nslots];
-        u->npieces++;
+        npieces++;
     }
-    u->chunks = r->spare;
-    u->scratches = r->scratches;
+    *chunks = r->spare;
     r->spare = NULL;
-    r->scratches = NULL;
+    return npieces;
 }
 
-/* Make one of the pieces ready to be offered if there are helpers for it. */
+/* Make a piece ready to be offered, if helpers are idle. */
 static struct piece *to_offer(struct ring *r, unsigned idle)
 {
-    struct unused unused = {0};
+    struct chunk *unused = NULL;
     struct piece *p = NULL;
     unsigned busy = 0;
+    size_t nfreed = 0;
 
     pthread_mutex_lock(&r->lock);
     for (unsigned i = 0; i < r->nslots; i++)
         busy += r->slots[i]->state != PIECE_FREE;
     r->helpers = idle;
     if (idle == 0)
-        drop_spare(r, &unused);
+        nfreed = drop_spare(r, &unused);
     if (busy < 2 * r->helpers && r->claim >= r->wait_until)
-        p = spare_piece(r, &unused);
+        p = spare_piece(r, &nfreed);
     if (p) {
         p->state = PIECE_OFFERED;
         p->dropped = false;
         atomic_store_explicit(&p->cancelled, false, memory_order_relaxed);
     }
     pthread_mutex_unlock(&r->lock);
-    output_free(unused.chunks);
-    free_scratches(unused.scratches);
-    if (r->o.budget && unused.npieces > 0)
-        budget_give(r->o.budget, unused.npieces * piece_nbytes());
+    output_free(unused);
+    if (r->o.budget && nfreed > 0)
+        budget_give(r->o.budget, nfreed * piece_nbytes());
     return p;
 }
 
@@ -400,7 +343,7 @@ static void offer_all(struct ring *r, const struct owner *o)
         r->o.helpers->offer(r->o.helpers, &p->job);
 }
 
-/* Of what was read at a time some is inflated in several calls: their time counts together. */
+/* One feed may be inflated in several calls; their times are added up. */
 static void note_alone(struct ring *r, uint64_t fed)
 {
     double now = (double)monotonic_ns();
@@ -413,7 +356,7 @@ static void note_alone(struct ring *r, uint64_t fed)
     r->since_fed = fed;
 }
 
-/* Out of the way; a piece that runs becomes free when it ends. */
+/* A running piece becomes free when it ends. */
 static void drop_first(struct ring *r)
 {
     struct piece *p = r->active;
@@ -431,8 +374,6 @@ uint64_t ring_go_on(struct ring *r, const struct owner *o)
 {
     uint64_t bit = NO_BIT;
 
-    if (!r->o.helpers)
-        return NO_BIT;
     pthread_mutex_lock(&r->lock);
     note_alone(r, o->fed);
     r->claim = o->fed + INFLATER_FEED_MAX;

@@ -67,7 +67,7 @@ static struct fuzz_memory wrap(const uint8_t *stream, size_t nbytes)
 /* Read all of it in pieces, then once more from the middle. Returns how many bytes are in `out`. */
 static long by_gunzip(struct fuzz_memory *m, size_t piece)
 {
-    struct gunzip_options options = {.pread = fuzz_pread, .ctx = m, .stored_nbytes = m->nbytes};
+    struct gunzip_options options = {.source = {fuzz_pread, m}, .stored_nbytes = m->nbytes};
     struct gunzip *z = gunzip_new(&options);
     struct error err = {0};
     size_t n = 0, got;

@@ -85,7 +85,7 @@ static void check_marker(const uint8_t *in, size_t nbytes, size_t feed)
             assert_memory_equal(last, out + n - DEFLATE_WINDOW, DEFLATE_WINDOW);
         }
     }
-    deflate_marker_free(d);
+    free(d);
 }
 
 static void check_inflater(const uint8_t *in, size_t nbytes)
@@ -108,28 +108,23 @@ static void check_inflater(const uint8_t *in, size_t nbytes)
         assert_int_equal(n, nwant);
         assert_memory_equal(out, want, n);
     }
-    inflater_free(f);
+    free(f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
 {
-    static struct deflate_finder *finder;
     uint64_t bit, from = 0;
 
     if (nbytes < 1)
         return 0;
-    if (!finder)
-        for (size_t i = 0; i < DEFLATE_WINDOW; i++)
-            window[i] = (uint8_t)(i * i >> 7);
-    if (!finder)
-        finder = deflate_finder_new();
-    assert_non_null(finder);
+    for (size_t i = 0; i < DEFLATE_WINDOW; i++)
+        window[i] = (uint8_t)(i * i >> 7);
     uint8_t *in = calloc(1, nbytes - 1 + DEFLATE_SLACK);
     assert_non_null(in);
     memcpy(in, data + 1, nbytes - 1);
     check_marker(in, nbytes - 1, 1 + (size_t)data[0] * 4);
     check_inflater(in, nbytes - 1);
-    while (deflate_find(finder, in, nbytes - 1, from, 8 * (nbytes - 1), &bit)) {
+    while (deflate_find(in, nbytes - 1, from, 8 * (nbytes - 1), &bit)) {
         assert_true(bit >= from && bit < 8 * (nbytes - 1));
         from = bit + 1;
     }

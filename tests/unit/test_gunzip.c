@@ -114,7 +114,7 @@ static struct helper_pool at_once = {offer_now, take_back_none, one_idle};
 static struct gunzip *open_stored(struct helper_pool *helpers, struct budget *budget,
                                   struct checkpoints *known, bool learn)
 {
-    struct gunzip_options options = {.pread = pread_stored,
+    struct gunzip_options options = {.source = {.pread = pread_stored},
                                      .stored_nbytes = nstored,
                                      .helpers = helpers,
                                      .budget = budget,

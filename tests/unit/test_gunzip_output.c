@@ -34,7 +34,7 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
 
 static struct ring *new_ring(void)
 {
-    struct gunzip_options o = {.pread = read_stored, .stored_nbytes = nstored};
+    struct gunzip_options o = {.source = {.pread = read_stored}, .stored_nbytes = nstored};
     struct ring *r = ring_new(&o);
 
     assert_non_null(r);
@@ -135,8 +135,6 @@ static void begins_before_the_next_one_or_not_at_all(void **state)
     static unsigned char data[DATA_NBYTES];
     z_stream z = {.next_in = data, .avail_in = sizeof data};
     struct deflate_source source = {.pread = read_stored};
-    struct deflate_finder *finder = deflate_finder_new();
-    struct piece_scratch *b = malloc(sizeof *b);
     uint32_t seed = 41;
     size_t got;
 
@@ -149,37 +147,30 @@ static void begins_before_the_next_one_or_not_at_all(void **state)
     assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
     assert_int_equal(deflateEnd(&z), Z_OK);
     nstored = z.total_out;
-    assert_non_null(finder);
-    assert_non_null(b);
-    b->marker = deflate_marker_new();
-    assert_non_null(b->marker);
     struct ring *r = new_ring();
-    struct piece *p = piece_new(r, &source);
+    struct piece *p = piece_new(r);
     assert_non_null(p);
-    uint64_t next = piece_search(&source, finder, nstored / 2, NULL, b->in, &got);
+    uint64_t next = piece_search(&source, nstored / 2, NULL, p->in, &got);
     assert_true(next != NO_BIT);
     p->from = nstored / 2;
     p->to = next / 8;
     for (int beyond = 0; beyond < 2; beyond++) {
         p->stop_bit = next + (uint64_t)beyond;
-        assert_int_equal(piece_find(p, b, &source, finder, nstored), beyond);
+        assert_int_equal(piece_find(p), beyond);
         if (beyond)
-            piece_run(p, b, &source, nstored);
+            piece_run(p);
         assert_int_equal(p->start_bit, beyond ? next : NO_BIT);
         assert_int_equal(p->end, beyond ? PIECE_BOUNDARY : PIECE_BROKEN);
         output_drop(p);
     }
     atomic_store(&p->cancelled, true);
     p->stop_bit = NO_BIT;
-    if (piece_find(p, b, &source, finder, nstored))
-        piece_run(p, b, &source, nstored);
+    if (piece_find(p))
+        piece_run(p);
     assert_int_equal(p->end, PIECE_BROKEN);
     output_drop(p);
     piece_free(p);
     ring_free(r);
-    deflate_marker_free(b->marker);
-    free(b);
-    deflate_finder_free(finder);
 }
 
 int main(void)

@@ -375,7 +375,7 @@ static int trickle_all(size_t nstored, size_t in_piece, size_t out_piece, size_t
                        struct error *err)
 {
     struct trickle t = {stored, nstored, in_piece};
-    struct gunzip_options options = {.pread = trickle_pread, .ctx = &t, .stored_nbytes = nstored};
+    struct gunzip_options options = {.source = {trickle_pread, &t}, .stored_nbytes = nstored};
     struct gunzip *z = gunzip_new(&options);
     size_t got = 0;
     int ret;
@@ -423,7 +423,7 @@ static int failing_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap
 
 static void read_failures_pass_through(void **state)
 {
-    struct gunzip_options options = {.pread = failing_pread, .stored_nbytes = 100};
+    struct gunzip_options options = {.source = {.pread = failing_pread}, .stored_nbytes = 100};
     struct gunzip *z = gunzip_new(&options);
     struct error err = {0};
     size_t got;
