@@ -2,11 +2,10 @@
  *
  * The memory budget: one atomic counter.
  *
- * It only counts, it orders nothing: whoever hands memory from thread to thread synchronises by
- * other means, so relaxed atomics do, but between who waits and who gives: he who waits says so and
- * looks once more; he who gives does so and then looks whether somebody waits. One of them sees the
- * other. The counter may stand above the limit after budget_force(); then nothing more is taken
- * until enough has been given back.
+ * The counter orders nothing: threads that pass memory on synchronise by other means, so relaxed
+ * atomics suffice. Only waiting needs more: a thread that waits sets `awaited` and tries again; a
+ * thread that gives subtracts and then reads `awaited`. So one of them sees the other. After
+ * budget_force() the counter may exceed the limit; then nothing is taken until it falls again.
  */
 #include "budget.h"
 
@@ -19,21 +18,18 @@
 struct budget {
     size_t limit_nbytes;
     atomic_size_t used_nbytes;
-    atomic_bool awaited; /* somebody has asked in vain */
+    atomic_bool awaited; /* a budget_take_awaited() has failed */
     pthread_mutex_t lock;
     struct budget_listener *listeners; /* guarded by lock */
 };
 
 struct budget *budget_new(size_t limit_nbytes)
 {
-    struct budget *b = malloc(sizeof(*b));
+    struct budget *b = calloc(1, sizeof(*b));
     if (!b)
         return NULL;
     b->limit_nbytes = limit_nbytes;
-    atomic_init(&b->used_nbytes, 0);
-    atomic_init(&b->awaited, false);
     pthread_mutex_init(&b->lock, NULL);
-    b->listeners = NULL;
     return b;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A question that long work asks now and then: has everybody lost interest?
+ * A cancel token, which long work checks now and then.
  *
- * Thread rule: whoever is given one asks on his own thread; `asked` may be called from any.
+ * Thread rule: `asked` may be called from any thread.
  */
 #ifndef DERIVFS_CANCEL_H
 #define DERIVFS_CANCEL_H
@@ -13,14 +13,14 @@
 #include "error.h"
 
 struct cancel_token {
-    bool (*asked)(void *ctx);
+    bool (*asked)(void *ctx); /* should the work be cancelled? */
     void *ctx;
 };
 
-/* ECANCELED where it is asked to; never with NULL. */
-static inline int cancel_check(const struct cancel_token *s, struct error *err)
+/* ECANCELED if the work should be cancelled; NULL: never. */
+static inline int cancel_check(const struct cancel_token *cancel, struct error *err)
 {
-    return s && s->asked(s->ctx) ? error_set(err, ECANCELED, "cancelled") : 0;
+    return cancel && cancel->asked(cancel->ctx) ? error_set(err, ECANCELED, "cancelled") : 0;
 }
 
 #endif

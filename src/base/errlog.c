@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A ring of entries under one lock. Looking an entry up walks the ring: it is short, and failures
- * are rare.
+ * A ring of entries under one lock. Every look-up walks the ring, for failures are rare.
  */
 #include "errlog.h"
 
@@ -50,10 +49,15 @@ void errlog_free(struct errlog *log)
     free(log);
 }
 
-/* The slots from the oldest to the newest. */
-static struct entry *slot(struct errlog *log, size_t age)
+/* Slot 0 is the oldest. */
+static struct entry *slot(struct errlog *log, size_t i)
 {
-    return &log->entries[(log->next + age) % ERRLOG_MAX];
+    return &log->entries[(log->next + i) % ERRLOG_MAX];
+}
+
+static bool is_about(const struct entry *e, const char *path)
+{
+    return e->path && strcmp(e->path, path) == 0;
 }
 
 bool errlog_add(struct errlog *log, const char *path, const struct error *what)
@@ -65,8 +69,7 @@ bool errlog_add(struct errlog *log, const char *path, const struct error *what)
     clock_gettime(CLOCK_REALTIME, &now);
     pthread_mutex_lock(&log->lock);
     for (size_t i = 0; i < ERRLOG_MAX && !e; i++)
-        if (log->entries[i].path && strcmp(log->entries[i].path, path) == 0 &&
-            strcmp(log->entries[i].error.text, what->text) == 0)
+        if (is_about(&log->entries[i], path) && strcmp(log->entries[i].error.text, what->text) == 0)
             e = &log->entries[i];
     if (e) {
         news = now.tv_sec - e->last.tv_sec > 1;
@@ -102,21 +105,21 @@ void errlog_write(struct errlog *log, enum log_level level, const char *fmt, ...
 
 void errlog_failed(struct errlog *log, const char *path, const struct error *what)
 {
-    struct error told = *what;
+    struct error shorter = *what;
     size_t len = strlen(path);
 
-    /* a sentence about the file itself starts with its path, which stands before it anyhow */
-    if (strncmp(told.text, path, len) == 0 && strncmp(told.text + len, ": ", 2) == 0)
-        memmove(told.text, told.text + len + 2, strlen(told.text + len + 2) + 1);
-    if (errlog_add(log, path, &told))
-        errlog_write(log, LOG_LEVEL_ERROR, "%s: %s", path, told.text);
+    /* drop the path that the sentence may start with, for the log puts it there */
+    if (strncmp(what->text, path, len) == 0 && strncmp(what->text + len, ": ", 2) == 0)
+        strcpy(shorter.text, what->text + len + 2);
+    if (errlog_add(log, path, &shorter))
+        errlog_write(log, LOG_LEVEL_ERROR, "%s: %s", path, shorter.text);
 }
 
 void errlog_clear(struct errlog *log, const char *path)
 {
     pthread_mutex_lock(&log->lock);
     for (size_t i = 0; i < ERRLOG_MAX; i++)
-        if (log->entries[i].path && strcmp(log->entries[i].path, path) == 0) {
+        if (is_about(&log->entries[i], path)) {
             free(log->entries[i].path);
             log->entries[i].path = NULL;
         }
@@ -128,13 +131,10 @@ bool errlog_find(struct errlog *log, const char *path, struct error *out)
     bool found = false;
 
     pthread_mutex_lock(&log->lock);
-    for (size_t age = 0; age < ERRLOG_MAX; age++) {
-        const struct entry *e = slot(log, age);
-
-        if (e->path && strcmp(e->path, path) == 0) {
-            *out = e->error;
-            found = true;
-        }
+    for (size_t i = ERRLOG_MAX; i-- > 0 && !found;) {
+        found = is_about(slot(log, i), path);
+        if (found)
+            *out = slot(log, i)->error;
     }
     pthread_mutex_unlock(&log->lock);
     return found;
@@ -144,8 +144,8 @@ void errlog_visit(struct errlog *log, void (*visit)(void *ctx, const struct errl
                   void *ctx)
 {
     pthread_mutex_lock(&log->lock);
-    for (size_t age = 0; age < ERRLOG_MAX; age++) {
-        const struct entry *e = slot(log, age);
+    for (size_t i = 0; i < ERRLOG_MAX; i++) {
+        const struct entry *e = slot(log, i);
 
         if (e->path)
             visit(ctx, &(struct errlog_entry){e->path, e->error.text, e->last.tv_sec, e->count});

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The error log: the last failures with the sentence that explains each, for `.derivfs/errors`; and
- * the way to the log that the owner writes.
+ * The error log: the last failures and the sentence that explains each, for `.derivfs/errors`; it
+ * also writes to the owner's log.
  *
- * Bounded: the oldest goes first. The same sentence about the same path is one entry that counts.
+ * Bounded: drops the oldest. A repeated sentence about the same path is one entry with a count.
  * Thread rule: any thread; guarded by its own lock.
  */
 #ifndef DERIVFS_ERRLOG_H
@@ -26,28 +26,27 @@ struct errlog;
 struct errlog *errlog_new(log_fn *write, void *ctx) NODISCARD;
 void errlog_free(struct errlog *log); /* NULL is allowed */
 
-/* Write to the owner's log alone. */
+/* Write to the owner's log only. */
 void errlog_write(struct errlog *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Note that `path` (as in the mount) failed. Written to the owner's log too if it is news: not the
- * same sentence about the same path as within the last second. */
+/* Note that `path` (as in the mount) failed. If that is news, write it to the owner's log too: the
+ * last second had no such sentence about that path. */
 void errlog_failed(struct errlog *log, const char *path, const struct error *what);
 
-/* The same without a word to the owner. True if it is news. */
+/* The same without the owner's log. True if it is news. */
 bool errlog_add(struct errlog *log, const char *path, const struct error *what);
 
-/* `path` works again: its entries go. */
+/* Drop the entries of `path`, which works again. */
 void errlog_clear(struct errlog *log, const char *path);
 
-/* The latest sentence about `path`; false where there is none. */
+/* The newest entry of `path`; false if there is none. */
 bool errlog_find(struct errlog *log, const char *path, struct error *out);
 
-/* One entry of the log. */
 struct errlog_entry {
     const char *path;
-    const char *text;    /* the sentence */
-    time_t last;         /* when it happened last */
-    unsigned long count; /* how often */
+    const char *text; /* the sentence */
+    time_t last;      /* occurrence */
+    unsigned long count;
 };
 
 /* Visit every entry, oldest first, under the log's lock. */

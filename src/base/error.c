@@ -2,11 +2,9 @@
  *
  * Errors as values.
  *
- * Texts are formatted into a buffer of their own before they replace what an error says, so that an
- * error may be wrapped with, or set to, words from its own text. What cannot be shown on one line
- * (a newline in a file name) becomes "?", so that a log line stays a line.
- * Cost: one kilobyte of stack and one vsnprintf; nothing is allocated, so running out of memory can
- * be reported like everything else.
+ * A text is formatted in a separate buffer before it replaces the error's, so the arguments may
+ * include that text. Control characters (a newline in a file name) become "?", so a log line stays
+ * one line. Nothing is allocated, so running out of memory can be reported too.
  */
 #include "error.h"
 
@@ -14,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where to cut so that "..." fits behind and no UTF-8 character is halved. */
+/* Where to cut so that "..." fits and no UTF-8 character is split. */
 static size_t cut_at(const char *text)
 {
     size_t at = ERROR_TEXT_MAX - sizeof("...");
@@ -24,9 +22,11 @@ static size_t cut_at(const char *text)
     return at;
 }
 
-/* `wanted` is what vsnprintf() returned for `text`, a buffer of ERROR_TEXT_MAX bytes. */
-static void finish_text(char *text, int wanted)
+/* Format into text[ERROR_TEXT_MAX]. */
+static void format(char *text, const char *fmt, va_list args)
 {
+    int wanted = vsnprintf(text, ERROR_TEXT_MAX, fmt, args);
+
     if (wanted < 0)
         strcpy(text, "(the reason cannot be formatted)");
     else if (wanted >= ERROR_TEXT_MAX)
@@ -48,10 +48,8 @@ int(error_set)(struct error *err, int code, const char *fmt, ...)
     char text[ERROR_TEXT_MAX];
     va_list args;
     va_start(args, fmt);
-    int wanted = vsnprintf(text, sizeof(text), fmt, args);
+    format(text, fmt, args);
     va_end(args);
-    finish_text(text, wanted);
-
     err->code = code;
     memcpy(err->text, text, sizeof(text));
     return -code;
@@ -65,8 +63,7 @@ int(error_wrap)(struct error *err, int ret, const char *fmt, ...)
     char context[ERROR_TEXT_MAX];
     va_list args;
     va_start(args, fmt);
-    int wanted = vsnprintf(context, sizeof(context), fmt, args);
+    format(context, fmt, args);
     va_end(args);
-    finish_text(context, wanted);
     return error_set(err, err->code, "%s: %s", context, err->text);
 }

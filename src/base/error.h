@@ -3,8 +3,8 @@
  * Errors are values: an errno code and one sentence that names file, operation and reason.
  *
  * A function that can fail returns 0 or a negative errno and takes `struct error *err` last.
- * The layer that knows what happened calls error_set(); layers above add what they were doing
- * with error_wrap(); only mount/ turns an error into a printed line or a reply to the kernel.
+ * The function that detects the failure calls error_set(); its callers add context with
+ * error_wrap(); only mount/ turns an error into a printed line or a reply to the kernel.
  * A struct error is plain memory owned by the caller; it may be copied and needs no release.
  * Thread rule: no shared state.
  */
@@ -23,14 +23,14 @@ struct error {
     char text[ERROR_TEXT_MAX]; /* one sentence without a final newline; cut with "..." if longer */
 };
 
-/* Replace what `err` says. Returns -code. `err` may be NULL (the code is returned all the same). */
+/* Replace the code and text of `err`, which may be NULL. Returns -code. */
 int error_set(struct error *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Put "CONTEXT: " before what `err` says. Returns -err->code; with err NULL returns `ret`. */
+/* Put "CONTEXT: " before the text of `err`. Returns -err->code; with err NULL returns `ret`. */
 int error_wrap(struct error *err, int ret, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 #ifdef __clang_analyzer__
-/* The analyser reads one file at a time: tell it that whoever sets an error returns a failure. */
+/* The analyser reads one file at a time, and must know that these return a failure. */
 #define error_set(...) (error_set(__VA_ARGS__), -1)
 #define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
 #endif

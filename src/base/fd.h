@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * read(2), pread(2) and write(2) that go on after a short count and after a signal.
+ * read(2), pread(2) and write(2), continued after a short count or a signal.
  *
  * Thread rule: reentrant. Nothing is allocated, so they may be called between fork and exec.
  */
@@ -13,13 +13,13 @@
 
 #include "error.h"
 
-/* Read up to `nbytes`; fewer at the end of the file only. Returns how many, or -errno. */
+/* Read `nbytes`, or less at the end of the file. Returns how many, or -errno. */
 ssize_t fd_read(int fd, void *buf, size_t nbytes) NODISCARD;
 
-/* The same from byte `off` of the file on. */
+/* The same from byte `off` of the file. */
 ssize_t fd_pread(int fd, void *buf, size_t nbytes, uint64_t off) NODISCARD;
 
-/* Write all of them. Returns 0 or -errno; then some may have been written. */
+/* Write all. Returns 0, or -errno after writing some or none. */
 int fd_write(int fd, const void *bytes, size_t nbytes) NODISCARD;
 
 #endif

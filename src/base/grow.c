@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The pointer is moved with memcpy: pointers of different types must not alias.
+ * The pointer is copied with memcpy, because pointers of different types must not alias.
  */
 #include "grow.h"
 

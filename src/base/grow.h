@@ -6,9 +6,8 @@
  *         return out_of_memory(p);
  *     c->words[c->nwords++] = word;
  *
- * The room is not stored: it is the power of two at or above the number of elements, so an append
- * costs O(1) on average and the owner keeps nothing but pointer and count. (utarray.h of uthash
- * stores the room, but ends the program when memory runs out.)
+ * The capacity is not stored: it is the power of two at or above the number of elements, so an
+ * append costs O(1) on average. (utarray.h of uthash ends the program when memory runs out.)
  * Thread rule: an array belongs to one thread while it grows.
  */
 #ifndef DERIVFS_GROW_H
@@ -18,11 +17,11 @@
 
 #include "error.h"
 
-/* Make room for element list[n]. The array starts as NULL with n = 0, grows in no other way, and
- * is released with free(). -ENOMEM: the array is as it was. */
+/* Make room for element list[n]. The array starts as NULL with n = 0, grows only by this, and is
+ * released with free(). -ENOMEM: the array is unchanged. */
 #define GROW(list, n) grow(&(list), (n), sizeof *(list))
 
-/* The same, given where the pointer to the array is stored and what an element takes. */
+/* The same; `list` points to the pointer to the array. */
 int grow(void *list, size_t n, size_t element_nbytes) NODISCARD;
 
 #endif

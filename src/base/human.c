@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two or three digits, in the unit that leaves them before the point.
+ * Two or three significant digits.
  */
 #include "human.h"
 

@@ -12,7 +12,6 @@ struct human {
 };
 
 struct human human_nbytes(uint64_t nbytes); /* "9.2 KiB" */
-struct human human_span(int64_t span_ns);   /* "45 ms", "1.2 s", "3 min 20 s",
-                                             "2 h 5 min" */
+struct human human_span(int64_t span_ns);   /* "45 ms", "1.2 s", "3 min 20 s", "2 h 5 min" */
 
 #endif

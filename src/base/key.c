@@ -2,10 +2,10 @@
  *
  * Keys by libb2's BLAKE2b.
  *
- * What is hashed is a list of (name, value) fields, each part preceded by its length: one byte, or
- * 255 and eight little-endian bytes. So the text can be cut up in one way only, on any machine, and
- * a cache directory may be shared between hosts. The operation and its version are simply the first
- * two fields. Planning hashes thousands of tasks, so the lists are kept short.
+ * The hash covers a list of (name, value) fields, each part preceded by its length: one byte, or
+ * 255 and eight little-endian bytes. So the text can be divided in one way only, the same on any
+ * machine, and hosts can share a cache directory. Operation and version are the first two fields.
+ * Planning hashes thousands of tasks, so keep the lists short.
  */
 #include "key.h"
 
@@ -17,8 +17,8 @@
 
 enum { DIGEST_NBYTES = KEY_HEX / 2 };
 
-/* Fields are short, and libb2 takes as long for a short piece as for a block: they are gathered. A
- * builder stays under 1 KiB, up to which malloc() is quick. */
+/* Fields are gathered, because libb2 takes as long for a short one as for a block. A builder stays
+ * under 1 KiB, up to which malloc() is quick. */
 enum { GATHERED_NBYTES = 512 };
 
 struct key_builder {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The clock by which spans of time are measured.
- *
- * Thread rule: any thread.
+ * The clock to measure durations with. Thread rule: any thread.
  */
 #ifndef DERIVFS_MONOTONIC_H
 #define DERIVFS_MONOTONIC_H
@@ -10,7 +8,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* Nanoseconds since some moment of the past: CLOCK_MONOTONIC, which nobody sets. */
+/* CLOCK_MONOTONIC in nanoseconds. */
 static inline int64_t monotonic_ns(void)
 {
     struct timespec ts;

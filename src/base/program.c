@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Finding programs. program_run.c runs them, program_dir.c has the directories they run in.
+ * Find programs. program_run.c runs them, program_dir.c makes their directories.
  *
- * A program is identified by the file that its name leads to when the command is planned; it is
- * looked at again after the run, so that a result never gets the key of another version.
+ * Planning a command identifies the program's file; after the run it is compared again, so that a
+ * result never gets the key of another version.
  */
 #include "program.h"
 
@@ -23,8 +23,8 @@ static void describe_file(const struct stat *st, char *id)
              (int64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
 }
 
-/* 0 where `path` is a program that may be run. */
-static int look_at(const char *path, struct stat *st)
+/* 0: `path` is an executable file. */
+static int check_program(const char *path, struct stat *st)
 {
     if (stat(path, st) < 0)
         return -errno;
@@ -33,17 +33,7 @@ static int look_at(const char *path, struct stat *st)
     return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-/* The path of `name` in the directory dir[nbytes] of PATH, or NULL. Directories that are not
- * absolute would mean another one in each place, and are passed over. */
-static char *path_in(const char *dir, size_t nbytes, const char *name)
-{
-    char *path;
-
-    if (nbytes == 0 || dir[0] != '/')
-        return NULL;
-    return asprintf(&path, "%.*s/%s", (int)nbytes, dir, name) < 0 ? NULL : path;
-}
-
+/* Look `name` up in PATH. NULL: *code says why. */
 static char *search(const char *name, struct stat *st, int *code)
 {
     const char *dir = getenv("PATH");
@@ -53,9 +43,12 @@ static char *search(const char *name, struct stat *st, int *code)
         dir = "/usr/local/bin:/usr/bin:/bin";
     for (;;) {
         size_t nbytes = strcspn(dir, ":");
-        char *path = path_in(dir, nbytes, name);
-        int ret = path ? look_at(path, st) : -ENOENT;
+        char *path;
 
+        /* a relative directory would be another one for each command */
+        if (dir[0] != '/' || asprintf(&path, "%.*s/%s", (int)nbytes, dir, name) < 0)
+            path = NULL;
+        int ret = path ? check_program(path, st) : -ENOENT;
         if (ret == 0)
             return path;
         if (ret == -EACCES)
@@ -67,7 +60,7 @@ static char *search(const char *name, struct stat *st, int *code)
     }
 }
 
-/* Does the file lie beneath the directory? Told by the inodes of all directories above it, so that
+/* Does the file lie beneath the directory? Compares the inodes of all directories above it, so that
  * no link and no other name of the directory hides it. */
 static bool lies_beneath(const char *path, int dirfd)
 {
@@ -92,7 +85,7 @@ int program_find(const char *name, int forbidden, struct program *out, struct er
 
     *out = (struct program){.path = NULL};
     if (name[0] == '/') {
-        code = -look_at(name, &st);
+        code = -check_program(name, &st);
         out->path = code == 0 ? strdup(name) : NULL;
         if (code == 0 && !out->path)
             code = ENOMEM;

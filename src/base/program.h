@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Programs: which file a name in a command stands for, and running it apart from everything else.
+ * Programs: find the file of a command's name, and run it in isolation.
  *
  * A program runs in a session and a directory of its own, without terminal and standard input, with
- * limits on time and memory. Whatever happens, its process group is dead and its directory gone
- * when the run ends; it dies with the thread that has started it.
- * Thread rule: all functions are reentrant; any number of programs at once.
+ * limits on time and memory. When the run ends, its process group is always dead; it also dies with
+ * the thread that started it. Thread rule: all functions are reentrant; any number of programs at
+ * once.
  */
 #ifndef DERIVFS_PROGRAM_H
 #define DERIVFS_PROGRAM_H
@@ -22,10 +22,10 @@ struct program {
     char id[PROGRAM_ID_MAX]; /* device, inode, size and mtime */
 };
 
-/* Look `name` up in PATH, or take it as it is where it is absolute. A program that lies beneath the
- * directory `forbidden` (-1: none) is refused with EPERM; ENOENT, EACCES, ENOMEM. */
+/* Look `name` up in PATH, unless it is absolute. EPERM: the program lies beneath the directory
+ * `forbidden` (-1: none); ENOENT, EACCES, ENOMEM. */
 int program_find(const char *name, int forbidden, struct program *out, struct error *err) NODISCARD;
-/* Is the file still the one that was found? */
+/* Is the file unchanged since it was found? */
 bool program_is_still(const struct program *program);
 void program_clear(struct program *program);
 
@@ -35,31 +35,29 @@ struct program_dir {
     int fd;     /* of it; -1: none */
 };
 
-/* -errno. */
-int program_dir_make(struct program_dir *d) NODISCARD;
-/* Remove it with all that is in it; follows no link. A directory that is not there is allowed. */
+int program_dir_make(struct program_dir *d) NODISCARD; /* 0 or -errno */
+/* Remove it and its content; follows no link. The directory may be missing. */
 void program_dir_remove(struct program_dir *d);
-/* Remove what processes of this user have left behind that were killed. */
+/* Remove the directories that killed processes of this user have left behind. */
 void program_dirs_sweep(void);
 
 struct program_run {
     const char *path;  /* of the program */
-    char *const *argv; /* ended by NULL, like the next */
-    char *const *env;  /* put into the environment, which is else the caller's with LC_ALL=C */
-    const char *dir;   /* private: where it runs, and its TMPDIR; NULL: it runs in `dirfd`, and */
+    char *const *argv; /* ends with NULL, as env and without */
+    char *const *env;  /* added to the caller's environment, as is LC_ALL=C */
+    const char *dir;   /* private: working directory and TMPDIR; NULL: it runs in `dirfd`, and */
     int dirfd;         /* TMPDIR and umask are the caller's */
-    const char *const *without; /* variables of the caller that it does not get, ended by NULL;
-                                   NULL: it gets all */
-    int out_fd;                 /* takes its standard output; -1: that goes where stderr does */
+    const char *const *without; /* variables that it does not inherit; NULL: inherits all */
+    int out_fd;                 /* its standard output; -1: the same as its stderr */
     unsigned timeout_s;         /* 0: no limit */
-    unsigned grace_ms; /* cancelled, it gets SIGTERM and this time to end; 0: SIGKILL at once */
-    uint64_t memory_nbytes;             /* 0: no limit */
-    bool (*cancelled)(const void *ctx); /* asked often */
+    unsigned grace_ms;          /* when cancelled, time to end after SIGTERM; 0: SIGKILL at once */
+    uint64_t memory_nbytes;     /* 0: no limit */
+    bool (*cancelled)(const void *ctx); /* called often */
     const void *ctx;
 };
 
-/* Run to the end. EIO with a sentence: it could not be started, did not end with status 0 or took
- * too long; the last lines of its standard error are part of it. ECANCELED. */
+/* Run to the end. EIO: it could not be started, did not end with status 0, or took too long; the
+ * sentence includes the last lines of its standard error. ECANCELED. */
 int program_run(const struct program_run *run, struct error *err) NODISCARD;
 
 #endif

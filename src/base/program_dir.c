@@ -2,11 +2,10 @@
  *
  * The private directories that programs run in.
  *
- * One is locked (flock(2)) from its making to its removal by the process that has made it. The lock
- * goes with that process however it ends; so a directory of ours that nobody has locked was left
- * behind, and the next daemon removes it. Between being made and being locked, one may be taken for
- * such: who makes it looks whether it is still there, and else makes another. On a file system
- * without locks nothing is swept.
+ * The process that makes one holds a lock (flock(2)) on it until its removal. The lock ends with
+ * the process, however it ends; so an unlocked directory was left behind, and the next daemon
+ * removes it. It may also remove one that was made and not yet locked: after locking, the maker
+ * checks that the directory still exists, or makes another. Without file locks nothing is swept.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -36,17 +35,17 @@ static int open_dir(int parent, const char *name)
     return openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/* Lock the directory that was just made. False: somebody sweeps it. */
+/* Lock a new directory. False: another process is sweeping it. */
 static bool lock_new(int fd)
 {
     struct stat st;
 
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-        return errno != EWOULDBLOCK; /* else there are no locks here */
+        return errno != EWOULDBLOCK; /* other errors: no locks here */
     return fstat(fd, &st) == 0 && st.st_nlink > 0;
 }
 
-/* 0, -errno, or -EAGAIN: it was taken for one that was left behind. */
+/* 0, -errno, or -EAGAIN: another process has swept it. */
 static int try_make(struct program_dir *d)
 {
     if (asprintf(&d->path, "%s/%sXXXXXX", parent_dir(), prefix) < 0) {
@@ -79,8 +78,7 @@ int program_dir_make(struct program_dir *d)
     return ret;
 }
 
-/* Remove what is in the directory; a program may have taken its own rights away, or may have
- * mounted something, which is not ours to empty. */
+/* Empty the directory, also if a program has removed its own permissions; leaves mounts alone. */
 static void empty_dir(int parent, const char *name)
 {
     int fd = open_dir(parent, name);
@@ -130,7 +128,7 @@ static bool is_our_name(const char *name)
     return strncmp(name, prefix, len) == 0 && strlen(name + len) == RANDOM_NBYTES;
 }
 
-/* A directory of this user's that nobody has locked. */
+/* An unlocked directory of this user's. */
 static bool is_left_behind(int fd)
 {
     struct stat st;

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Running a program.
+ * Run a program.
  *
  *     fork -- child: session, directory, limits, signals, descriptors -- exec
- *       |                 '-- what failed, through a pipe that exec closes
- *       '---- parent: poll { the end, its stderr } every POLL_MS, looking at the clock and whether
- *             it is wanted still; then kill the group, then reap
+ *       |                 '-- errno of a failure, through a pipe that exec closes
+ *       '---- parent: poll { the end, its stderr } every POLL_MS, and check the clock and for
+ *             cancellation; then kill the group, then reap
  *
- * The child of a threaded process may call async-signal-safe functions only until it execs, so all
- * that it needs is made ready before. The group is killed before the leader is reaped: until then
- * nobody else can have its number. stderr is kept as a tail of a few lines; a child that a program
- * leaves behind in a session of its own is not waited for, whoever holds the pipe.
+ * Before exec the child of a threaded process may call only async-signal-safe functions, so
+ * everything is prepared before fork. The group is killed before its leader is reaped, while its
+ * number is still reserved. Only the last lines of stderr are kept. A process that the program
+ * leaves behind in another session is not waited for, even if it holds the pipe.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,34 +31,27 @@
 #include "monotonic.h"
 #include "program.h"
 
-/* What of stderr is kept, and told: a sentence has to leave room for the rest. */
-enum { TAIL_NBYTES = 4096, TOLD_NBYTES = 600, TOLD_LINES = 5 };
+/* The part of stderr that is kept, and the part in the message, which needs room for more. */
+enum { TAIL_NBYTES = 4096, SHOWN_NBYTES = 600, SHOWN_LINES = 5 };
 
-/* How soon a cancellation or the end of the time is noticed. */
-enum { POLL_MS = 50 };
+enum { POLL_MS = 50 }; /* delay of a cancellation or a timeout */
 
 struct tail {
     char bytes[TAIL_NBYTES];
     size_t n;
 };
 
-/* All that the child needs. */
+/* Everything that the child needs. Its ends of the pipes are [1]. */
 struct launch {
     const struct program_run *run;
     char **env;
     pid_t parent;
-    int null_fd, err_fd; /* /dev/null, the pipe's end for stderr */
-    int report_fd;       /* tells why there was no exec */
+    int null_fd;
+    int err_pipe[2];    /* stderr */
+    int report_pipe[2]; /* errno, if there was no exec */
 };
 
 /* ---- the child ---- */
-
-static void set_limit(int what, uint64_t value)
-{
-    struct rlimit limit = {.rlim_cur = value, .rlim_max = value};
-
-    (void)setrlimit((__rlimit_resource_t)what, &limit);
-}
 
 static void reset_signals(void)
 {
@@ -73,44 +66,46 @@ static void reset_signals(void)
 
 static int connect_streams(const struct launch *l)
 {
-    int out = l->run->out_fd >= 0 ? l->run->out_fd : l->err_fd;
+    int err = l->err_pipe[1], out = l->run->out_fd >= 0 ? l->run->out_fd : err;
 
-    if (dup2(l->null_fd, 0) < 0 || dup2(out, 1) < 0 || dup2(l->err_fd, 2) < 0)
+    if (dup2(l->null_fd, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
         return -1;
-    /* everything is close-on-exec from the start; this is for libraries that forget */
+    /* our descriptors are close-on-exec already; those of libraries may not be */
     (void)syscall(SYS_close_range, 3U, ~0U, 4U /* CLOSE_RANGE_CLOEXEC */);
     return 0;
 }
 
-/* Never returns. It ends by a signal, because nothing of the parent's that exit() does may be done
- * here; what happened has gone through the pipe. */
+/* Never returns. Sends a failure's errno through the pipe, and ends by a signal, because exit()
+ * would run the parent's handlers. */
 static void become_program(const struct launch *l)
 {
+    uint64_t nbytes = l->run->memory_nbytes;
     int code;
 
     reset_signals();
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == l->parent && setsid() >= 0 &&
         (l->run->dir ? chdir(l->run->dir) : fchdir(l->run->dirfd)) == 0 &&
         connect_streams(l) == 0) {
-        set_limit(RLIMIT_CORE, 0);
-        if (l->run->memory_nbytes > 0)
-            set_limit(RLIMIT_AS, l->run->memory_nbytes);
+        (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+        if (nbytes > 0)
+            (void)setrlimit(RLIMIT_AS, &(struct rlimit){nbytes, nbytes});
         if (l->run->dir)
             umask(077);
         execve(l->run->path, l->run->argv, l->env);
     }
     code = errno;
-    if (fd_write(l->report_fd, &code, sizeof code) < 0)
-        code = 0; /* then the parent learns of the signal alone */
+    if (fd_write(l->report_pipe[1], &code, sizeof code) < 0)
+        code = 0; /* then the parent sees only the signal */
     for (;;)
         (void)kill(getpid(), SIGKILL);
 }
 
 /* ---- before ---- */
 
+/* Is `variable`, "NAME=VALUE", called as `name`, "NAME" or "NAME=ANYTHING"? */
 static bool is_of(const char *variable, const char *name)
 {
-    size_t n = strlen(name);
+    size_t n = strcspn(name, "=");
 
     return strncmp(variable, name, n) == 0 && variable[n] == '=';
 }
@@ -123,17 +118,7 @@ static bool is_among(const char *variable, const char *const *names)
     return false;
 }
 
-/* Is it set by `env` too? */
-static bool is_set_by(const char *variable, char *const *env)
-{
-    for (; *env; env++)
-        if (strncmp(variable, *env, strcspn(*env, "=") + 1) == 0)
-            return true;
-    return false;
-}
-
-/* The caller's environment but for what is set here. The strings are borrowed, but for the last
- * one, which holds the directory. */
+/* The caller's environment, changed as `run` says. The strings are borrowed, except *tmpdir. */
 static char **make_env(const struct program_run *run, char **tmpdir)
 {
     static const char *const own[] = {"LC_ALL", "PWD", "OLDPWD", NULL};
@@ -151,8 +136,9 @@ static char **make_env(const struct program_run *run, char **tmpdir)
         return NULL;
     }
     for (char **e = environ; e && *e; e++)
-        if (!is_among(*e, own) && !is_among(*e, run->without) && !is_set_by(*e, run->env) &&
-            !(run->dir && is_of(*e, "TMPDIR")) && strncmp(*e, "derivfs_", strlen("derivfs_")) != 0)
+        if (!is_among(*e, own) && !is_among(*e, run->without) &&
+            !is_among(*e, (const char *const *)run->env) && !(run->dir && is_of(*e, "TMPDIR")) &&
+            strncmp(*e, "derivfs_", strlen("derivfs_")) != 0)
             env[at++] = *e;
     for (char *const *e = run->env; *e; e++)
         env[at++] = *e;
@@ -163,32 +149,24 @@ static char **make_env(const struct program_run *run, char **tmpdir)
 
 /* ---- the end ---- */
 
+/* n is at most TAIL_NBYTES. */
 static void keep_tail(struct tail *tail, const char *bytes, size_t n)
 {
-    size_t most = sizeof tail->bytes;
+    size_t drop = tail->n + n > TAIL_NBYTES ? tail->n + n - TAIL_NBYTES : 0;
 
-    if (n >= most) {
-        memcpy(tail->bytes, bytes + n - most, most);
-        tail->n = most;
-        return;
-    }
-    if (tail->n + n > most) {
-        size_t drop = tail->n + n - most;
-
-        memmove(tail->bytes, tail->bytes + drop, tail->n - drop);
-        tail->n -= drop;
-    }
+    tail->n -= drop;
+    memmove(tail->bytes, tail->bytes + drop, tail->n);
     memcpy(tail->bytes + tail->n, bytes, n);
     tail->n += n;
 }
 
-/* Take what is in the pipe. False when nothing will come any more. */
+/* Empty the pipe. False: it is at its end. */
 static bool drain(int fd, struct tail *tail)
 {
-    char buf[4096];
+    char buf[TAIL_NBYTES];
     ssize_t n;
 
-    /* a bounded number of times: a program that writes for ever must not keep us from the clock */
+    /* bounded, so that a program that writes for ever does not keep us from the clock */
     for (int i = 0; i < 64; i++) {
         n = read(fd, buf, sizeof buf);
         if (n < 0 && errno == EINTR)
@@ -200,59 +178,49 @@ static bool drain(int fd, struct tail *tail)
     return true;
 }
 
-/* The last lines, as one: out[TOLD_NBYTES + 1]. */
-static void tell_tail(const struct tail *tail, char *out)
+/* Add the last lines of stderr, as one, to the sentence. Returns -EIO. */
+static int add_stderr(const struct tail *tail, struct error *err)
 {
     size_t end = tail->n, begin, lines = 0, n = 0;
+    char shown[SHOWN_NBYTES + 1];
 
     while (end > 0 && strchr(" \t\r\n", tail->bytes[end - 1]))
         end--;
-    for (begin = end; begin > 0 && end - begin < TOLD_NBYTES / 2; begin--)
-        if (tail->bytes[begin - 1] == '\n' && ++lines == TOLD_LINES)
+    for (begin = end; begin > 0 && end - begin < SHOWN_NBYTES / 2; begin--)
+        if (tail->bytes[begin - 1] == '\n' && ++lines == SHOWN_LINES)
             break;
-    for (size_t i = begin; i < end && n + 3 < TOLD_NBYTES; i++) {
+    for (size_t i = begin; i < end && n + 3 < SHOWN_NBYTES; i++) {
         if (tail->bytes[i] == '\n') {
-            memcpy(out + n, " / ", 3);
+            memcpy(shown + n, " / ", 3);
             n += 3;
         } else {
-            out[n++] = tail->bytes[i] ? tail->bytes[i] : '?';
+            shown[n++] = tail->bytes[i] ? tail->bytes[i] : '?';
         }
     }
-    out[n] = '\0';
+    shown[n] = '\0';
+    return n > 0 && err ? error_set(err, EIO, "%s: %s", err->text, shown) : -EIO;
 }
 
 static int explain_end(const struct program_run *run, const siginfo_t *end, const struct tail *tail,
                        struct error *err)
 {
-    const char *name = run->argv[0], *sep;
-    char told[TOLD_NBYTES + 1];
+    const char *name = run->argv[0], *signal = sigdescr_np(end->si_status);
 
-    tell_tail(tail, told);
-    sep = *told ? ": " : "";
     if (end->si_code == CLD_EXITED && end->si_status == 0)
         return 0;
     if (end->si_code == 0)
-        return error_set(err, EIO, "%s ended, nobody knows how: SIGCHLD is ignored", name);
+        return error_set(err, EIO, "%s ended with an unknown status: SIGCHLD is ignored", name);
     if (end->si_code == CLD_EXITED)
-        return error_set(err, EIO, "%s ended with status %d%s%s", name, end->si_status, sep, told);
-    return error_set(err, EIO, "%s was ended by signal %d (%s)%s%s", name, end->si_status,
-                     sigdescr_np(end->si_status) ? sigdescr_np(end->si_status) : "unknown", sep,
-                     told);
-}
-
-static int explain_timeout(const struct program_run *run, const struct tail *tail,
-                           struct error *err)
-{
-    char told[TOLD_NBYTES + 1];
-
-    tell_tail(tail, told);
-    return error_set(err, EIO, "%s took longer than %u s%s%s", run->argv[0], run->timeout_s,
-                     *told ? ": " : "", told);
+        (void)error_set(err, EIO, "%s ended with status %d", name, end->si_status);
+    else
+        (void)error_set(err, EIO, "%s was ended by signal %d (%s)", name, end->si_status,
+                        signal ? signal : "unknown");
+    return add_stderr(tail, err);
 }
 
 /* ---- between ---- */
 
-/* Wait until the program has ended (not reaped) or has to be ended. */
+/* Wait until the program has ended, not reaped (0), or must be ended. */
 static int watch(const struct program_run *run, int pidfd, int err_fd, struct tail *tail,
                  struct error *err)
 {
@@ -263,17 +231,20 @@ static int watch(const struct program_run *run, int pidfd, int err_fd, struct ta
     while (!(fds[0].revents & POLLIN)) {
         if (run->cancelled(run->ctx))
             return error_set(err, ECANCELED, "%s: cancelled", run->argv[0]);
-        if (monotonic_ns() / 1000000 >= end_ms)
-            return explain_timeout(run, tail, err);
+        if (monotonic_ns() / 1000000 >= end_ms) {
+            (void)error_set(err, EIO, "%s took longer than %u s", run->argv[0], run->timeout_s);
+            return add_stderr(tail, err);
+        }
         if (poll(fds, 2, POLL_MS) < 0 && errno != EINTR)
-            return error_set(err, EIO, "%s: poll: %s", run->argv[0], strerrordesc_np(errno));
+            return error_set(err, EIO, "%s: cannot wait for its end: %s", run->argv[0],
+                             strerrordesc_np(errno));
         if ((fds[1].revents & (POLLIN | POLLHUP | POLLERR)) && !drain(err_fd, tail))
             fds[1].fd = -1;
     }
     return 0;
 }
 
-/* Ask it to end, and wait for that a while. */
+/* Send SIGTERM, and wait up to grace_ms. */
 static void ask_to_end(const struct program_run *run, pid_t pid, int pidfd)
 {
     struct pollfd fd = {.fd = pidfd, .events = POLLIN};
@@ -294,23 +265,22 @@ static void reap(pid_t pid, siginfo_t *end)
 }
 
 /* With the child running: wait, kill, reap, explain. */
-static int see_through(const struct program_run *run, pid_t pid, int err_fd, int report_fd,
-                       struct error *err)
+static int see_through(const struct launch *l, pid_t pid, struct error *err)
 {
-    int pidfd = pidfd_open(pid, 0), code = 0;
+    const struct program_run *run = l->run;
+    int pidfd = pidfd_open(pid, 0), err_fd = l->err_pipe[0], code = 0, ret;
     struct tail *tail = calloc(1, sizeof *tail);
     siginfo_t end = {.si_code = 0};
-    int ret;
 
     if (pidfd < 0 || !tail)
-        ret = error_set(err, EIO, "%s: cannot be watched: %s", run->argv[0],
+        ret = error_set(err, EIO, "%s: cannot watch it: %s", run->argv[0],
                         strerrordesc_np(tail ? errno : ENOMEM));
     else
         ret = watch(run, pidfd, err_fd, tail, err);
     if (ret == -ECANCELED)
         ask_to_end(run, pid, pidfd);
     reap(pid, &end);
-    if (ret == 0 && fd_read(report_fd, &code, sizeof code) == sizeof code)
+    if (ret == 0 && fd_read(l->report_pipe[0], &code, sizeof code) == sizeof code)
         ret = error_set(err, EIO, "%s cannot be started: %s", run->argv[0], strerrordesc_np(code));
     if (ret == 0) {
         (void)drain(err_fd, tail);
@@ -322,61 +292,44 @@ static int see_through(const struct program_run *run, pid_t pid, int err_fd, int
     return ret;
 }
 
-static void close_pipe(int *fds)
-{
-    for (int i = 0; i < 2; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-}
-
-static int launch(struct launch *l, int *err_pipe, int *report_pipe, struct error *err)
-{
-    const struct program_run *run = l->run;
-    pid_t pid;
-
-    l->err_fd = err_pipe[1];
-    l->report_fd = report_pipe[1];
-    l->parent = getpid();
-    pid = fork();
-    if (pid == 0)
-        become_program(l);
-    if (pid < 0)
-        return error_set(err, EIO, "%s cannot be started: %s", run->argv[0],
-                         strerrordesc_np(errno));
-    close(err_pipe[1]);
-    close(report_pipe[1]);
-    err_pipe[1] = report_pipe[1] = -1;
-    return see_through(run, pid, err_pipe[0], report_pipe[0], err);
-}
-
-/* Descriptors below 3 would be overwritten by those of the child: a daemon has them open. */
-static int open_streams(struct launch *l, int *err_pipe, int *report_pipe)
+/* The child would overwrite descriptors below 3, but the daemon has those open. */
+static int open_streams(struct launch *l)
 {
     l->null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (l->null_fd < 0 || pipe2(err_pipe, O_CLOEXEC) < 0 || pipe2(report_pipe, O_CLOEXEC) < 0)
+    if (l->null_fd < 0 || pipe2(l->err_pipe, O_CLOEXEC) < 0 ||
+        pipe2(l->report_pipe, O_CLOEXEC) < 0 || fcntl(l->err_pipe[0], F_SETFL, O_NONBLOCK) < 0)
         return -1;
-    return fcntl(err_pipe[0], F_SETFL, O_NONBLOCK) < 0 ||
-                   fcntl(report_pipe[0], F_SETFL, O_NONBLOCK) < 0
-               ? -1
-               : 0;
+    return fcntl(l->report_pipe[0], F_SETFL, O_NONBLOCK);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 int program_run(const struct program_run *run, struct error *err)
 {
-    int err_pipe[2] = {-1, -1}, report_pipe[2] = {-1, -1}, ret;
     char *tmpdir = NULL;
-    struct launch l = {.run = run, .env = make_env(run, &tmpdir)};
+    struct launch l = {run, make_env(run, &tmpdir), getpid(), -1, {-1, -1}, {-1, -1}};
+    int ret;
 
     if (!l.env)
         return error_set(err, ENOMEM, "%s: out of memory", run->argv[0]);
-    if (open_streams(&l, err_pipe, report_pipe) < 0)
-        ret = error_set(err, EIO, "%s cannot be started: %s", run->argv[0], strerrordesc_np(errno));
+    pid_t pid = open_streams(&l) < 0 ? -1 : fork();
+    if (pid == 0)
+        become_program(&l);
+    int code = errno;
+    close_fd(&l.err_pipe[1]);
+    close_fd(&l.report_pipe[1]);
+    if (pid < 0)
+        ret = error_set(err, EIO, "%s cannot be started: %s", run->argv[0], strerrordesc_np(code));
     else
-        ret = launch(&l, err_pipe, report_pipe, err);
-    if (l.null_fd >= 0)
-        close(l.null_fd);
-    close_pipe(err_pipe);
-    close_pipe(report_pipe);
+        ret = see_through(&l, pid, err);
+    close_fd(&l.null_fd);
+    close_fd(&l.err_pipe[0]);
+    close_fd(&l.report_pipe[0]);
     free(l.env);
     free(tmpdir);
     return ret;

@@ -2,9 +2,9 @@
  *
  * openat2(2), which has no wrapper in glibc 2.36.
  *
- * The kernel answers EAGAIN when it cannot prove that a ".." stayed beneath the root because
- * something was renamed at that moment; asking again settles it, and a limit keeps a hostile
- * renamer from holding us.
+ * It fails with EAGAIN when a concurrent rename keeps the kernel from proving that a ".." stayed
+ * beneath the root. A retry succeeds; a limit keeps a process that renames for ever from blocking
+ * us.
  */
 #include "resolve_beneath.h"
 
@@ -18,13 +18,13 @@ enum { TRIES_MAX = 64 };
 
 int resolve_beneath(int rootfd, const char *path, int flags)
 {
+    /* openat2() refuses O_PATH together with flags that it would ignore */
+    int more = O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY);
     struct open_how how = {
-        .flags = (unsigned)(flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY),
+        .flags = (unsigned)(flags | more),
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
 
-    if (flags & O_PATH) /* which openat2() refuses together with flags that it would ignore */
-        how.flags = (unsigned)(flags | O_CLOEXEC);
     for (int tries = 0; tries < TRIES_MAX; tries++) {
         long fd = syscall(SYS_openat2, rootfd, path, &how, sizeof(how));
         if (fd >= 0)

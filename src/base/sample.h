@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * How a voxel is stored: what NIfTI headers say and kernels read.
+ * The types of stored voxels, in NIfTI headers and in kernels.
  */
 #ifndef DERIVFS_SAMPLE_H
 #define DERIVFS_SAMPLE_H
 
-/* The voxel datatypes that derivfs computes with: every real one of the standard. */
+/* Every real datatype of NIfTI. */
 enum sample_type {
     SAMPLE_UINT8,
     SAMPLE_INT8,

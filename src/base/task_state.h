@@ -21,6 +21,11 @@ struct task_status {
 /* Put the state of the task called `key` into *out. */
 typedef void task_status_fn(void *ctx, const struct key *key, struct task_status *out);
 
-const char *task_state_name(enum task_state state); /* "to do", "queued", ... */
+static inline const char *task_state_name(enum task_state state)
+{
+    static const char *const names[] = {"to do", "queued", "running", "cached", "failed"};
+
+    return names[state];
+}
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Threads that take no signals: those are for the threads of the program that embeds the engine.
- *
- * Thread rule: any thread.
+ * Threads that block all signals, which the threads of the embedding program handle. Thread rule:
+ * any thread.
  */
 #ifndef DERIVFS_THREAD_H
 #define DERIVFS_THREAD_H
@@ -12,7 +11,7 @@
 
 #include "error.h"
 
-/* As pthread_create(3) with default attributes: 0, or an errno, not negative. */
+/* As pthread_create(3) with default attributes: 0, or a positive errno. */
 static inline NODISCARD int thread_start(pthread_t *thread, void *(*run)(void *arg), void *arg)
 {
     sigset_t all, before;

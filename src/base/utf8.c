@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Walks over the bytes. Overlong forms, surrogates and what lies behind U+10FFFF are not
- * well-formed, as RFC 3629 has it.
+ * As in RFC 3629, overlong forms, surrogates and codes above U+10FFFF are not well-formed.
  */
 #include "utf8.h"
 
@@ -11,22 +10,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t utf8_char_nbytes(const char *text)
+/* As utf8_char_nbytes(); *code is the character's, if there is one. */
+static size_t decode(const char *text, uint32_t *code)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *c = (const unsigned char *)text;
     size_t n = c[0] < 0x80 ? 1 : c[0] < 0xc0 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : 4;
-    uint32_t code;
 
+    *code = c[0];
     if (n <= 1 || c[0] > 0xf4)
         return c[0] < 0x80 ? 1 : 0;
-    code = c[0] & (0xffu >> (n + 1));
+    *code &= 0xffu >> (n + 1);
     for (size_t i = 1; i < n; i++) {
         if ((c[i] & 0xc0) != 0x80)
             return 0;
-        code = code << 6 | (c[i] & 0x3f);
+        *code = *code << 6 | (c[i] & 0x3f);
     }
-    return code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0 : n;
+    return *code < least[n] || *code > 0x10ffff || (*code >= 0xd800 && *code < 0xe000) ? 0 : n;
+}
+
+size_t utf8_char_nbytes(const char *text)
+{
+    uint32_t code;
+
+    return decode(text, &code);
 }
 
 size_t utf8_fit(const char *text, size_t most)
@@ -58,15 +65,6 @@ void utf8_clean(char *text)
 
 enum { RAW = 0xef00 }; /* U+EF00 + byte */
 
-static uint32_t code_of(const char *c, size_t nbytes)
-{
-    uint32_t code = (unsigned char)*c & (nbytes > 1 ? 0xffu >> (nbytes + 1) : 0x7f);
-
-    for (size_t i = 1; i < nbytes; i++)
-        code = code << 6 | ((unsigned char)c[i] & 0x3f);
-    return code;
-}
-
 static bool is_raw(uint32_t code)
 {
     return code >= RAW + 0x80 && code <= RAW + 0xff;
@@ -75,19 +73,20 @@ static bool is_raw(uint32_t code)
 json_t *utf8_json(const char *text)
 {
     char *encoded = malloc(3 * strlen(text) + 1), *to = encoded;
+    uint32_t code;
     json_t *value;
 
     if (!encoded)
         return NULL;
     while (*text) {
-        size_t n = utf8_char_nbytes(text);
+        size_t n = decode(text, &code);
 
-        if (n > 0 && !is_raw(code_of(text, n))) {
+        if (n > 0 && !is_raw(code)) {
             to = mempcpy(to, text, n);
             text += n;
             continue;
         }
-        uint32_t code = RAW + (unsigned char)*text++;
+        code = RAW + (unsigned char)*text++;
         *to++ = (char)(0xe0 | code >> 12);
         *to++ = (char)(0x80 | (code >> 6 & 0x3f));
         *to++ = (char)(0x80 | (code & 0x3f));
@@ -103,9 +102,10 @@ char *utf8_of_json(const json_t *value)
     const char *text = json_string_value(value);
     char *bytes = text ? malloc(strlen(text) + 1) : NULL, *to = bytes;
 
+    uint32_t code;
+
     while (bytes && *text) {
-        size_t n = utf8_char_nbytes(text); /* jansson has seen to that it is one */
-        uint32_t code = code_of(text, n);
+        size_t n = decode(text, &code); /* not 0: jansson has checked the text */
 
         if (is_raw(code))
             *to++ = (char)(code - RAW);
@@ -120,8 +120,8 @@ char *utf8_of_json(const json_t *value)
 
 /* ---- on a terminal ---- */
 
-/* C0, DEL, C1 (of which U+009B begins what commands a terminal), and what turns the direction. */
-static bool commands(uint32_t code)
+/* C0, DEL, C1 (U+009B starts control sequences), and changes of direction. */
+static bool is_control(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
            (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
@@ -139,11 +139,12 @@ static char *escape_byte(char *to, unsigned char byte)
 char *utf8_shown(const char *line)
 {
     char *shown = malloc(4 * strlen(line) + 2), *to = shown;
+    uint32_t code;
 
     while (shown && *line) {
-        size_t n = utf8_char_nbytes(line);
+        size_t n = decode(line, &code);
 
-        if ((n > 0 && !commands(code_of(line, n))) || strcmp(line, "\n") == 0) {
+        if ((n > 0 && !is_control(code)) || strcmp(line, "\n") == 0) {
             to = mempcpy(to, line, n);
             line += n;
             continue;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * File names are bytes; what is written as JSON or drawn as text must be UTF-8, and what a terminal
- * is shown must not command it.
+ * File names are bytes, but JSON and drawn text must be UTF-8, and output must not control the
+ * terminal.
  *
- *     words, for people       utf8_clean       what cannot be shown is "?"
- *     names, in JSON          utf8_json        exact: a byte that is no UTF-8 is U+EF00 + byte
- *     lines, on a terminal    utf8_shown       \n, \033, \377, as `ls -b` has it
+ *     words, for people       utf8_clean       "?" for bytes that cannot be shown
+ *     names, in JSON          utf8_json        exact: U+EF00 + byte for a byte that is not UTF-8
+ *     lines, on a terminal    utf8_shown       \n, \033, \377, as `ls -b`
  *
  * Thread rule: pure functions.
  */
@@ -16,11 +16,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* Bytes of the well-formed character that `text` starts with; 0: there is none, nor is it the end.
- */
+/* The size of the well-formed character at the start of `text`, which may be its NUL; 0: none. */
 size_t utf8_char_nbytes(const char *text);
 
-/* Bytes of the longest start of `text` that is well-formed and has at most `most`. */
+/* The size of the longest well-formed prefix of `text` with at most `most` bytes. */
 size_t utf8_fit(const char *text, size_t most);
 
 /* The same, but 0 for a control character too: utf8_clean() replaces the byte. */
@@ -30,19 +29,18 @@ size_t utf8_clean_nbytes(const char *text);
  * "?". */
 void utf8_clean(char *text);
 
-/* Any bytes as a JSON string that tells them exactly: what is not part of a well-formed character
- * is given byte by byte as U+EF80 to U+EFFF (the private characters that MirBSD took for it), and
- * so are the bytes of these characters themselves. NULL: out of memory. */
+/* Any bytes as a JSON string, exactly: a byte outside a well-formed character becomes U+EF80 to
+ * U+EFFF (private characters, as in MirBSD), and so do the bytes of these characters themselves.
+ * NULL: out of memory. */
 json_t *utf8_json(const char *text);
-/* The bytes that such a string stands for, malloced; NULL: `value` is no string, or out of memory.
- */
+/* The bytes of such a string, malloced; NULL: `value` is no string, or out of memory. */
 char *utf8_of_json(const json_t *value);
 
-/* A line as a terminal may be shown it, malloced: control characters, those that turn the direction
- * of writing, and bytes that are no UTF-8 are escaped. One newline at the end stays. NULL: out of
+/* A line that is safe on a terminal, malloced: escapes control characters, those that change the
+ * direction of writing, and bytes that are not UTF-8; keeps one newline at the end. NULL: out of
  * memory. */
 char *utf8_shown(const char *line);
-/* The same of what vprintf(3) would print. */
+/* The same for the output of vprintf(3). */
 char *utf8_vshown(const char *fmt, va_list args);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Loops that are compiled for several instruction sets (with AVX2, with AVX-512; on ARM what all of
- * them have, NEON), the right one taken when the program is loaded.
+ * Loops compiled for several instruction sets (AVX2, AVX-512; NEON, which every ARM has); the
+ * loader picks one.
  *
- * The C is the same, and so must the results be, to the bit: tests/kernel_sets compares those of
- * the kernels. Contraction to fused multiply-add is off, for it would make results depend on the
- * machine. The sanitizers cannot do with functions resolved that early.
+ * All give the same results, to the bit: tests/kernel_sets compares those of the kernels.
+ * Contraction to fused multiply-add is off, because it would make results depend on the machine.
+ * The sanitizers do not support functions resolved so early.
  */
 #ifndef DERIVFS_VECTOR_H
 #define DERIVFS_VECTOR_H
@@ -26,7 +26,7 @@ static inline void *vector_alloc(size_t nbytes)
 #define VECTOR_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
 #if defined(__clang__) || !defined(__GNUC__) || defined(VECTOR_PLAIN)
 #define VECTOR_LOOP
-#elif defined(VECTOR_CPU) /* for this one alone: the test that compares them */
+#elif defined(VECTOR_CPU) /* one set, for the test that compares them */
 #define VECTOR_LOOP __attribute__((VECTOR_O3, target("arch=" VECTOR_CPU)))
 #elif defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) &&               \
     !defined(__SANITIZE_THREAD__)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Errands: a few threads for what takes long because of directories, not because of data.
+ * A work queue: a few threads for work that takes long because of directories, not of data.
  *
- * A walk through a dataset waits for its disk again and again; on a thread that answers requests
- * it would hold up all who ask, on one that computes it would leave a core idle. Hides a queue:
- * work_queue start in the order in which they came. Thread rule: any thread.
+ * A walk through a dataset mostly waits for its disk; it would block other requests on a thread
+ * that answers them, and idle a core on one that computes. Items start in the order in which they
+ * were added. Thread rule: any thread.
  */
 #ifndef DERIVFS_WORK_QUEUE_H
 #define DERIVFS_WORK_QUEUE_H
@@ -21,13 +21,13 @@ struct work_item {
 struct work_queue;
 
 int work_queue_new(unsigned nthreads, struct work_queue **out, struct error *err) NODISCARD;
-/* Run what waits still, wait for all, and free. What runs asks work_queue_ending() now and then, so
- * that it ends soon. NULL is allowed. */
+/* Run the waiting items, wait for all, and free. Items check work_queue_ending() now and then, so
+ * that they end soon. NULL is allowed. */
 void work_queue_free(struct work_queue *e);
 bool work_queue_ending(struct work_queue *e);
 
 void work_queue_add(struct work_queue *e, struct work_item *item);
-/* Take it back: true where it had not started, and will not. */
+/* True: it had not started, and never will. */
 bool work_queue_remove(struct work_queue *e, struct work_item *item);
 
 #endif
