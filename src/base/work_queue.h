@@ -23,11 +23,11 @@ struct work_queue;
 int work_queue_new(unsigned nthreads, struct work_queue **out, struct error *err) NODISCARD;
 /* Run the waiting items, wait for all, and free. Items check work_queue_ending() now and then, so
  * that they end soon. NULL is allowed. */
-void work_queue_free(struct work_queue *e);
-bool work_queue_ending(struct work_queue *e);
+void work_queue_free(struct work_queue *q);
+bool work_queue_ending(struct work_queue *q);
 
-void work_queue_add(struct work_queue *e, struct work_item *item);
+void work_queue_add(struct work_queue *q, struct work_item *item);
 /* True: it had not started, and never will. */
-bool work_queue_remove(struct work_queue *e, struct work_item *item);
+bool work_queue_remove(struct work_queue *q, struct work_item *item);
 
 #endif

@@ -19,7 +19,7 @@
 
 enum {
     FEED_FIRST = 2 * 1024,
-    HEADER_MAX = 1 << 20,  /* of a gzip member; nobody needs longer names and comments */
+    HEADER_MAX = 1 << 20,  /* of a gzip member: longer names and comments are refused */
     FLAGS_RESERVED = 0xe0, /* of a gzip member; RFC 1952 says to refuse them */
     OUT_MAX = 1 << 30,     /* ISA-L counts in 32 bits */
 };

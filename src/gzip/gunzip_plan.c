@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the next piece lies, so that nobody waits and all finish at the same time.
+ * Where the next piece lies, so that no thread waits and all finish at the same time.
  *
  *     stored  |==owner==>...gap...|--piece--|...gap...|--piece--| the end
  *     helper   head, width * bytes           owner: gap * alone, width * over
