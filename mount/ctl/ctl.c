@@ -58,55 +58,24 @@ static int usage(void)
     return CTL_USAGE;
 }
 
-/* The place in the options that a long option's argument goes to. */
-static char **text_of(struct options *o, int option)
-{
-    switch (option) {
-    case 'c':
-        return &o->cache_dir;
-    case 's':
-        return &o->cache_size;
-    case 't':
-        return &o->threads;
-    case 'm':
-        return &o->memory;
-    case 'R':
-        return &o->recipes;
-    case 'l':
-        return &o->layout;
-    case 'a':
-        return &o->annex;
-    default:
-        return NULL;
-    }
-}
-
 /* Returns -1 to go on, else the exit status. */
 static int parse(struct ctl *ctl, int argc, char **argv)
 {
-    static const struct option longs[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"watch", no_argument, NULL, 'w'},
-        {"no-open", no_argument, NULL, 'n'},
-        {"help", no_argument, NULL, 'h'},
+    enum { FIRST_SHARED = 256, NFLAGS = 5 };
+    struct option longs[NFLAGS + OPTION_NSHARED + 1] = {
+        {"json", no_argument, NULL, 'j'},    {"watch", no_argument, NULL, 'w'},
+        {"no-open", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},
         {"version", no_argument, NULL, 'V'},
-        {"cache_dir", required_argument, NULL, 'c'},
-        {"cache_size", required_argument, NULL, 's'},
-        {"threads", required_argument, NULL, 't'},
-        {"memory", required_argument, NULL, 'm'},
-        {"recipes", required_argument, NULL, 'R'},
-        {"layout", required_argument, NULL, 'l'},
-        {"annex", required_argument, NULL, 'a'},
-        {NULL, 0, NULL, 0},
     };
     int option;
 
+    for (int i = 0; i < OPTION_NSHARED; i++)
+        longs[NFLAGS + i] =
+            (struct option){option_names[i], required_argument, NULL, FIRST_SHARED + i};
     while ((option = getopt_long(argc, argv, "ho:rV", longs, NULL)) != -1) {
-        char **text = text_of(&ctl->options, option);
-
-        if (text) {
-            free(*text);
-            *text = strdup(optarg);
+        if (option >= FIRST_SHARED) {
+            if (options_set(&ctl->options, (enum option_id)(option - FIRST_SHARED), optarg) < 0)
+                return ctl_say("out of memory");
         } else if (option == 'j') {
             ctl->json = true;
         } else if (option == 'w') {
@@ -130,9 +99,9 @@ static int parse(struct ctl *ctl, int argc, char **argv)
     return -1;
 }
 
-/* Where memory is out, nothing. */
-static void put_shown(FILE *f, const char *before, const char *fmt, va_list args,
-                      const char *behind)
+/* Prints nothing if memory runs out. */
+static void print_shown(FILE *f, const char *before, const char *fmt, va_list args,
+                        const char *behind)
 {
     char *shown = utf8_vshown(fmt, args);
 
@@ -141,18 +110,13 @@ static void put_shown(FILE *f, const char *before, const char *fmt, va_list args
     free(shown);
 }
 
-void ctl_say(const char *fmt, ...)
+int ctl_say(const char *fmt, ...)
 {
     va_list args;
 
     va_start(args, fmt);
-    put_shown(stderr, "derivctl: ", fmt, args, "\n");
+    print_shown(stderr, "derivctl: ", fmt, args, "\n");
     va_end(args);
-}
-
-int ctl_complain(const char *path, const struct error *err)
-{
-    ctl_say("%s: %s", path, err->text);
     return CTL_FAILED;
 }
 
@@ -162,7 +126,7 @@ void ctl_print(const char *fmt, ...)
 
     va_start(args, fmt);
     if (isatty(STDOUT_FILENO))
-        put_shown(stdout, "", fmt, args, "");
+        print_shown(stdout, "", fmt, args, "");
     else
         vprintf(fmt, args);
     va_end(args);
@@ -183,7 +147,7 @@ int main(int argc, char **argv)
     struct ctl ctl = {.json = false};
     int ret = parse(&ctl, argc, argv);
 
-    signal(SIGCHLD, SIG_DFL); /* else nobody would learn how a command ended */
+    signal(SIGCHLD, SIG_DFL); /* if it were ignored, waitpid() would not return exit statuses */
     if (ret < 0 && optind == argc)
         ret = usage();
     for (int i = 0; ret < 0 && i < NCOMMANDS; i++)
@@ -199,9 +163,7 @@ int main(int argc, char **argv)
         ret = usage();
     }
     options_free(&ctl.options);
-    if (fflush(stdout) != 0) {
-        ctl_say("writing to standard output: %s", strerror(errno));
-        ret = CTL_FAILED;
-    }
+    if (fflush(stdout) != 0)
+        ret = ctl_say("cannot write to standard output: %s", strerror(errno));
     return ret;
 }

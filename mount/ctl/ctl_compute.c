@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * derivctl compute: files, what a directory lists, or with -r all of a dataset.
+ * derivctl compute: files, the listed files of a directory, or with -r all of a dataset.
  *
- * The engine does what a reader of the mount would start. With -r the tree is walked twice: first
- * to count, so that there is one bar for all; then directory by directory, so that nothing but the
- * list of directories grows with the dataset.
+ * With -r it walks the tree twice: first to count, for the progress bar; then directory by
+ * directory, so that only the list of directories grows with the dataset.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,21 +19,22 @@
 #include "sink.h"
 #include "walk.h"
 
-/* The files of a list, one after the other. */
-struct cursor_of_list {
-    const struct found *list;
-    size_t i, n;
+struct list_cursor {
+    const struct found_list *list;
+    size_t i;
 };
 
+/* An orders_next_fn. */
 static bool next_of_list(void *ctx, struct found *out, double *weight)
 {
-    struct cursor_of_list *at = ctx;
+    struct list_cursor *at = ctx;
+    const struct found *f;
 
-    if (at->i == at->n)
+    if (at->i == at->list->n)
         return false;
-    *out = (struct found){derived_get(at->list[at->i].derived), strdup(at->list[at->i].path)};
+    f = &at->list->files[at->i++];
+    *out = (struct found){derived_get(f->derived), strdup(f->path)};
     *weight = 1;
-    at->i++;
     return true;
 }
 
@@ -44,36 +44,28 @@ static int start(struct engine *e, const char *path)
 
     if (engine_start(e, &err) == 0)
         return CTL_OK;
-    error_wrap(&err, -err.code, "compute: start");
-    return ctl_complain(path, &err);
+    return ctl_say("%s: compute: start: %s", path, err.text);
 }
 
-static int order_list(const struct target *t, const struct found *list, size_t n, const char *out)
+int ctl_compute_list(const struct target *t, const struct found_list *list, const char *out)
 {
-    struct cursor_of_list at = {list, 0, n};
+    struct list_cursor at = {list, 0};
     struct orders_request q = {.engine = t->engine,
                                .next = next_of_list,
                                .ctx = &at,
-                               .nfiles = n,
-                               .weight = (double)n,
+                               .nfiles = list->n,
+                               .weight = (double)list->n,
                                .out = out};
     struct orders_outcome outcome;
 
-    return orders_run(&q, &outcome);
-}
-
-int ctl_compute_list(const struct target *t, const struct found *list, size_t n, const char *out)
-{
-    int ret = start(t->engine, t->asked);
-
-    return ret == CTL_OK ? order_list(t, list, n, out) : ret;
+    return start(t->engine, t->asked) == CTL_OK ? orders_run(&q, &outcome) : CTL_FAILED;
 }
 
 /* ---- a table with -o ---- */
 
 struct made {
     sem_t done;
-    struct error error; /* code 0: well */
+    struct error error; /* code 0: none */
 };
 
 static void text_made(void *arg, struct wait *w, const struct error *err)
@@ -110,7 +102,7 @@ static int make_text(const struct target *t, char **text, size_t *nbytes, struct
     return -made.error.code;
 }
 
-/* Once the numbers have been computed: also of runs that have failed there is a row. */
+/* Called when the numbers are computed: runs that failed have a row, too. */
 static int write_table(const struct target *t, const char *out)
 {
     struct error err, why;
@@ -123,46 +115,30 @@ static int write_table(const struct target *t, const char *out)
         ret = sink_open(&sink, out, &err);
     if (ret == 0) {
         ret = sink_write(&sink, text, nbytes, &err);
-        if (sink_close(&sink, ret == 0, &why) < 0 && ret == 0) {
-            err = why;
-            ret = -why.code;
-        }
+        if (sink_close(&sink, ret == 0, ret == 0 ? &err : &why) < 0)
+            ret = -EIO;
     }
     free(text);
-    return ret < 0 ? ctl_complain(t->asked, &err) : CTL_OK;
+    return ret < 0 ? ctl_say("%s: %s", t->asked, err.text) : CTL_OK;
 }
 
-/* One file alone may go to -o; a table may too, whose rows are many files. */
-static int compute_found(const struct target *t, const struct found *list, size_t n,
-                         const char *out, bool table)
-{
-    int ret = start(t->engine, t->asked);
-
-    if (ret != CTL_OK)
-        return ret;
-    ret = order_list(t, list, n, table ? NULL : out);
-    ending_raise(ending_signal());
-    if (table && write_table(t, out) != CTL_OK)
-        ret = CTL_FAILED;
-    return ret;
-}
-
-static int compute_files(const struct ctl *ctl, const struct target *t, const struct found *list,
-                         size_t n)
+static int compute_files(const struct ctl *ctl, const struct target *t,
+                         const struct found_list *list)
 {
     bool table = ctl->out && target_is_table(t);
+    int ret;
 
-    if (ctl->out && n != 1 && !table) {
-        ctl_say("%s: -o takes the result of one file, and there are %zu", t->asked, n);
+    if (ctl->out && list->n != 1 && !table) {
+        ctl_say("%s: -o takes the result of one file, but there are %zu", t->asked, list->n);
         return CTL_USAGE;
     }
-    if (n == 0) {
-        ctl_say("%s: there is nothing to compute here: no runs (-r looks into the directories "
-                "below)",
-                t->asked);
-        return CTL_FAILED;
-    }
-    return compute_found(t, list, n, ctl->out, table);
+    if (list->n == 0)
+        return ctl_say("%s: nothing to compute: no runs (-r includes subdirectories)", t->asked);
+    ret = ctl_compute_list(t, list, table ? NULL : ctl->out);
+    ending_raise(ending_signal());
+    if (table && write_table(t, ctl->out) != CTL_OK)
+        ret = CTL_FAILED;
+    return ret;
 }
 
 /* ---- -r ---- */
@@ -172,13 +148,13 @@ static void print_summary(const struct target *t, const struct orders_outcome *o
     size_t nfinished = o->ncomputed + o->ncached + o->nfailed;
     uint64_t nevicted = engine_cache_evicted(t->engine);
 
-    ctl_print("%s: %zu files: %zu computed, %zu were there, %zu failed", t->asked, nfiles,
+    ctl_print("%s: %zu files: %zu computed, %zu in the cache before, %zu failed", t->asked, nfiles,
               o->ncomputed, o->ncached, o->nfailed);
     if (nfiles > nfinished)
-        printf(", %zu left: the same command goes on", nfiles - nfinished);
+        printf(", %zu left: the same command continues", nfiles - nfinished);
     puts("");
     if (nevicted > 0)
-        ctl_print("%s: the cache holds %s, and %" PRIu64 " results went to make room for others "
+        ctl_print("%s: the cache holds %s; %" PRIu64 " results were removed to make room "
                   "(--cache_size)\n",
                   t->asked, human_nbytes(engine_config(t->engine)->cache_nbytes).text, nevicted);
 }
@@ -188,31 +164,29 @@ static int compute_walk(const struct target *t, struct walk *w, bool named)
     struct orders_request q = {.engine = t->engine,
                                .next = walk_next,
                                .ctx = w,
-                               .nfiles = walk_nfiles(w),
-                               .weight = walk_weight(w),
+                               .nfiles = walk_counts(w)->nfiles,
+                               .weight = walk_counts(w)->weight,
                                .skip_cached = true};
     struct orders_outcome outcome;
     int ret;
 
-    if (q.nfiles == 0 && walk_nfailed(w) > 0)
+    if (q.nfiles == 0 && walk_counts(w)->nfailed > 0)
         return CTL_FAILED;
-    if (q.nfiles == 0) {
-        ctl_say("%s: there is nothing to compute in it: no runs%s", t->asked,
-                named ? ", or no recipes of these names" : "");
-        return CTL_FAILED;
-    }
+    if (q.nfiles == 0)
+        return ctl_say("%s: nothing to compute: no runs%s", t->asked,
+                       named ? ", or no recipes of these names" : "");
     ret = start(t->engine, t->asked);
     if (ret != CTL_OK)
         return ret;
     ret = orders_run(&q, &outcome);
     print_summary(t, &outcome, q.nfiles);
     ending_raise(outcome.signal);
-    return walk_nfailed(w) > 0 ? CTL_FAILED : ret;
+    return walk_counts(w)->nfailed > 0 ? CTL_FAILED : ret;
 }
 
 static int compute_tree(const struct ctl *ctl)
 {
-    struct error err = {.code = ENOMEM, .text = "out of memory"};
+    struct error err;
     struct target t;
     struct walk *w;
     int ret = target_open(ctl, ctl->paths[0], &t);
@@ -220,8 +194,7 @@ static int compute_tree(const struct ctl *ctl)
     if (ret != CTL_OK)
         return ret;
     if (walk_new(&t, ctl->paths + 1, (size_t)ctl->npaths - 1, &w, &err) < 0) {
-        error_wrap(&err, -err.code, "compute");
-        ret = ctl_complain(t.asked, &err);
+        ret = ctl_say("%s: compute: %s", t.asked, err.text);
     } else {
         ret = compute_walk(&t, w, ctl->npaths > 1);
         walk_free(w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * derivctl explain: how a derived file comes about. Computes nothing.
+ * derivctl explain: how a derived file is computed. Computes nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static void print_task(const struct explained_task *task, size_t i,
     printf("\n");
 }
 
-/* What is kept, and what is left to do. */
+/* The tasks, how much of them is cached, and how much is left to read. */
 static void print_tasks(const struct target *t, const struct explanation *x)
 {
     uint64_t saved_nbytes = 0;
@@ -130,16 +130,10 @@ static void add_tasks_json(json_t *o, const struct target *t, const struct expla
         json_array_append_new(tasks, task_json(t, &x->tasks[i]));
     for (size_t i = 0; i < x->npasses_told; i++)
         json_array_append_new(passes, utf8_json(x->passes[i]));
-    json_object_set_new(o, "tasks", tasks);
-    json_object_set_new(o, "passes", json_integer(x->npasses));
-    json_object_set_new(o, "read_bytes", json_integer((json_int_t)x->read_nbytes));
-    json_object_set_new(o, "left_bytes", json_integer((json_int_t)x->left_nbytes));
-    json_object_set_new(o, "passes_of", passes);
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text ? json_string(text) : json_null();
+    json_object_update_new(o, json_pack("{s:o, s:i, s:I, s:I, s:o}", "tasks", tasks, "passes",
+                                        (int)x->npasses, "read_bytes", (json_int_t)x->read_nbytes,
+                                        "left_bytes", (json_int_t)x->left_nbytes, "passes_of",
+                                        passes));
 }
 
 static json_t *explanation_json(const struct target *t, const struct found *f,
@@ -149,17 +143,16 @@ static json_t *explanation_json(const struct target *t, const struct found *f,
     struct derived_status status;
     json_t *o = ctl_summary_json(t, f, &status), *params = json_object(), *ways = json_array();
 
-    json_object_set_new(o, "recipe", utf8_json(info.recipe));
-    json_object_set_new(o, info.is_command ? "command" : "expression", utf8_json(info.text));
     for (size_t i = 0; i < x->nparams; i++)
         json_object_set_new(params, x->params[i].name, json_real(x->params[i].value));
-    json_object_set_new(o, "parameters", params);
     for (size_t i = 0; i < x->nruns; i++)
-        json_array_append_new(ways, text_or_null(x->runs[i].way));
-    json_object_set_new(o, "sources_read", ways);
-    json_object_set_new(o, "array", text_or_null(x->array));
-    json_object_set_new(o, "key", text_or_null(status.key.hex[0] ? status.key.hex : NULL));
-    json_object_set_new(o, "cached", json_boolean(status.state == STATE_CACHED));
+        json_array_append_new(ways, json_pack("s?", x->runs[i].way));
+    json_object_update_new(
+        o, json_pack("{s:o, s:o, s:o, s:o, s:s?, s:s?, s:b}", "recipe", utf8_json(info.recipe),
+                     info.is_command ? "command" : "expression", utf8_json(info.text), "parameters",
+                     params, "sources_read", ways, "array", x->array, "key",
+                     status.key.hex[0] ? status.key.hex : NULL, "cached",
+                     (int)(status.state == STATE_CACHED)));
     if (x->ntasks > 0)
         add_tasks_json(o, t, x);
     return o;
@@ -171,7 +164,7 @@ static int explain(const struct ctl *ctl, const struct target *t, const struct f
     struct error err;
 
     if (engine_explain(t->engine, f->derived, &x, &err) < 0)
-        return ctl_complain(f->path, &err);
+        return ctl_say("%s: %s", f->path, err.text);
     if (ctl->json)
         ctl_print_json(explanation_json(t, f, x));
     else
@@ -180,14 +173,14 @@ static int explain(const struct ctl *ctl, const struct target *t, const struct f
     return CTL_OK;
 }
 
-static int explain_files(const struct ctl *ctl, const struct target *t, const struct found *list,
-                         size_t n)
+static int explain_files(const struct ctl *ctl, const struct target *t,
+                         const struct found_list *list)
 {
     int ret = CTL_OK;
 
-    for (size_t i = 0; i < n && ret == CTL_OK; i++) {
+    for (size_t i = 0; i < list->n && ret == CTL_OK; i++) {
         printf("%s", i > 0 && !ctl->json ? "\n" : "");
-        ret = explain(ctl, t, &list[i]);
+        ret = explain(ctl, t, &list->files[i]);
     }
     return ret;
 }

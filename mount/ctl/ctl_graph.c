@@ -15,7 +15,7 @@ static void status_of(void *ctx, const struct key *key, struct task_status *out)
     target_task_status(ctx, key, out);
 }
 
-/* What the name of the file asks for; NULL: nothing that is known. */
+/* The format that the ending of the file name means; NULL: unknown. */
 static const char *format_of(const char *out)
 {
     static const char *const formats[] = {"dot", "svg", "png"};
@@ -30,15 +30,13 @@ static const char *format_of(const char *out)
 static int write_out(const char *out, const char *bytes, size_t nbytes)
 {
     FILE *f = out ? fopen(out, "we") : stdout;
-    struct error err;
     bool written = f && fwrite(bytes, 1, nbytes, f) == nbytes;
 
     if (f && out && fclose(f) != 0)
         written = false;
     if (written)
         return CTL_OK;
-    error_set(&err, errno, "write: %s", strerror(errno));
-    return ctl_complain(out ? out : "standard output", &err);
+    return ctl_say("%s: write: %s", out ? out : "standard output", strerror(errno));
 }
 
 static int draw(const struct ctl *ctl, const struct target *t, const struct found *f)
@@ -56,39 +54,30 @@ static int draw(const struct ctl *ctl, const struct target *t, const struct foun
     ret = engine_dot(t->engine, f->derived, f->path, &view, &text, &err);
     if (ret == 0 && strcmp(format, "dot") != 0)
         ret = render(text, format, &picture, &nbytes, &err);
-    if (ret < 0) {
-        error_wrap(&err, ret, "graph");
-        ret = ctl_complain(t->asked, &err);
-    } else if (picture) {
+    if (ret < 0)
+        ret = ctl_say("%s: graph: %s", t->asked, err.text);
+    else if (picture)
         ret = write_out(ctl->out, picture, nbytes);
-    } else {
+    else
         ret = write_out(ctl->out, text, strlen(text));
-    }
     free(picture);
     free(text);
     return ret;
 }
 
-static int draw_file(const struct ctl *ctl, const struct target *t, const struct found *list,
-                     size_t n)
+static int draw_file(const struct ctl *ctl, const struct target *t, const struct found_list *list)
 {
-    struct error err;
-
-    if (n == 1 && strcmp(list[0].path, t->path) == 0)
-        return draw(ctl, t, &list[0]);
-    error_set(&err, EISDIR, "graph: not one image; the graph of which one?");
-    return ctl_complain(t->asked, &err);
+    if (list->n == 1 && strcmp(list->files[0].path, t->path) == 0)
+        return draw(ctl, t, &list->files[0]);
+    return ctl_say("%s: graph: not a derived file: name one of those that list shows", t->asked);
 }
 
 int ctl_graph(const struct ctl *ctl)
 {
-    struct error err;
-
     if (ctl->npaths != 1)
         return CTL_USAGE;
     if (!format_of(ctl->out)) {
-        error_set(&err, EINVAL, "graph: the name has to end in .dot, .svg or .png");
-        ctl_complain(ctl->out, &err);
+        ctl_say("%s: graph: the name must end in .dot, .svg or .png", ctl->out);
         return CTL_USAGE;
     }
     return ctl_with_files(ctl, ctl->paths[0], draw_file);

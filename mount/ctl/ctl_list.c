@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * derivctl list: what there is. Computes nothing.
+ * derivctl list: the derived files of a directory. Computes nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,17 +60,16 @@ static void print_summary(const struct target *t, const struct found *f)
               info.nsources == 1 ? " " : "s", f->path);
 }
 
-static int list_files(const struct ctl *ctl, const struct target *t, const struct found *list,
-                      size_t n)
+static int list_files(const struct ctl *ctl, const struct target *t, const struct found_list *list)
 {
     json_t *all = ctl->json ? json_array() : NULL;
     struct derived_status status;
 
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < list->n; i++)
         if (all)
-            json_array_append_new(all, ctl_summary_json(t, &list[i], &status));
+            json_array_append_new(all, ctl_summary_json(t, &list->files[i], &status));
         else
-            print_summary(t, &list[i]);
+            print_summary(t, &list->files[i]);
     if (all)
         ctl_print_json(all);
     return CTL_OK;

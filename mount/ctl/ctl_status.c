@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * derivctl status and cache: looking into a mount, and after the cache directory.
+ * derivctl status: the state of mounts. derivctl cache: maintenance of the cache directory.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,33 +16,16 @@
 #include "screen.h"
 #include "utf8.h"
 
-static FILE *open_control(const char *mountpoint, const char *name)
-{
-    char path[PATH_MAX];
-    struct error err;
-    FILE *f = NULL;
-
-    if (snprintf(path, sizeof path, "%s/.derivfs/%s", mountpoint, name) < (int)sizeof path)
-        f = fopen(path, "re");
-    else
-        errno = ENAMETOOLONG;
-    if (!f) {
-        error_set(&err, errno, "status: %s",
-                  errno == ENOENT ? "no derivfs is mounted there" : strerror(errno));
-        ctl_complain(mountpoint, &err);
-    }
-    return f;
-}
-
 static int print_text(FILE *out, const char *mountpoint)
 {
-    FILE *f = open_control(mountpoint, "status");
-    char buf[4096];
+    struct error err;
+    FILE *f = open_control(mountpoint, "status", &err);
+    char buf[4096], *shown;
     size_t n;
 
     if (!f)
-        return CTL_FAILED;
-    char *shown = utf8_shown(mountpoint);
+        return ctl_say("%s: %s", mountpoint, err.text);
+    shown = utf8_shown(mountpoint);
     fprintf(out, "%s: ", shown ? shown : "");
     free(shown);
     while ((n = fread(buf, 1, sizeof buf, f)) > 0)
@@ -53,55 +34,41 @@ static int print_text(FILE *out, const char *mountpoint)
     return CTL_OK;
 }
 
-/* The mount's status with its mount point; NULL after a complaint. */
+/* The mount's status with its mount point; NULL after a message. */
 static json_t *load_json(const char *mountpoint)
 {
-    FILE *f = open_control(mountpoint, "status.json");
-    json_error_t why;
-    json_t *status;
+    struct error err;
+    json_t *status = load_control(mountpoint, "status.json", &err);
 
-    if (!f)
-        return NULL;
-    status = json_loadf(f, 0, &why);
-    fclose(f);
-    if (!status)
-        ctl_say("%s: status: %s", mountpoint, why.text);
-    else
+    if (status)
         json_object_set_new(status, "mountpoint", utf8_json(mountpoint));
+    else
+        ctl_say("%s: %s", mountpoint, err.text);
     return status;
 }
 
 /* Every derivfs mount of this machine; with --json they are an array. */
 static int show_all(const struct ctl *ctl, FILE *out)
 {
-    FILE *mounts = setmntent("/proc/self/mounts", "re");
     json_t *all = ctl->json ? json_array() : NULL, *status = NULL;
+    const char *mountpoint;
+    FILE *mounts = NULL;
     int ret = CTL_OK, n = 0;
-    struct mntent *m;
 
-    while (mounts && (m = getmntent(mounts))) {
-        if (strcmp(m->mnt_type, "fuse.derivfs") != 0)
-            continue;
-        n++;
-        if (!ctl->json && print_text(out, m->mnt_dir) != CTL_OK)
+    for (; (mountpoint = next_mount(&mounts)); n++) {
+        if (!all && print_text(out, mountpoint) != CTL_OK)
             ret = CTL_FAILED;
-        if (ctl->json && !(status = load_json(m->mnt_dir)))
+        if (all && !(status = load_json(mountpoint)))
             ret = CTL_FAILED;
-        else if (ctl->json)
+        else if (all)
             json_array_append_new(all, status);
     }
-    if (mounts)
-        endmntent(mounts);
     if (all)
         ctl_print_json(all);
-    if (n == 0) {
-        ctl_say("status: no derivfs is mounted");
-        ret = CTL_FAILED;
-    }
-    return ret;
+    return n == 0 ? ctl_say("status: no derivfs is mounted") : ret;
 }
 
-/* To `out`, but for JSON, which goes to stdout. */
+/* Text goes to `out`, JSON to stdout. */
 static int show_once(const struct ctl *ctl, FILE *out)
 {
     json_t *status;
@@ -117,7 +84,6 @@ static int show_once(const struct ctl *ctl, FILE *out)
     return CTL_OK;
 }
 
-/* Collect a text, then draw it at once. */
 static int draw_once(const struct ctl *ctl)
 {
     char *text = NULL;
@@ -188,7 +154,7 @@ static void print_verified(const struct ctl *ctl, const struct engine_config *en
 {
     (void)ctl;
     (void)engine;
-    printf("%" PRIu64 " entries are good, %" PRIu64 " were bad and are removed\n", r->entries,
+    printf("%" PRIu64 " entries are good, %" PRIu64 " damaged ones were removed\n", r->entries,
            r->bad);
 }
 
@@ -230,25 +196,25 @@ static void say_warning(void *ctx, enum log_level level, const char *text)
 int ctl_cache(const struct ctl *ctl)
 {
     const struct cache_command *command = ctl->npaths == 1 ? find_command(ctl->paths[0]) : NULL;
-    struct error err = {.code = ENOMEM, .text = "out of memory"};
     struct cache_report report;
+    struct error err;
     struct options o;
+    bool bad_option;
     int ret;
 
     if (!command)
         return CTL_USAGE;
     if (options_copy(&ctl->options, &o) < 0)
-        return ctl_complain("cache", &err);
+        return ctl_say("cache: out of memory");
     ret = options_resolve(&o, &err);
-    if (ret == -EINVAL) {
-        ctl_complain("cache", &err);
-        ret = CTL_USAGE;
-    } else if (ret == 0) {
-        o.engine.log = say_warning;
+    bad_option = ret == -EINVAL;
+    o.engine.log = say_warning;
+    if (ret == 0)
         ret = engine_cache_care(&o.engine, command->care, &report, &err);
-        if (ret == 0)
-            command->print(ctl, &o.engine, &report);
-    }
+    if (ret == 0)
+        command->print(ctl, &o.engine, &report);
+    else
+        ctl_say("cache: %s", err.text);
     options_free(&o);
-    return ret < 0 ? ctl_complain("cache", &err) : ret;
+    return bad_option ? CTL_USAGE : ret == 0 ? CTL_OK : CTL_FAILED;
 }

@@ -2,9 +2,9 @@
  *
  * From a PATH on the command line to a dataset and a path in its tree.
  *
- * In a mount of derivfs, the daemon's own settings (.derivfs/status.json) are taken, so that
- * derivctl finds the same cache and the same recipes. Elsewhere the dataset is the nearest
- * directory upwards that has a dataset_description.json, or the file's own directory.
+ * In a mount, derivctl takes the settings of the daemon (.derivfs/status.json), so that it uses the
+ * same cache and recipes. Elsewhere the dataset is the nearest parent directory with a
+ * dataset_description.json, or the file's own directory.
  */
 #include <errno.h>
 #include <limits.h>
@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "ctl.h"
+#include "grow.h"
+#include "path.h"
 #include "utf8.h"
 
 int split_path(const char *path, char **dir, const char **name)
@@ -40,8 +42,8 @@ static size_t cut_last(char *path)
     return n;
 }
 
-/* The path with links resolved as far as it exists: a derived file exists in a mount only, and with
- * layout=derivatives its directory too. malloced. */
+/* Resolve links in the part of the path that exists: a derived file, and with layout=derivatives
+ * its directory, exist in a mount only. malloced. */
 static char *canonical_path(const char *path, struct error *err)
 {
     char *out = realpath(path, NULL), *prefix = strdup(path);
@@ -74,26 +76,65 @@ static const char *below(const char *path, const char *top)
     return path[n] ? path + n + 1 : path + n;
 }
 
+const char *next_mount(FILE **mounts)
+{
+    struct mntent *m;
+
+    if (!*mounts && !(*mounts = setmntent("/proc/self/mounts", "re")))
+        return NULL;
+    while ((m = getmntent(*mounts)))
+        if (strcmp(m->mnt_type, "fuse.derivfs") == 0)
+            return m->mnt_dir;
+    endmntent(*mounts);
+    return NULL;
+}
+
 /* The derivfs mount that `path` is in; malloced, NULL: none. */
 static char *find_mount(const char *path)
 {
-    FILE *mounts = setmntent("/proc/self/mounts", "re");
+    FILE *mounts = NULL;
+    const char *dir;
     char *found = NULL;
-    struct mntent *m;
 
-    if (!mounts)
-        return NULL;
-    while ((m = getmntent(mounts)))
-        if (strcmp(m->mnt_type, "fuse.derivfs") == 0 && below(path, m->mnt_dir) &&
-            (!found || strlen(m->mnt_dir) >= strlen(found))) {
+    while ((dir = next_mount(&mounts)))
+        if (below(path, dir) && (!found || strlen(dir) >= strlen(found))) {
             free(found);
-            found = strdup(m->mnt_dir);
+            found = strdup(dir);
         }
-    endmntent(mounts);
     return found;
 }
 
-/* The nearest directory upwards from the file's own that is a dataset. Changes `dir`. */
+FILE *open_control(const char *mountpoint, const char *name, struct error *err)
+{
+    char path[PATH_MAX];
+    FILE *f = NULL;
+
+    if (snprintf(path, sizeof path, "%s/.derivfs/%s", mountpoint, name) < (int)sizeof path)
+        f = fopen(path, "re");
+    else
+        errno = ENAMETOOLONG;
+    if (!f)
+        error_set(err, errno, "status: %s",
+                  errno == ENOENT ? "no derivfs is mounted there" : strerror(errno));
+    return f;
+}
+
+json_t *load_control(const char *mountpoint, const char *name, struct error *err)
+{
+    FILE *f = open_control(mountpoint, name, err);
+    json_error_t why;
+    json_t *value;
+
+    if (!f)
+        return NULL;
+    value = json_loadf(f, 0, &why);
+    fclose(f);
+    if (!value)
+        error_set(err, EIO, "status: cannot read .derivfs/%s: %s", name, why.text);
+    return value;
+}
+
+/* Shorten `dir` to its nearest parent that is a dataset, if there is one. */
 static void find_dataset(char *dir)
 {
     char marker[PATH_MAX];
@@ -110,70 +151,68 @@ static void find_dataset(char *dir)
     }
 }
 
-static char *copy_text(const json_t *object, const char *name)
+/* Take a setting that the command line does not give from the mount. */
+static void take_setting(struct target *t, enum option_id option, const json_t *object,
+                         const char *name)
 {
-    return utf8_of_json(json_object_get(object, name));
+    char **text = &t->options.text[option];
+    const json_t *value = json_object_get(object, name);
+
+    if (!*text && !json_is_integer(value))
+        *text = utf8_of_json(value);
+    else if (!*text && asprintf(text, "%lld", (long long)json_integer_value(value)) < 0)
+        *text = NULL;
 }
 
-/* What the command line leaves open is taken from the mount. */
-static void take_mount_settings(struct target *t)
+static int locate_in_mount(struct target *t, const char *path, const char *mountpoint,
+                           struct error *err)
 {
-    struct options *o = &t->options;
-    const json_t *cache = json_object_get(t->status, "cache");
+    const json_t *cache;
 
-    o->dataset = copy_text(t->status, "dataset");
-    if (!o->cache_dir)
-        o->cache_dir = copy_text(cache, "dir");
-    if (!o->layout)
-        o->layout = copy_text(t->status, "layout");
-    if (!o->annex)
-        o->annex = copy_text(t->status, "annex");
-    if (!o->recipes)
-        o->recipes = copy_text(t->status, "recipes");
-    if (!o->cache_size &&
-        asprintf(&o->cache_size, "%lld",
-                 (long long)json_integer_value(json_object_get(cache, "max_bytes"))) < 0)
-        o->cache_size = NULL;
+    t->path = strdup(below(path, mountpoint));
+    t->status = load_control(mountpoint, "status.json", err);
+    if (!t->status)
+        return -EIO;
+    t->trace = load_control(mountpoint, "trace.json", NULL);
+    cache = json_object_get(t->status, "cache");
+    take_setting(t, OPTION_CACHE_DIR, cache, "dir");
+    take_setting(t, OPTION_CACHE_SIZE, cache, "max_bytes");
+    take_setting(t, OPTION_LAYOUT, t->status, "layout");
+    take_setting(t, OPTION_ANNEX, t->status, "annex");
+    take_setting(t, OPTION_RECIPES, t->status, "recipes");
+    t->options.dataset = utf8_of_json(json_object_get(t->status, "dataset"));
+    if (t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0)
+        return error_set(err, EBUSY,
+                         "open: the mount hides its own dataset; read the file itself, or "
+                         ".derivfs/status, or mount elsewhere");
+    return 0;
 }
 
-static int locate(struct target *t, char *path, struct error *err)
+static int locate_in_dataset(struct target *t, const char *path, struct error *err)
 {
-    char *mountpoint = find_mount(path), *file = NULL;
+    char *dataset = strdup(path);
     struct stat st;
-    bool hidden;
 
-    if (mountpoint) {
-        json_error_t why;
-
-        t->path = strdup(below(path, mountpoint));
-        if (asprintf(&file, "%s/.derivfs/status.json", mountpoint) >= 0)
-            t->status = json_load_file(file, 0, &why);
-        free(file);
-        if (asprintf(&file, "%s/.derivfs/trace.json", mountpoint) >= 0)
-            t->trace = json_load_file(file, 0, NULL);
-        free(file);
-        if (t->status)
-            take_mount_settings(t);
-        hidden = t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0;
-        free(mountpoint);
-        if (!t->path || !t->status)
-            return error_set(err, EIO, "status: the mount's cannot be read: %s", why.text);
-        if (hidden)
-            return error_set(err, EBUSY,
-                             "open: the dataset is hidden beneath its own mount; read the file "
-                             "itself, or .derivfs/status, or mount elsewhere");
-        return 0;
-    }
-    t->options.dataset = strdup(path);
-    if (!t->options.dataset)
+    if (!dataset)
         return error_set(err, ENOMEM, "out of memory");
-    while (*t->options.dataset && (stat(t->options.dataset, &st) < 0 || !S_ISDIR(st.st_mode)))
-        *strrchr(t->options.dataset, '/') = '\0';
-    if (!*t->options.dataset)
-        strcpy(t->options.dataset, "/");
-    find_dataset(t->options.dataset);
-    t->path = strdup(below(path, t->options.dataset));
-    return t->path ? 0 : error_set(err, ENOMEM, "out of memory");
+    t->options.dataset = dataset;
+    while (*dataset && (stat(dataset, &st) < 0 || !S_ISDIR(st.st_mode)))
+        *strrchr(dataset, '/') = '\0';
+    if (!*dataset)
+        strcpy(dataset, "/");
+    find_dataset(dataset);
+    t->path = strdup(below(path, dataset));
+    return 0;
+}
+
+static int locate(struct target *t, const char *path, struct error *err)
+{
+    char *mountpoint = find_mount(path);
+    int ret =
+        mountpoint ? locate_in_mount(t, path, mountpoint, err) : locate_in_dataset(t, path, err);
+
+    free(mountpoint);
+    return ret == 0 && !t->path ? error_set(err, ENOMEM, "out of memory") : ret;
 }
 
 static void say_problem(void *ctx, const char *text)
@@ -203,10 +242,10 @@ int target_open(const struct ctl *ctl, const char *path, struct target *out)
         ret = engine_open(&out->options.engine, &out->engine, &err);
     if (ret < 0) {
         target_close(out);
-        ctl_complain(path, &err);
+        ctl_say("%s: %s", path, err.text);
         return bad_option ? CTL_USAGE : CTL_FAILED;
     }
-    /* a mistake in the recipes is why a file that one looks for is not there */
+    /* a mistake in the recipes may be why a file is missing */
     engine_recipe_problems(out->engine, say_problem, NULL);
     return CTL_OK;
 }
@@ -220,61 +259,8 @@ void target_close(struct target *t)
     free(t->path);
 }
 
-void target_status(const struct target *t, const struct derived *d, const char *path,
-                   struct derived_status *out)
-{
-    const json_t *item;
-    size_t i;
-
-    engine_derived_status(t->engine, d, path, out);
-    if (out->state == STATE_CACHED)
-        return;
-    json_array_foreach(json_object_get(t->status, "errors"), i, item)
-    {
-        char *where = utf8_of_json(json_object_get(item, "path"));
-        char *why = utf8_of_json(json_object_get(item, "error"));
-
-        if (where && why && strcmp(where, path) == 0) {
-            out->state = STATE_FAILED;
-            error_set(&out->error, EIO, "%s", why);
-        }
-        free(where);
-        free(why);
-    }
-    json_array_foreach(json_object_get(t->status, "tasks"), i, item)
-    {
-        const char *key = json_string_value(json_object_get(item, "key"));
-
-        if (key && strcmp(key, out->key.hex) == 0)
-            out->state = STATE_COMPUTING;
-    }
-}
-
-/* How the mount's daemon has fared with the task: the longest run, and the last outcome. */
-static bool find_runs(const struct target *t, const struct key *key, int64_t *longest_ns,
-                      const char **outcome)
-{
-    const json_t *item;
-    size_t i;
-
-    *longest_ns = 0;
-    *outcome = NULL;
-    json_array_foreach(json_object_get(t->trace, "traceEvents"), i, item)
-    {
-        const json_t *args = json_object_get(item, "args");
-        const char *name = json_string_value(json_object_get(args, "key"));
-        int64_t span_ns = json_integer_value(json_object_get(item, "dur")) * 1000;
-
-        if (!name || strcmp(name, key->hex) != 0)
-            continue;
-        *outcome = json_string_value(json_object_get(args, "outcome"));
-        *longest_ns = span_ns > *longest_ns ? span_ns : *longest_ns;
-    }
-    return *outcome;
-}
-
-/* Is the mount's daemon at work on it? */
-static bool find_at_work(const struct target *t, const struct key *key, struct task_status *out)
+/* Is the task in the mount's daemon, running or queued? */
+static bool find_active(const struct target *t, const struct key *key, struct task_status *out)
 {
     const json_t *item;
     size_t i;
@@ -295,155 +281,165 @@ static bool find_at_work(const struct target *t, const struct key *key, struct t
     return false;
 }
 
+void target_status(const struct target *t, const struct derived *d, const char *path,
+                   struct derived_status *out)
+{
+    struct task_status task;
+    const json_t *item;
+    size_t i;
+
+    engine_derived_status(t->engine, d, path, out);
+    if (out->state == STATE_CACHED)
+        return;
+    json_array_foreach(json_object_get(t->status, "errors"), i, item)
+    {
+        char *where = utf8_of_json(json_object_get(item, "path"));
+        char *why = utf8_of_json(json_object_get(item, "error"));
+
+        if (where && why && strcmp(where, path) == 0) {
+            out->state = STATE_FAILED;
+            error_set(&out->error, EIO, "%s", why);
+        }
+        free(where);
+        free(why);
+    }
+    if (find_active(t, &out->key, &task))
+        out->state = STATE_COMPUTING;
+}
+
+/* The outcome of the task's last run in the mount's daemon, NULL: none; and its longest run. */
+static const char *last_outcome(const struct target *t, const struct key *key, int64_t *longest_ns)
+{
+    const char *outcome = NULL;
+    const json_t *item;
+    size_t i;
+
+    *longest_ns = 0;
+    json_array_foreach(json_object_get(t->trace, "traceEvents"), i, item)
+    {
+        const json_t *args = json_object_get(item, "args");
+        const char *name = json_string_value(json_object_get(args, "key"));
+        int64_t span_ns = json_integer_value(json_object_get(item, "dur")) * 1000;
+
+        if (!name || strcmp(name, key->hex) != 0)
+            continue;
+        outcome = json_string_value(json_object_get(args, "outcome"));
+        *longest_ns = span_ns > *longest_ns ? span_ns : *longest_ns;
+    }
+    return outcome;
+}
+
 void target_task_status(const struct target *t, const struct key *key, struct task_status *out)
 {
-    const char *outcome;
     int64_t longest_ns;
-    bool has_run = find_runs(t, key, &longest_ns, &outcome);
+    const char *outcome = last_outcome(t, key, &longest_ns);
 
     engine_task_status(t->engine, key, out);
     if (out->state == TASK_CACHED)
         out->took_ns = longest_ns;
-    else if (!find_at_work(t, key, out) && has_run && strcmp(outcome, "failed") == 0)
+    else if (!find_active(t, key, out) && outcome && strcmp(outcome, "failed") == 0)
         out->state = TASK_FAILED;
 }
 
-void found_free(struct found *list, size_t n)
+void found_free(struct found_list *list)
 {
-    for (size_t i = 0; i < n; i++) {
-        derived_put(list[i].derived);
-        free(list[i].path);
+    for (size_t i = 0; i < list->n; i++) {
+        derived_put(list->files[i].derived);
+        free(list->files[i].path);
     }
-    free(list);
+    free(list->files);
+    *list = (struct found_list){.files = NULL};
 }
 
-int found_add(struct engine *e, const char *dir, const char *plain, struct found **list, size_t *n,
+/* An engine_row_fn: append to the struct found_list `ctx`. Takes over both, also on failure. `path`
+ * NULL: out of memory. */
+static int append(void *ctx, struct derived *d, char *path)
+{
+    struct found_list *list = ctx;
+
+    if (path && GROW(list->files, list->n) == 0) {
+        list->files[list->n++] = (struct found){d, path};
+        return 0;
+    }
+    derived_put(d);
+    free(path);
+    return -ENOMEM;
+}
+
+int found_add(struct engine *e, const char *dir, const char *plain, struct found_list *list,
               struct error *err)
 {
     struct derived **files;
-    struct found *grown;
     size_t nfiles;
     int ret = engine_list_derived(e, dir, plain, &files, &nfiles, err);
 
     if (ret < 0)
         return ret;
-    grown = realloc(*list, (*n + nfiles + 1) * sizeof *grown);
-    *list = grown ? grown : *list;
-    for (size_t i = 0; i < nfiles && grown; i++) {
-        char *path;
-
-        if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", derived_info(files[i]).name) < 0)
-            grown = NULL;
-        else
-            grown[(*n)++] = (struct found){derived_get(files[i]), path};
-    }
+    for (size_t i = 0; i < nfiles && ret == 0; i++)
+        ret = append(list, derived_get(files[i]), join_path(dir, derived_info(files[i]).name));
     derived_list_free(files, nfiles);
-    return grown ? 0 : error_set(err, ENOMEM, "out of memory");
+    return ret < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
 }
 
-static int complain_of(const struct target *t, const char *operation, struct error *err)
+static int find_rows(const struct target *t, struct found_list *out, struct error *err)
 {
-    error_wrap(err, -err->code, "%s", operation);
-    return ctl_complain(t->asked, err);
-}
-
-/* What a list of files is being put in. */
-struct finding {
-    struct found *list; /* [n] */
-    size_t n;
-};
-
-/* An engine_row_fn. */
-static int add_row(void *ctx, struct derived *d, char *path)
-{
-    struct finding *f = ctx;
-    struct found *grown = realloc(f->list, (f->n + 1) * sizeof *grown);
-
-    if (!grown) {
-        derived_put(d);
-        free(path);
-        return -ENOMEM;
-    }
-    f->list = grown;
-    grown[f->n++] = (struct found){d, path};
-    return 0;
-}
-
-static int find_rows(const struct target *t, struct found **out, size_t *n, struct error *err)
-{
-    struct finding f = {.list = NULL};
     const char *name;
     char *dir;
     int ret = split_path(t->path, &dir, &name);
 
     if (ret == 0) {
-        ret = engine_each_row(t->engine, dir, name, add_row, &f, err);
+        ret = engine_each_row(t->engine, dir, name, append, out, err);
         free(dir);
     }
-    *out = f.list;
-    *n = f.n;
     return ret == -ENOMEM ? error_set(err, ENOMEM, "out of memory") : ret;
 }
 
 bool target_is_table(const struct target *t)
 {
     struct entry entry;
-    struct error err;
-    bool is_table = engine_lookup_path(t->engine, t->path, &entry, &err) == 0;
 
-    if (!is_table)
+    if (engine_lookup_path(t->engine, t->path, &entry, NULL) < 0)
         return false;
-    is_table = entry.kind == ENTRY_TABLE;
     entry_clear(&entry);
-    return is_table;
+    return entry.kind == ENTRY_TABLE;
 }
 
-/* The derived files that target->path means. Where that fails, *out is still to be freed. */
-static int find_files(const struct target *t, struct found **out, size_t *n)
+/* The derived files that target->path means. If it fails, *out is still to be freed. */
+static int find_files(const struct target *t, struct found_list *out, struct error *err)
 {
     struct entry entry;
-    struct error err;
-    int ret = engine_lookup_path(t->engine, t->path, &entry, &err);
+    int ret = engine_lookup_path(t->engine, t->path, &entry, err);
 
-    *n = 0;
-    *out = NULL;
-    if (ret == 0 && entry.kind == ENTRY_DERIVED) {
-        *out = calloc(1, sizeof **out);
-        if (!*out) {
-            derived_put(entry.derived);
-            error_set(&err, ENOMEM, "out of memory");
-            return complain_of(t, "look up", &err);
-        }
-        (*out)[0] = (struct found){entry.derived, strdup(t->path)};
-        *n = 1;
-        return CTL_OK;
-    }
-    if (ret == 0)
-        entry_clear(&entry);
-    if (ret == 0 && S_ISDIR(entry.st.st_mode))
-        ret = found_add(t->engine, t->path, NULL, out, n, &err);
-    else if (ret == 0 && entry.kind == ENTRY_TABLE)
-        ret = find_rows(t, out, n, &err);
-    else if (ret == 0)
-        ret = error_set(&err, EINVAL, "a file of the dataset, not a derived one");
     if (ret == -ENOENT)
-        error_set(&err, ENOENT, "no such file, nor a derived one");
-    return ret < 0 ? complain_of(t, "look up", &err) : CTL_OK;
+        return error_set(err, ENOENT, "no such file, nor a derived one");
+    if (ret < 0)
+        return ret;
+    if (entry.kind == ENTRY_DERIVED)
+        return append(out, entry.derived, strdup(t->path)) < 0
+                   ? error_set(err, ENOMEM, "out of memory")
+                   : 0;
+    entry_clear(&entry);
+    if (S_ISDIR(entry.st.st_mode))
+        return found_add(t->engine, t->path, NULL, out, err);
+    if (entry.kind == ENTRY_TABLE)
+        return find_rows(t, out, err);
+    return error_set(err, EINVAL, "a file of the dataset, not a derived one");
 }
 
 int ctl_with_files(const struct ctl *ctl, const char *path, ctl_files_fn *fn)
 {
+    struct found_list list = {.files = NULL};
     struct target t;
-    struct found *list;
-    size_t n;
+    struct error err;
     int ret = target_open(ctl, path, &t);
 
     if (ret != CTL_OK)
         return ret;
-    ret = find_files(&t, &list, &n);
-    if (ret == CTL_OK)
-        ret = fn(ctl, &t, list, n);
-    found_free(list, n);
+    if (find_files(&t, &list, &err) < 0)
+        ret = ctl_say("%s: look up: %s", path, err.text);
+    else
+        ret = fn(ctl, &t, &list);
+    found_free(&list);
     target_close(&t);
     return ret;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * derivctl view: a derived image in the viewer that is there, or in a page of its own.
+ * derivctl view: a derived image in an installed viewer, or in a page in the browser.
  *
- *     computed, with a bar --> a mount has it? --> its path there
- *                                   '-- no ------> a copy in a directory that is removed afterwards
+ *     compute, with a bar --> in a mount? -- yes --> its path there
+ *                                  '-------- no ---> a copy in a temporary directory
  *     $DERIVFS_VIEWER, else the first of `viewers` where there is a display, else the page
  */
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include "ending.h"
 #include "page.h"
 
-/* Programs that open a NIfTI file, in the order in which they are looked for. */
+/* Programs that open a NIfTI file, in order of preference. */
 static const struct {
     const char *program, *command; /* the command line before the path */
 } viewers[] = {
@@ -28,16 +28,8 @@ static const struct {
     {"itksnap", "itksnap -g"}, {"mricrogl", "mricrogl"}, {"mricron", "mricron"},
 };
 
-/* The name that asks for the page where a viewer would be found. */
+/* The value of $DERIVFS_VIEWER that asks for the page. */
 static const char page_name[] = "niivue";
-
-static int complain(const char *path, int code, const char *text)
-{
-    struct error err;
-
-    error_set(&err, code, "view: %s", text);
-    return ctl_complain(path, &err);
-}
 
 static bool has_display(void)
 {
@@ -75,7 +67,7 @@ static const char *find_viewer(void)
     return NULL;
 }
 
-/* Start "COMMAND ARGUMENT", the command split by the shell as $EDITOR is; -1: it cannot be. */
+/* Start "COMMAND ARGUMENT"; the shell splits the command, like $EDITOR. -1: fork failed. */
 static pid_t start(const char *command, const char *argument)
 {
     pid_t pid = fork();
@@ -89,21 +81,21 @@ static pid_t start(const char *command, const char *argument)
     return pid;
 }
 
-/* Ctrl-C is for the viewer, whose end is waited for. A path that begins with a dash would be an
+/* Wait for the viewer's end; Ctrl-C is for the viewer. A path that begins with a dash would be an
  * option to it. */
 static int run_viewer(const char *asked, const char *command, const char *path)
 {
     struct ending ending;
-    char text[256], *from_here = NULL;
+    char *from_here = NULL;
     int status;
     pid_t pid;
 
     if (*path == '-' && asprintf(&from_here, "./%s", path) < 0)
-        return complain(asked, ENOMEM, "out of memory");
+        return ctl_say("%s: view: out of memory", asked);
     pid = start(command, from_here ? from_here : path);
     free(from_here);
     if (pid < 0)
-        return complain(asked, errno, "cannot start a program");
+        return ctl_say("%s: view: cannot start %s: %s", asked, command, strerror(errno));
     ending_catch(&ending);
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         if (ending_signal() && ending_signal() != SIGINT)
@@ -112,17 +104,15 @@ static int run_viewer(const char *asked, const char *command, const char *path)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return CTL_OK;
     if (WIFSIGNALED(status))
-        snprintf(text, sizeof text, "%s: killed by signal %d", command, WTERMSIG(status));
-    else
-        snprintf(text, sizeof text, "%s: exit status %d%s", command, WEXITSTATUS(status),
-                 WEXITSTATUS(status) == 127 ? " (no such program? see $DERIVFS_VIEWER)" : "");
-    return complain(asked, EIO, text);
+        return ctl_say("%s: view: %s: killed by signal %d", asked, command, WTERMSIG(status));
+    return ctl_say("%s: view: %s: exit status %d%s", asked, command, WEXITSTATUS(status),
+                   WEXITSTATUS(status) == 127 ? " (no such program? see $DERIVFS_VIEWER)" : "");
 }
 
 /* ---- the page ---- */
 
-/* Where NiiVue's script is: $DERIVFS_NIIVUE, beside the installed program, or in the source tree
- * that the program was built in. False: nowhere. */
+/* Find NiiVue's script: $DERIVFS_NIIVUE, beside the installed program, or in the source tree that
+ * the program was built in. */
 static bool find_niivue(char out[PATH_MAX])
 {
     static const char *const places[] = {
@@ -153,19 +143,18 @@ static int run_page(const struct ctl *ctl, const char *asked, const char *path, 
     struct page *p;
 
     if (!find_niivue(niivue))
-        return complain(asked, ENOENT,
-                        "no viewer was found, nor NiiVue: set DERIVFS_VIEWER to a program, or let "
-                        "contrib/setup view get NiiVue and install again, or set DERIVFS_NIIVUE to "
-                        "its niivue.umd.js");
+        return ctl_say("%s: view: found neither a viewer nor NiiVue: set DERIVFS_VIEWER to a "
+                       "program, or run contrib/setup view to get NiiVue and install again, or set "
+                       "DERIVFS_NIIVUE to its niivue.umd.js",
+                       asked);
     if (page_open(path, name, niivue, &p, &err) < 0)
-        return ctl_complain(asked, &err);
+        return ctl_say("%s: view: %s", asked, err.text);
     printf("%s\n", page_url(p));
     fflush(stdout);
-    if (!ctl->no_open && has_display() && is_program("xdg-open")) {
-        (void)start("xdg-open", page_ticket_url(p)); /* it may last as long as the browser */
-    } else {
-        fprintf(stderr, "derivctl: open it in a browser on this machine; Ctrl-C ends it\n");
-    }
+    if (!ctl->no_open && has_display() && is_program("xdg-open"))
+        (void)start("xdg-open", page_ticket_url(p)); /* may run as long as the browser */
+    else
+        ctl_say("open it in a browser on this machine; Ctrl-C ends it");
     page_wait(p);
     page_close(p);
     return CTL_OK;
@@ -181,32 +170,29 @@ static int show(const struct ctl *ctl, const char *asked, const char *path)
                   : run_page(ctl, asked, path, name ? name + 1 : path);
 }
 
-/* Compute into a file of the image's name in a directory of its own, show that, remove both. */
-static int show_copy(const struct ctl *ctl, const struct target *t, const struct found *f)
+/* Compute to a file with the image's name in a new directory, show it, remove both. */
+static int show_copy(const struct ctl *ctl, const struct target *t, const struct found_list *list)
 {
-    const char *tmp = getenv("TMPDIR");
+    const char *tmp = getenv("TMPDIR"), *name = derived_info(list->files[0].derived).name;
     char dir[PATH_MAX], file[PATH_MAX];
     struct ending ending;
     int ret;
 
-    ending_catch(&ending); /* from the directory's first moment to its last */
+    ending_catch(&ending); /* as long as the directory exists */
     if (snprintf(dir, sizeof dir, "%s/derivctl-view.XXXXXX", tmp && *tmp ? tmp : "/tmp") >=
             (int)sizeof dir ||
         !mkdtemp(dir)) {
-        ending_release(&ending);
-        return complain(t->asked, errno, "cannot make a directory for a copy (see $TMPDIR)");
-    }
-    if (snprintf(file, sizeof file, "%s/%s", dir, derived_info(f->derived).name) >=
-        (int)sizeof file) {
+        ret = ctl_say("%s: view: cannot make a directory for a copy (see $TMPDIR)", t->asked);
+    } else {
+        if (snprintf(file, sizeof file, "%s/%s", dir, name) >= (int)sizeof file)
+            ret = ctl_say("%s: view: the copy's name is too long", t->asked);
+        else
+            ret = ctl_compute_list(t, list, file);
+        if (ret == CTL_OK && !ending_signal())
+            ret = show(ctl, t->asked, file);
+        unlink(file);
         rmdir(dir);
-        ending_release(&ending);
-        return complain(t->asked, ENAMETOOLONG, "the copy's name is too long");
     }
-    ret = ctl_compute_list(t, f, 1, file);
-    if (ret == CTL_OK && !ending_signal())
-        ret = show(ctl, t->asked, file);
-    unlink(file);
-    rmdir(dir);
     ending_release(&ending);
     return ret;
 }
@@ -219,21 +205,20 @@ static bool is_image(const char *name)
            (n > 7 && strcmp(name + n - 7, ".nii.gz") == 0);
 }
 
-static int view_file(const struct ctl *ctl, const struct target *t, const struct found *list,
-                     size_t n)
+static int view_file(const struct ctl *ctl, const struct target *t, const struct found_list *list)
 {
     int ret;
 
-    if (n != 1 || !is_image(derived_info(list[0].derived).name)) {
-        ret = complain(t->asked, EINVAL, "takes one derived image, .nii or .nii.gz");
+    if (list->n != 1 || !is_image(derived_info(list->files[0].derived).name)) {
+        ret = ctl_say("%s: view: takes one derived image, .nii or .nii.gz", t->asked);
     } else if (t->status) {
-        ret = ctl_compute_list(t, list, n, NULL);
+        ret = ctl_compute_list(t, list, NULL);
         if (ret == CTL_OK)
             ret = show(ctl, t->asked, t->asked);
     } else {
-        ret = show_copy(ctl, t, &list[0]);
+        ret = show_copy(ctl, t, list);
     }
-    if (ret != CTL_OK) /* interrupted while it was computed; what is shown may be ended so */
+    if (ret != CTL_OK) /* interrupted while computing; a signal may also end the viewer */
         ending_raise(ending_signal());
     return ret;
 }

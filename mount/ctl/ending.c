@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A handler that notes the signal: the loop looks for it after whatever it waits for, which the
- * signal interrupts (no SA_RESTART).
+ * The handler stores the signal. It interrupts the call that the loop waits in (no SA_RESTART), and
+ * the loop then checks ending_signal().
  */
 #include "ending.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * SIGINT, SIGTERM and SIGHUP as a wish that a loop of derivctl ends, so that it can tidy up first.
- * Signals that were ignored before (nohup) stay ignored. Thread rule: one thread.
+ * Lets a loop of derivctl end on SIGINT, SIGTERM and SIGHUP and tidy up. Ignored signals (nohup)
+ * stay ignored. Thread rule: one thread.
  */
 #ifndef DERIVFS_ENDING_H
 #define DERIVFS_ENDING_H
@@ -15,10 +15,10 @@ struct ending {
 };
 
 void ending_catch(struct ending *e);
-int ending_signal(void); /* the signal that came, 0: none */
+int ending_signal(void); /* the signal received; 0: none */
 void ending_release(struct ending *e);
 
-/* End the process as the signal would have; 0 is allowed, and returns. */
+/* End the process by the signal; 0: return. */
 void ending_raise(int sig);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The batch runs on the calling thread; workers wake it. Cost: one line for each failure until the
- * end.
+ * The batch runs on the calling thread; workers wake it. Keeps one line for each failure.
  */
 #include "orders.h"
 
@@ -16,6 +15,7 @@
 #include <unistd.h>
 
 #include "ending.h"
+#include "grow.h"
 #include "human.h"
 #include "monotonic.h"
 #include "sink.h"
@@ -26,10 +26,10 @@ struct orders {
     sem_t woken; /* by workers */
     bool over;
     struct orders_outcome outcome;
-    double done_weight;  /* of files that are finished */
+    double done_weight;  /* of finished files */
     double saved_weight; /* of those of them that were cached before */
     char **failures;     /* [nkept] "PATH: compute: REASON" */
-    size_t nkept;        /* outcome.nfailed, but for want of memory */
+    size_t nkept;        /* outcome.nfailed, or fewer if memory ran out */
     struct sink sink;
     bool terminal;
     int drawn; /* columns of the bar on the terminal */
@@ -38,7 +38,7 @@ struct orders {
 
 /* ---- the bar ---- */
 
-/* Columns of the terminal; 80 where it does not tell. */
+/* Columns of the terminal; 80 if unknown. */
 static int terminal_width(void)
 {
     struct winsize size;
@@ -46,17 +46,15 @@ static int terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-/* "", or how long the rest takes if it goes on as so far. */
+/* The time that the rest takes at the rate so far; "" if unknown. */
 static struct human time_left(const struct orders *all, double done)
 {
     int64_t elapsed_ns = monotonic_ns() - all->began_ns;
     double fresh = done - all->saved_weight, rest = all->q->weight - done;
-    struct human out = {""};
 
     if (elapsed_ns < 1000000000 || fresh <= 0 || rest <= 0)
-        return out;
-    out = human_span((int64_t)((double)elapsed_ns * rest / fresh));
-    return out;
+        return (struct human){""};
+    return human_span((int64_t)((double)elapsed_ns * rest / fresh));
 }
 
 static void draw_bar(struct orders *all)
@@ -95,13 +93,9 @@ static void draw_bar_again(struct orders *all)
 
 static void keep_failure(struct orders *all, const char *path, const struct error *err)
 {
-    char **grown = realloc(all->failures, (all->nkept + 1) * sizeof *grown);
-
     all->outcome.nfailed++;
-    if (!grown)
-        return;
-    all->failures = grown;
-    if (asprintf(&grown[all->nkept], "%s: compute: %s", path, err->text) >= 0)
+    if (GROW(all->failures, all->nkept) == 0 &&
+        asprintf(&all->failures[all->nkept], "%s: compute: %s", path, err->text) >= 0)
         all->nkept++;
 }
 
@@ -131,8 +125,7 @@ static bool is_skipped(struct orders *all, const struct found *found)
 static int open_file(struct engine *e, const struct found *found, struct reader **out,
                      struct error *err)
 {
-    const char *name =
-        derived_info(found->derived).name; /* what the path ends with; may have a slash */
+    const char *name = derived_info(found->derived).name; /* may have a slash */
     size_t before = strlen(found->path) - strlen(name);
     char *dir = strndup(found->path, before > 0 ? before - 1 : 0);
     int ret = dir ? reader_open(e, dir, name, out, err) : error_set(err, ENOMEM, "out of memory");
@@ -194,7 +187,7 @@ static void wake(void *ctx)
 
 /* ---- all of them ---- */
 
-/* Wait a tenth of a second, or less if something is answered meanwhile. */
+/* Wait a tenth of a second, or until a worker wakes the batch. */
 static void wait_a_moment(struct orders *all)
 {
     struct timespec until;
@@ -258,14 +251,15 @@ static struct orders *orders_new(const struct orders_request *q)
 int orders_run(const struct orders_request *q, struct orders_outcome *out)
 {
     struct orders *all = orders_new(q);
-    struct error err = {.code = ENOMEM, .text = "compute: out of memory"};
     struct ending ending;
+    struct error err;
     int ret;
 
+    *out = (struct orders_outcome){.ncomputed = 0};
     if (!all)
-        return ctl_complain("orders", &err);
+        return ctl_say("compute: out of memory");
     if (sink_open(&all->sink, q->out, &err) < 0) {
-        ret = ctl_complain(q->out, &err);
+        ret = ctl_say("%s: %s", q->out, err.text);
     } else {
         ending_catch(&ending);
         run_all(all);
@@ -274,10 +268,10 @@ int orders_run(const struct orders_request *q, struct orders_outcome *out)
         print_failures(all);
         ret = all->outcome.nfailed || ending_signal() ? CTL_FAILED : CTL_OK;
         if (sink_close(&all->sink, ret == CTL_OK, &err) < 0)
-            ret = ctl_complain(q->out, &err);
+            ret = ctl_say("%s: %s", q->out, err.text);
     }
     *out = all->outcome;
-    if (out->signal) /* files are still under way, and answered */
+    if (out->signal) /* workers may still call back */
         return ret;
     batch_free(all->batch);
     sem_destroy(&all->woken);

@@ -2,18 +2,17 @@
  *
  * The server, on libmicrohttpd.
  *
- * Who may look: whoever knows the token (128 random bits), which only the printed address has; it
- * is compared in constant time. Other users see the arguments of a program: so the one that opens
- * the browser is given a ticket, an address that leads to the page's, once. Who takes it from the
- * process table before the browser does sees the image; the user sees that the page is not there. A
- * foreign site that lets its name point to 127.0.0.1 fails the check of the Host header; a foreign
- * page can neither read what is here nor frame it (CORP, CSP). Only GET, only the fixed names of
- * `resources`, no path is ever put together from a request.
+ * Access: requests need the token (128 random bits, compared in constant time), which only the
+ * printed address has. Other users can see the arguments of xdg-open, so it gets a ticket, an
+ * address that redirects to the page once. A user who takes it from the process table before the
+ * browser does sees the image, and the owner sees that the page is missing. A foreign site whose
+ * name points to 127.0.0.1 fails the check of the Host header; a foreign page can neither read nor
+ * frame this one (CORP, CSP). The server accepts only GET and HEAD, only the fixed names in
+ * `resources`, and builds no path from a request.
  *
- * The end: each tab tells when it comes and when it goes, with a name of its own. As it goes on a
- * reload too, the end is put off for LINGER_S after the last one, and comes only when nothing is
- * asked for meanwhile. A browser that was killed is noticed by its silence; timers of tabs in the
- * background fire once a minute, so that takes some minutes.
+ * End: each tab reports under its own name when it opens and closes. A reload closes it too, so the
+ * server ends LINGER_S after the last tab closed if no request has come since. A browser that was
+ * killed is silent for SILENCE_S; timers of background tabs fire only once a minute.
  */
 #include "page.h"
 
@@ -45,12 +44,12 @@ struct page {
     struct MHD_Daemon *server;
     char *path, *name, *niivue;
     char token[TOKEN_HEX + 1], ticket[TOKEN_HEX + 1];
-    char hosts[2][32]; /* what a Host header may say */
+    char hosts[2][32]; /* valid Host headers */
     char url[96], ticket_url[96];
-    bool used;                       /* the server's thread: the ticket */
-    char tabs[TABS_MAX][TAB_NBYTES]; /* likewise: their names, "" for none */
+    bool used;                       /* the server's thread: the ticket is used */
+    char tabs[TABS_MAX][TAB_NBYTES]; /* the server's thread: names of tabs, "" for none */
     atomic_llong asked_ns;           /* CLOCK_MONOTONIC of the last request */
-    atomic_bool left;                /* the last request was that the last tab goes */
+    atomic_bool left;                /* the last request closed the last tab */
 };
 
 enum content {
@@ -155,7 +154,7 @@ static bool is_token(const char *token, const char *text)
     return differ == 0;
 }
 
-/* Is this "/open/TICKET", for the first time? */
+/* Is this "/open/TICKET", and the ticket not used yet? */
 static bool takes_ticket(struct page *p, const char *url)
 {
     static const char prefix[] = "/open/";
@@ -168,7 +167,7 @@ static bool takes_ticket(struct page *p, const char *url)
     return true;
 }
 
-static enum MHD_Result lead_to_page(const struct page *p, struct MHD_Connection *c)
+static enum MHD_Result redirect_to_page(const struct page *p, struct MHD_Connection *c)
 {
     struct MHD_Response *response = text_response("");
     char place[TOKEN_HEX + 3];
@@ -198,7 +197,7 @@ static bool is_own_host(const struct page *p, struct MHD_Connection *c)
     return host && (strcmp(host, p->hosts[0]) == 0 || strcmp(host, p->hosts[1]) == 0);
 }
 
-/* The place of the tab, or of none ("") where there is room; -1. */
+/* The index of the tab, or with "" of a free place; -1: none. */
 static int find_tab(const struct page *p, const char *name)
 {
     for (int i = 0; i < TABS_MAX; i++)
@@ -207,7 +206,7 @@ static int find_tab(const struct page *p, const char *name)
     return -1;
 }
 
-/* Note which tab it is that comes or goes. True: it goes, and there is no other. */
+/* Note that a tab opens or closes. True: the last one closes. */
 static bool note_tab(struct page *p, struct MHD_Connection *c, enum content content)
 {
     const char *name = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "tab");
@@ -239,7 +238,7 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *c, const char *u
 
     (void)version, (void)body, (void)body_nbytes, (void)state;
     if (own_host && strcmp(method, MHD_HTTP_METHOD_GET) == 0 && takes_ticket(p, url))
-        return lead_to_page(p, c);
+        return redirect_to_page(p, c);
     if (i < 0)
         return answer(c, MHD_HTTP_NOT_FOUND, "text/plain", text_response("no such page\n"));
     if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
@@ -256,7 +255,7 @@ static int make_token(char token[TOKEN_HEX + 1], struct error *err)
     unsigned char bytes[TOKEN_NBYTES];
 
     if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        return error_set(err, EIO, "view: random numbers: %s", strerror(errno));
+        return error_set(err, EIO, "random numbers: %s", strerror(errno));
     for (int i = 0; i < TOKEN_NBYTES; i++)
         snprintf(token + 2 * i, 3, "%02x", bytes[i]);
     return 0;
@@ -274,14 +273,13 @@ static int listen_on_loopback(unsigned *port, struct error *err)
         int code = errno;
         if (fd >= 0)
             close(fd);
-        return error_set(err, code, "view: the page cannot be served on 127.0.0.1: %s",
-                         strerror(code));
+        return error_set(err, code, "cannot serve the page on 127.0.0.1: %s", strerror(code));
     }
     *port = ntohs(at.sin_port);
     return fd;
 }
 
-/* The server's thread reads the page's fields: they are complete before it starts. */
+/* The server's thread reads the page's fields, so they must be complete before it starts. */
 static int start_server(struct page *p, struct error *err)
 {
     unsigned port = 0;
@@ -299,7 +297,7 @@ static int start_server(struct page *p, struct error *err)
                                  (unsigned)TIMEOUT_S, MHD_OPTION_END);
     if (!p->server) {
         close(fd);
-        return error_set(err, EIO, "view: the page cannot be served on 127.0.0.1");
+        return error_set(err, EIO, "cannot serve the page on 127.0.0.1");
     }
     return 0; /* MHD_stop_daemon() closes fd */
 }
@@ -311,12 +309,12 @@ int page_open(const char *path, const char *name, const char *niivue, struct pag
     int ret;
 
     if (!p)
-        return error_set(err, ENOMEM, "view: out of memory");
+        return error_set(err, ENOMEM, "out of memory");
     *p = (struct page){.path = strdup(path), .name = strdup(name), .niivue = strdup(niivue)};
     atomic_init(&p->asked_ns, monotonic_ns());
-    ret = p->path && p->name && p->niivue ? 0 : error_set(err, ENOMEM, "view: out of memory");
+    ret = p->path && p->name && p->niivue ? 0 : error_set(err, ENOMEM, "out of memory");
     if (ret == 0 && access(path, R_OK) < 0)
-        ret = error_set(err, errno, "view: open %s: %s", path, strerror(errno));
+        ret = error_set(err, errno, "open %s: %s", path, strerror(errno));
     if (ret == 0)
         ret = make_token(p->token, err);
     if (ret == 0)

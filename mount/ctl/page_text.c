@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The page and its script. Names of files are taken from where the server says them, as text, never
- * as markup. The script says every few seconds that it is there, and once that it goes.
+ * The page and its script. The script gets the file name from the server as text, never as markup.
+ * It reports every few seconds that the tab is open, and once that it closes.
  */
 #include "page.h"
 

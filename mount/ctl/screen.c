@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The few escape sequences that every terminal of today knows, in place of a library. Each line is
- * overwritten and its rest erased, and not all erased before: so nothing flickers.
+ * Uses the few escape sequences that all current terminals know. Overwrites each line and erases
+ * its rest, instead of clearing the screen, so that nothing flickers.
  */
 #include "screen.h"
 
@@ -34,7 +34,7 @@ void screen_end(void)
     fflush(stdout);
 }
 
-/* How many bytes of the line fit into `ncolumns`: a character of UTF-8 takes one. */
+/* How many bytes of the line fit into `ncolumns`. Counts one column for each UTF-8 character. */
 static size_t fitting(const char *line, size_t nbytes, int ncolumns)
 {
     size_t i = 0;
@@ -48,7 +48,7 @@ static size_t fitting(const char *line, size_t nbytes, int ncolumns)
     return i;
 }
 
-/* The cursor is left on the line below, for what may follow. */
+/* Leaves the cursor on the line below. */
 static void draw_in_place(const char *text)
 {
     struct winsize size;

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * A text that is drawn again and again: in place on a terminal, one after the other elsewhere.
+ * Shows a text repeatedly: in place on a terminal, else one after the other.
  * Thread rule: one thread.
  */
 #ifndef DERIVFS_SCREEN_H
 #define DERIVFS_SCREEN_H
 
-/* On a terminal that can place its cursor: an empty screen without a cursor; screen_end() leaves
- * what was drawn last. */
+/* On a terminal that can place its cursor, clear the screen and hide the cursor. screen_end() shows
+ * the cursor, and leaves the last text. */
 void screen_begin(void);
 void screen_end(void);
 
-/* Show `text`, lines ended by newlines; on a terminal what fits of it. -errno where stdout fails.
- */
+/* Show `text`, lines with newlines; on a terminal as much as fits. -errno if stdout fails. */
 int screen_draw(const char *text);
 
 #endif

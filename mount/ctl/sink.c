@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A temporary file in the result's own directory, so that the rename stays within a file system.
+ * The temporary file is in the result's directory, because rename(2) works within a file system.
  */
 #include "sink.h"
 

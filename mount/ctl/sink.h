@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where `derivctl compute -o` puts a result. A regular file is written beside its place and
- * renamed: never half a file under its name. Thread rule: one thread.
+ * The output file of `derivctl compute -o`. A regular file is written under a temporary name and
+ * renamed, so it is never incomplete under its own. Thread rule: one thread.
  */
 #ifndef DERIVFS_SINK_H
 #define DERIVFS_SINK_H
@@ -12,15 +12,15 @@
 #include "error.h"
 
 struct sink {
-    const char *path; /* NULL: nowhere, what is written is dropped */
-    char *temp; /* NULL for a terminal, a pipe, a device: what nothing may be put in place of */
+    const char *path; /* NULL: drop the bytes */
+    char *temp;       /* NULL if `path` is no regular file: a terminal, a pipe, a device, a link */
     FILE *f;
 };
 
 /* `path` outlives the sink. */
 int sink_open(struct sink *sink, const char *path, struct error *err) NODISCARD;
 int sink_write(struct sink *sink, const char *bytes, size_t n, struct error *err) NODISCARD;
-/* Give the file its place, with the rights of a new one, or remove it where it is not complete. */
+/* Rename the file, with the permissions of a new one, or remove it if it is not complete. */
 int sink_close(struct sink *sink, bool complete, struct error *err) NODISCARD;
 
 #endif

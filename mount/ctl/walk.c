@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * First a depth-first walk that keeps a line for each directory with derived files, then one of
- * these directories after the other. What a file weighs is what there is to read, the bytes of its
- * directory's runs, divided by the number of files that share them.
+ * A depth-first walk lists the directories with derived files. The weight of a file is the bytes of
+ * its directory's runs divided by the number of files that share them.
  */
 #include "walk.h"
 
@@ -12,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "grow.h"
 
 /* A directory with derived files. */
 struct place {
@@ -24,35 +25,29 @@ struct walk {
     char *const *names; /* [nnames] */
     size_t nnames;
     struct place *places; /* [nplaces] */
-    size_t nplaces, nfiles, nfailed;
-    double weight;
+    size_t nplaces;
+    struct walk_counts counts;
     size_t at; /* the place after the one that `list` is from */
-    struct found *list;
-    size_t i, n; /* of the list: next, number */
+    struct found_list list;
+    size_t i; /* the next file of the list; those before are handed out */
     double share;
 };
 
-static int out_of_memory(struct error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
-}
-
 /* ---- the files of one directory ---- */
 
-/* The files of `dir` that the walk is for: *list [*n], for found_free(). */
-static int find_files(const struct walk *w, const char *dir, struct found **list, size_t *n,
+/* The files of `dir` that the walk is for; empty after a failure. */
+static int find_files(const struct walk *w, const char *dir, struct found_list *list,
                       struct error *err)
 {
     int ret = 0;
 
-    *list = NULL;
-    *n = 0;
+    *list = (struct found_list){.files = NULL};
     if (w->nnames == 0)
-        ret = found_add(w->t->engine, dir, NULL, list, n, err);
+        ret = found_add(w->t->engine, dir, NULL, list, err);
     for (size_t i = 0; ret == 0 && i < w->nnames; i++)
-        ret = found_add(w->t->engine, dir, w->names[i], list, n, err);
+        ret = found_add(w->t->engine, dir, w->names[i], list, err);
     if (ret < 0)
-        found_free(*list, *n);
+        found_free(list);
     return ret;
 }
 
@@ -60,33 +55,29 @@ static int find_files(const struct walk *w, const char *dir, struct found **list
 
 static int add_place(struct walk *w, const char *dir, struct error *err)
 {
-    struct place *grown;
-    struct found *list;
-    size_t n;
-    int ret = find_files(w, dir, &list, &n, err);
+    struct found_list list;
+    struct place place;
+    int ret = find_files(w, dir, &list, err);
 
-    if (ret < 0 || n == 0) {
-        if (ret == 0)
-            found_free(list, n);
+    if (ret < 0 || list.n == 0)
         return ret;
-    }
-    grown = realloc(w->places, (w->nplaces + 1) * sizeof *grown);
-    w->places = grown ? grown : w->places;
-    if (grown && (grown[w->nplaces].dir = strdup(dir))) {
-        grown[w->nplaces].nbytes = derived_dir_nbytes(list[0].derived);
-        w->weight += (double)grown[w->nplaces++].nbytes;
-        w->nfiles += n;
+    place = (struct place){strdup(dir), derived_dir_nbytes(list.files[0].derived)};
+    if (place.dir && GROW(w->places, w->nplaces) == 0) {
+        w->places[w->nplaces++] = place;
+        w->counts.weight += (double)place.nbytes;
+        w->counts.nfiles += list.n;
     } else {
-        ret = out_of_memory(err);
+        free(place.dir);
+        ret = error_set(err, ENOMEM, "out of memory");
     }
-    found_free(list, n);
+    found_free(&list);
     return ret;
 }
 
 static void show_counting(const struct walk *w)
 {
     if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\rlooking: %zu files in %zu directories", w->nfiles, w->nplaces);
+        fprintf(stderr, "\rlooking: %zu files in %zu directories", w->counts.nfiles, w->nplaces);
 }
 
 static int enter(void *ctx, const char *dir, struct error *err)
@@ -97,16 +88,18 @@ static int enter(void *ctx, const char *dir, struct error *err)
     return ret;
 }
 
-/* A directory that cannot be read is passed over; want of memory is not. */
-static int pass_over(void *ctx, const char *dir, struct error *err)
+static void count_failure(struct walk *w, const char *dir, const struct error *err)
 {
-    struct walk *w = ctx;
+    w->counts.nfailed++;
+    ctl_say("%s: look into it: %s", *dir ? dir : w->t->asked, err->text);
+}
 
+/* Skip a directory that cannot be read, but end the walk when memory runs out. */
+static int skip(void *ctx, const char *dir, struct error *err)
+{
     if (err->code == ENOMEM)
         return -ENOMEM;
-    w->nfailed++;
-    error_wrap(err, -err->code, "look into it");
-    ctl_complain(*dir ? dir : w->t->asked, err);
+    count_failure(ctx, dir, err);
     return 0;
 }
 
@@ -124,15 +117,15 @@ int walk_new(const struct target *t, char *const *names, size_t nnames, struct w
              struct error *err)
 {
     struct walk *w = calloc(1, sizeof *w);
-    struct walk_visitor v = {.extent = WALK_ALL, .enter = enter, .failed = pass_over, .ctx = w};
+    struct walk_visitor v = {.extent = WALK_ALL, .enter = enter, .failed = skip, .ctx = w};
     int ret;
 
     if (!w)
-        return out_of_memory(err);
+        return error_set(err, ENOMEM, "out of memory");
     *w = (struct walk){.t = t, .names = names, .nnames = nnames};
     if (!is_directory(t)) {
         walk_free(w);
-        return error_set(err, ENOTDIR, "not a directory, as -r needs");
+        return error_set(err, ENOTDIR, "not a directory; -r needs one");
     }
     ret = engine_walk(t->engine, t->path, &v, err);
     if (isatty(STDERR_FILENO))
@@ -149,62 +142,35 @@ void walk_free(struct walk *w)
 {
     for (size_t i = 0; i < w->nplaces; i++)
         free(w->places[i].dir);
-    for (size_t i = w->i; i < w->n; i++) {
-        derived_put(w->list[i].derived);
-        free(w->list[i].path);
-    }
-    free(w->list);
+    found_free(&w->list);
     free(w->places);
     free(w);
 }
 
-size_t walk_nfiles(const struct walk *w)
+const struct walk_counts *walk_counts(const struct walk *w)
 {
-    return w->nfiles;
-}
-
-size_t walk_nfailed(const struct walk *w)
-{
-    return w->nfailed;
-}
-
-double walk_weight(const struct walk *w)
-{
-    return w->weight;
-}
-
-/* ---- one after the other ---- */
-
-/* The files of the next place; false behind the last. */
-static bool next_place(struct walk *w)
-{
-    struct error err;
-
-    free(w->list); /* its files have been handed out */
-    w->list = NULL;
-    w->i = w->n = 0;
-    if (w->at == w->nplaces)
-        return false;
-    if (find_files(w, w->places[w->at].dir, &w->list, &w->n, &err) < 0) {
-        w->list = NULL;
-        w->n = 0;
-        w->nfailed++;
-        error_wrap(&err, -err.code, "look into it");
-        ctl_complain(w->places[w->at].dir, &err);
-    }
-    w->share = w->n > 0 ? (double)w->places[w->at].nbytes / (double)w->n : 0;
-    w->at++;
-    return true;
+    return &w->counts;
 }
 
 bool walk_next(void *walk, struct found *out, double *weight)
 {
     struct walk *w = walk;
+    struct error err;
 
-    while (w->i == w->n)
-        if (!next_place(w))
+    while (w->i == w->list.n) {
+        const struct place *place = &w->places[w->at];
+
+        found_free(&w->list);
+        w->i = 0;
+        if (w->at == w->nplaces)
             return false;
-    *out = w->list[w->i++];
+        w->at++;
+        if (find_files(w, place->dir, &w->list, &err) < 0)
+            count_failure(w, place->dir, &err);
+        w->share = w->list.n > 0 ? (double)place->nbytes / (double)w->list.n : 0;
+    }
+    *out = w->list.files[w->i];
+    w->list.files[w->i++] = (struct found){.path = NULL}; /* the caller's now */
     *weight = w->share;
     return true;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Options, by libfuse's fuse_opt: each works as --name=value and as -o name=value.
+ * libfuse's fuse_opt parses --name=value and -o name=value.
  */
 #include "options.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -36,53 +35,42 @@ const char options_help[] =
     "works\n"
     "as --name=value too.\n";
 
-#define VALUE(name, member) .templ = name "=%s", .offset = offsetof(struct options, member)
-#define BOTH(name, member)                                                                         \
-    {VALUE(name, member)},                                                                         \
-    {                                                                                              \
-        VALUE("--" name, member)                                                                   \
-    }
+const char *const option_names[OPTION_NTEXTS] = {
+    [OPTION_CACHE_DIR] = "cache_dir", [OPTION_CACHE_SIZE] = "cache_size",
+    [OPTION_THREADS] = "threads",     [OPTION_MEMORY] = "memory",
+    [OPTION_RECIPES] = "recipes",     [OPTION_LAYOUT] = "layout",
+    [OPTION_ANNEX] = "annex",         [OPTION_XATTR] = "xattr",
+    [OPTION_LOG_LEVEL] = "log_level",
+};
 
-/* As FUSE_OPT_KEY(), whose -1U for an unsigned long clang warns of. */
-#define IGNORED .offset = UINT_MAX, .value = FUSE_OPT_KEY_DISCARD
-
-static const struct fuse_opt option_table[] = {
-    BOTH("cache_dir", cache_dir),
-    BOTH("cache_size", cache_size),
-    BOTH("threads", threads),
-    BOTH("memory", memory),
-    BOTH("recipes", recipes),
-    BOTH("layout", layout),
-    BOTH("annex", annex),
-    BOTH("log_level", log_level_text),
-    BOTH("xattr", xattr_text),
+/* Options without a value; take_option() gets the others. */
+static const struct fuse_opt flags[] = {
     {"xattr", offsetof(struct options, xattr), 1},
     {"--xattr", offsetof(struct options, xattr), 1},
     {"-h", offsetof(struct options, show_help), 1},
     {"--help", offsetof(struct options, show_help), 1},
     {"-V", offsetof(struct options, show_version), 1},
     {"--version", offsetof(struct options, show_version), 1},
-    /* for mount(8), systemd and fstab alone; libfuse would refuse them */
-    {"defaults", IGNORED},
-    {"relatime", IGNORED},
-    {"strictatime", IGNORED},
-    {"lazytime", IGNORED},
-    {"user", IGNORED},
-    {"users", IGNORED},
-    {"nouser", IGNORED},
-    {"owner", IGNORED},
-    {"group", IGNORED},
-    {"auto", IGNORED},
-    {"noauto", IGNORED},
-    {"nofail", IGNORED},
-    {"_netdev", IGNORED},
-    {"rw", IGNORED}, /* the mount is read-only in any case */
-    {"x-%s", IGNORED},
     FUSE_OPT_END,
 };
 
-/* The path as an absolute one, because a daemon changes to the root directory. It need not exist.
- */
+/* Options that only mount(8), systemd and fstab understand, and rw, which has no effect. libfuse
+ * would refuse them. */
+static bool is_ignored(const char *name)
+{
+    static const char *const names[] = {
+        "defaults", "relatime", "strictatime", "lazytime", "user",   "users",   "nouser",
+        "owner",    "group",    "auto",        "noauto",   "nofail", "_netdev", "rw",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return strncmp(name, "x-", 2) == 0;
+}
+
+/* Make the path absolute, because a daemon changes to the root directory. It need not exist. NULL:
+ * out of memory. */
 static char *absolute_path(const char *path)
 {
     char *cwd, *out = NULL;
@@ -96,26 +84,40 @@ static char *absolute_path(const char *path)
     return out;
 }
 
+int options_set(struct options *o, enum option_id option, const char *value)
+{
+    free(o->text[option]);
+    o->text[option] = strdup(value);
+    return o->text[option] ? 0 : -ENOMEM;
+}
+
 static int take_option(void *data, const char *arg, int key, struct fuse_args *rest)
 {
+    const char *name = strncmp(arg, "--", 2) == 0 ? arg + 2 : arg;
     struct options *o = data;
 
     (void)rest;
-    if (key != FUSE_OPT_KEY_NONOPT)
-        return 1; /* keep: FUSE's */
-    if (!o->dataset)
-        o->dataset = absolute_path(arg);
-    else if (!o->mountpoint)
-        o->mountpoint = absolute_path(arg);
-    else
-        return -1;
-    return 0;
+    if (key == FUSE_OPT_KEY_NONOPT) {
+        char **place = o->dataset ? &o->mountpoint : &o->dataset;
+
+        if (*place)
+            return -1;
+        *place = absolute_path(arg);
+        return 0;
+    }
+    for (enum option_id i = 0; i < OPTION_NTEXTS; i++) {
+        size_t n = strlen(option_names[i]);
+
+        if (strncmp(name, option_names[i], n) == 0 && name[n] == '=')
+            return options_set(o, i, name + n + 1);
+    }
+    return is_ignored(arg) ? 0 : 1; /* 1: leave it to FUSE */
 }
 
 int options_parse(struct fuse_args *args, struct options *out, struct error *err)
 {
     *out = (struct options){.dataset = NULL};
-    if (fuse_opt_parse(args, out, option_table, take_option) < 0)
+    if (fuse_opt_parse(args, out, flags, take_option) < 0)
         return error_set(err, EINVAL, "usage: derivfs [options] DATASET MOUNTPOINT");
     return 0;
 }
@@ -124,53 +126,35 @@ void options_free(struct options *o)
 {
     free(o->dataset);
     free(o->mountpoint);
-    free(o->cache_dir);
-    free(o->cache_size);
-    free(o->threads);
-    free(o->memory);
-    free(o->recipes);
-    free(o->layout);
-    free(o->annex);
-    free(o->xattr_text);
-    free(o->log_level_text);
-}
-
-static char *copy_text(const char *text, bool *failed)
-{
-    char *copy = text ? strdup(text) : NULL;
-
-    if (text && !copy)
-        *failed = true;
-    return copy;
+    for (enum option_id i = 0; i < OPTION_NTEXTS; i++)
+        free(o->text[i]);
 }
 
 int options_copy(const struct options *from, struct options *out)
 {
-    bool failed = false;
-
-    *out = (struct options){
-        .cache_dir = copy_text(from->cache_dir, &failed),
-        .cache_size = copy_text(from->cache_size, &failed),
-        .threads = copy_text(from->threads, &failed),
-        .memory = copy_text(from->memory, &failed),
-        .recipes = copy_text(from->recipes, &failed),
-        .layout = copy_text(from->layout, &failed),
-        .annex = copy_text(from->annex, &failed),
-    };
-    if (!failed)
-        return 0;
-    options_free(out);
     *out = (struct options){.dataset = NULL};
-    return -ENOMEM;
+    for (enum option_id i = 0; i < OPTION_NTEXTS; i++)
+        if (from->text[i] && options_set(out, i, from->text[i]) < 0) {
+            options_free(out);
+            *out = (struct options){.dataset = NULL};
+            return -ENOMEM;
+        }
+    return 0;
 }
 
-static int parse_size(const char *name, const char *text, uint64_t *out, struct error *err)
+/* Where the option is not given, *out stays. */
+static int resolve_size(const struct options *o, enum option_id option, uint64_t *out,
+                        struct error *err)
 {
     static const char units[] = "KMGT";
+    const char *text = o->text[option], *unit;
     char *end;
-    double value = strtod(text, &end);
-    const char *unit = *end ? strchr(units, *end & ~0x20) : NULL;
+    double value;
 
+    if (!text)
+        return 0;
+    value = strtod(text, &end);
+    unit = *end ? strchr(units, *end & ~0x20) : NULL;
     if (unit && *unit) {
         value = ldexp(value, 10 * (int)(unit - units + 1));
         end++;
@@ -180,7 +164,8 @@ static int parse_size(const char *name, const char *text, uint64_t *out, struct 
     if (*end == 'B')
         end++;
     if (end == text || *end || !(value >= 0 && value < 0x1p63))
-        return error_set(err, EINVAL, "%s=%s: expected a size such as 512M or 10G", name, text);
+        return error_set(err, EINVAL, "%s=%s: expected a size such as 512M or 10G",
+                         option_names[option], text);
     *out = (uint64_t)value;
     return 0;
 }
@@ -203,32 +188,25 @@ static char *xdg_path(const char *variable, const char *fallback, const char *re
 
 static int resolve_paths(struct options *o, struct error *err)
 {
-    char *path;
+    char **cache_dir = &o->text[OPTION_CACHE_DIR], **recipes = &o->text[OPTION_RECIPES], *given;
 
-    if (o->cache_dir) {
-        path = absolute_path(o->cache_dir);
-        free(o->cache_dir);
-        o->cache_dir = path;
-    } else {
-        o->cache_dir = xdg_path("XDG_CACHE_HOME", ".cache", "derivfs");
-        if (!o->cache_dir)
-            o->cache_dir = strdup("/var/cache/derivfs"); /* mount(8) at boot has no HOME */
-    }
-    if (o->recipes) {
-        path = absolute_path(o->recipes);
-        free(o->recipes);
-        o->recipes = path;
-        if (path && access(path, R_OK) < 0)
-            return error_set(err, EINVAL, "recipes=%s: %s", path, strerror(errno));
-    } else {
-        o->recipes = xdg_path("XDG_CONFIG_HOME", ".config", "derivfs/recipes.ini");
-        o->engine.recipes_optional = true; /* there may be one later */
-    }
-    if (!o->cache_dir)
+    given = *cache_dir;
+    *cache_dir = given ? absolute_path(given) : xdg_path("XDG_CACHE_HOME", ".cache", "derivfs");
+    if (!*cache_dir && !given)
+        *cache_dir = strdup("/var/cache/derivfs"); /* mount(8) at boot has no HOME */
+    free(given);
+    given = *recipes;
+    *recipes = given ? absolute_path(given)
+                     : xdg_path("XDG_CONFIG_HOME", ".config", "derivfs/recipes.ini");
+    o->engine.recipes_optional = !given; /* the default file may be created later */
+    free(given);
+    if (!*cache_dir || (!*recipes && !o->engine.recipes_optional))
         return error_set(err, ENOMEM, "out of memory");
+    if (!o->engine.recipes_optional && access(*recipes, R_OK) < 0)
+        return error_set(err, EINVAL, "recipes=%s: %s", *recipes, strerror(errno));
     o->engine.dataset = o->dataset;
-    o->engine.cache_dir = o->cache_dir;
-    o->engine.recipes = o->recipes;
+    o->engine.cache_dir = *cache_dir;
+    o->engine.recipes = *recipes;
     return 0;
 }
 
@@ -236,45 +214,39 @@ static int resolve_numbers(struct options *o, struct error *err)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
     long threads = sysconf(_SC_NPROCESSORS_ONLN);
+    const char *given = o->text[OPTION_THREADS];
     char *end;
-    int ret;
 
     o->engine.cache_nbytes = UINT64_C(10) << 30;
-    if (o->cache_size) {
-        ret = parse_size("cache_size", o->cache_size, &o->engine.cache_nbytes, err);
-        if (ret < 0)
-            return ret;
-    }
-    if (o->memory) {
-        ret = parse_size("memory", o->memory, &memory, err);
-        if (ret < 0)
-            return ret;
-    }
+    if (resolve_size(o, OPTION_CACHE_SIZE, &o->engine.cache_nbytes, err) < 0 ||
+        resolve_size(o, OPTION_MEMORY, &memory, err) < 0)
+        return -EINVAL;
     o->engine.memory_nbytes = (size_t)memory;
-    if (o->threads) {
-        threads = strtol(o->threads, &end, 10);
-        if (end == o->threads || *end || threads < 1 || threads > 1024)
-            return error_set(err, EINVAL, "threads=%s: expected a number from 1 to 1024",
-                             o->threads);
+    if (given) {
+        threads = strtol(given, &end, 10);
+        if (end == given || *end || threads < 1 || threads > 1024)
+            return error_set(err, EINVAL, "threads=%s: expected a number from 1 to 1024", given);
     }
     o->engine.nthreads = threads > 0 ? (unsigned)threads : 1;
     return 0;
 }
 
-static int resolve_choice(const char *name, const char *text, const char *const *choices, int *out,
-                          struct error *err)
+/* The index in `choices` of what the option is; `otherwise` where it is not given; -EINVAL. */
+static int resolve_choice(const struct options *o, enum option_id option,
+                          const char *const *choices, int otherwise, struct error *err)
 {
+    const char *text = o->text[option];
     char known[128] = "";
 
-    for (int i = 0; choices[i]; i++) {
-        if (strcmp(text, choices[i]) == 0) {
-            *out = i;
-            return 0;
-        }
+    for (int i = 0; text && choices[i]; i++) {
+        if (strcmp(text, choices[i]) == 0)
+            return i;
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 0 ? ", " : "",
                  choices[i]);
     }
-    return error_set(err, EINVAL, "%s=%s: expected one of %s", name, text, known);
+    return text ? error_set(err, EINVAL, "%s=%s: expected one of %s", option_names[option], text,
+                            known)
+                : otherwise;
 }
 
 static int resolve_choices(struct options *o, struct error *err)
@@ -288,24 +260,18 @@ static int resolve_choices(struct options *o, struct error *err)
                                          [LOG_LEVEL_DEBUG] = "debug",
                                          NULL};
     static const char *const switches[] = {"off", "on", "no", "yes", "0", "1", NULL};
-    int choice = 0, ret = 0;
+    int layout, annex, level, xattr;
 
-    if (o->layout)
-        ret = resolve_choice("layout", o->layout, layouts, &choice, err);
-    o->engine.layout = (enum engine_layout)choice;
-    choice = 0;
-    if (ret == 0 && o->annex)
-        ret = resolve_choice("annex", o->annex, annexes, &choice, err);
-    o->engine.annex_get = choice == 1;
-    choice = LOG_LEVEL_INFO;
-    if (ret == 0 && o->log_level_text)
-        ret = resolve_choice("log_level", o->log_level_text, levels, &choice, err);
-    o->log_level = (enum log_level)choice;
-    if (ret == 0 && o->xattr_text) {
-        ret = resolve_choice("xattr", o->xattr_text, switches, &choice, err);
-        o->xattr = choice % 2;
-    }
-    return ret;
+    if ((layout = resolve_choice(o, OPTION_LAYOUT, layouts, LAYOUT_BESIDE, err)) < 0 ||
+        (annex = resolve_choice(o, OPTION_ANNEX, annexes, 0, err)) < 0 ||
+        (level = resolve_choice(o, OPTION_LOG_LEVEL, levels, LOG_LEVEL_INFO, err)) < 0 ||
+        (xattr = resolve_choice(o, OPTION_XATTR, switches, o->xattr, err)) < 0)
+        return -EINVAL;
+    o->engine.layout = (enum engine_layout)layout;
+    o->engine.annex_get = annex == 1;
+    o->log_level = (enum log_level)level;
+    o->xattr = xattr % 2;
+    return 0;
 }
 
 int options_resolve(struct options *o, struct error *err)
@@ -314,7 +280,5 @@ int options_resolve(struct options *o, struct error *err)
 
     if (ret == 0)
         ret = resolve_numbers(o, err);
-    if (ret == 0)
-        ret = resolve_choices(o, err);
-    return ret;
+    return ret == 0 ? resolve_choices(o, err) : ret;
 }

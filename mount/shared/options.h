@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Options: what derivfs and derivctl are told on the command line, and the defaults.
+ * The command-line options of derivfs and derivctl, and their defaults.
  */
 #ifndef DERIVFS_OPTIONS_H
 #define DERIVFS_OPTIONS_H
@@ -11,25 +11,44 @@
 
 struct fuse_args;
 
-/* Filled by options_parse(); all strings are owned. */
+/* Options that take a value. Those before OPTION_NSHARED are derivctl's too. */
+enum option_id {
+    OPTION_CACHE_DIR,
+    OPTION_CACHE_SIZE,
+    OPTION_THREADS,
+    OPTION_MEMORY,
+    OPTION_RECIPES,
+    OPTION_LAYOUT,
+    OPTION_ANNEX,
+    OPTION_NSHARED,
+    OPTION_XATTR = OPTION_NSHARED,
+    OPTION_LOG_LEVEL,
+    OPTION_NTEXTS,
+};
+
+extern const char *const option_names[OPTION_NTEXTS];
+
+/* All strings are owned; NULL where not given. */
 struct options {
-    char *dataset, *mountpoint; /* absolute; NULL where not given */
-    char *cache_dir, *cache_size, *threads, *memory, *recipes, *layout, *annex, *xattr_text,
-        *log_level_text;
+    char *dataset, *mountpoint; /* absolute */
+    char *text[OPTION_NTEXTS];  /* values as given, by enum option_id */
     int show_help, show_version, xattr;
     enum log_level log_level;
     struct engine_config engine; /* points into the strings above */
 };
 
-/* Take derivfs' own options and the two paths out of `args`; FUSE's options stay in it. Options
- * that only mount(8) and fstab understand are dropped. EINVAL with a sentence. */
+/* Move derivfs' own options and the two paths from `args` to `out`; FUSE's options stay. Drops the
+ * options that only mount(8) and fstab understand. EINVAL with a sentence. */
 int options_parse(struct fuse_args *args, struct options *out, struct error *err) NODISCARD;
 void options_free(struct options *o);
 
-/* A copy of the texts of `from`, to be resolved on its own. ENOMEM. */
+/* Replace the value of an option. -ENOMEM. */
+int options_set(struct options *o, enum option_id option, const char *value) NODISCARD;
+
+/* Copy the values of `from`, to be resolved separately. -ENOMEM. */
 int options_copy(const struct options *from, struct options *out) NODISCARD;
 
-/* Fill `engine` from the texts, with defaults for what was not given. EINVAL with a sentence. */
+/* Fill `engine`, `xattr` and `log_level` from values and defaults. EINVAL with a sentence. */
 int options_resolve(struct options *o, struct error *err) NODISCARD;
 
 /* The part of --help that lists derivfs' own options. */

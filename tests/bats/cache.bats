@@ -244,7 +244,7 @@ rewrite_behind_the_clock() {
     assert_equal "$(objects | wc -l)" 6 # moments of two runs, four images
     assert_equal "$(cat "$MNT/.derivfs/errors" "$other/.derivfs/errors")" ""
     run -0 derivctl cache verify --cache_dir="$CACHE"
-    assert_output "6 entries are good, 0 were bad and are removed"
+    assert_output "6 entries are good, 0 damaged ones were removed"
 }
 
 @test "clearing the cache while a file is open leaves the reader his bytes" {

@@ -37,7 +37,7 @@ nothing_left_over() {
 
 verify_is_clean() {
     run -0 derivctl cache verify --cache_dir="$CACHE"
-    assert_output --partial ' 0 were bad'
+    assert_output --partial ' 0 damaged'
 }
 
 # What every killed daemon must leave behind: a cache that the next one can use.

@@ -25,7 +25,7 @@ right_bytes() {
 
 verify_is_clean() {
     run -0 --separate-stderr derivctl cache verify --cache_dir="$CACHE"
-    assert_output --partial ' 0 were bad'
+    assert_output --partial ' 0 damaged'
     assert_equal "$stderr" ''
 }
 
@@ -119,7 +119,7 @@ damaged() {
     damaged=${damaged%.meta}
     flip "$damaged"
     run -0 --separate-stderr derivctl cache verify --cache_dir="$CACHE"
-    assert_output "2 entries are good, 1 were bad and are removed"
+    assert_output "2 entries are good, 1 damaged ones were removed"
     assert_regex "$stderr" "derivctl: cache: .*$(basename "$damaged").*damaged"
     assert_not_exists "$damaged"
     assert_not_exists "$damaged.meta"

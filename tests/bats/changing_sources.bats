@@ -37,7 +37,7 @@ being_read() {
 
 verify_is_clean() {
     run -0 derivctl cache verify --cache_dir="$CACHE"
-    assert_output --partial ' 0 were bad'
+    assert_output --partial ' 0 damaged'
 }
 
 @test "a source replaced while it is read: computed once more, from the new content" {

@@ -23,7 +23,7 @@ ctl() {
 
 # counts: the four numbers of a summary on stdin.
 counts() {
-    sed -nE 's/.*: ([0-9]+) files: ([0-9]+) computed, ([0-9]+) were there, ([0-9]+) failed.*/\1 \2 \3 \4/p'
+    sed -nE 's/.*: ([0-9]+) files: ([0-9]+) computed, ([0-9]+) in the cache before, ([0-9]+) failed.*/\1 \2 \3 \4/p'
 }
 
 # The same, but what was computed or was there is one number. The only run of a group has its group's
@@ -47,10 +47,10 @@ listed() {
     n=$(listed "$DS")
     assert [ "$n" -ge 12 ]
     run -0 --separate-stderr ctl compute -r "$DS"
-    assert_output "$DS: $n files: $n computed, 0 were there, 0 failed"
+    assert_output "$DS: $n files: $n computed, 0 in the cache before, 0 failed"
     assert_equal "$stderr" '' # no bar where there is no terminal
     run -0 ctl compute -r "$DS"
-    assert_output "$DS: $n files: 0 computed, $n were there, 0 failed"
+    assert_output "$DS: $n files: 0 computed, $n in the cache before, 0 failed"
     run -0 ctl compute -r "$DS/sub-03"
     assert_equal "$(counts <<<"$output")" "$(listed "$DS/sub-03") 0 $(listed "$DS/sub-03") 0"
     # The mount has nothing left to do.
@@ -75,7 +75,7 @@ listed() {
     run -0 ctl list --json "$DS/sub-03/func/std.nii"
     assert_equal "$(json 'd[0]["state"]' <<<"$output")" virtual
     run -1 ctl compute -r "$DS" nonsense.nii
-    assert_output "derivctl: $DS: there is nothing to compute in it: no runs, or no recipes of these names"
+    assert_output "derivctl: $DS: nothing to compute: no runs, or no recipes of these names"
 }
 
 @test "compute -r goes on after failures, tells them at the end, and exits with 1" {
@@ -116,9 +116,9 @@ listed() {
 @test "compute -r: what is wrong with the path or the usage" {
     dataset
     run -1 ctl compute -r "$DS/dataset_description.json"
-    assert_output "derivctl: $DS/dataset_description.json: compute: not a directory, as -r needs"
+    assert_output "derivctl: $DS/dataset_description.json: compute: not a directory; -r needs one"
     run -1 ctl compute -r "$DS/empty"
-    assert_output "derivctl: $DS/empty: there is nothing to compute in it: no runs"
+    assert_output "derivctl: $DS/empty: nothing to compute: no runs"
     run -2 ctl compute -r "$DS" -o out
     run -2 ctl compute -r
 }
@@ -136,7 +136,7 @@ listed() {
     assert_equal "$status" $((128 + 15))
     run cat summary
     # sub-02's two are left; sub-01's may be there before they are counted.
-    local form="^$slow: 4 files: ([0-2]) computed, 0 were there, 0 failed, ([2-4]) left: the same command goes on\$"
+    local form="^$slow: 4 files: ([0-2]) computed, 0 in the cache before, 0 failed, ([2-4]) left: the same command continues\$"
     assert_output --regexp "$form"
     [[ $output =~ $form ]]
     assert_equal $((BASH_REMATCH[1] + BASH_REMATCH[2])) 4

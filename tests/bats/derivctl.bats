@@ -210,7 +210,7 @@ source_is_short() {
     wait_until test -e "$CACHE/v1/tmp"
     assert [ "$(milliseconds interrupt $!)" -lt 2000 ]
     run -0 ctl cache verify
-    assert_output '0 entries are good, 0 were bad and are removed'
+    assert_output '0 entries are good, 0 damaged ones were removed'
 }
 
 interrupt() {

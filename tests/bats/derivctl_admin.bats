@@ -118,7 +118,7 @@ redrawn() {
     dataset
     ctl compute "$DS/tsnr.nii"
     run -0 ctl cache verify
-    assert_output '3 entries are good, 0 were bad and are removed'
+    assert_output '3 entries are good, 0 damaged ones were removed'
     run -0 ctl cache clear
     assert_output '9.0 KiB freed'
     run -0 ctl cache info --json
@@ -197,7 +197,7 @@ redrawn() {
     dataset
     derivfs --cache_dir="$CACHE" "$DS" "$DS" 3>&- 4>&-
     run -1 ctl compute "$DS/tsnr.nii"
-    assert_output --partial "derivctl: $DS/tsnr.nii: open: the dataset is hidden beneath its own mount"
+    assert_output --partial "derivctl: $DS/tsnr.nii: open: the mount hides its own dataset"
     assert_equal "$(stat -c %s "$DS/tsnr.nii")" 1504
     run -0 derivctl status "$DS"
 }

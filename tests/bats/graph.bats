@@ -69,7 +69,7 @@ well_formed() {
     assert_output --partial 'derivctl: out.jpg: graph: '
     run -1 ctl graph "$DS/nope.nii"
     run -1 ctl graph "$DS"
-    assert_output --partial 'the graph of which one?'
+    assert_output --partial 'graph: not a derived file'
     run -1 ctl graph "$DS/tsnr.nii" -o nowhere/out.svg
     assert_output --partial 'derivctl: nowhere/out.svg: write: No such file'
 }

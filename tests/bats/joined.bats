@@ -51,7 +51,7 @@ is_joined() {
     gunzip -c "$MNT/centred.nii.gz" | cmp first.nii
     assert_equal "$(cat "$MNT/.derivfs/errors")" ''
     run -0 derivctl cache verify --cache_dir="$CACHE"
-    assert_output --partial ' 0 were bad'
+    assert_output --partial ' 0 damaged'
 }
 
 @test "the joined file keeps its key from version to version" {
@@ -86,7 +86,7 @@ is_joined() {
         wait_until gone "$DAEMON"
         fusermount3 -uz "$MNT"
         run -0 derivctl cache verify --cache_dir="$CACHE"
-        assert_output --partial ' 0 were bad'
+        assert_output --partial ' 0 damaged'
 
         start
         assert_equal "$(sum)" "$first"

@@ -156,7 +156,7 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     run -0 derivctl explain "$MNT/sub-1/func/tsnr.tsv"
     assert_equal "$(grep -c '^state: cached$' <<<"$output")" 3
     run -1 derivctl graph "$MNT/sub-1/func/tsnr.tsv"
-    assert_output --partial 'the graph of which one?'
+    assert_output --partial 'graph: not a derived file'
 
     # A run that fails is told, and has its row.
     make_run "$DS/sub-2/sub-2_task-x_bold.nii" --cut 100

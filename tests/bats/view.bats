@@ -79,7 +79,7 @@ status_of() {
     run -1 env DERIVFS_VIEWER=false derivctl --cache_dir="$CACHE" view "$DS/tsnr.nii"
     assert_output "derivctl: $DS/tsnr.nii: view: false: exit status 1"
     DERIVFS_NIIVUE=$PWD/nowhere run -1 ctl view "$DS/tsnr.nii"
-    assert_output --partial 'set DERIVFS_VIEWER to a program, or let contrib/setup view get NiiVue'
+    assert_output --partial 'set DERIVFS_VIEWER to a program, or run contrib/setup view to get NiiVue'
     run -1 ctl view "$DS"
     assert_output "derivctl: $DS: view: takes one derived image, .nii or .nii.gz"
     run -1 ctl view "$DS/run.nii"
