@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * `.derivfs`: the control directory at the root of the mount, which no listing of the root shows.
+ * `.derivfs`: the control directory at the root of the mount, which listings do not show.
  *
- * Its files are texts made when they are opened. To add one: one row of the table in control.c.
+ * Its files are texts, made when they are opened. To add one, add a row to the table in control.c.
  * Thread rule: reentrant.
  */
 #ifndef DERIVFS_CONTROL_H
@@ -12,14 +12,14 @@
 
 #define CONTROL_DIR ".derivfs"
 
-/* The name of file number `i`, or NULL behind the last. */
+/* The name of file `i`; NULL after the last. */
 const char *control_name(size_t i);
 
-/* Is it the page? That takes a while (page_wait_new), and says what only the mount's owner may
- * read: what is in the runs. */
+/* Is it the page? It takes a while (page_wait_new), and shows data of the runs, which only the
+ * mount's owner may read. */
 bool control_is_page(size_t i);
 
-/* The text of file number `i` now, which is not the page: malloced; NULL: out of memory. */
+/* The text of file `i`, which is not the page. malloced; NULL: out of memory. */
 char *control_text(struct engine *e, size_t i) NODISCARD;
 
 #endif

@@ -1,32 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * A list of open files under one lock, so that a daemon that ends can close them all.
+ * A list under one lock, so that the daemon can close all files when it ends.
  */
 #include "files.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <utlist.h>
 
-struct files {
-    pthread_mutex_t lock;
-    struct file *open;        /* guarded by lock */
-    void (*quiet)(void *arg); /* guarded by lock: NULL unless draining */
-    void *quiet_arg;
-};
-
-struct files *files_new(void)
-{
-    struct files *t = calloc(1, sizeof *t);
-
-    if (t)
-        pthread_mutex_init(&t->lock, NULL);
-    return t;
-}
+#include "grow.h"
 
 static void file_free(struct file *f)
 {
@@ -54,7 +39,7 @@ struct file *files_open(struct files *t, enum file_kind kind)
     return f;
 }
 
-/* Take the callback if it is due. Under lock; the caller calls it without. */
+/* Take the callback if it is due. Under lock; the caller calls it after unlocking. */
 static void (*take_quiet(struct files *t))(void *)
 {
     void (*quiet)(void *arg) = t->open ? NULL : t->quiet;
@@ -68,6 +53,8 @@ void files_close(struct files *t, struct file *f)
 {
     void (*quiet)(void *arg);
 
+    if (!f)
+        return;
     pthread_mutex_lock(&t->lock);
     DL_DELETE(t->open, f);
     quiet = take_quiet(t);
@@ -89,15 +76,6 @@ void files_close_all(struct files *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void files_free(struct files *t)
-{
-    if (!t)
-        return;
-    files_close_all(t);
-    pthread_mutex_destroy(&t->lock);
-    free(t);
-}
-
 void files_drain(struct files *t, void (*quiet)(void *arg), void *arg)
 {
     pthread_mutex_lock(&t->lock);
@@ -112,21 +90,12 @@ void files_drain(struct files *t, void (*quiet)(void *arg), void *arg)
 int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type)
 {
     struct file *f = ctx;
-    struct listed *l;
+    char *copy = strdup(name);
 
-    if (f->nlisted == f->listed_room) {
-        size_t room = f->listed_room ? 2 * f->listed_room : 64;
-        struct listed *grown = realloc(f->listed, room * sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        f->listed = grown;
-        f->listed_room = room;
-    }
-    l = &f->listed[f->nlisted];
-    *l = (struct listed){strdup(name), ino, type};
-    if (!l->name)
+    if (!copy || GROW(f->listed, f->nlisted) < 0) {
+        free(copy);
         return -ENOMEM;
-    f->nlisted++;
+    }
+    f->listed[f->nlisted++] = (struct listed){copy, ino, type};
     return 0;
 }

@@ -6,9 +6,12 @@
 #ifndef DERIVFS_FILES_H
 #define DERIVFS_FILES_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "engine.h"
+
+struct node_io;
 
 enum file_kind { FILE_SOURCE, FILE_DERIVED, FILE_TEXT, FILE_LISTING };
 
@@ -26,23 +29,25 @@ struct file {
     char *text;            /* FILE_TEXT: [text_nbytes] */
     size_t text_nbytes;
     struct node_io *io; /* FILE_SOURCE, FILE_DERIVED: of the node, which the kernel keeps alive */
-    int backing_id;     /* above 0: the kernel reads it by itself */
+    int backing_id;     /* above 0: the kernel reads the backing file */
     struct listed *listed; /* FILE_LISTING: [nlisted] */
-    size_t nlisted, listed_room;
+    size_t nlisted;
     struct file *prev, *next; /* in struct files */
 };
 
-struct files;
-struct node_io;
-
-struct files *files_new(void) NODISCARD; /* NULL: out of memory */
-void files_free(struct files *t);        /* NULL is allowed; closes what is open */
+/* Zero but for the lock at first. */
+struct files {
+    pthread_mutex_t lock;
+    struct file *open;        /* guarded by lock */
+    void (*quiet)(void *arg); /* guarded by lock: NULL unless draining */
+    void *quiet_arg;
+};
 
 struct file *files_open(struct files *t, enum file_kind kind) NODISCARD; /* NULL: out of memory */
-void files_close(struct files *t, struct file *f);
+void files_close(struct files *t, struct file *f);                       /* NULL is allowed */
 void files_close_all(struct files *t);
 
-/* From now on, call `quiet` once when nothing is open any more; at once if nothing is. */
+/* Call `quiet` once, when nothing is open any more; at once if nothing is. */
 void files_drain(struct files *t, void (*quiet)(void *arg), void *arg);
 
 /* An engine_list_fn: add a name to the listing `ctx` (a struct file). */

@@ -8,32 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 #include "engine_derived.h"
 
-struct node {
-    struct node *parent;           /* NULL for the root */
-    struct node_identity identity; /* immutable */
-    struct derived *derived;       /* immutable */
-    struct node_io io;             /* see iomode.h */
-    uint64_t refs;                 /* guarded by inodes.lock: kernel references and children */
-    bool entered;                  /* guarded by inodes.lock: is in the table */
-    bool bytes_known;              /* guarded by inodes.lock, like the next three */
-    int64_t mtime_ns, ctime_ns;
-    off_t size;
-    _Atomic uint64_t text_nbytes; /* see node_text_nbytes() */
-    UT_hash_handle hh;
-    struct node *prev, *next; /* guarded by inodes.lock: in inodes.all */
-    size_t key_nbytes;
-    unsigned char key[]; /* the parent's address, then the name with its NUL */
-};
-
 struct inodes {
     pthread_mutex_t lock;
     struct node *table; /* guarded by lock: nodes by name */
-    struct node *all;   /* guarded by lock: also those whose name another has taken */
+    struct node *all;   /* guarded by lock: also those that are not in the table any more */
     struct node *root;
 };
 
@@ -46,7 +28,7 @@ static struct node *node_new(struct node *parent, const char *name,
     if (!n)
         return NULL;
     n->parent = parent;
-    n->identity = *identity;
+    n->id = *identity;
     n->derived = derived;
     n->refs = 1;
     n->key_nbytes = key_nbytes;
@@ -101,7 +83,7 @@ uint64_t node_id(const struct inodes *t, const struct node *node)
     return node == t->root ? 1 : (uint64_t)(uintptr_t)node;
 }
 
-/* Another node may take the name from now on. Under lock. */
+/* Remove the node from the table, so that another may take its name. Under lock. */
 static void leave(struct inodes *t, struct node *n)
 {
     if (n->entered)
@@ -156,49 +138,13 @@ void inodes_forget(struct inodes *t, struct node *node, uint64_t n)
     pthread_mutex_unlock(&t->lock);
 }
 
-enum node_kind node_kind(const struct node *node)
-{
-    return node->identity.kind;
-}
-
 bool node_is(const struct node *node, const struct node_identity *identity)
 {
-    return node->identity.kind == identity->kind && node->identity.a == identity->a &&
-           node->identity.b == identity->b;
+    return node->id.kind == identity->kind && node->id.a == identity->a &&
+           node->id.b == identity->b;
 }
 
-uint64_t node_number(const struct node *node)
-{
-    return node->identity.a;
-}
-
-const char *node_name(const struct node *node)
-{
-    return (const char *)node->key + sizeof(struct node *);
-}
-
-uint64_t node_text_nbytes(const struct node *node)
-{
-    return node->text_nbytes;
-}
-
-void node_set_text_nbytes(struct node *node, uint64_t nbytes)
-{
-    node->text_nbytes = nbytes;
-}
-
-struct derived *node_derived(const struct node *node)
-{
-    return node->derived;
-}
-
-struct node_io *node_io(struct node *node)
-{
-    return &node->io;
-}
-
-/* Names and parents of a node never change while it lives, and it keeps its parents alive: so no
- * lock is needed to walk up. */
+/* Needs no lock: a node keeps its parents alive, and its name and parent never change. */
 char *node_path(struct inodes *t, const struct node *node)
 {
     size_t nbytes = 1;

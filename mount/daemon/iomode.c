@@ -1,40 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Counting open files of either kind.
+ * Counts open files of each kind.
  */
 #include "iomode.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-
 #include "kernel_caps.h"
-
-struct iomodes {
-    pthread_mutex_t lock;
-    struct fuse_session *session;
-};
-
-struct iomodes *iomodes_new(void)
-{
-    struct iomodes *t = calloc(1, sizeof *t);
-
-    if (t)
-        pthread_mutex_init(&t->lock, NULL);
-    return t;
-}
-
-void iomodes_free(struct iomodes *t)
-{
-    if (!t)
-        return;
-    pthread_mutex_destroy(&t->lock);
-    free(t);
-}
-
-void iomodes_attach(struct iomodes *t, struct fuse_session *se)
-{
-    t->session = se;
-}
 
 int iomode_enter(struct iomodes *t, struct node_io *io, int fd)
 {

@@ -2,14 +2,15 @@
  *
  * How a node's open files are served: by passthrough, or by the daemon.
  *
- * The kernel allows one way per node at a time, and one backing file (fs/fuse/iomode.c: the other
- * way fails with EIO at open). So the first open of a node decides, and the decision holds until
- * the last close; all passthrough opens of a node share one backing id. Thread rule: any thread;
- * one lock inside, held across the ioctl that names the backing file, which does no I/O.
+ * The kernel allows one way and one backing file per node at a time (fs/fuse/iomode.c: another open
+ * fails with EIO). So the first open of a node decides until the last close, and all passthrough
+ * opens of a node share a backing id. Thread rule: any thread; one lock inside, held during the
+ * ioctl that registers the backing file, which does no I/O.
  */
 #ifndef DERIVFS_IOMODE_H
 #define DERIVFS_IOMODE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 
 struct fuse_session;
@@ -20,18 +21,15 @@ struct node_io {
     int backing_id;               /* while passthrough > 0 */
 };
 
-struct iomodes;
+struct iomodes {
+    pthread_mutex_t lock;
+    struct fuse_session *session; /* set before the first open */
+};
 
-struct iomodes *iomodes_new(void) __attribute__((warn_unused_result)); /* NULL: out of memory */
-void iomodes_free(struct iomodes *t);                                  /* NULL is allowed */
-
-/* Before the first open. */
-void iomodes_attach(struct iomodes *t, struct fuse_session *se);
-
-/* A file of the node is being opened. `fd` holds exactly its bytes, or is -1 where nothing does
- * (yet). Returns the backing id to answer with, or 0: serve it. */
+/* Count a file of the node that is being opened. `fd` holds exactly its bytes; -1: no file does.
+ * Returns the backing id for the reply; 0: the daemon serves the file. */
 int iomode_enter(struct iomodes *t, struct node_io *io, int fd);
-/* It was closed. */
+/* Count its close. */
 void iomode_leave(struct iomodes *t, struct node_io *io, bool passthrough);
 
 #endif

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Speaking to the kernel past libfuse, in one place. Layout of the messages: linux/fuse.h; what
- * Debian 12's copy of it lacks is defined here with the values of Linux 6.9.
+ * Messages to the kernel that bypass libfuse. Their layout: linux/fuse.h; definitions that Debian
+ * 12's copy lacks are here, with the values of Linux 6.9.
  *
- * libfuse 3.17 negotiates both by itself and has a field for the backing file in what answers an
- * open. With an older one, the session's reads and writes go through here. The request INIT says
- * what the kernel offers; the first reply, the one to INIT, gets the flags added. Passthrough then
- * takes an ioctl that makes an open descriptor known to the kernel, and a reply to OPEN that names
- * it.
+ * libfuse 3.17 negotiates both features, and its reply to an open has a field for the backing file.
+ * For older versions, the session's reads and writes go through here: the request INIT has the
+ * kernel's flags, and this file adds flags to its reply. For passthrough, an ioctl registers a
+ * descriptor with the kernel, and the reply to OPEN names it.
  */
 #include "kernel_caps.h"
 
@@ -65,8 +64,8 @@ static const uint32_t DIRECT_IO_ALLOW_MMAP_FLAG2 = 1u << 4;
 static const uint32_t PASSTHROUGH_FLAG2 = 1u << 5;
 static const uint32_t OPEN_PASSTHROUGH = 1u << 7; /* of fuse_open_out.open_flags */
 
-/* One session a process: libfuse hands no pointer of ours to these calls. The INIT exchange comes
- * first and from one thread; afterwards `init_unique` is 0. */
+/* One session per process: libfuse passes no pointer of ours to these calls. The INIT exchange
+ * comes first and from one thread; afterwards `init_unique` is 0. */
 static atomic_uint_fast64_t init_unique;
 static uint32_t offered_flags2;
 
@@ -87,7 +86,7 @@ static ssize_t read_request(int fd, void *buf, size_t nbytes, void *userdata)
 
 static void add_capabilities(struct fuse_init_out *init)
 {
-    /* max_stack_depth, the first of the words that older headers call unused */
+    /* the first of the words that older headers call unused */
     static const uint32_t max_stack_depth = 1;
     uint32_t wanted = offered_flags2 & (DIRECT_IO_ALLOW_MMAP_FLAG2 | PASSTHROUGH_FLAG2);
 
@@ -155,7 +154,7 @@ int kernel_backing_open(struct fuse_session *se, int fd)
         return -EOPNOTSUPP;
     id = ioctl(fuse_session_fd(se), BACKING_OPEN, &map);
     if (id <= 0) {
-        /* what fails once for want of the right will always fail */
+        /* the process will not get the capability later */
         if (errno == EPERM)
             atomic_store(&can_pass_through, false);
         return -errno;

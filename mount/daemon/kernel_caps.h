@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the kernel's FUSE can do and libfuse before 3.17 (Debian 12 has 3.14) does not offer:
- * mapping files that are open with direct_io (Linux 6.6), and passthrough (Linux 6.9), by which the
- * kernel reads an open file's bytes straight from another file, without asking the daemon.
+ * Features of the kernel that libfuse before 3.17 (Debian 12 has 3.14) does not offer: mapping
+ * files that are open with direct_io (Linux 6.6), and passthrough (Linux 6.9), with which the
+ * kernel reads an open file from another one without the daemon.
  *
  * Thread rule: kernel_caps_install() before the loop; the others from any thread.
  */
@@ -17,17 +17,17 @@ struct fuse_file_info;
 struct fuse_req;
 struct fuse_session;
 
-/* Ask for both: to be called from the session's init, */
+/* Request both features. kernel_caps_init() is called in the session's init, kernel_caps_install()
+ * between fuse_session_mount() and the loop. The session works without those that the kernel lacks.
+ * Returns 0 or -errno. */
 void kernel_caps_init(struct fuse_conn_info *conn);
-/* and before that, after fuse_session_mount(), before the loop. Where the kernel lacks one, the
- * session works without. Returns 0 or -errno. */
 int kernel_caps_install(struct fuse_session *se) __attribute__((warn_unused_result));
 
 /* May a file that is open with direct_io be mapped MAP_SHARED? */
 bool kernel_maps_direct_io(void);
 
-/* Let the kernel read from `fd` by itself. Returns a backing id above 0, or -errno: the kernel
- * cannot, or this process may not (it takes CAP_SYS_ADMIN); then serve the reads as usual. */
+/* Let the kernel read from `fd`. Returns a backing id above 0, or -errno: the kernel cannot, or
+ * this process lacks CAP_SYS_ADMIN; then serve the reads as usual. */
 int kernel_backing_open(struct fuse_session *se, int fd);
 void kernel_backing_close(struct fuse_session *se, int backing_id);
 

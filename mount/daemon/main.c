@@ -2,9 +2,9 @@
  *
  * derivfs, the daemon: options, mounting, the background, and an orderly end.
  *
- * The end: on SIGTERM, SIGINT or SIGHUP the mount is detached, so that nothing new is opened; reads
- * that are under way finish; when the last file is closed the session ends and the exit status is
- * 0. A second signal ends it at once.
+ * SIGTERM, SIGINT or SIGHUP detach the mount, so that nothing new is opened. Reads in progress
+ * finish. When the last file is closed, the session ends with exit status 0. A second signal ends
+ * it at once.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,7 @@ struct daemon {
 
 static bool log_to_syslog; /* set once, before any thread starts */
 
-/* A line on stderr, so that no name in it commands the terminal. */
+/* Print a line on stderr, escaped for a terminal (utf8_shown). */
 PRINTF_LIKE(1, 2) static void say(const char *fmt, ...)
 {
     char *shown;
@@ -78,8 +78,8 @@ static void print_log(void *ctx, enum log_level level, const char *text)
         say("%s: %s", levels[level].name, text);
 }
 
-/* The first line that libfuse complained of (it prints in pieces), until the mount works: part of
- * the one line that tells why it does not. Written before any thread starts. */
+/* libfuse's first error line (it prints in pieces), for the message when mounting fails. Written
+ * before any thread starts. */
 static char fuse_complaint[512];
 
 static void keep_complaint(enum fuse_log_level level, const char *fmt, va_list args)
@@ -107,7 +107,7 @@ static int complain(const struct error *err)
     return 1;
 }
 
-/* Run fusermount3, for those who may not call umount2(2). */
+/* Run fusermount3, for users who may not call umount2(2). */
 static void fusermount_detach(const char *mountpoint)
 {
     pid_t pid = fork();
@@ -127,8 +127,7 @@ static void detach(const char *mountpoint)
         fusermount_detach(mountpoint);
 }
 
-/* Is a living derivfs mounted there already? mountinfo writes blanks and backslashes in octal, so
- * ask by what is mounted on top: its control directory. */
+/* Is a live derivfs mounted on top? Then it has a control directory. */
 static bool is_derivfs_mount(const char *mountpoint)
 {
     char path[PATH_MAX];
@@ -138,9 +137,8 @@ static bool is_derivfs_mount(const char *mountpoint)
     return access(path, F_OK) == 0;
 }
 
-/* Is there a mount whose daemon has died, or dies while it is asked? statfs asks the daemon every
- * time, while stat(2) may be answered by what the kernel remembers of a daemon that died less than
- * a second ago. */
+/* Is there a mount whose daemon has died? statfs always asks the daemon, while the kernel may
+ * answer stat(2) from its cache within a second of the death. */
 static bool is_dead_mount(const char *mountpoint)
 {
     struct statvfs st;
@@ -148,7 +146,7 @@ static bool is_dead_mount(const char *mountpoint)
     return statvfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
-/* Is there anything in the directory, as far as one may look? */
+/* Does the directory have entries, as far as it can be read? */
 static bool has_entries(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -162,8 +160,8 @@ static bool has_entries(const char *dir)
     return found;
 }
 
-/* A mount inside its own dataset would show itself, and wait for itself; over the dataset it hides
- * it, and is fine. */
+/* A mount inside its own dataset would show itself and wait for itself. A mount on the dataset's
+ * directory is fine. */
 static int check_places(const char *dataset, const char *mountpoint, struct error *err)
 {
     char *top = realpath(dataset, NULL), *place = realpath(mountpoint, NULL);
@@ -180,7 +178,7 @@ static int check_places(const char *dataset, const char *mountpoint, struct erro
                          "itself (choose a directory elsewhere)",
                          mountpoint);
     if (!over && has_entries(mountpoint))
-        say("%s: not empty: what is in it is hidden until it is unmounted", mountpoint);
+        say("%s: not empty: the mount hides its contents", mountpoint);
     return 0;
 }
 
@@ -211,14 +209,14 @@ static int check_mountpoint(const struct options *o, struct error *err)
     return check_places(o->dataset, mountpoint, err);
 }
 
-/* What every mount is, whatever the user says. */
+/* Append the options of every mount, whatever the user says. */
 static int force_options(struct fuse_args *args, const char *dataset)
 {
     static const char fixed[] = "-oro,nosuid,nodev,default_permissions,subtype=derivfs";
     char *fsname = NULL, *option = NULL, *arg = NULL;
     int ret = -1;
 
-    /* last, so that they win; a comma in the path is no end of the option */
+    /* last, so that they win; commas in the path are escaped */
     if (asprintf(&fsname, "fsname=%s", dataset) >= 0 &&
         fuse_opt_add_opt_escaped(&option, fsname) == 0 && asprintf(&arg, "-o%s", option) >= 0)
         ret = fuse_opt_add_arg(args, arg) || fuse_opt_add_arg(args, fixed);
@@ -243,7 +241,7 @@ static void print_help(void)
 
 static void wake(int sig)
 {
-    (void)sig; /* only interrupts the main thread's wait */
+    (void)sig; /* interrupts the main thread's wait */
 }
 
 static void end_session(void *arg)
@@ -285,7 +283,7 @@ static void prepare_signals(void)
 
     sigaction(SIGUSR2, &sa, NULL);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGCHLD, SIG_DFL); /* else nobody would learn how a command ended */
+    signal(SIGCHLD, SIG_DFL); /* if ignored, waitpid() would return no exit status */
     ending_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
@@ -349,7 +347,7 @@ static int mount_and_serve(struct daemon *d, struct error *err)
         return error_set(err, EIO, "%s: mounting failed: %s%s", d->options.mountpoint,
                          fuse_reason("see above"),
                          access("/dev/fuse", F_OK) < 0
-                             ? " (there is no /dev/fuse here: derivctl compute works without)"
+                             ? " (no /dev/fuse here; derivctl compute works without it)"
                              : "");
     fuse_set_log_func(NULL);
     ret = kernel_caps_install(d->session);
@@ -367,7 +365,6 @@ static int mount_and_serve(struct daemon *d, struct error *err)
 
 static int open_session(struct daemon *d, struct fuse_args *args, struct error *err)
 {
-    struct fuse_lowlevel_ops ops;
     int ret;
 
     if (d->fuse.debug)
@@ -380,11 +377,9 @@ static int open_session(struct daemon *d, struct fuse_args *args, struct error *
     d->mount = mount_new(d->engine);
     if (!d->mount || force_options(args, d->options.dataset) != 0)
         return error_set(err, ENOMEM, "out of memory");
-    mount_ops(&ops, d->options.xattr);
-    d->session = fuse_session_new(args, &ops, sizeof ops, d->mount);
+    d->session = mount_session_new(d->mount, args, d->options.xattr);
     if (!d->session)
         return error_set(err, EINVAL, "%s (see derivfs --help)", fuse_reason("wrong options"));
-    mount_attach(d->mount, d->session);
     return 0;
 }
 
@@ -404,8 +399,8 @@ static int run(struct daemon *d, struct fuse_args *args)
         ret = mount_and_serve(d, &err);
     if (ret < 0)
         ret = complain(&err);
-    /* the workers, whose last act is to answer requests (and to close files whose opening waited),
-     * then the open files' readers, then the session that the answers go to */
+    /* in this order: workers answer requests and close files whose opening waited; the readers of
+     * open files; the session, which the answers need */
     if (d->engine)
         engine_stop(d->engine);
     if (d->mount)
@@ -417,8 +412,8 @@ static int run(struct daemon *d, struct fuse_args *args)
     return ret;
 }
 
-/* Buffers of some MiB come and go with each task. What malloc(3) would map and unmap for each of
- * them is kept instead, up to these sizes: the kernel would have to clear the pages each time. */
+/* Each task needs buffers of some MiB. Let malloc(3) keep freed ones up to these sizes, because the
+ * kernel has to clear newly mapped pages. */
 static void keep_freed_memory(void)
 {
     enum { MAPPED_NBYTES = 32 << 20, KEPT_NBYTES = 64 << 20 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * FUSE operations on names and directories, and what they share with reading (ops_read.c).
+ * FUSE operations on names and directories.
  *
- * Attributes and names are believed by the kernel for a second. A name that stands for something
- * else than before gets a new node (inode.h); an operation on the old node that finds the change
- * answers ESTALE, upon which the kernel looks the name up again by itself.
+ * The kernel caches attributes and names for a second. When the file of a name is replaced, the
+ * name gets a new node (inode.h). An operation on the old node then answers ESTALE, and the kernel
+ * looks the name up again.
  */
 #include "ops_private.h"
 
@@ -29,42 +29,34 @@ struct mount *mount_new(struct engine *e)
     if (!m)
         return NULL;
     m->engine = e;
+    pthread_mutex_init(&m->files.lock, NULL);
+    pthread_mutex_init(&m->iomodes.lock, NULL);
     m->inodes = inodes_new();
-    m->files = files_new();
-    m->iomodes = iomodes_new();
-    if (!m->inodes || !m->files || !m->iomodes) {
-        mount_free(m);
-        return NULL;
-    }
-    return m;
+    if (m->inodes)
+        return m;
+    free(m);
+    return NULL;
 }
 
 void mount_free(struct mount *m)
 {
     if (!m)
         return;
-    files_free(m->files);
+    files_close_all(&m->files);
     inodes_free(m->inodes);
-    iomodes_free(m->iomodes);
     free(m);
-}
-
-void mount_attach(struct mount *m, struct fuse_session *se)
-{
-    iomodes_attach(m->iomodes, se);
 }
 
 void mount_close_files(struct mount *m)
 {
-    files_close_all(m->files);
+    files_close_all(&m->files);
 }
 
 void mount_drain(struct mount *m, void (*quiet)(void *arg), void *arg)
 {
-    files_drain(m->files, quiet, arg);
+    files_drain(&m->files, quiet, arg);
 }
 
-/* The only place where a reason becomes an errno for the kernel. */
 int reply_code(const struct error *err)
 {
     switch (err->code) {
@@ -77,7 +69,7 @@ int reply_code(const struct error *err)
     case ENAMETOOLONG:
     case ESTALE:
         return err->code;
-    case EDOM: /* the parameters in the name: not what EIO says, that the data is at fault */
+    case EDOM: /* wrong parameters in the name; EIO would blame the data */
         return EINVAL;
     case ECANCELED:
     case EINTR:
@@ -89,12 +81,11 @@ int reply_code(const struct error *err)
 
 /* ---- attributes ---- */
 
-/* The control directory and its files; their size is 0 because only opening them makes the text. */
-static void stat_control(const struct mount *m, const struct node_identity *id, struct stat *st)
+/* The control directory and its files, of size 0, because only opening them makes the text. */
+static void stat_control(const struct node_identity *id, struct stat *st)
 {
     bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && control_is_page(id->a);
 
-    (void)m;
     *st = (struct stat){
         .st_ino = UINT64_C(1) << 62 | (dir ? 0 : id->a + 1),
         .st_mode = dir   ? S_IFDIR | 0555
@@ -109,28 +100,28 @@ static void stat_control(const struct mount *m, const struct node_identity *id, 
     st->st_ctim = st->st_atim = st->st_mtim;
 }
 
-/* What is drawn or put together when it is opened has the size that it had the last time. */
+/* Is the content made at each open? Then the size is that of the last open. */
 static bool is_drawn(const struct node *node)
 {
-    return node_kind(node) == NODE_TABLE ||
-           (node_kind(node) == NODE_DERIVED && derived_info(node_derived(node)).drawing);
+    return node->id.kind == NODE_TABLE ||
+           (node->id.kind == NODE_DERIVED && derived_info(node->derived).drawing);
 }
 
 static void set_drawn_size(const struct node *node, struct stat *st)
 {
-    st->st_size = (off_t)node_text_nbytes(node);
+    st->st_size = (off_t)node->text_nbytes;
     st->st_blocks = (st->st_size + 511) / 512;
 }
 
-/* Has the file no size yet, or none that will hold once its runs are here? */
+/* Is the size unknown, or will it change when the runs are here? */
 static bool is_unsettled(const struct node *node, const struct stat *st)
 {
-    return node_kind(node) == NODE_DERIVED &&
-           (st->st_size == 0 || derived_info(node_derived(node)).is_wrong);
+    return node->id.kind == NODE_DERIVED &&
+           (st->st_size == 0 || derived_info(node->derived).is_wrong);
 }
 
-/* A size that changes with the next opening is not kept by the kernel; nor is that of a command's
- * file that is not computed yet, which whoever opens it may ask next. */
+/* The kernel must not cache a size that the next open changes, nor that of a command's file that is
+ * not computed yet, which a program may ask for right after opening it. */
 static double attr_timeout(const struct node *node, const struct stat *st)
 {
     return is_unsettled(node, st) || is_drawn(node) ? 0 : TIMEOUT_S;
@@ -165,7 +156,7 @@ static struct node_identity identity_of(const struct entry *entry)
     return (struct node_identity){NODE_SOURCE, entry->st.st_dev, entry->st.st_ino};
 }
 
-/* Find what `name` in `parent` is; on success there is a node with one more reference. */
+/* Find `name` in `parent`. On success, *out has one more reference. */
 static int enter(struct mount *m, struct node *parent, const char *name, struct stat *st,
                  struct node **out, struct error *err)
 {
@@ -176,11 +167,11 @@ static int enter(struct mount *m, struct node *parent, const char *name, struct 
 
     if (parent == inodes_find(m->inodes, FUSE_ROOT_ID) && strcmp(name, CONTROL_DIR) == 0) {
         id = (struct node_identity){NODE_CONTROL_DIR, 0, 0};
-        stat_control(m, &id, st);
-    } else if (node_kind(parent) == NODE_CONTROL_DIR) {
+        stat_control(&id, st);
+    } else if (parent->id.kind == NODE_CONTROL_DIR) {
         if (find_control(name, &id) < 0)
             return error_set(err, ENOENT, "%s: no such control file", name);
-        stat_control(m, &id, st);
+        stat_control(&id, st);
     } else {
         dir = node_path(m->inodes, parent);
         ret = dir ? engine_lookup(m->engine, dir, name, &entry, err)
@@ -205,8 +196,8 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
         .attr_timeout = attr_timeout(node, st),
         .entry_timeout = TIMEOUT_S,
     };
-    /* A file whose size no run tells yet is looked up anew each time: a program that sees it empty
-     * a moment after its content has come would take it for broken. */
+    /* The kernel looks a file of unknown size up each time: a program that still sees it empty
+     * after its content has come would take it for broken. */
     if (is_unsettled(node, st))
         e->attr_timeout = e->entry_timeout = 0;
     if (is_drawn(node))
@@ -227,7 +218,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     }
     fill_entry(m, node, &st, &e);
     if (fuse_reply_entry(req, &e) != 0)
-        inodes_forget(m->inodes, node, 1); /* the kernel never saw it */
+        inodes_forget(m->inodes, node, 1); /* the kernel did not get it */
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
@@ -270,22 +261,22 @@ static int stat_source(struct mount *m, const struct node *node, struct stat *st
     return 0;
 }
 
-/* ESTALE: something else has the node's name now. */
+/* ESTALE: another file has the node's name now. */
 static int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
 {
-    struct node_identity id = {node_kind(node), node_number(node), 0};
+    struct node_identity id = {node->id.kind, node->id.a, 0};
     char *path;
 
     switch (id.kind) {
     case NODE_CONTROL_DIR:
     case NODE_CONTROL:
-        stat_control(m, &id, st);
+        stat_control(&id, st);
         return 0;
     case NODE_DERIVED:
         path = node_path(m->inodes, node);
         if (!path)
             return error_set(err, ENOMEM, "out of memory");
-        engine_stat_derived(m->engine, node_derived(node), path, st);
+        engine_stat_derived(m->engine, node->derived, path, st);
         free(path);
         if (is_drawn(node))
             set_drawn_size(node, st);
@@ -308,7 +299,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct stat st;
 
     if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
-        fuse_reply_attr(req, &st, TIMEOUT_S); /* open files stay what they are */
+        fuse_reply_attr(req, &st, TIMEOUT_S); /* also after the name is replaced */
     else if (node_stat(m, node, &st, &err) < 0)
         fuse_reply_err(req, reply_code(&err));
     else
@@ -337,7 +328,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     (void)ino;
     if (statvfs(engine_config(m->engine)->cache_dir, &st) < 0)
         st = (struct statvfs){.f_bsize = 4096, .f_namemax = 255};
-    st.f_bavail = st.f_bfree = st.f_favail = st.f_ffree = 0; /* nothing can be written here */
+    st.f_bavail = st.f_bfree = st.f_favail = st.f_ffree = 0; /* read-only */
     fuse_reply_statfs(req, &st);
 }
 
@@ -359,7 +350,7 @@ static int list_node(struct mount *m, struct node *node, struct file *f, struct 
 
     if (file_add_listed(f, ".", 0, DT_DIR) < 0 || file_add_listed(f, "..", 0, DT_DIR) < 0)
         return error_set(err, ENOMEM, "out of memory");
-    if (node_kind(node) == NODE_CONTROL_DIR)
+    if (node->id.kind == NODE_CONTROL_DIR)
         return list_control(f);
     path = node_path(m->inodes, node);
     if (!path)
@@ -372,27 +363,20 @@ static int list_node(struct mount *m, struct node *node, struct file *f, struct 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = fuse_req_userdata(req);
-    struct file *f = files_open(m->files, FILE_LISTING);
+    struct file *f = files_open(&m->files, FILE_LISTING);
     struct error err = {.code = ENOMEM};
 
     if (!f || list_node(m, inodes_find(m->inodes, ino), f, &err) < 0) {
-        if (f)
-            files_close(m->files, f);
+        files_close(&m->files, f);
         fuse_reply_err(req, reply_code(&err));
         return;
     }
     fi->fh = (uint64_t)(uintptr_t)f;
     if (fuse_reply_open(req, fi) != 0)
-        files_close(m->files, f);
+        files_close(&m->files, f);
 }
 
-static bool is_dot(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-/* Add one name with its attributes; a name that is gone meanwhile is passed over. Returns its size
- * in the reply. */
+/* Add a name with its attributes, or skip it if it is gone. Returns its size in the reply. */
 static size_t add_plus(fuse_req_t req, struct mount *m, struct node *dir, const struct listed *l,
                        char *buf, size_t room, off_t next)
 {
@@ -400,19 +384,17 @@ static size_t add_plus(fuse_req_t req, struct mount *m, struct node *dir, const 
     struct node *node = NULL;
     struct error err;
     struct stat st;
-    size_t n;
 
     e.attr.st_ino = l->ino;
     e.attr.st_mode = DTTOIF(l->type);
     if (room < fuse_add_direntry_plus(req, NULL, 0, l->name, &e, next))
         return room + 1;
-    if (!is_dot(l->name)) {
+    if (strcmp(l->name, ".") != 0 && strcmp(l->name, "..") != 0) {
         if (enter(m, dir, l->name, &st, &node, &err) < 0)
             return 0;
         fill_entry(m, node, &st, &e);
     }
-    n = fuse_add_direntry_plus(req, buf, room, l->name, &e, next);
-    return n;
+    return fuse_add_direntry_plus(req, buf, room, l->name, &e, next);
 }
 
 static size_t add_plain(fuse_req_t req, const struct listed *l, char *buf, size_t room, off_t next)
@@ -467,17 +449,16 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
     kernel_caps_init(conn);
-    /* many reads may wait at once; with the default of 12 the thirteenth would hold up reads of
-     * anything else */
+    /* many reads may wait at once; with the default of 12 they would block all others */
     conn->max_background = 512;
     conn->congestion_threshold = 512;
-    /* moving pages is no faster here, and could take the source's pages out of the page cache */
+    /* moving pages is no faster here, and could remove the source's pages from the page cache */
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE);
 }
 
-void mount_ops(struct fuse_lowlevel_ops *ops, bool xattr)
+struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args, bool xattr)
 {
-    *ops = (struct fuse_lowlevel_ops){
+    struct fuse_lowlevel_ops ops = {
         .init = op_init,
         .lookup = op_lookup,
         .forget = op_forget,
@@ -493,9 +474,12 @@ void mount_ops(struct fuse_lowlevel_ops *ops, bool xattr)
         .read = op_read,
         .release = op_release,
     };
-    /* left unset otherwise: the kernel remembers ENOSYS and asks no more */
+
+    /* where they are not set, the kernel remembers ENOSYS and asks no more */
     if (xattr) {
-        ops->getxattr = op_getxattr;
-        ops->listxattr = op_listxattr;
+        ops.getxattr = op_getxattr;
+        ops.listxattr = op_listxattr;
     }
+    m->iomodes.session = fuse_session_new(args, &ops, sizeof ops, m);
+    return m->iomodes.session;
 }

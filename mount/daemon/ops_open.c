@@ -4,16 +4,15 @@
  *
  *     bytes in one file (a source, a cached result)     passthrough: the kernel reads them itself
  *     the same, where the kernel cannot                 page cache, filled by op_read
- *     a series that is not joined yet, but cached       likewise
+ *     a series that is cached, but not joined yet       likewise
  *     not computed yet, control files, drawings         direct_io (ops_read.c says why)
- *     a command's file                                  direct_io: its size may be news to the
- *                                                       kernel
- *     what replaced it in the middle of an open         direct_io: the kernel's pages are older
+ *     a command's file                                  direct_io: the kernel may not know its size
+ *     a file that replaced it during the open           direct_io: the kernel's pages are older
  *
- * The open of a command's file that is not computed yet is parked until it is, like a read
- * (parked.c): only then its size is known, and a failure is told by open(2) already. So is, with
- * annex=get, that of a file whose content has to be fetched, or that of its runs. What is there
- * then is another file to the kernel, which ESTALE makes look again.
+ * The open of a command's file that is not computed yet is parked until it is (parked.c): only then
+ * its size is known, and open(2) can fail. With annex=get, so is the open of a file whose content,
+ * or that of its runs, is fetched first. ESTALE then makes the kernel look the name up again,
+ * because a fetched file is another one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,21 +23,21 @@
 #include "ops_private.h"
 #include "render.h"
 
-/* From now on the file counts for its node; `fd` holds exactly its bytes, or is -1. */
+/* Count the file for its node; `fd` holds exactly its bytes, or is -1. */
 static void enter_node(struct mount *m, struct node *node, struct file *f, int fd)
 {
-    f->io = node_io(node);
-    f->backing_id = iomode_enter(m->iomodes, f->io, fd);
+    f->io = &node->io;
+    f->backing_id = iomode_enter(&m->iomodes, f->io, fd);
 }
 
 void close_file(struct mount *m, struct file *f)
 {
     if (f->io)
-        iomode_leave(m->iomodes, f->io, f->backing_id > 0);
-    files_close(m->files, f);
+        iomode_leave(&m->iomodes, f->io, f->backing_id > 0);
+    files_close(&m->files, f);
 }
 
-/* Whether to open what has come in the place of a file, because the kernel would not try again. */
+/* Must the open take the file that replaced the node's, because the kernel does not retry? */
 static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *node)
 {
     char *dir = node_parent_path(m->inodes, node);
@@ -52,7 +51,7 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
                        struct fuse_file_info *fi, struct error *err)
 {
     struct node_identity id = {.kind = NODE_SOURCE};
-    struct file *f = files_open(m->files, FILE_SOURCE);
+    struct file *f = files_open(&m->files, FILE_SOURCE);
     char *path = node_path(m->inodes, node);
     struct stat st;
     int ret;
@@ -64,14 +63,12 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
     free(path);
     id.a = ret == 0 ? st.st_dev : 0;
     id.b = ret == 0 ? st.st_ino : 0;
-    /* the name may be another file's by now, whose bytes must not get into this node's page cache
-     */
+    /* another file may have the name now, whose bytes must not get into this node's page cache */
     fi->direct_io = ret == 0 && !node_is(node, &id);
     if (fi->direct_io && !must_stand_in(m, req, node))
         ret = error_set(err, ESTALE, "%s was replaced", node_name(node));
     if (ret != 0) {
-        if (f)
-            files_close(m->files, f);
+        files_close(&m->files, f);
         return ret;
     }
     enter_node(m, node, f, fi->direct_io ? -1 : f->fd);
@@ -86,20 +83,19 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
 
 static bool is_command(const struct node *node)
 {
-    return derived_info(node_derived(node)).is_command;
+    return derived_info(node->derived).is_command;
 }
 
-/* Whether the reader's file may be read as the node's, though it is a newer one: what is promised
- * of the size holds. */
+/* May the reader's newer file be read as the node's? Its size must be the one that was reported. */
 static bool may_stand_in(const struct node *node, const struct reader *r)
 {
-    return reader_is_sized(r) && reader_nbytes(r) == derived_info(node_derived(node)).nbytes;
+    return reader_is_sized(r) && reader_nbytes(r) == derived_info(node->derived).nbytes;
 }
 
 static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
                         struct fuse_file_info *fi, struct error *err)
 {
-    struct file *f = files_open(m->files, FILE_DERIVED);
+    struct file *f = files_open(&m->files, FILE_DERIVED);
     char *dir = node_parent_path(m->inodes, node);
     bool other;
     int ret;
@@ -107,33 +103,30 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
     ret = f && dir ? reader_open(m->engine, dir, node_name(node), &f->reader, err)
                    : error_set(err, ENOMEM, "out of memory");
     free(dir);
-    other = ret == 0 && reader_version(f->reader) != node_number(node);
+    other = ret == 0 && reader_version(f->reader) != node->id.a;
     if (other && !(must_stand_in(m, req, node) && may_stand_in(node, f->reader)))
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret < 0) {
-        if (f)
-            files_close(m->files, f);
+        files_close(&m->files, f);
         return ret;
     }
     enter_node(m, node, f, other || is_command(node) ? -1 : reader_fd(f->reader));
-    /* A node is one version: what is cached of it stays right. Without the flag this open would
-     * throw the cache away, for which it would wait for a page that a mapping waits for,
-     * unkillably. */
+    /* A node is one version, so its cached pages stay valid. Without the flag, this open would drop
+     * them, and so wait, unkillably, for a page that a mapping waits for. */
     fi->keep_cache = 1;
-    /* A series that has been computed is read through the page cache: read-ahead costs nothing
-     * then, and who reads it again finds it there (cat of one of 500 MB went from 0.15 of the
-     * speed of a plain file to 0.46). */
+    /* A computed series is read through the page cache: read-ahead is cheap then, and later reads
+     * hit the cache (cat of 500 MB went from 0.15 of the speed of a plain file to 0.46). */
     fi->direct_io =
         other || is_command(node) || (kernel_maps_direct_io() && !reader_is_computed(f->reader));
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }
 
-/* A text of which the length is known only now. */
+/* A text whose length was unknown before. */
 static int open_text(struct mount *m, char *text, size_t nbytes, struct fuse_file_info *fi,
                      struct error *err)
 {
-    struct file *f = text ? files_open(m->files, FILE_TEXT) : NULL;
+    struct file *f = text ? files_open(&m->files, FILE_TEXT) : NULL;
 
     if (!f) {
         free(text);
@@ -156,20 +149,20 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
                   : error_set(err, ENOMEM, "out of memory");
 
     free(dir);
-    if (ret == 0 && version != node_number(node))
+    if (ret == 0 && version != node->id.a)
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret == 0)
-        ret = render(dot, derived_info(node_derived(node)).drawing, &picture, &nbytes, err);
+        ret = render(dot, derived_info(node->derived).drawing, &picture, &nbytes, err);
     free(dot);
     if (ret != 0)
         return ret;
-    node_set_text_nbytes(node, nbytes);
+    node->text_nbytes = nbytes;
     return open_text(m, picture, nbytes, fi, err);
 }
 
-/* A text of which stat(2) tells the length. */
-static int open_told(struct mount *m, struct node *node, struct fuse_file_info *fi,
-                     struct error *err)
+/* A text whose length stat(2) has reported. */
+static int open_sized_text(struct mount *m, struct node *node, struct fuse_file_info *fi,
+                           struct error *err)
 {
     char *path = node_path(m->inodes, node);
     struct entry entry;
@@ -191,7 +184,7 @@ static int open_told(struct mount *m, struct node *node, struct fuse_file_info *
 static int open_control(struct mount *m, struct node *node, struct fuse_file_info *fi,
                         struct error *err)
 {
-    char *text = control_text(m->engine, node_number(node));
+    char *text = control_text(m->engine, node->id.a);
 
     return open_text(m, text, text ? strlen(text) : 0, fi, err);
 }
@@ -204,40 +197,39 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_i
     retries_forget(&m->retries, fuse_req_ctx(req)->pid);
     ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi, f->backing_id)
                             : fuse_reply_open(req, fi);
-
     if (ret != 0)
         close_file(m, f); /* the opener was interrupted: there is no release */
 }
 
 /* ---- opens that wait ---- */
 
-/* The file's result, or what has to be known before, is there. */
+/* The file's result, or its runs, are there. */
 static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 {
     (void)w;
-    /* with its runs, fetched meanwhile, the file is another one: looked up again, it has a size */
-    if (reader_version(p->file->reader) != node_number(p->node))
+    /* fetched runs make it another file, whose size a new lookup finds */
+    if (reader_version(p->file->reader) != p->node->id.a)
         return error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
     reply_open(p->req, p->m, &p->fi);
     return 0;
 }
 
-/* What came has another inode: the kernel looks the name up again, and opens that. */
+/* The fetched file has another inode: the kernel looks the name up again, and opens that. */
 static int reply_fetched(struct parked *p, struct wait *w, struct error *err)
 {
     (void)w;
     return error_set(err, ESTALE, "%s was fetched", node_name(p->node));
 }
 
-/* A table or the page, put together anew each time from what may be cached. */
+/* A table or the page, made at each open. */
 static int reply_text(struct parked *p, struct wait *w, struct error *err)
 {
     size_t nbytes;
     char *text = text_wait_take(w, &nbytes);
     int ret;
 
-    if (node_kind(p->node) == NODE_TABLE)
-        node_set_text_nbytes(p->node, nbytes);
+    if (p->node->id.kind == NODE_TABLE)
+        p->node->text_nbytes = nbytes;
     ret = open_text(p->m, text, nbytes, &p->fi, err);
     if (ret == 0)
         reply_open(p->req, p->m, &p->fi);
@@ -249,7 +241,7 @@ static struct wait *text_wait(struct mount *m, const struct node *node)
     char *dir = node_parent_path(m->inodes, node);
     struct wait *w = NULL;
 
-    if (node_kind(node) == NODE_CONTROL)
+    if (node->id.kind == NODE_CONTROL)
         w = page_wait_new(m->engine);
     else if (dir)
         w = table_wait_new(m->engine, dir, node_name(node));
@@ -268,8 +260,8 @@ static struct wait *source_wait(struct mount *m, const struct node *node)
 
 static bool is_waited_for(const struct node *node)
 {
-    return node_kind(node) == NODE_TABLE ||
-           (node_kind(node) == NODE_CONTROL && control_is_page(node_number(node)));
+    return node->id.kind == NODE_TABLE ||
+           (node->id.kind == NODE_CONTROL && control_is_page(node->id.a));
 }
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -284,32 +276,32 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fuse_reply_err(req, EROFS);
         return;
     }
-    switch (node_kind(node)) {
+    switch (node->id.kind) {
     case NODE_SOURCE:
         ret = open_source(m, req, node, fi, &err);
         break;
     case NODE_DERIVED:
-        ret = derived_info(node_derived(node)).drawing ? open_drawn(m, node, fi, &err)
-                                                       : open_derived(m, req, node, fi, &err);
+        ret = derived_info(node->derived).drawing ? open_drawn(m, node, fi, &err)
+                                                  : open_derived(m, req, node, fi, &err);
         break;
     case NODE_CONTROL:
         if (!is_waited_for(node))
             ret = open_control(m, node, fi, &err);
         break;
     case NODE_TEXT:
-        ret = open_told(m, node, fi, &err);
+        ret = open_sized_text(m, node, fi, &err);
         break;
     case NODE_DIR:
     case NODE_CONTROL_DIR:
-        break; /* opened by opendir only */
+        break; /* only opendir opens them */
     case NODE_TABLE:
-        break; /* waited for, like the page */
+        break; /* parked, like the page */
     }
     p = (struct parked){.req = req, .m = m, .node = node, .fi = *fi};
     if (is_waited_for(node)) {
         p.reply = reply_text;
         park(&p, text_wait(m, node));
-    } else if (ret == -ENODATA && node_kind(node) == NODE_SOURCE) {
+    } else if (ret == -ENODATA && node->id.kind == NODE_SOURCE) {
         p.reply = reply_fetched;
         park(&p, source_wait(m, node));
     } else if (ret < 0) {

@@ -18,12 +18,12 @@
 struct mount {
     struct engine *engine;
     struct inodes *inodes;
-    struct files *files;
-    struct iomodes *iomodes;
+    struct files files;
+    struct iomodes iomodes;
     struct retries retries;
 };
 
-/* What the kernel is told of a failure. */
+/* The errno for the kernel. */
 int reply_code(const struct error *err);
 
 static inline struct file *file_of(const struct fuse_file_info *fi)
@@ -31,26 +31,26 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
     return (struct file *)(uintptr_t)fi->fh;
 }
 
-/* What a release does. */
+/* Close the file as a release does. */
 void close_file(struct mount *m, struct file *f);
 
-/* A request that is answered when a wait of the engine is over (parked.c), so that no thread of
+/* A request that is answered when a wait of the engine ends (parked.c), so that no thread of
  * libfuse waits for a task. */
 struct parked {
     fuse_req_t req;
     struct mount *m;
-    /* What was waited for is there: answer the request. A failure is answered by the caller. */
+    /* Answer the request after a wait that succeeded. If this fails, the caller answers it. */
     int (*reply)(struct parked *p, struct wait *w, struct error *err);
-    struct file *file; /* closed where the request fails; NULL: none */
-    /* for `reply`, as it needs them */
+    struct file *file; /* closed if the request fails; NULL: none */
+    /* for `reply`; only those that it needs are set */
     struct node *node; /* the kernel keeps it while it opens it */
     struct fuse_file_info fi;
     uint64_t off;
     size_t nbytes;
 };
 
-/* Answer p->req when `w` is over, with EINTR when it is interrupted before. Copies *p, and takes
- * over the reference to `w`, which is not started yet; NULL (no memory) is answered ENOMEM. */
+/* Answer p->req when `w` ends, or with EINTR when the request is interrupted. Copies *p, and takes
+ * over the reference to `w`, which is not started yet. `w` NULL: answer ENOMEM. */
 void park(const struct parked *p, struct wait *w);
 
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -2,14 +2,14 @@
  *
  * Reading.
  *
- * A file that is not computed yet is open with direct_io, so that no read-ahead makes a read of the
- * header one of voxels: what lies within the header is answered at once. Everything else waits for
- * the result and gets all that was asked for. A short read would be taken for the end of the file:
- * by the kernel (mmap, sendfile), which fills up with zeros, and by programs like tar, which do the
- * same. That st_blksize is the header's size keeps the buffered reads of programs within it.
+ * A file that is not computed yet is open with direct_io, so that no read-ahead turns a read of the
+ * header into one of voxels. Reads within the header are answered at once; st_blksize, the header's
+ * size, keeps the buffered reads of programs within it. All other reads wait for the result and
+ * are answered in full: after a short read, the kernel (mmap, sendfile) and programs like tar would
+ * fill up with zeros.
  *
  *     op_read -- result there ------------------------ reply
- *        \------ not yet: park(request), answered when its wait is over (parked.c)
+ *        \------ not yet: park(request), answered when its wait ends (parked.c)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,7 +31,6 @@ static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
     free(buf);
 }
 
-/* The bytes are there. */
 static int reply_bytes(struct parked *p, struct wait *w, struct error *err)
 {
     char *buf = malloc(p->nbytes);
@@ -44,8 +43,8 @@ static int reply_bytes(struct parked *p, struct wait *w, struct error *err)
     return ret;
 }
 
-/* Reply with bytes that belong to the open file: from a copy, because the reader may have its
- * answer and have closed the file while the sending call has yet to return. */
+/* Reply with bytes that belong to the open file. Sends a copy, because the program may get its
+ * answer and close the file before the sending call returns. */
 static void reply_copy(fuse_req_t req, const void *bytes, size_t nbytes)
 {
     char *copy = malloc(nbytes + 1);

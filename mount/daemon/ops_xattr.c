@@ -46,7 +46,7 @@ static char *sources_of(const struct derived *d, size_t n)
     return text;
 }
 
-/* malloced; NULL: it has no value now (an error while all is well), or out of memory. */
+/* malloced; NULL: no value now (such as an error without a failure), or out of memory. */
 static char *value_of(enum attribute a, const struct derived *d, const struct derived_status *s)
 {
     struct derived_info info = derived_info(d);
@@ -85,59 +85,65 @@ static void reply_value(fuse_req_t req, const char *value, size_t nbytes, size_t
         fuse_reply_buf(req, value, nbytes);
 }
 
+static bool read_status(struct mount *m, const struct node *node, struct derived_status *out)
+{
+    char *path = node_path(m->inodes, node);
+
+    if (path)
+        engine_derived_status(m->engine, node->derived, path, out);
+    free(path);
+    return path;
+}
+
 void op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
-    bool ours = node_kind(node) == NODE_DERIVED && strncmp(name, prefix, strlen(prefix)) == 0;
+    bool ours = node->id.kind == NODE_DERIVED && strncmp(name, prefix, strlen(prefix)) == 0;
     enum attribute attribute = ours ? find_attribute(name + strlen(prefix)) : NATTRIBUTES;
     struct derived_status status;
-    char *path, *value = NULL;
+    char *value;
 
     if (attribute == NATTRIBUTES) {
         fuse_reply_err(req, ENODATA);
         return;
     }
-    path = node_path(m->inodes, node);
-    if (path) {
-        engine_derived_status(m->engine, node_derived(node), path, &status);
-        value = value_of(attribute, node_derived(node), &status);
+    if (!read_status(m, node, &status)) {
+        fuse_reply_err(req, ENOMEM);
+        return;
     }
+    value = value_of(attribute, node->derived, &status);
     if (value)
         reply_value(req, value, strlen(value), size);
     else
-        fuse_reply_err(req, path ? ENODATA : ENOMEM);
+        fuse_reply_err(req, ENODATA);
     free(value);
-    free(path);
 }
 
-/* Only attributes that have a value now: rsync -X and getfattr -d ask for each that is listed, and
- * take it for a failure where one is not there. */
+/* List only attributes that have a value now: rsync -X and getfattr -d fail on a listed attribute
+ * without one. */
 void op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
     struct derived_status status;
-    char list[512], *path, *value;
+    char list[512], *value;
     size_t nbytes = 0;
 
-    if (node_kind(node) != NODE_DERIVED) {
+    if (node->id.kind != NODE_DERIVED) {
         reply_value(req, "", 0, size);
         return;
     }
-    path = node_path(m->inodes, node);
-    if (path)
-        engine_derived_status(m->engine, node_derived(node), path, &status);
-    for (enum attribute a = 0; path && a < NATTRIBUTES; a++) {
-        value = value_of(a, node_derived(node), &status);
+    if (!read_status(m, node, &status)) {
+        fuse_reply_err(req, ENOMEM);
+        return;
+    }
+    for (enum attribute a = 0; a < NATTRIBUTES; a++) {
+        value = value_of(a, node->derived, &status);
         if (value)
             nbytes +=
                 (size_t)snprintf(list + nbytes, sizeof list - nbytes, "%s%s", prefix, names[a]) + 1;
         free(value);
     }
-    if (path)
-        reply_value(req, list, nbytes, size);
-    else
-        fuse_reply_err(req, ENOMEM);
-    free(path);
+    reply_value(req, list, nbytes, size);
 }

@@ -20,8 +20,8 @@ static void answered(void *arg, struct wait *w, const struct error *err)
     struct parked *p = arg;
     struct error failure;
 
-    /* Wait for an interrupt callback that is running (it holds the request's lock). With ECANCELED
-     * this may be called by that very callback, which does not touch the request afterwards. */
+    /* Wait for a running interrupt callback, which holds the request's lock. With ECANCELED, that
+     * callback may be the caller; it does not touch the request afterwards. */
     if (!err || err->code != ECANCELED)
         fuse_req_interrupt_func(p->req, NULL, NULL);
     if (!err && p->reply(p, w, &failure) < 0)
@@ -43,7 +43,7 @@ void park(const struct parked *p, struct wait *w)
 
     if (copy) {
         *copy = *p;
-        /* before the start: afterwards the request may be answered and gone at any time */
+        /* before the start: afterwards the request may be answered and freed at any time */
         fuse_req_interrupt_func(p->req, interrupted, w);
         wait_start(w, answered, copy);
     } else {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A slot for each of a few threads, with what it tried to open.
+ * A slot for each of a few threads, with a hash of the name that it tried to open.
  */
 #include "retries.h"
 
@@ -17,7 +17,7 @@ bool retries_is_second(struct retries *t, pid_t thread, const char *dir, const c
     uint64_t place = XXH3_64bits_withSeed(dir, strlen(dir), (uint32_t)thread);
     uint64_t open = XXH3_64bits_withSeed(name, strlen(name), place);
 
-    /* 0: somebody of another namespace, nobody knows who */
+    /* 0: a thread of another namespace */
     if (thread == 0 || atomic_exchange(slot(t, thread), open) != open)
         return false;
     atomic_store(slot(t, thread), 0);

@@ -2,10 +2,10 @@
  *
  * Opens that were answered ESTALE.
  *
- * The kernel looks such a name up anew and opens what it finds, in the same thread, but once only:
- * a second ESTALE is the reader's (Linux, fs/namei.c, do_filp_open). Where a file is replaced again
- * between that lookup and that open, what has come last is opened instead, as if it had come right
- * after the open. Thread rule: any thread; no lock.
+ * The kernel then looks the name up and opens it again in the same thread, but only once: open(2)
+ * returns a second ESTALE (Linux, fs/namei.c, do_filp_open). If a file is replaced again between
+ * that lookup and that open, the daemon opens the newest file instead, as if it had been replaced
+ * right after the open. Thread rule: any thread; no lock.
  */
 #ifndef DERIVFS_RETRIES_H
 #define DERIVFS_RETRIES_H
@@ -17,14 +17,14 @@
 
 enum { RETRIES_MAX = 64 };
 
-/* All zero at first. Opens of more threads at a time overwrite each other, and then a second ESTALE
- * is told. */
+/* All zero at first. More threads at a time overwrite each other's slots, and then open(2) may
+ * return ESTALE. */
 struct retries {
     _Atomic uint64_t refused[RETRIES_MAX];
 };
 
-/* The thread's open of `name` in `dir` finds another file than was looked up. Returns whether the
- * open before was told so too; if not, tell it ESTALE. */
+/* The thread's open of `name` in `dir` finds another file than was looked up. True: so did the open
+ * before; false: answer ESTALE. */
 bool retries_is_second(struct retries *t, pid_t thread, const char *dir, const char *name);
 
 /* The thread's open succeeds. */

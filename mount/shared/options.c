@@ -16,24 +16,24 @@
 #include <fuse_lowlevel.h>
 
 const char options_help[] =
-    "    -o cache_dir=DIR       where results live (default: $XDG_CACHE_HOME/derivfs, else\n"
+    "    -o cache_dir=DIR       directory for results (default: $XDG_CACHE_HOME/derivfs, else\n"
     "                           ~/.cache/derivfs)\n"
-    "    -o cache_size=SIZE     least recently used results go above this (default: 10G;\n"
-    "                           0: keep nothing on disk)\n"
+    "    -o cache_size=SIZE     maximum size of the cache; least recently used results are "
+    "removed\n"
+    "                           first (default: 10G; 0: keep nothing on disk)\n"
     "    -o threads=N           compute threads (default: the number of online CPUs)\n"
-    "    -o memory=SIZE         ceiling for all compute buffers (default: a quarter of RAM)\n"
+    "    -o memory=SIZE         maximum size of all compute buffers (default: a quarter of RAM)\n"
     "    -o recipes=FILE        your own derived files (default:\n"
     "                           $XDG_CONFIG_HOME/derivfs/recipes.ini if it exists)\n"
     "    -o layout=LAYOUT       beside: derived files next to their runs (default);\n"
     "                           derivatives: under derivatives/derivfs\n"
-    "    -o annex=CHOICE        content of git-annex files that is not here: no: reading\n"
-    "                           fails (default); get: fetched by git-annex when it is read\n"
+    "    -o annex=CHOICE        absent content of git-annex files: no: reading fails (default);\n"
+    "                           get: git-annex fetches it first\n"
     "    -o xattr               show extended attributes user.derivfs.*\n"
     "    -o log_level=LEVEL     error, warn, info (default) or debug\n"
     "\n"
-    "SIZE is a number of bytes, or a number with K, M, G or T (powers of 1024). Every option "
-    "works\n"
-    "as --name=value too.\n";
+    "SIZE is a number of bytes, or a number with K, M, G or T (powers of 1024). Each option also\n"
+    "works as --name=value.\n";
 
 const char *const option_names[OPTION_NTEXTS] = {
     [OPTION_CACHE_DIR] = "cache_dir", [OPTION_CACHE_SIZE] = "cache_size",

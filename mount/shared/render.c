@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One context of Graphviz for all drawings: it and its plugins (Pango, fontconfig) are loaded with
- * the first one, and stay, because they leave memory behind when they go.
+ * All drawings share a context of Graphviz. It and its plugins (Pango, fontconfig) are loaded at
+ * the first drawing and never unloaded, because unloading leaks memory.
  */
 #include "render.h"
 
@@ -14,7 +14,7 @@
 
 #include "dynload.h"
 
-/* What is used of Graphviz, which is loaded with the first drawing (dynload.h). */
+/* The functions of Graphviz that are loaded at the first drawing (dynload.h). */
 #define GRAPHVIZ_FUNCTIONS(F)                                                                      \
     F(agseterr)                                                                                    \
     F(agmemread)                                                                                   \
@@ -71,7 +71,7 @@ static int draw(const union graphviz *lib, const char *dot, const char *format, 
     Agraph_t *g = NULL;
     int ret = -EIO;
 
-    lib->agseterr(AGMAX); /* what is wrong is returned, and not written to standard error */
+    lib->agseterr(AGMAX); /* print no errors; they are returned */
     if (!context)
         context = lib->gvContext();
     if (context)

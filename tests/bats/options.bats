@@ -164,7 +164,7 @@ recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,annex=get,xattr=
     fusermount3 -u "$BATS_TEST_TMPDIR/dataset-2"
     echo x >"$MNT/file"
     derivfs --cache_dir="$CACHE" "$DS" "$MNT" 2>notice 3>&- 4>&-
-    assert_equal "$(cat notice)" "derivfs: $MNT: not empty: what is in it is hidden until it is unmounted"
+    assert_equal "$(cat notice)" "derivfs: $MNT: not empty: the mount hides its contents"
     reference tsnr "$MNT/tsnr.nii" "$DS/a.nii"
 }
 
