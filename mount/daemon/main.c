@@ -8,6 +8,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -323,8 +324,12 @@ static int loop(struct daemon *d)
 /* Threads start here: they would not survive the fork of fuse_daemonize(). */
 static int serve(struct daemon *d)
 {
+    /* With auto_unmount, the end of a socket makes fusermount3 look whether the mount is dead. A
+     * killed process releases its highest descriptors first, and libfuse opens that socket above
+     * /dev/fuse: so keep /dev/fuse open above both. */
+    enum { ABOVE_SOCKET = 255 };
     struct error err;
-    int ret;
+    int ret, above;
 
     d->main_thread = pthread_self();
     if (engine_start(d->engine, &err) < 0)
@@ -333,7 +338,10 @@ static int serve(struct daemon *d)
         error_set(&err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
         return complain(&err);
     }
+    above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
     ret = loop(d);
+    if (above >= 0)
+        close(above); /* or the session's end would not close the connection */
     pthread_cancel(d->signal_thread);
     pthread_join(d->signal_thread, NULL);
     return ret < 0 ? 1 : 0;

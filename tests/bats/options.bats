@@ -221,6 +221,18 @@ recipes=$BATS_TEST_TMPDIR/my.ini,allow_other,layout=derivatives,annex=get,xattr=
     wait_until not_mounted
 }
 
+# A killed process releases its highest descriptors first, and fusermount3 looks at the mount when its
+# socket ends: by then the connection must have ended.
+@test "with auto_unmount the daemon has /dev/fuse at a higher descriptor than fusermount3's socket" {
+    highest() { find "/proc/$DAEMON/fd" -lname "$1" -printf '%f\n' | sort -n | tail -n 1; }
+    mount_derivfs_foreground "$DS" -o auto_unmount
+    cat "$MNT/.derivfs/version"
+    assert [ "$(highest /dev/fuse)" -gt "$(highest 'socket:*')" ]
+    kill -TERM "$DAEMON"
+    wait "$DAEMON"
+    run ! mounted "$MNT"
+}
+
 # --- mount(8) -------------------------------------------------------------------------------------
 
 # mount(8) starts the helper mount.fuse, which looks for derivfs in the places of installed programs.
