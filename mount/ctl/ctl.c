@@ -21,14 +21,15 @@ static const struct {
     const char *name, *operands, *help;
     int (*run)(const struct ctl *ctl);
 } commands[] = {
-    {"list", "[PATH]", "derived files there: name, state, shape, sources", ctl_list},
-    {"explain", "PATH", "expression, array, sources, tasks, key, cached or not", ctl_explain},
+    {"list", "[PATH]", "derived files, with state, shape and runs", ctl_list},
+    {"explain", "PATH", "expression, array, sources, tasks, cache key, state", ctl_explain},
     {"graph", "PATH [-o FILE]", "the task graph: DOT, or .dot, .svg, .png by FILE", ctl_graph},
     {"compute", "PATH... [-o OUT] | -r DIR [NAME...]",
-     "compute without a mount; fills the same cache", ctl_compute},
+     "compute without a mount, into the same cache", ctl_compute},
     {"view", "PATH", "show a derived image in a viewer or a browser", ctl_view},
-    {"status", "[MOUNTPOINT] [--watch]", "what is computing now, queue, cache use", ctl_status},
-    {"cache", "info|verify|prune|clear", "look after the cache directory", ctl_cache},
+    {"status", "[MOUNTPOINT] [--watch]", "running tasks, queue, use of memory and cache",
+     ctl_status},
+    {"cache", "info|verify|prune|clear", "maintain the cache directory", ctl_cache},
 };
 
 enum { NCOMMANDS = sizeof commands / sizeof *commands };
@@ -41,13 +42,13 @@ static void print_help(FILE *f)
     fprintf(f, "\nPATH is a path in a mount, or the same path under the dataset when nothing is\n"
                "mounted.\n\n"
                "    --json                 machine-readable output (list, explain, status, cache)\n"
-               "    --watch                redraw every second (status)\n"
+               "    --watch                print again every second (status)\n"
                "    --no-open              serve the page and print its address (view)\n"
-               "    -o FILE                write the result there (compute, graph)\n"
-               "    -r                     all below a directory (compute)\n"
+               "    -o FILE                write the result to FILE (compute, graph)\n"
+               "    -r                     a directory with its subdirectories (compute)\n"
                "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
                "    --layout=LAYOUT --annex=CHOICE\n"
-               "                           as for derivfs; by default those of the mount\n"
+               "                           as for derivfs; default: those of the mount\n"
                "    -h, --help             this text\n"
                "    -V, --version          the version\n");
 }

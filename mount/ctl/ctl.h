@@ -63,12 +63,14 @@ json_t *load_control(const char *mountpoint, const char *name, struct error *err
 /* Is target->path a table? */
 bool target_is_table(const struct target *t);
 
-/* Derived files, each with its path in the mount, which ends with its name. */
+/* A derived file with its path in the mount, which ends with its name. */
+struct found {
+    struct derived *derived;
+    char *path;
+};
+
 struct found_list {
-    struct found {
-        struct derived *derived;
-        char *path;
-    } * files; /* [n] */
+    struct found *files; /* [n] */
     size_t n;
 };
 

@@ -35,7 +35,7 @@ static void print_task(const struct explained_task *task, size_t i,
     for (size_t d = 0; d < task->nneeds; d++)
         printf("%s%zu", d == 0 ? ", needs " : " ", task->needs[d]);
     if (task->is_command)
-        printf(", gives what it writes");
+        printf(", gives its output");
     else
         printf(", gives %s, %s", task->array, human_nbytes(task->result_nbytes).text);
     if (status->took_ns > 0)

@@ -149,41 +149,22 @@ static void print_count(const struct ctl *ctl, const struct engine_config *engin
     }
 }
 
-static void print_verified(const struct ctl *ctl, const struct engine_config *engine,
-                           const struct cache_report *r)
+static void print_report(const struct ctl *ctl, const struct engine_config *engine,
+                         enum cache_care care, const struct cache_report *r)
 {
-    (void)ctl;
-    (void)engine;
-    printf("%" PRIu64 " entries are good, %" PRIu64 " damaged ones were removed\n", r->entries,
-           r->bad);
-}
-
-static void print_freed(const struct ctl *ctl, const struct engine_config *engine,
-                        const struct cache_report *r)
-{
-    (void)ctl;
-    (void)engine;
-    printf("%s freed\n", human_nbytes(r->freed_nbytes).text);
-}
-
-static const struct cache_command {
-    const char *name;
-    enum cache_care care;
-    void (*print)(const struct ctl *ctl, const struct engine_config *engine,
-                  const struct cache_report *r);
-} cache_commands[] = {
-    {"info", CACHE_COUNT, print_count},
-    {"verify", CACHE_VERIFY, print_verified},
-    {"prune", CACHE_PRUNE, print_freed},
-    {"clear", CACHE_CLEAR, print_freed},
-};
-
-static const struct cache_command *find_command(const char *name)
-{
-    for (size_t i = 0; i < sizeof cache_commands / sizeof *cache_commands; i++)
-        if (strcmp(name, cache_commands[i].name) == 0)
-            return &cache_commands[i];
-    return NULL;
+    switch (care) {
+    case CACHE_COUNT:
+        print_count(ctl, engine, r);
+        break;
+    case CACHE_VERIFY:
+        printf("%" PRIu64 " entries are good, %" PRIu64 " damaged ones were removed\n", r->entries,
+               r->bad);
+        break;
+    case CACHE_PRUNE:
+    case CACHE_CLEAR:
+        printf("%s freed\n", human_nbytes(r->freed_nbytes).text);
+        break;
+    }
 }
 
 static void say_warning(void *ctx, enum log_level level, const char *text)
@@ -195,24 +176,30 @@ static void say_warning(void *ctx, enum log_level level, const char *text)
 
 int ctl_cache(const struct ctl *ctl)
 {
-    const struct cache_command *command = ctl->npaths == 1 ? find_command(ctl->paths[0]) : NULL;
+    static const char *const names[] = {[CACHE_COUNT] = "info",
+                                        [CACHE_VERIFY] = "verify",
+                                        [CACHE_PRUNE] = "prune",
+                                        [CACHE_CLEAR] = "clear"};
+    struct error err = {.code = ENOMEM, .text = "out of memory"};
+    size_t care = 0, n = ctl->npaths == 1 ? sizeof names / sizeof *names : 0;
     struct cache_report report;
-    struct error err;
     struct options o;
     bool bad_option;
     int ret;
 
-    if (!command)
+    while (care < n && strcmp(ctl->paths[0], names[care]) != 0)
+        care++;
+    if (care == n)
         return CTL_USAGE;
-    if (options_copy(&ctl->options, &o) < 0)
-        return ctl_say("cache: out of memory");
-    ret = options_resolve(&o, &err);
+    ret = options_copy(&ctl->options, &o);
+    if (ret == 0)
+        ret = options_resolve(&o, &err);
     bad_option = ret == -EINVAL;
     o.engine.log = say_warning;
     if (ret == 0)
-        ret = engine_cache_care(&o.engine, command->care, &report, &err);
+        ret = engine_cache_care(&o.engine, (enum cache_care)care, &report, &err);
     if (ret == 0)
-        command->print(ctl, &o.engine, &report);
+        print_report(ctl, &o.engine, (enum cache_care)care, &report);
     else
         ctl_say("cache: %s", err.text);
     options_free(&o);

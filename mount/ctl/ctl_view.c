@@ -19,6 +19,7 @@
 #include "ctl.h"
 #include "ending.h"
 #include "page.h"
+#include "program.h"
 
 /* Programs that open a NIfTI file, in order of preference. */
 static const struct {
@@ -41,17 +42,12 @@ static bool has_display(void)
 /* Is there a program of that name in PATH? */
 static bool is_program(const char *name)
 {
-    char *path = strdup(getenv("PATH") ? getenv("PATH") : "/usr/bin:/bin"), *rest = path, *dir;
-    bool found = false;
+    struct program program;
 
-    while (path && !found && (dir = strsep(&rest, ":"))) {
-        char file[PATH_MAX];
-
-        found = *dir && snprintf(file, sizeof file, "%s/%s", dir, name) < (int)sizeof file &&
-                access(file, X_OK) == 0;
-    }
-    free(path);
-    return found;
+    if (program_find(name, -1, &program, NULL) < 0)
+        return false;
+    program_clear(&program);
+    return true;
 }
 
 /* The command that shows an image, or NULL: the page. */

@@ -42,7 +42,7 @@ enum { LINGER_S = 3, SILENCE_S = 200, CONNECTIONS = 16, TIMEOUT_S = 30 };
 
 struct page {
     struct MHD_Daemon *server;
-    char *path, *name, *niivue;
+    const char *path, *name, *niivue; /* borrowed */
     char token[TOKEN_HEX + 1], ticket[TOKEN_HEX + 1];
     char hosts[2][32]; /* valid Host headers */
     char url[96], ticket_url[96];
@@ -310,12 +310,11 @@ int page_open(const char *path, const char *name, const char *niivue, struct pag
 
     if (!p)
         return error_set(err, ENOMEM, "out of memory");
-    *p = (struct page){.path = strdup(path), .name = strdup(name), .niivue = strdup(niivue)};
+    *p = (struct page){.path = path, .name = name, .niivue = niivue};
     atomic_init(&p->asked_ns, monotonic_ns());
-    ret = p->path && p->name && p->niivue ? 0 : error_set(err, ENOMEM, "out of memory");
-    if (ret == 0 && access(path, R_OK) < 0)
+    if (access(path, R_OK) < 0)
         ret = error_set(err, errno, "open %s: %s", path, strerror(errno));
-    if (ret == 0)
+    else
         ret = make_token(p->token, err);
     if (ret == 0)
         ret = make_token(p->ticket, err);
@@ -333,9 +332,6 @@ void page_close(struct page *p)
 {
     if (p->server)
         MHD_stop_daemon(p->server);
-    free(p->path);
-    free(p->name);
-    free(p->niivue);
     free(p);
 }
 

@@ -13,8 +13,8 @@
 struct page;
 
 /* Serve the image `path` on a free port of 127.0.0.1. The page calls it `name`, whose ending is the
- * format. `niivue` is the path of NiiVue's script. All are copied. ENOENT, EACCES: a file cannot be
- * read. */
+ * format. `niivue` is the path of NiiVue's script. All outlive the page. ENOENT, EACCES: the image
+ * cannot be read. */
 int page_open(const char *path, const char *name, const char *niivue, struct page **out,
               struct error *err) NODISCARD;
 void page_close(struct page *p);

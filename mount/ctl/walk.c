@@ -91,7 +91,7 @@ static int enter(void *ctx, const char *dir, struct error *err)
 static void count_failure(struct walk *w, const char *dir, const struct error *err)
 {
     w->counts.nfailed++;
-    ctl_say("%s: look into it: %s", *dir ? dir : w->t->asked, err->text);
+    ctl_say("%s: list: %s", *dir ? dir : w->t->asked, err->text);
 }
 
 /* Skip a directory that cannot be read, but end the walk when memory runs out. */

@@ -174,18 +174,22 @@ char *node_parent_path(struct inodes *t, const struct node *node)
     return node_path(t, node == t->root ? node : node->parent);
 }
 
-bool node_same_bytes(struct inodes *t, struct node *node, int64_t mtime_ns, int64_t ctime_ns,
-                     off_t size)
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool node_same_bytes(struct inodes *t, struct node *node, const struct stat *st)
 {
     bool same;
 
     pthread_mutex_lock(&t->lock);
-    same = node->bytes_known && node->mtime_ns == mtime_ns && node->ctime_ns == ctime_ns &&
-           node->size == size;
+    same = node->bytes_known && is_same_time(&node->mtime, &st->st_mtim) &&
+           is_same_time(&node->ctime, &st->st_ctim) && node->size == st->st_size;
     node->bytes_known = true;
-    node->mtime_ns = mtime_ns;
-    node->ctime_ns = ctime_ns;
-    node->size = size;
+    node->mtime = st->st_mtim;
+    node->ctime = st->st_ctim;
+    node->size = st->st_size;
     pthread_mutex_unlock(&t->lock);
     return same;
 }

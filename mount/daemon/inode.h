@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include <uthash.h>
 
@@ -46,7 +46,7 @@ struct node {
     uint64_t refs;       /* guarded by inodes.lock: kernel references and children */
     bool entered;        /* guarded by inodes.lock: is in the table */
     bool bytes_known;    /* guarded by inodes.lock, like the next three */
-    int64_t mtime_ns, ctime_ns;
+    struct timespec mtime, ctime;
     off_t size;
     UT_hash_handle hh;
     struct node *prev, *next; /* guarded by inodes.lock: in inodes.all */
@@ -83,7 +83,6 @@ char *node_parent_path(struct inodes *t, const struct node *node) NODISCARD;
 
 /* Store the identity of the bytes that the kernel has cached for a source. True: it is the same as
  * at the last call, so the cached pages are valid. */
-bool node_same_bytes(struct inodes *t, struct node *node, int64_t mtime_ns, int64_t ctime_ns,
-                     off_t size);
+bool node_same_bytes(struct inodes *t, struct node *node, const struct stat *st);
 
 #endif

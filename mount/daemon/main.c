@@ -102,12 +102,6 @@ static const char *fuse_reason(const char *otherwise)
     return fuse_complaint[0] ? fuse_complaint + skip : otherwise;
 }
 
-static int complain(const struct error *err)
-{
-    say("%s", err->text);
-    return 1;
-}
-
 /* Run fusermount3, for users who may not call umount2(2). */
 static void fusermount_detach(const char *mountpoint)
 {
@@ -322,22 +316,19 @@ static int loop(struct daemon *d)
 }
 
 /* Threads start here: they would not survive the fork of fuse_daemonize(). */
-static int serve(struct daemon *d)
+static int serve(struct daemon *d, struct error *err)
 {
     /* With auto_unmount, the end of a socket makes fusermount3 look whether the mount is dead. A
      * killed process releases its highest descriptors first, and libfuse opens that socket above
      * /dev/fuse: so keep /dev/fuse open above both. */
     enum { ABOVE_SOCKET = 255 };
-    struct error err;
-    int ret, above;
+    int ret = engine_start(d->engine, err), above;
 
+    if (ret < 0)
+        return ret;
     d->main_thread = pthread_self();
-    if (engine_start(d->engine, &err) < 0)
-        return complain(&err);
-    if (pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0) {
-        error_set(&err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
-        return complain(&err);
-    }
+    if (pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0)
+        return error_set(err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
     above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
     ret = loop(d);
     if (above >= 0)
@@ -366,7 +357,7 @@ static int mount_and_serve(struct daemon *d, struct error *err)
         return error_set(err, -ret, "%s: going to the background failed", d->options.mountpoint);
     }
     log_to_syslog = !d->fuse.foreground;
-    ret = serve(d);
+    ret = serve(d, err);
     fuse_session_unmount(d->session);
     return ret;
 }
@@ -405,18 +396,16 @@ static int run(struct daemon *d, struct fuse_args *args)
     }
     if (ret == 0)
         ret = mount_and_serve(d, &err);
-    if (ret < 0)
-        ret = complain(&err);
-    /* in this order: workers answer requests and close files whose opening waited; the readers of
-     * open files; the session, which the answers need */
+    if (ret < 0) {
+        say("%s", err.text);
+        ret = 1;
+    }
     if (d->engine)
-        engine_stop(d->engine);
-    if (d->mount)
-        mount_close_files(d->mount);
-    engine_close(d->engine);
+        engine_stop(d->engine); /* until now, workers answer requests and close files */
     if (d->session)
         fuse_session_destroy(d->session);
     mount_free(d->mount);
+    engine_close(d->engine);
     return ret;
 }
 

@@ -47,11 +47,6 @@ void mount_free(struct mount *m)
     free(m);
 }
 
-void mount_close_files(struct mount *m)
-{
-    files_close_all(&m->files);
-}
-
 void mount_drain(struct mount *m, void (*quiet)(void *arg), void *arg)
 {
     files_drain(&m->files, quiet, arg);
@@ -238,17 +233,13 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     fuse_reply_none(req);
 }
 
-static int stat_source(struct mount *m, const struct node *node, struct stat *st, struct error *err)
+static int stat_source(struct mount *m, const struct node *node, const char *path, struct stat *st,
+                       struct error *err)
 {
-    char *path = node_path(m->inodes, node);
     struct entry entry;
     struct node_identity id;
-    int ret;
+    int ret = engine_lookup_path(m->engine, path, &entry, err);
 
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
-    ret = engine_lookup_path(m->engine, path, &entry, err);
-    free(path);
     if (ret < 0)
         return ret;
     id = identity_of(&entry);
@@ -256,38 +247,30 @@ static int stat_source(struct mount *m, const struct node *node, struct stat *st
     *st = entry.st;
     if (node != inodes_find(m->inodes, FUSE_ROOT_ID) && !node_is(node, &id))
         return error_set(err, ESTALE, "%s was replaced", node_name(node));
-    if (is_drawn(node))
-        set_drawn_size(node, st);
     return 0;
 }
 
 /* ESTALE: another file has the node's name now. */
 static int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
 {
-    struct node_identity id = {node->id.kind, node->id.a, 0};
     char *path;
+    int ret = 0;
 
-    switch (id.kind) {
-    case NODE_CONTROL_DIR:
-    case NODE_CONTROL:
-        stat_control(&id, st);
+    if (node->id.kind == NODE_CONTROL_DIR || node->id.kind == NODE_CONTROL) {
+        stat_control(&node->id, st);
         return 0;
-    case NODE_DERIVED:
-        path = node_path(m->inodes, node);
-        if (!path)
-            return error_set(err, ENOMEM, "out of memory");
-        engine_stat_derived(m->engine, node->derived, path, st);
-        free(path);
-        if (is_drawn(node))
-            set_drawn_size(node, st);
-        return 0;
-    case NODE_SOURCE:
-    case NODE_DIR:
-    case NODE_TEXT:
-    case NODE_TABLE:
-        break;
     }
-    return stat_source(m, node, st, err);
+    path = node_path(m->inodes, node);
+    if (!path)
+        return error_set(err, ENOMEM, "out of memory");
+    if (node->id.kind == NODE_DERIVED)
+        engine_stat_derived(m->engine, node->derived, path, st);
+    else
+        ret = stat_source(m, node, path, st, err);
+    free(path);
+    if (ret == 0 && is_drawn(node))
+        set_drawn_size(node, st);
+    return ret;
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -24,11 +24,8 @@ struct mount *mount_new(struct engine *e) NODISCARD;
 struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args,
                                        bool xattr) NODISCARD;
 
-/* After the loop has ended and the engine is closed. NULL is allowed. */
+/* Closes all open files: to be called between engine_stop() and engine_close(). NULL is allowed. */
 void mount_free(struct mount *m);
-
-/* Close all open files, so that the engine can be closed. */
-void mount_close_files(struct mount *m);
 
 /* Call `quiet` once, on any thread, when no file is open any more; at once if none is. */
 void mount_drain(struct mount *m, void (*quiet)(void *arg), void *arg);

@@ -72,11 +72,7 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
         return ret;
     }
     enter_node(m, node, f, fi->direct_io ? -1 : f->fd);
-    fi->keep_cache =
-        fi->direct_io ||
-        node_same_bytes(m->inodes, node,
-                        (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-                        (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec, st.st_size);
+    fi->keep_cache = fi->direct_io || node_same_bytes(m->inodes, node, &st);
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
 }

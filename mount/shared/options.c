@@ -134,11 +134,8 @@ int options_copy(const struct options *from, struct options *out)
 {
     *out = (struct options){.dataset = NULL};
     for (enum option_id i = 0; i < OPTION_NTEXTS; i++)
-        if (from->text[i] && options_set(out, i, from->text[i]) < 0) {
-            options_free(out);
-            *out = (struct options){.dataset = NULL};
+        if (from->text[i] && options_set(out, i, from->text[i]) < 0)
             return -ENOMEM;
-        }
     return 0;
 }
 

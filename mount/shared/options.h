@@ -45,7 +45,7 @@ void options_free(struct options *o);
 /* Replace the value of an option. -ENOMEM. */
 int options_set(struct options *o, enum option_id option, const char *value) NODISCARD;
 
-/* Copy the values of `from`, to be resolved separately. -ENOMEM. */
+/* Copy the values of `from`, to be resolved separately. -ENOMEM: free *out all the same. */
 int options_copy(const struct options *from, struct options *out) NODISCARD;
 
 /* Fill `engine`, `xattr` and `log_level` from values and defaults. EINVAL with a sentence. */

@@ -389,7 +389,7 @@ END
     run -0 ctl explain "$DS/report.txt"
     assert_line 'command: wc -c {tsnr.nii} {runs}'
     assert_line 'size: known when it is computed'
-    assert_line --regexp '3 to do +command report.txt, reads .*, needs 2, gives what it writes'
+    assert_line --regexp '3 to do +command report.txt, reads .*, needs 2, gives its output'
     run -0 ctl compute "$DS/report.txt" -o got.txt
     diff got.txt <(cd "$DS" && derivctl compute --cache_dir="$CACHE" tsnr.nii -o ../tsnr.nii &&
         wc -c ../tsnr.nii "$DS"/*.nii* | sed 's|\.\./||')
