@@ -4,14 +4,13 @@
  *
  *     samples ──> rows by tile ──> accumulators ──> planes in intensity ──> merged moments
  *
- * The accumulators of a volume are ten times its size and more, and leave the near caches between
- * two volumes. So a call should bring some whole volumes: they go through it tile by tile, all
- * volumes of a tile before the next, and integers are added up by fours before the accumulators are
- * touched.
+ * The accumulators of a volume take ten times its size or more, and leave the near caches between
+ * two volumes. So a call should bring several whole volumes: it adds all of them tile by tile, and
+ * sums integers in groups of four before it touches the accumulators.
  *
- * On one core of an AMD EPYC with AVX-512, calls of moments_call_nbytes(): int16 goes through at 15
- * GB/s of samples with 64x64x30 voxels a volume and 8 to 10 with 91x109x91, float32 at 2 to 3. One
- * volume at a time it was 5 and 2.6 for int16. Inflating gives 0.5.
+ * On one core of an AMD EPYC with AVX-512, calls of moments_call_nbytes() add 15 GB/s of int16
+ * samples with 64x64x30 voxels a volume (5 one volume at a time), 8 to 10 with 91x109x91 (2.6), and
+ * 2 to 3 GB/s of float32. Inflating gives 0.5.
  */
 #include "kernel_private.h"
 #include "vector.h"
@@ -26,26 +25,17 @@ enum { TILE = 512 };
 
 enum { PLANE_ALIGN = 64 };
 
-/* Large enough that the calls cost nothing beside the inflating, small enough to stay in the
- * second-level cache. Only for whole volumes it may be more. */
+/* Large enough that calls cost nothing beside inflating, small enough to stay in the second-level
+ * cache; more only where whole volumes need it. */
 enum { CALL_NBYTES = 1 << 20, CALL_NBYTES_MAX = 16 << 20 };
+
+#define ROW(name, numpy, type) sizeof(type),
+static const size_t type_nbytes[] = {SAMPLE_TYPES(ROW)};
+#undef ROW
 
 size_t kernel_sample_nbytes(enum sample_type type)
 {
-    switch (type) {
-    case SAMPLE_UINT8:
-    case SAMPLE_INT8:
-        return 1;
-    case SAMPLE_UINT16:
-    case SAMPLE_INT16:
-        return 2;
-    case SAMPLE_UINT32:
-    case SAMPLE_INT32:
-    case SAMPLE_FLOAT32:
-        return 4;
-    default:
-        return 8;
-    }
+    return type_nbytes[type];
 }
 
 static size_t padded(size_t nbytes)
@@ -53,17 +43,17 @@ static size_t padded(size_t nbytes)
     return (nbytes + PLANE_ALIGN - 1) / PLANE_ALIGN * PLANE_ALIGN;
 }
 
-/* The struct and its planes are one allocation, each plane on its own cache lines. SIZE_MAX where
- * that cannot be: no allocation of it succeeds. */
+/* The struct and its planes are one allocation, each plane on its own cache lines. SIZE_MAX on
+ * overflow: no allocation of it succeeds. */
 size_t moments_nbytes(enum sample_type type, size_t nvox)
 {
     if (nvox > SIZE_MAX / 64)
         return SIZE_MAX;
     size_t wide = padded(nvox * sizeof(double));
-    size_t head = padded(sizeof(struct moments));
+    size_t own = padded(sizeof(struct moments));
     if (exact_rows_fn(type))
-        return head + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type));
-    return head + (MOMENTS_NPLANES + 2) * wide;
+        return own + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type));
+    return own + (MOMENTS_NPLANES + 2) * wide;
 }
 
 struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
@@ -150,16 +140,16 @@ static void add_rows(struct moments *m, uint64_t vol, size_t vox0, size_t n, con
             nrows);
 }
 
-/* The next `nrows` stretches of `len` samples, at most a volume long, a volume apart: from where
- * the run has come to, and where that passes the volume's end, from the start of the next. */
+/* The next `nrows` stretches of `len` samples, at most a volume long, a volume apart. A stretch
+ * that passes the volume's end goes on at the start of the next volume. */
 static void add_stretch(struct moments *m, const char *samples, size_t len, size_t nrows)
 {
     uint64_t vol = m->nsamples / m->nvox;
     size_t vox0 = m->nsamples % m->nvox;
-    size_t head = len < m->nvox - vox0 ? len : m->nvox - vox0;
+    size_t before = len < m->nvox - vox0 ? len : m->nvox - vox0;
 
-    add_rows(m, vol, vox0, head, samples, nrows);
-    add_rows(m, vol + 1, 0, len - head, samples + head * m->sample_nbytes, nrows);
+    add_rows(m, vol, vox0, before, samples, nrows);
+    add_rows(m, vol + 1, 0, len - before, samples + before * m->sample_nbytes, nrows);
     m->nsamples += nrows * len;
 }
 
@@ -238,19 +228,11 @@ VECTOR_LOOP static void merge_rows(size_t nvox, double n, double *restrict sum, 
 
         settle_nonfinite(low, high, &both_sum, &both_m2);
         sum[i] = both_sum;
-        /* means that should be equal may differ in the last bit: no deviation for all that */
+        /* equal means may differ in the last bit: that is no deviation */
         m2[i] = low == high && isfinite(low) ? 0 : both_m2;
         min[i] = low;
         max[i] = high;
     }
-}
-
-static void merge_planes(struct moments_view *into, const struct moments_view *from, size_t nvox)
-{
-    merge_rows(nvox, into->n, into->plane[MOMENTS_SUM], into->plane[MOMENTS_M2],
-               into->plane[MOMENTS_MIN], into->plane[MOMENTS_MAX], from->n,
-               from->plane[MOMENTS_SUM], from->plane[MOMENTS_M2], from->plane[MOMENTS_MIN],
-               from->plane[MOMENTS_MAX]);
 }
 
 VECTOR_LOOP static void mean_of(size_t n, const double *restrict sum, const double *restrict low,
@@ -299,6 +281,9 @@ void moments_merge(struct moments_view *into, const struct moments_view *from, s
         for (size_t p = 0; p < MOMENTS_NPLANES; p++)
             memcpy(into->plane[p], from->plane[p], nvox * sizeof(double));
     else
-        merge_planes(into, from, nvox);
+        merge_rows(nvox, into->n, into->plane[MOMENTS_SUM], into->plane[MOMENTS_M2],
+                   into->plane[MOMENTS_MIN], into->plane[MOMENTS_MAX], from->n,
+                   from->plane[MOMENTS_SUM], from->plane[MOMENTS_M2], from->plane[MOMENTS_MIN],
+                   from->plane[MOMENTS_MAX]);
     into->n += from->n;
 }

@@ -17,9 +17,10 @@
 #define LESSER(a, b) ((a) < (b) ? (a) : (b))
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
 
-/* The loops of one type: one row, and KERNEL_TOGETHER of them, `apart` samples from each other. */
-#define DEFINE_ROWS(name, type, square_type, pair_type)                                            \
-    VECTOR_LOOP static void one_##name(size_t n, const type *restrict x, int64_t *restrict sum,    \
+/* The loops of one type, whose values lie from `least` to `most`: one row, and KERNEL_TOGETHER of
+ * them, `apart` samples from each other. */
+#define DEFINE_ROWS(name, type, square_type, pair_type, least, most)                               \
+    VECTOR_LOOP static void one_##type(size_t n, const type *restrict x, int64_t *restrict sum,    \
                                        uint64_t *restrict sumsq, type *restrict low,               \
                                        type *restrict high)                                        \
     {                                                                                              \
@@ -31,7 +32,7 @@
             high[i] = GREATER(v, high[i]);                                                         \
         }                                                                                          \
     }                                                                                              \
-    VECTOR_LOOP static void four_##name(size_t n, const type *restrict x, size_t apart,            \
+    VECTOR_LOOP static void four_##type(size_t n, const type *restrict x, size_t apart,            \
                                         int64_t *restrict sum, uint64_t *restrict sumsq,           \
                                         type *restrict low, type *restrict high)                   \
     {                                                                                              \
@@ -48,7 +49,7 @@
             high[i] = GREATER(high_all, high[i]);                                                  \
         }                                                                                          \
     }                                                                                              \
-    static void rows_##name(struct moments *m, uint64_t vol, size_t vox0, size_t n,                \
+    static void rows_##type(struct moments *m, uint64_t vol, size_t vox0, size_t n,                \
                             const void *samples, size_t nrows)                                     \
     {                                                                                              \
         const type *x = samples;                                                                   \
@@ -58,56 +59,43 @@
         (void)vol;                                                                                 \
         size_t row = 0;                                                                            \
         for (; row + KERNEL_TOGETHER <= nrows; row += KERNEL_TOGETHER)                             \
-            four_##name(n, x + row * m->nvox, m->nvox, sum, sumsq, low, high);                     \
+            four_##type(n, x + row * m->nvox, m->nvox, sum, sumsq, low, high);                     \
         for (; row < nrows; row++)                                                                 \
-            one_##name(n, x + row * m->nvox, sum, sumsq, low, high);                               \
+            one_##type(n, x + row * m->nvox, sum, sumsq, low, high);                               \
+    }                                                                                              \
+    static void reset_##type(struct moments *m)                                                    \
+    {                                                                                              \
+        type *low = m->low, *high = m->high;                                                       \
+        for (size_t i = 0; i < m->nvox; i++) {                                                     \
+            low[i] = most;                                                                         \
+            high[i] = least;                                                                       \
+        }                                                                                          \
     }
 
-DEFINE_ROWS(uint8, uint8_t, uint32_t, uint32_t)
-DEFINE_ROWS(int8, int8_t, int32_t, uint32_t)
-DEFINE_ROWS(uint16, uint16_t, uint32_t, uint64_t)
-DEFINE_ROWS(int16, int16_t, int32_t, uint32_t)
+#define EXACT_TYPES(ROW)                                                                           \
+    ROW(UINT8, uint8_t, uint32_t, uint32_t, 0, UINT8_MAX)                                          \
+    ROW(INT8, int8_t, int32_t, uint32_t, INT8_MIN, INT8_MAX)                                       \
+    ROW(UINT16, uint16_t, uint32_t, uint64_t, 0, UINT16_MAX)                                       \
+    ROW(INT16, int16_t, int32_t, uint32_t, INT16_MIN, INT16_MAX)
+
+EXACT_TYPES(DEFINE_ROWS)
 
 add_rows_fn *exact_rows_fn(enum sample_type type)
 {
-    switch (type) {
-    case SAMPLE_UINT8:
-        return rows_uint8;
-    case SAMPLE_INT8:
-        return rows_int8;
-    case SAMPLE_UINT16:
-        return rows_uint16;
-    case SAMPLE_INT16:
-        return rows_int16;
-    default:
-        return NULL;
-    }
+#define ROW(name, type, ...) [SAMPLE_##name] = rows_##type,
+    static add_rows_fn *const fns[SAMPLE_FLOAT64 + 1] = {EXACT_TYPES(ROW)};
+#undef ROW
+    return fns[type];
 }
 
 void exact_reset(struct moments *m)
 {
+#define ROW(name, type, ...) [SAMPLE_##name] = reset_##type,
+    static void (*const fns[])(struct moments * m) = {EXACT_TYPES(ROW)};
+#undef ROW
     memset(m->sum, 0, m->nvox * sizeof *m->sum);
     memset(m->sumsq, 0, m->nvox * sizeof *m->sumsq);
-    for (size_t i = 0; i < m->nvox; i++) {
-        switch (m->type) {
-        case SAMPLE_UINT8:
-            ((uint8_t *)m->low)[i] = UINT8_MAX;
-            ((uint8_t *)m->high)[i] = 0;
-            break;
-        case SAMPLE_INT8:
-            ((int8_t *)m->low)[i] = INT8_MAX;
-            ((int8_t *)m->high)[i] = INT8_MIN;
-            break;
-        case SAMPLE_UINT16:
-            ((uint16_t *)m->low)[i] = UINT16_MAX;
-            ((uint16_t *)m->high)[i] = 0;
-            break;
-        default:
-            ((int16_t *)m->low)[i] = INT16_MAX;
-            ((int16_t *)m->high)[i] = INT16_MIN;
-            break;
-        }
-    }
+    fns[m->type](m);
 }
 
 /* Up to so many volumes n sumsq and sum^2 fit 64 bits: both are at most (2^15)^2 2^32. */
