@@ -1,40 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * A task's result is one chunk: it is computed as a whole and is one entry of the cache. Only of an
- * image that can be had slice by slice a slice is the chunk. Runs are read volume by volume.
+ * A task's result is one chunk: it is computed as a whole and is one entry of the cache. Where an
+ * image can be computed slice by slice, its chunks are slices. Runs are read volume by volume.
  */
 #include "array_desc.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-static const char *dtype_of(enum sample_type type)
-{
-    switch (type) {
-    case SAMPLE_UINT8:
-        return "uint8";
-    case SAMPLE_INT8:
-        return "int8";
-    case SAMPLE_UINT16:
-        return "uint16";
-    case SAMPLE_INT16:
-        return "int16";
-    case SAMPLE_UINT32:
-        return "uint32";
-    case SAMPLE_INT32:
-        return "int32";
-    case SAMPLE_UINT64:
-        return "uint64";
-    case SAMPLE_INT64:
-        return "int64";
-    case SAMPLE_FLOAT32:
-        return "float32";
-    case SAMPLE_FLOAT64:
-        break;
-    }
-    return "float64";
-}
+#include "text.h"
+
+#define ROW(name, numpy, type) numpy,
+static const char *const dtypes[] = {SAMPLE_TYPES(ROW)};
+#undef ROW
 
 /* On the grid of `h`, with `last` as the last axis; 0: without. */
 static struct array_desc on_grid(const struct nifti *h, const char *dtype, int64_t last)
@@ -51,27 +29,19 @@ static struct array_desc on_grid(const struct nifti *h, const char *dtype, int64
 
 struct array_desc array_desc_of_run(const struct run *run)
 {
-    struct array_desc n = on_grid(&run->nifti, dtype_of(run->nifti.sample), run->nifti.nvol);
+    struct array_desc n = on_grid(&run->nifti, dtypes[run->nifti.sample], run->nifti.nvol);
 
     n.chunks[3] = 1;
     return n;
 }
 
-/* Computed as a whole, or, where that costs no more, slice by slice. */
-static struct array_desc image(const struct graph *g)
-{
-    struct array_desc n = on_grid(&g->runs[0]->nifti, "float32", 0);
-
-    if (graph_is_by_slices(g))
-        n.chunks[2] = 1;
-    return n;
-}
-
-static struct array_desc some_slices(const struct nifti *h, int64_t nslices)
+/* An image file without header; `nz` and `chunk` are slices: of it, of a chunk. */
+static struct array_desc image(const struct nifti *h, int64_t nz, int64_t chunk)
 {
     struct array_desc n = on_grid(h, "float32", 0);
 
-    n.shape[2] = n.chunks[2] = nslices;
+    n.shape[2] = nz;
+    n.chunks[2] = chunk;
     return n;
 }
 
@@ -89,6 +59,7 @@ static struct array_desc bytes(int64_t n)
 struct array_desc array_desc_of_task(const struct graph *g, const struct task *t)
 {
     const struct nifti *h = g->nruns > 0 ? &g->runs[0]->nifti : NULL; /* bytes have no grid */
+    int64_t nz;
 
     switch (task_kind_info(t->kind)->result) {
     case RESULT_PLANES:
@@ -96,9 +67,10 @@ struct array_desc array_desc_of_task(const struct graph *g, const struct task *t
     case RESULT_PLANE:
         return on_grid(h, "float64", 0);
     case RESULT_IMAGE:
-        return image(g);
+        return image(h, h->dim[2], graph_is_by_slices(g) ? 1 : h->dim[2]);
     case RESULT_SLICES:
-        return some_slices(h, (int64_t)(g->nvox / graph_slice_nvox(g)));
+        nz = (int64_t)(g->nvox / graph_slice_nvox(g));
+        return image(h, nz, nz);
     case RESULT_VOLUMES:
         return on_grid(h, "float32", images_in(t, h, sizeof(float)));
     case RESULT_BYTES:
@@ -134,9 +106,5 @@ char *array_desc_text(const struct array_desc *n, bool chunks)
         fprintf(f, " chunks ");
         print_tuple(f, n->chunks, n->ndim);
     }
-    if (fclose(f) != 0) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(f, &text);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Notional arrays: what the data of a run or the result of a task is, as numpy would have it: known
- * from headers, before there is any. Axes are (nx, ny, nz[, nvol or planes]).
+ * Array descriptions: type and shape, in numpy's terms, of the data of a run or the result of a
+ * task. They follow from headers alone. Axes are (nx, ny, nz[, nvol or planes]).
  * Thread rule: pure functions.
  */
 #ifndef DERIVFS_ARRAY_DESC_H

@@ -4,11 +4,14 @@
  * found again by its key. Costs the number of nodes times the number of kinds of them.
  */
 #include "dot_private.h"
-#include "graph_call.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "graph_call.h"
+#include "grow.h"
+#include "text.h"
 
 struct edge_ids {
     size_t from, to;
@@ -22,7 +25,7 @@ struct drawing {
     struct dot_fold *folds; /* [nfolds] */
     size_t nfolds;
     struct edge_ids *edges; /* [nedges], may repeat */
-    size_t nedges, edges_room;
+    size_t nedges;
 };
 
 /* ---- nodes ---- */
@@ -33,7 +36,7 @@ static bool do_the_same(const struct dot_node *a, const struct dot_node *b)
 
     if (a->run || b->run)
         return a->run && b->run;
-    /* what reads no run is there once */
+    /* a task that reads no run has no like */
     return s->kind == t->kind && s->order == t->order && s->nstreams > 0 && t->nstreams > 0 &&
            expr_equal(s->e, t->e);
 }
@@ -90,7 +93,7 @@ static int enter_all(struct drawing *d)
     return 0;
 }
 
-/* One more than is drawn is no fold: it would take as much room. */
+/* A fold of one node would take as much room as the node: it is drawn. */
 static bool is_full(const struct drawing *d, const struct dot_fold *fold)
 {
     const struct task *t = d->nodes[fold->first].task;
@@ -99,14 +102,14 @@ static bool is_full(const struct drawing *d, const struct dot_fold *fold)
     return fold->n > most + 1 && fold->ndrawn == most;
 }
 
-static bool is_told_runs(const struct task *t)
+static bool takes_runs(const struct task *t)
 {
     return t->call && t->call->recipe->command->uses_runs;
 }
 
 static bool reads(const struct dot_node *n, const struct run *run)
 {
-    if (n->task && is_told_runs(n->task))
+    if (n->task && takes_runs(n->task))
         return true;
     for (size_t s = 0; n->task && s < n->task->nstreams; s++)
         for (size_t k = 0; k < n->task->streams[s].nleaves; k++)
@@ -123,12 +126,12 @@ static bool is_read_by_drawn(const struct drawing *d, const struct run *run)
     return false;
 }
 
-enum choice { NEWS, TASKS, RUNS_OF_TASKS, RUNS };
+enum choice { ACTIVE_TASKS, TASKS, RUNS_OF_TASKS, RUNS };
 
 static bool is_chosen(const struct drawing *d, const struct dot_node *n, enum choice choice)
 {
     switch (choice) {
-    case NEWS:
+    case ACTIVE_TASKS:
         return n->task && (n->status.state == TASK_RUNNING || n->status.state == TASK_FAILED);
     case TASKS:
         return n->task;
@@ -140,11 +143,11 @@ static bool is_chosen(const struct drawing *d, const struct dot_node *n, enum ch
     return n->run;
 }
 
-/* Which of many are drawn: what happens now, then the first ones, and the runs that belong to
- * them. */
+/* Choose which of many to draw: tasks that are running or have failed, then the first ones, and
+ * the runs that they read. */
 static void choose(struct drawing *d)
 {
-    for (int choice = NEWS; choice <= RUNS; choice++)
+    for (int choice = ACTIVE_TASKS; choice <= RUNS; choice++)
         for (size_t i = 0; i < d->nnodes; i++) {
             struct dot_node *n = &d->nodes[i];
             struct dot_fold *fold = &d->folds[n->fold];
@@ -174,15 +177,8 @@ static size_t file_id(const struct drawing *d)
 
 static int add_edge(struct drawing *d, size_t from, size_t to)
 {
-    if (d->nedges == d->edges_room) {
-        size_t room = d->edges_room ? 2 * d->edges_room : 64;
-        struct edge_ids *grown = realloc(d->edges, room * sizeof *grown);
-
-        if (!grown)
-            return -ENOMEM;
-        d->edges = grown;
-        d->edges_room = room;
-    }
+    if (GROW(d->edges, d->nedges) < 0)
+        return -ENOMEM;
     d->edges[d->nedges++] = (struct edge_ids){from, to};
     return 0;
 }
@@ -214,7 +210,7 @@ static int add_edges_to(struct drawing *d, const struct dot_node *n)
             if (leaf->kind == LEAF_SAMPLE)
                 ret = add_edge(d, id_of(d, node_of_run(d, leaf->run)), id_of(d, n));
         }
-    for (size_t i = 0; is_told_runs(n->task) && i < n->g->nruns && ret == 0; i++)
+    for (size_t i = 0; takes_runs(n->task) && i < n->g->nruns && ret == 0; i++)
         ret = add_edge(d, id_of(d, node_of_run(d, n->g->runs[i])), id_of(d, n));
     if (ret == 0 && n->is_root)
         ret = add_edge(d, id_of(d, n), file_id(d));
@@ -277,10 +273,7 @@ char *dot_text(const struct dot_request *q)
     f = ret == 0 ? open_memstream(&text, &nbytes) : NULL;
     if (f) {
         write_all(f, &d);
-        if (fclose(f) != 0) {
-            free(text);
-            text = NULL;
-        }
+        text = text_end(f, &text);
     }
     HASH_CLEAR(hh, d.by_key);
     free(d.nodes);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What stands in the drawing: statements of DOT with HTML-like labels, and their looks.
+ * The content of the drawing: statements of DOT with HTML-like labels, and their looks.
  *
- * Colours are tints of Okabe and Ito's, which are told apart by the colour-blind; a node's state is
- * also a word in it, and in its outline (dashed: to do, thick: running or failed).
+ * Colours are tints of Okabe and Ito's, which the colour-blind can distinguish; a word in the node
+ * and its outline (dashed: to do, thick: running or failed) give its state too.
  */
 #include "dot_private.h"
 
@@ -14,11 +14,13 @@
 #include "array_desc.h"
 #include "human.h"
 #include "passes.h"
+#include "path.h"
 #include "utf8.h"
 
 /* Characters in a line of a node, and lines of one text. */
 enum { LINE_NCHARS = 44, LINES_MAX = 4 };
 
+#define RUN_LOOKS "[shape=note, style=filled, fillcolor=\"#d3e6f5\", color=\"#0072b2\""
 #define SMALL "<font point-size=\"9.5\" color=\"#404040\">"
 
 struct looks {
@@ -26,22 +28,13 @@ struct looks {
     double width;
 };
 
-static struct looks looks_of(enum task_state state)
-{
-    switch (state) {
-    case TASK_TO_DO:
-        return (struct looks){"#ffffff", "#777777", "filled,rounded,dashed", 1};
-    case TASK_QUEUED:
-        return (struct looks){"#f4f0d0", "#8a7d00", "filled,rounded", 1};
-    case TASK_RUNNING:
-        return (struct looks){"#fddc9c", "#e69f00", "filled,rounded", 2.5};
-    case TASK_CACHED:
-        return (struct looks){"#c4e8db", "#009e73", "filled,rounded", 1};
-    case TASK_FAILED:
-        break;
-    }
-    return (struct looks){"#f7cbb2", "#d55e00", "filled,rounded", 2.5};
-}
+static const struct looks looks_of[] = {
+    [TASK_TO_DO] = {"#ffffff", "#777777", "filled,rounded,dashed", 1},
+    [TASK_QUEUED] = {"#f4f0d0", "#8a7d00", "filled,rounded", 1},
+    [TASK_RUNNING] = {"#fddc9c", "#e69f00", "filled,rounded", 2.5},
+    [TASK_CACHED] = {"#c4e8db", "#009e73", "filled,rounded", 1},
+    [TASK_FAILED] = {"#f7cbb2", "#d55e00", "filled,rounded", 2.5},
+};
 
 /* ---- text ---- */
 
@@ -65,7 +58,7 @@ static size_t write_char(FILE *f, const char *c)
     return n > 0 ? n : 1;
 }
 
-/* How many bytes of `text` go onto the next line: up to the last place where it may be broken. */
+/* Bytes of `text` that go onto the next line: up to the last place where it may break. */
 static size_t line_nbytes(const char *text)
 {
     size_t at = 0, best = 0;
@@ -106,13 +99,6 @@ static void write_text(FILE *f, const char *text)
         text += write_char(f, text);
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
-
 static void write_array(FILE *f, const struct array_desc *n)
 {
     char *text = array_desc_text(n, false);
@@ -126,7 +112,7 @@ static void write_array(FILE *f, const struct array_desc *n)
 static void write_legend(FILE *f)
 {
     for (enum task_state state = 0; state <= TASK_FAILED; state++)
-        fprintf(f, "<font color=\"%s\">%s</font> " SMALL "%s</font>   ", looks_of(state).line,
+        fprintf(f, "<font color=\"%s\">%s</font> " SMALL "%s</font>   ", looks_of[state].line,
                 state == TASK_TO_DO ? "□" : "■", task_state_name(state));
 }
 
@@ -159,10 +145,7 @@ void dot_write_run(FILE *f, size_t id, const struct run *run)
 {
     struct array_desc n = array_desc_of_run(run);
 
-    fprintf(f,
-            "  n%zu [shape=note, style=filled, fillcolor=\"#d3e6f5\", color=\"#0072b2\", "
-            "tooltip=\"",
-            id);
+    fprintf(f, "  n%zu " RUN_LOOKS ", tooltip=\"", id);
     write_text(f, run->path);
     fputs("\", label=<", f);
     write_lines(f, base_name(run->path));
@@ -172,10 +155,10 @@ void dot_write_run(FILE *f, size_t id, const struct run *run)
 
 static void write_looks(FILE *f, size_t id, enum task_state state)
 {
-    struct looks looks = looks_of(state);
+    const struct looks *looks = &looks_of[state];
 
-    fprintf(f, "  n%zu [style=\"%s\", fillcolor=\"%s\", color=\"%s\", penwidth=%g", id, looks.style,
-            looks.fill, looks.line, looks.width);
+    fprintf(f, "  n%zu [style=\"%s\", fillcolor=\"%s\", color=\"%s\", penwidth=%g", id,
+            looks->style, looks->fill, looks->line, looks->width);
 }
 
 /* "cached · 3.8 MiB · 0.2 s", "running 43 % · 3.8 MiB" */
@@ -184,7 +167,7 @@ static void write_status(FILE *f, const struct dot_node *n)
     fprintf(f, "<br/>" SMALL "%s", task_state_name(n->status.state));
     if (n->status.state == TASK_RUNNING && n->status.percent >= 0)
         fprintf(f, " %.0f %%", n->status.percent);
-    if (n->task->kind != TASK_COMMAND) /* which tells only when it has ended */
+    if (n->task->kind != TASK_COMMAND) /* whose size only the result tells */
         fprintf(f, " · %s", human_nbytes(n->task->result_nbytes).text);
     if (n->status.took_ns > 0)
         fprintf(f, " · %s", human_span(n->status.took_ns).text);
@@ -228,7 +211,7 @@ void dot_write_task(FILE *f, size_t id, const struct dot_node *n, const struct d
     free(words);
 }
 
-/* The state of many: what needs attention comes first. */
+/* The state of many: that which needs attention most. */
 static enum task_state state_of_many(const struct dot_fold *fold)
 {
     static const enum task_state order[] = {TASK_FAILED, TASK_RUNNING, TASK_QUEUED, TASK_TO_DO};
@@ -245,10 +228,7 @@ void dot_write_fold(FILE *f, size_t id, const struct dot_fold *fold, const struc
     char *words = like->run ? NULL : task_words(like->task);
 
     if (like->run) {
-        fprintf(f,
-                "  n%zu [shape=note, style=filled, fillcolor=\"#d3e6f5\", color=\"#0072b2\", "
-                "peripheries=2, label=<%zu more runs>];\n",
-                id, n);
+        fprintf(f, "  n%zu " RUN_LOOKS ", peripheries=2, label=<%zu more runs>];\n", id, n);
         return;
     }
     write_looks(f, id, state_of_many(fold));
@@ -268,8 +248,8 @@ void dot_write_file(FILE *f, size_t id, const struct dot_request *q)
     fprintf(f,
             "  n%zu [shape=note, style=filled, fillcolor=\"%s\", color=\"%s\", penwidth=2, "
             "label=<<b>",
-            id, q->error ? looks_of(TASK_FAILED).fill : "#eeeeee",
-            q->error ? looks_of(TASK_FAILED).line : "#333333");
+            id, q->error ? looks_of[TASK_FAILED].fill : "#eeeeee",
+            q->error ? looks_of[TASK_FAILED].line : "#333333");
     write_lines(f, base_name(q->path));
     fprintf(f, "</b><br/>" SMALL "%s", q->array);
     if (q->nbytes > 0)

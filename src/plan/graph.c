@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The graph as an object: life, cutting, and what follows from it alone. A graph that was cut
- * shares everything with the whole but what it needs of each task.
+ * The graph as an object: lifetime, cutting, properties. A graph that was cut shares all with the
+ * whole but the need of each task.
  */
 #include "graph.h"
 
@@ -93,7 +93,7 @@ size_t graph_slice_nvox(const struct graph *g)
     return (size_t)(h->dim[0] * h->dim[1]);
 }
 
-/* Dependents stand behind their dependencies, so one walk from the root does it. */
+/* Dependents stand behind their dependencies, so one walk from the root is enough. */
 static void mark_needs(const struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
                        void *ctx, enum task_need *needs)
 {
@@ -141,6 +141,15 @@ struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const stru
     return cut;
 }
 
+struct graph *graph_new(void)
+{
+    struct graph *g = calloc(1, sizeof *g);
+
+    if (g)
+        atomic_init(&g->refs, 1);
+    return g;
+}
+
 enum task_need graph_need(const struct graph *g, const struct task *t)
 {
     return g->needs ? g->needs[t - g->tasks] : NEED_RUN;
@@ -170,10 +179,10 @@ void graph_put(struct graph *g)
         g->made[i]->nargs = 0; /* borrowed */
         expr_free(g->made[i]);
     }
-    free(g->tasks);
-    free(g->runs);
     for (size_t i = 0; i < g->nnamed; i++)
         recipe_table_put(g->named[i]);
+    free(g->tasks);
+    free(g->runs);
     free(g->made);
     free(g->named);
     recipe_table_put(g->table);

@@ -199,6 +199,7 @@ enum task_need graph_need(const struct graph *g, const struct task *t);
 /* Free what it owns; `t` itself stays the caller's. */
 void task_clear(struct task *t);
 
+struct graph *graph_new(void) NODISCARD; /* one without tasks; NULL: out of memory */
 struct graph *graph_get(struct graph *g);
 void graph_put(struct graph *g); /* NULL is allowed */
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 struct reading {
     const struct task *task;
     const struct run *run;
@@ -40,10 +42,7 @@ static char *percentiles_words(const struct task *t)
                                        : "percentile ",
                     t->percents[i]);
         fprintf(f, " of %s", x);
-        if (fclose(f) != 0) {
-            free(words);
-            words = NULL;
-        }
+        words = text_end(f, &words);
     }
     free(x);
     return words;
@@ -151,10 +150,7 @@ static char *describe(const struct graph *g, const struct reading *r)
         if (r->times > 1)
             fprintf(f, ", %u times for want of memory", r->times);
         print_needs(f, g, r->task);
-        if (fclose(f) != 0) {
-            free(text);
-            text = NULL;
-        }
+        text = text_end(f, &text);
     }
     free(words);
     return text;

@@ -2,10 +2,9 @@
  *
  * Planning: from an expression over runs to tasks.
  *
- * An image expression is cut only at its reductions; everything above them is one fused pass of the
- * task that needs it. The series below a reduction falls into segments (timeline.h), one for each
- * run; what gives the reduction is planned for each (plan_stream.c), and the task merges. Tasks are
- * found again by key, so that equal subexpressions are one task.
+ * An image expression is cut only at its reductions; all above them is one fused pass of the task
+ * that needs it. The series below a reduction falls into segments (timeline.h), one for each run:
+ * each gets a task (plan_stream.c), whose results the image's task merges.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -13,44 +12,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
 #include "kernel.h"
 #include "plan_private.h"
 
-/* Parts of a series are of about this size: a few reads long, and small beside the memory. */
+/* The approximate size of a part of a series: a few reads long, and small beside the memory. */
 enum { PART_NBYTES = 4 << 20 };
 
-/* op(x) as an expression that the graph keeps, with x borrowed; NULL: without argument. */
-static struct expr *make_expr(struct planner *p, enum expr_op op, enum expr_rank rank,
-                              const struct expr *x)
+/* op(x), or with x NULL the leaf bold, as an expression that the graph keeps; x is borrowed. NULL:
+ * out of memory. */
+static struct expr *make_expr(struct planner *p, enum expr_op op, const struct expr *x)
 {
     struct graph *g = p->g;
-    struct expr **grown = realloc(g->made, (g->nmade + 1) * sizeof *grown);
     struct expr *e = calloc(1, sizeof *e);
 
-    if (grown)
-        g->made = grown;
     if (e)
         e->args = calloc(1, sizeof *e->args);
-    if (!grown || !e || !e->args) {
+    if (!e || !e->args || GROW(g->made, g->nmade) < 0) {
         expr_free(e);
         return NULL;
     }
     e->op = op;
-    e->rank = rank;
+    e->rank = x ? EXPR_IMAGE : EXPR_SERIES;
     e->nargs = x ? 1 : 0;
     e->args[0] = (struct expr *)x;
     g->made[g->nmade++] = e;
     return e;
 }
 
-static struct expr *make_reduction(struct planner *p, enum expr_op op, const struct expr *x)
-{
-    return make_expr(p, op, EXPR_IMAGE, x);
-}
-
 /* ---- image expressions ---- */
 
-/* What gives the reduction, for every segment of its series. */
+/* The tasks of a reduction by moments: one for each segment of its series. */
 static int plan_segments(struct planner *p, const struct expr *e, struct task *t)
 {
     const struct expr *x = e->args[0];
@@ -90,14 +82,14 @@ static int plan_source(struct planner *p, struct reduction *r, struct task *t)
     int ret;
 
     switch (expr_op_kind(e->op)) {
+    case EXPR_KIND_MOMENTS:
+        return plan_segments(p, e, t);
     case EXPR_KIND_PERCENTILES:
         ret = plan_percentiles(p, t->e, e, &task, &r->plane);
         return ret < 0 ? ret : plan_add_dep(p, t, task);
     case EXPR_KIND_INDEX:
         ret = plan_volume(p, e, &task);
         return ret < 0 ? ret : plan_add_dep(p, t, task);
-    case EXPR_KIND_MOMENTS:
-        return plan_segments(p, e, t);
     case EXPR_KIND_NUMBER: /* no reduction */
     case EXPR_KIND_BOLD:
     case EXPR_KIND_ELEMENTWISE:
@@ -114,14 +106,10 @@ static int plan_source(struct planner *p, struct reduction *r, struct task *t)
 
 static int plan_reduction(struct planner *p, const struct expr *e, struct task *t)
 {
-    struct reduction *grown = realloc(t->reductions, (t->nreductions + 1) * sizeof *grown);
     struct reduction r = {.e = e, .first_dep = t->ndeps};
-    int ret;
+    int ret =
+        GROW(t->reductions, t->nreductions) < 0 ? plan_out_of_memory(p) : plan_source(p, &r, t);
 
-    if (!grown)
-        return plan_out_of_memory(p);
-    t->reductions = grown;
-    ret = plan_source(p, &r, t);
     if (ret < 0)
         return ret;
     r.ndeps = t->ndeps - r.first_dep;
@@ -141,18 +129,13 @@ static int plan_reductions(struct planner *p, const struct expr *e, struct task 
     return ret;
 }
 
-/* The key says the expression and, for each reduction in its order, the tasks it comes from. */
-static int finish_image(struct planner *p, struct task *t, size_t *task)
+/* The key has the expression and, for each reduction in its order, the tasks it comes from. */
+static int key_of_image(struct planner *p, struct task *t)
 {
     struct key_builder *b = plan_begin_key(p, t->kind);
 
-    t->label = expr_print(t->e);
-    if (!b || !t->label) {
-        if (b)
-            key_end(b, &t->key);
-        task_clear(t);
+    if (!b)
         return plan_out_of_memory(p);
-    }
     key_add_text(b, "expression", t->label);
     for (size_t i = 0; i < t->nreductions; i++) {
         const struct reduction *r = &t->reductions[i];
@@ -161,10 +144,24 @@ static int finish_image(struct planner *p, struct task *t, size_t *task)
         for (size_t d = 0; d < r->ndeps; d++)
             key_add_key(b, "task", &p->g->tasks[t->deps[r->first_dep + d]].key);
     }
-    if (t->kind == TASK_IMAGE) { /* the header is the first run's, whatever the voxels are of */
+    if (t->kind == TASK_IMAGE) /* the header is that of the first run */
         source_id_add_to_key(&p->g->runs[0]->id, b);
-    }
     key_end(b, &t->key);
+    return 0;
+}
+
+/* Add a task whose expression and reductions are complete; where `ret` is an error, release what
+ * `t` owns and return `ret`. */
+static int finish_image(struct planner *p, int ret, struct task *t, size_t *task)
+{
+    if (ret == 0) {
+        t->label = expr_print(t->e);
+        ret = t->label ? key_of_image(p, t) : plan_out_of_memory(p);
+    }
+    if (ret < 0) {
+        task_clear(t);
+        return ret;
+    }
     if (t->kind == TASK_IMAGE)
         t->result_nbytes = graph_image_nbytes(&p->g->runs[0]->nifti, 1);
     else
@@ -178,33 +175,19 @@ static int finish_image(struct planner *p, struct task *t, size_t *task)
 int plan_image(struct planner *p, enum task_kind kind, const struct expr *e, size_t *task)
 {
     struct task t = {.kind = kind, .e = e};
-    int ret = plan_reductions(p, e, &t);
 
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
-    return finish_image(p, &t, task);
+    return finish_image(p, plan_reductions(p, e, &t), &t, task);
 }
 
-int plan_plane(struct planner *p, const struct expr *e, size_t *task)
+int plan_plane(struct planner *p, enum plan_known_as what, const struct expr *x, size_t *task)
 {
-    int ret;
-
-    if (plan_known(p, PLAN_PLANE, e, 0, task))
-        return 0;
-    ret = plan_image(p, TASK_PLANE, e, task);
-    return ret < 0 ? ret : plan_remember(p, PLAN_PLANE, e, 0, *task);
-}
-
-int plan_reduced(struct planner *p, enum plan_known_as what, const struct expr *x, size_t *task)
-{
-    const struct expr *e;
+    const struct expr *e = x;
     int ret;
 
     if (plan_known(p, what, x, 0, task))
         return 0;
-    e = make_reduction(p, what == PLAN_MEAN ? EXPR_MEAN : EXPR_STD, x);
+    if (what != PLAN_PLANE)
+        e = make_expr(p, what == PLAN_MEAN ? EXPR_MEAN : EXPR_STD, x);
     ret = e ? plan_image(p, TASK_PLANE, e, task) : plan_out_of_memory(p);
     return ret < 0 ? ret : plan_remember(p, what, x, 0, *task);
 }
@@ -221,28 +204,23 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
     ret = plan_segment(p, EXPR_MEAN, x, vol0, nvol, &segment);
     if (ret == 0)
         ret = plan_add_dep(p, &t, segment);
-    t.e = make_reduction(p, EXPR_MEAN, x);
-    t.reductions = malloc(sizeof *t.reductions);
-    if (ret == 0 && (!t.e || !t.reductions))
+    t.e = make_expr(p, EXPR_MEAN, x);
+    if (ret == 0 && (!t.e || GROW(t.reductions, t.nreductions) < 0))
         ret = plan_out_of_memory(p);
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
-    /* They are there where ret is 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-    t.reductions[t.nreductions++] = (struct reduction){.e = t.e, .ndeps = 1};
-    ret = finish_image(p, &t, task);
+    if (ret == 0)
+        t.reductions[t.nreductions++] = (struct reduction){.e = t.e, .ndeps = 1};
+    ret = finish_image(p, ret, &t, task);
     return ret < 0 ? ret : plan_remember(p, PLAN_SEGMENT_MEAN, x, vol0, *task);
 }
 
 /* ---- files ---- */
 
-/* The plane of mean(bold), and the words. */
+/* The plane of mean(bold), and the caption. */
 static int plan_portrait(struct planner *p, const struct recipe *recipe, struct task *t)
 {
-    const struct expr *bold = make_expr(p, EXPR_BOLD, EXPR_SERIES, NULL);
+    const struct expr *bold = make_expr(p, EXPR_BOLD, NULL);
     size_t mean;
-    int ret = bold ? plan_reduced(p, PLAN_MEAN, bold, &mean) : plan_out_of_memory(p);
+    int ret = bold ? plan_plane(p, PLAN_MEAN, bold, &mean) : plan_out_of_memory(p);
 
     if (ret == 0)
         ret = plan_add_dep(p, t, mean); /* NOLINT(clang-analyzer-core.*): set where ret is 0 */
@@ -288,15 +266,14 @@ int plan_output(struct planner *p, const struct recipe *recipe, const struct out
     return plan_add_task(p, &t, task);
 }
 
-/* A graph without tasks, and a planner for it. */
+/* Make a graph without tasks, and a planner for it. */
 static int begin(const struct plan_request *q, struct planner *p, struct error *err)
 {
-    struct graph *g = calloc(1, sizeof *g);
+    struct graph *g = graph_new();
 
     *p = (struct planner){.q = q, .g = g, .bold = {q->runs, q->nruns}, .err = err};
     if (!g)
         return plan_out_of_memory(p);
-    atomic_init(&g->refs, 1);
     g->table = recipe_table_get(q->table);
     g->recipe = q->recipe;
     g->format = q->format;
@@ -323,19 +300,21 @@ static int plan_image_file(struct planner *p, size_t *task)
                                             : ret;
 }
 
+static const char not_by_slices[] = "it cannot be computed slice by slice";
+
 static int plan_slices(struct planner *p, int64_t first, int64_t n, size_t *task)
 {
     const struct expr *e = p->q->recipe->expr;
     int ret;
 
     if (!e || e->rank != EXPR_IMAGE || p->q->format->operation)
-        return error_set(p->err, ENOTSUP, "it cannot be computed slice by slice");
+        return error_set(p->err, ENOTSUP, "%s", not_by_slices);
     p->g->is_slices = true;
     p->g->vox0 = (size_t)first * graph_slice_nvox(p->g);
     p->g->nvox = p->nvox = (size_t)n * graph_slice_nvox(p->g);
     ret = plan_image(p, TASK_SLICES, e, task);
     if (ret == 0 && !graph_is_by_slices(p->g))
-        ret = error_set(p->err, ENOTSUP, "it cannot be computed slice by slice");
+        ret = error_set(p->err, ENOTSUP, "%s", not_by_slices);
     return ret;
 }
 

@@ -6,9 +6,9 @@
  *        \--- another command's file ------------- that command's task
  *         \-- RECIPE.nii, RECIPE.nii.gz ---------- the tasks of that file
  *
- * All of it is one graph, so that what is independent runs at the same time and what is equal once.
- * The key says the text, the identity of the program and the keys or identities of all inputs; time
- * and memory limits do not change a result and are not part of it.
+ * All of it is one graph, so that independent tasks run at the same time and equal ones once. The
+ * key has the text, the identity of the program and the keys or identities of all inputs; limits of
+ * time and memory do not change a result and are not part of it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,19 +17,19 @@
 #include <string.h>
 
 #include "graph_call.h"
+#include "grow.h"
+#include "path.h"
 #include "plan_private.h"
 
-/* A dataset's file of that name? -ENOENT: no. */
+/* Find the dataset's file of that name. -ENOENT: there is none. */
 static int find_source(struct planner *p, const char *name, struct command_input *in)
 {
-    const char *dir = p->q->dir;
     struct error err;
     int ret;
 
-    if (asprintf(&in->source, "%s%s%s", dir, *dir ? "/" : "", name) < 0) {
-        in->source = NULL;
+    in->source = join_path(p->q->dir, name);
+    if (!in->source)
         return plan_out_of_memory(p);
-    }
     ret = source_identify(p->q->rootfd, in->source, &in->id, &err);
     if (ret < 0) {
         if (ret != -ENOENT)
@@ -73,13 +73,12 @@ static int find_recipe(struct planner *p, const char *name, size_t nbytes,
                        const struct recipe **out)
 {
     struct graph *g = p->g;
-    struct recipe_table *owner, **grown = realloc(g->named, (g->nnamed + 1) * sizeof *grown);
+    struct recipe_table *owner;
     struct error err;
     int ret;
 
-    if (!grown)
+    if (GROW(g->named, g->nnamed) < 0)
         return plan_out_of_memory(p);
-    g->named = grown;
     ret = recipe_resolve(p->q->table, name, nbytes, &owner, out, &err);
     if (ret < 0)
         return ret == -ENOENT ? ret : plan_out_of_memory(p);
@@ -152,7 +151,7 @@ static void key_add_input(struct planner *p, struct key_builder *b, const struct
         source_id_add_to_key(&in->id, b);
         key_add_text(b, "path", in->source);
     }
-    if (in->e) { /* what its head depends on */
+    if (in->e) { /* its header depends on these */
         key_add_numbers(b, "volumes", &in->nvol, 1);
         source_id_add_to_key(&p->g->runs[0]->id, b);
     }
@@ -211,12 +210,12 @@ static int plan_call(struct planner *p, const struct recipe *r, struct task *t)
 int plan_command(struct planner *p, const struct recipe *recipe, size_t *task)
 {
     struct task t = {.kind = TASK_COMMAND, .mem_nbytes = TASK_BUFFER_NBYTES};
-    const void *part = recipe; /* nothing of it is an expression, but its address names it */
+    const void *part = recipe; /* no expression, but its address identifies it */
     int ret;
 
     if (plan_known(p, PLAN_COMMAND, part, 0, task))
         return 0;
-    /* a table is checked for this, but not where it keeps commands of before beside new ones */
+    /* a table is checked for this, but not where it keeps earlier commands beside new ones */
     if (p->depth == p->q->table->nrecipes)
         return error_set(p->err, EIO, "making '%s' would wait for itself", recipe->name);
     p->depth++;

@@ -5,8 +5,8 @@
  *     prepare the repository --+-- get a file --+-- all of them
  *                              '-- get a file --'
  *
- * A task is named by repository and annex key, so that however many readers want a file, and under
- * however many names, it is fetched once.
+ * A task's key is made from repository and annex key: a file is fetched once, for all its readers
+ * and names.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "annex.h"
+#include "grow.h"
 #include "plan.h"
 
 static void name_task(struct task *t, const struct annex_content *c)
@@ -24,7 +25,7 @@ static void name_task(struct task *t, const struct annex_content *c)
         return;
     key_add(b, "dev", &c->dev, sizeof c->dev);
     key_add(b, "ino", &c->ino, sizeof c->ino);
-    if (c->ino == 0) /* no .git was seen: then the place tells */
+    if (c->ino == 0) /* no .git was found: the directory identifies it */
         key_add_text(b, "dir", c->dir);
     key_add_text(b, "key", c->key.text);
     key_end(b, &t->key);
@@ -34,7 +35,7 @@ static void name_task(struct task *t, const struct annex_content *c)
 static bool add_task(struct graph *g, struct annex_content *c, size_t *index)
 {
     struct task *t = &g->tasks[g->ntasks];
-    const char *what = *c->key.text ? "git-annex get" : "prepare git-annex for";
+    const char *verb = *c->key.text ? "git-annex get" : "prepare git-annex for";
 
     *t = (struct task){.kind = TASK_FETCH, .content = malloc(sizeof *c)};
     if (!t->content)
@@ -44,7 +45,7 @@ static bool add_task(struct graph *g, struct annex_content *c, size_t *index)
     *c = (struct annex_content){.path = NULL};
     t->work_nbytes = t->content->key.size > 0 ? (uint64_t)t->content->key.size : 0;
     name_task(t, t->content);
-    if (asprintf(&t->label, "%s %s", what, t->content->path) < 0)
+    if (asprintf(&t->label, "%s %s", verb, t->content->path) < 0)
         t->label = NULL;
     for (*index = 0; !key_equal(&g->tasks[*index].key, &t->key);)
         ++*index;
@@ -57,11 +58,8 @@ static bool add_task(struct graph *g, struct annex_content *c, size_t *index)
 
 static bool depend(struct task *t, size_t dep)
 {
-    size_t *grown = realloc(t->deps, (t->ndeps + 1) * sizeof *grown);
-
-    if (!grown)
+    if (GROW(t->deps, t->ndeps) < 0)
         return false;
-    t->deps = grown;
     t->deps[t->ndeps++] = dep;
     return true;
 }
@@ -99,7 +97,7 @@ static bool fill_plan(struct graph *g, struct annex_content *list, size_t n)
     }
     if (b)
         key_end(b, &all.key);
-    if (ok && n > 1) /* the one that all are done with */
+    if (ok && n > 1) /* one fetch needs no task that waits for all */
         g->tasks[g->ntasks++] = all;
     else
         task_clear(&all);
@@ -108,13 +106,9 @@ static bool fill_plan(struct graph *g, struct annex_content *list, size_t n)
 
 int plan_fetch(struct annex_content *list, size_t n, struct graph **out, struct error *err)
 {
-    struct graph *g = calloc(1, sizeof *g);
-    bool ok = false;
+    struct graph *g = graph_new();
+    bool ok = g && fill_plan(g, list, n);
 
-    if (g) {
-        atomic_init(&g->refs, 1);
-        ok = fill_plan(g, list, n);
-    }
     for (size_t i = 0; i < n; i++)
         annex_content_clear(&list[i]);
     if (ok) {

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * Bringing a series down, segment by segment, to a stream (stream.h).
+ * Lowering of a series, segment by segment, to streams (stream.h).
  *
  *     zscore(bold[..., 4:]) at the start of run 1     (#0 - #1) / #2     #0: run 1 from volume 4 on
  *
- * Views of time (slices, drop, concat) disappear into which volume of which run is read,
- * elementwise steps stay, and what needs a pass of its own first (the image in bold - mean(bold),
- * the fit of detrend) becomes a task that the stream's task depends on.
+ * Slices, drop and concat only choose which volume of which run is read; elementwise steps stay. An
+ * image (as in bold - mean(bold)) or fit (of detrend) needs a pass of its own before: it becomes a
+ * task that the stream's task depends on.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "grow.h"
 #include "plan_private.h"
 
 static struct expr *new_node(enum expr_op op, size_t nargs)
@@ -75,7 +76,7 @@ static int lower_plane(struct planner *p, size_t task, struct stream *s, struct 
 static int lower_image(struct planner *p, const struct expr *x, struct stream *s, struct expr **out)
 {
     size_t task;
-    int ret = plan_plane(p, x, &task);
+    int ret = plan_plane(p, PLAN_PLANE, x, &task);
 
     return ret < 0 ? ret : lower_plane(p, task, s, out);
 }
@@ -84,43 +85,41 @@ static int lower_elementwise(struct planner *p, const struct expr *x, int64_t vo
                              struct expr **out)
 {
     struct expr *e = new_node(x->op, x->nargs);
-    int ret = e ? 0 : plan_out_of_memory(p);
+    int ret = 0;
 
-    if (e) {
-        e->number = x->number;
-        e->rank = x->rank; /* what a power means depends on it (eval.c) */
-    }
+    if (!e)
+        return plan_out_of_memory(p);
+    e->number = x->number;
+    e->rank = x->rank; /* the meaning of a power depends on it (eval.c) */
     for (size_t i = 0; ret == 0 && i < x->nargs; i++)
-        /* e is not NULL where ret is 0. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         ret = lower(p, x->args[i], vol, s, &e->args[i]);
-    if (ret < 0 && e) {
-        for (size_t i = 0; i < x->nargs; i++)
-            expr_free(e->args[i]);
-        e->nargs = 0;
+    if (ret < 0)
         expr_free(e);
-        return ret;
-    }
-    *out = e;
+    else
+        *out = e;
     return ret;
 }
 
-/* a op b, of nodes that exist. Takes both over. */
-static int combine(struct planner *p, enum expr_op op, struct expr *a, struct expr *b,
+/* a op b. Takes both over; where `ret` is an error, frees them (either may be NULL) and returns
+ * it. */
+static int combine(struct planner *p, int ret, enum expr_op op, struct expr *a, struct expr *b,
                    struct expr **out)
 {
-    *out = new_node(op, 2);
-    if (!*out) {
+    struct expr *e = ret == 0 ? new_node(op, 2) : NULL;
+
+    if (!e) {
         expr_free(a);
         expr_free(b);
-        return plan_out_of_memory(p);
+        return ret < 0 ? ret : plan_out_of_memory(p);
     }
-    (*out)->args[0] = a;
-    (*out)->args[1] = b;
+    e->args[0] = a;
+    e->args[1] = b;
+    *out = e;
     return 0;
 }
 
-/* A leaf that is what detrend or demean `x` takes off, at volume `vol`: something that a task finds
- * for the whole segment first. */
+/* A leaf: what detrend or demean `x` subtracts at volume `vol`, which a task computes for the whole
+ * segment first. */
 static int lower_fit(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
                      struct expr **out)
 {
@@ -150,70 +149,49 @@ static int lower_fitted(struct planner *p, const struct expr *x, int64_t vol, st
     struct expr *inner = NULL, *fit = NULL;
     int ret = lower(p, x->args[0], vol, s, &inner);
 
-    if (x->op == EXPR_DETREND && x->number == 0) { /* there is nothing to take off */
+    if (x->op == EXPR_DETREND && x->number == 0) { /* nothing to subtract */
         *out = inner;
         return ret;
     }
     if (ret == 0)
         ret = lower_fit(p, x, vol, s, &fit);
-    if (ret < 0) {
-        expr_free(inner);
-        return ret;
-    }
-    return combine(p, EXPR_SUB, inner, fit, out);
+    return combine(p, ret, EXPR_SUB, inner, fit, out);
 }
 
 /* (x - mean(x)) / std(x), over all runs joined */
 static int lower_zscore(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
                         struct expr **out)
 {
-    struct expr *value = NULL, *centre = NULL, *spread = NULL;
+    struct expr *value = NULL, *centre = NULL, *spread = NULL, *centred = NULL;
     size_t mean, std;
-    int ret = plan_reduced(p, PLAN_MEAN, x->args[0], &mean);
+    int ret = plan_plane(p, PLAN_MEAN, x->args[0], &mean);
 
     if (ret == 0)
-        ret = plan_reduced(p, PLAN_STD, x->args[0], &std);
+        ret = plan_plane(p, PLAN_STD, x->args[0], &std);
     if (ret == 0)
         ret = lower(p, x->args[0], vol, s, &value);
     if (ret == 0)
         ret = lower_plane(p, mean, s, &centre);
     if (ret == 0)
         ret = lower_plane(p, std, s, &spread);
-    if (ret < 0) {
-        expr_free(value);
-        expr_free(centre);
-        return ret;
-    }
-    ret = combine(p, EXPR_SUB, value, centre, &value);
-    if (ret < 0) {
-        expr_free(spread);
-        return ret;
-    }
-    return combine(p, EXPR_DIV, value, spread, out);
+    ret = combine(p, ret, EXPR_SUB, value, centre, &centred);
+    return combine(p, ret, EXPR_DIV, centred, spread, out);
 }
 
-static int lower_slice(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
-                       struct expr **out)
-{
-    const struct timeline *arg;
-    int64_t start, stop;
-    int ret = plan_timeline(p, x->args[0], &arg);
-
-    if (ret < 0)
-        return ret;
-    timeline_slice(x, timeline_nvol(arg), &start, &stop);
-    return lower(p, x->args[0], start + vol, s, out);
-}
-
-static int lower_drop(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
+/* A slice or drop: other volumes of the same series. */
+static int lower_view(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
                       struct expr **out)
 {
     const struct timeline *arg;
+    int64_t start, end;
     int ret = plan_timeline(p, x->args[0], &arg);
 
     if (ret < 0)
         return ret;
-    return lower(p, x->args[0], timeline_undrop(arg, (int64_t)x->number, vol), s, out);
+    if (x->op == EXPR_DROP)
+        return lower(p, x->args[0], timeline_undrop(arg, (int64_t)x->number, vol), s, out);
+    timeline_slice(x, timeline_nvol(arg), &start, &end);
+    return lower(p, x->args[0], start + vol, s, out);
 }
 
 static int lower_concat(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
@@ -232,7 +210,7 @@ static int lower_concat(struct planner *p, const struct expr *x, int64_t vol, st
     return error_set(p->err, EINVAL, "volume %" PRId64 " is behind the end", vol);
 }
 
-/* Bring `x` down at the segment that starts at volume `vol`. */
+/* Lower `x` at the segment that starts at volume `vol`. */
 static int lower(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
                  struct expr **out)
 {
@@ -251,9 +229,8 @@ static int lower(struct planner *p, const struct expr *x, int64_t vol, struct st
     case EXPR_KIND_BOLD:
         return lower_bold(p, vol, s, out);
     case EXPR_KIND_SLICE:
-        return lower_slice(p, x, vol, s, out);
     case EXPR_KIND_DROP:
-        return lower_drop(p, x, vol, s, out);
+        return lower_view(p, x, vol, s, out);
     case EXPR_KIND_CONCAT:
         return lower_concat(p, x, vol, s, out);
     case EXPR_KIND_DETREND:
@@ -265,30 +242,17 @@ static int lower(struct planner *p, const struct expr *x, int64_t vol, struct st
     return lower_zscore(p, x, vol, s, out);
 }
 
-static int make_stream(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
-                       struct stream *out)
-{
-    int ret;
-
-    *out = (struct stream){.nvol = nvol};
-    ret = lower(p, x, vol0, out, &out->e);
-    if (ret < 0)
-        stream_clear(out);
-    return ret;
-}
-
 int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int64_t vol0,
                     int64_t nvol)
 {
-    struct stream *grown = realloc(t->streams, (t->nstreams + 1) * sizeof *grown);
-    int ret;
+    struct stream s = {.nvol = nvol};
+    int ret =
+        GROW(t->streams, t->nstreams) < 0 ? plan_out_of_memory(p) : lower(p, x, vol0, &s, &s.e);
 
-    if (!grown)
-        return plan_out_of_memory(p);
-    t->streams = grown;
-    ret = make_stream(p, x, vol0, nvol, &t->streams[t->nstreams]);
-    if (ret == 0)
-        t->nstreams++;
+    if (ret < 0)
+        stream_clear(&s);
+    else
+        t->streams[t->nstreams++] = s;
     return ret;
 }
 

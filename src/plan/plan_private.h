@@ -15,18 +15,16 @@
 
 struct by_key;
 struct known_plan;
-struct known_timeline;
 
 struct planner {
     const struct plan_request *q;
     struct graph *g;
     struct joined_runs bold;
-    struct by_key *by_key;            /* the tasks of the graph */
-    struct known_plan *known;         /* what has been planned for which part of the expression */
-    struct known_timeline *timelines; /* of series */
-    int64_t *starts;                  /* [bold.nruns] the first volume of each run */
-    const struct expr *printed;       /* what was printed last, */
-    char *text;                       /* and how */
+    struct by_key *by_key;      /* the tasks of the graph */
+    struct known_plan *known;   /* which part of the expression has been planned as which task */
+    int64_t *starts;            /* [bold.nruns] the first volume of each run */
+    const struct expr *printed; /* the expression printed last, */
+    char *text;                 /* and its text */
     size_t nvox;
     size_t depth; /* commands that are being planned, each for the one before */
     struct error *err;
@@ -36,20 +34,21 @@ int plan_out_of_memory(struct planner *p);
 
 /* ---- plan_task.c ---- */
 
-/* Put a task into the graph, or find the equal one that is there. Takes over what `t` owns. */
+/* Put a task into the graph, or find the equal one in it. Takes over what `t` owns. */
 int plan_add_task(struct planner *p, struct task *t, size_t *index) NODISCARD;
 int plan_add_dep(struct planner *p, struct task *t, size_t task) NODISCARD;
 
-/* Key, label, dependencies, work and memory of a task whose streams, of x, are complete; then add
- * it. Its mem_nbytes are what it needs beside reading a stream. */
-int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr *x,
+/* Fill in key, label, dependencies, work and memory of a task whose streams, of x, are complete;
+ * then add it. `t` has in mem_nbytes its memory beside that for reading a stream and for moments.
+ * If `ret` is an error, release what `t` owns and return `ret`. */
+int plan_finish_stream_task(struct planner *p, int ret, struct task *t, const struct expr *x,
                             size_t *index) NODISCARD;
 
 /* A builder with what all keys begin with. */
 struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind) NODISCARD;
 
-/* Equal parts of an expression are the same node, so what a node has been planned as need not be
- * planned again; without this, nested series would take exponential time. */
+/* A node of the expression is planned once in each of these ways: otherwise nested series would
+ * take exponential time. */
 enum plan_known_as {
     PLAN_PLANE,
     PLAN_MEAN,
@@ -58,6 +57,7 @@ enum plan_known_as {
     PLAN_MOMENTS,
     PLAN_SEGMENT_MEAN,
     PLAN_COMMAND,
+    PLAN_TIMELINE, /* no task: plan_timeline() */
 };
 
 /* The task that part `e`, from volume `vol` on, has been planned as. */
@@ -76,7 +76,7 @@ void planner_clear(struct planner *p); /* but for the graph */
 /* Add the stream of volumes [vol0, vol0 + nvol) of x, which lie in one segment. */
 int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int64_t vol0,
                     int64_t nvol) NODISCARD;
-/* Add the streams of volumes [from, to) of x, segment by segment. */
+/* Add the streams of volumes [from, to) of x, segment by segment; `to` may lie behind its end. */
 int plan_add_streams(struct planner *p, struct task *t, const struct expr *x, int64_t from,
                      int64_t to) NODISCARD;
 
@@ -104,11 +104,10 @@ int plan_image(struct planner *p, enum task_kind kind, const struct expr *e,
 /* The recipe's file in another format than .nii, from the image of a TASK_IMAGE. */
 int plan_output(struct planner *p, const struct recipe *recipe, const struct output_format *format,
                 size_t image, size_t *task) NODISCARD;
-/* The plane of an image expression. */
-int plan_plane(struct planner *p, const struct expr *e, size_t *task) NODISCARD;
-/* The plane of mean(x) or std(x), over all volumes. */
-int plan_reduced(struct planner *p, enum plan_known_as what, const struct expr *x,
-                 size_t *task) NODISCARD;
+/* The plane of image x (PLAN_PLANE), or of mean(x) or std(x) over all volumes of series x
+ * (PLAN_MEAN, PLAN_STD). */
+int plan_plane(struct planner *p, enum plan_known_as what, const struct expr *x,
+               size_t *task) NODISCARD;
 /* The plane of the mean of x over one segment. */
 int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                       size_t *task) NODISCARD;

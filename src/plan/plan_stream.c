@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks over streams: what of a series has to be read before an image can be evaluated.
+ * Tasks over streams: the reads of a series that come before the evaluation of an image.
  *
- * mean, std, var and sum over detrend(x) need no second pass: the trend task has them by itself.
+ * mean, std, var and sum over detrend(x) need no second pass: the trend task gives them.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,21 +12,6 @@
 #include "kernel.h"
 #include "plan_private.h"
 
-static int plan_moments(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
-                        size_t *task)
-{
-    struct task t = {.kind = TASK_MOMENTS};
-    int ret = plan_add_stream(p, &t, x, vol0, nvol);
-
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
-    t.result_nbytes = (uint64_t)p->nvox * MOMENTS_NPLANES * sizeof(double);
-    t.mem_nbytes = moments_nbytes(stream_sample_type(t.streams), p->nvox);
-    return plan_finish_stream_task(p, &t, x, task);
-}
-
 int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int64_t nvol,
                size_t *task)
 {
@@ -35,29 +20,29 @@ int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int6
 
     if (plan_known(p, PLAN_TREND, detrend, vol0, task))
         return 0;
-    ret = plan_add_stream(p, &t, detrend->args[0], vol0, nvol);
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
     t.result_nbytes = (uint64_t)p->nvox * (MOMENTS_NPLANES + t.order) * sizeof(double);
     /* the moments' accumulators, the first volume, one sum for each polynomial; and in the end the
      * planes, when the buffers for reading are gone */
     t.mem_nbytes = moments_nbytes(SAMPLE_FLOAT64, p->nvox) +
                    p->nvox * (MOMENTS_NPLANES + 1 + t.order) * sizeof(double);
-    ret = plan_finish_stream_task(p, &t, detrend->args[0], task);
+    ret = plan_add_stream(p, &t, detrend->args[0], vol0, nvol);
+    ret = plan_finish_stream_task(p, ret, &t, detrend->args[0], task);
     return ret < 0 ? ret : plan_remember(p, PLAN_TREND, detrend, vol0, *task);
 }
 
 int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64_t vol0,
                  int64_t nvol, size_t *task)
 {
+    struct task t = {.kind = TASK_MOMENTS,
+                     .result_nbytes = (uint64_t)p->nvox * MOMENTS_NPLANES * sizeof(double)};
+    int ret;
+
     if (x->op == EXPR_DETREND && x->number > 0 && op != EXPR_MIN && op != EXPR_MAX)
         return plan_trend(p, x, vol0, nvol, task);
-    if (plan_known(p, PLAN_MOMENTS, x, vol0, task)) /* mean(x) and std(x) want the same */
+    if (plan_known(p, PLAN_MOMENTS, x, vol0, task)) /* mean(x) and std(x) need the same */
         return 0;
-    int ret = plan_moments(p, x, vol0, nvol, task);
-
+    ret = plan_add_stream(p, &t, x, vol0, nvol);
+    ret = plan_finish_stream_task(p, ret, &t, x, task);
     return ret < 0 ? ret : plan_remember(p, PLAN_MOMENTS, x, vol0, *task);
 }
 
@@ -80,7 +65,7 @@ PERCENT(PERCENTILE, e->number)
 
 static percent_fn *const percent_fns[EXPR_NOPS] = {EXPR_PERCENTILES(ROW, )};
 
-/* Where in the task's list `percent` stands, or would stand. */
+/* Where in the task's list `percent` stands, or belongs. */
 static size_t place_of(const struct task *t, double percent)
 {
     size_t i = 0;
@@ -104,7 +89,7 @@ static int add_percent(struct planner *p, struct task *t, double percent)
     return 0;
 }
 
-/* The percentiles of x that image `e` is computed from. */
+/* Add the percentiles of x that image `e` is computed from. */
 static int add_percents(struct planner *p, struct task *t, const struct expr *e,
                         const struct expr *x)
 {
@@ -118,16 +103,17 @@ static int add_percents(struct planner *p, struct task *t, const struct expr *e,
 }
 
 /* All volumes of as many voxels as fit into half of the memory, and their results; more passes if
- * that is few. Several planes are kept to the end, because a result is written in its order. Where
+ * these are few. Several planes stay to the end, because a result is written in its order. Where
  * they would take more than the values, each percentile has passes of its own instead. */
-static void plan_room(const struct planner *p, struct task *t, int64_t nvol)
+static void plan_room(const struct planner *p, struct task *t)
 {
-    size_t column = (size_t)(nvol + 1) * sizeof(double);
-    size_t half = p->q->memory_nbytes / 2;
+    size_t half = p->q->memory_nbytes / 2, column = sizeof(double), most;
     bool together = t->npercents > 1 && t->result_nbytes <= half / 2;
     size_t planes = together ? (size_t)t->result_nbytes : 0;
-    size_t most = (half - planes) / column;
 
+    for (size_t i = 0; i < t->nstreams; i++)
+        column += (size_t)t->streams[i].nvol * sizeof(double);
+    most = (half - planes) / column;
     t->ntogether = together ? t->npercents : 1;
     t->room_nvox = most < 1 ? 1 : most < p->nvox ? most : p->nvox;
     t->mem_nbytes = t->room_nvox * column + planes;
@@ -138,31 +124,23 @@ int plan_percentiles(struct planner *p, const struct expr *image, const struct e
 {
     struct task t = {.kind = TASK_PERCENTILES};
     const struct expr *x = e->args[0];
-    const struct timeline *all;
-    int ret = plan_timeline(p, x, &all);
+    int ret = add_percents(p, &t, image, x);
 
-    if (ret < 0)
-        return ret;
-    ret = add_percents(p, &t, image, x);
     if (ret == 0)
-        ret = plan_add_streams(p, &t, x, 0, timeline_nvol(all));
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
+        ret = plan_add_streams(p, &t, x, 0, INT64_MAX);
     if (t.npercents == 1 && t.percents[0] == 50)
         t.kind = TASK_MEDIAN; /* however it is written */
     t.result_nbytes = (uint64_t)p->nvox * t.npercents * sizeof(double);
-    plan_room(p, &t, timeline_nvol(all));
+    plan_room(p, &t);
     *plane = place_of(&t, percent_fns[e->op](e));
-    return plan_finish_stream_task(p, &t, x, task);
+    return plan_finish_stream_task(p, ret, &t, x, task);
 }
 
 /* ---- volumes ---- */
 
 int plan_volume(struct planner *p, const struct expr *index, size_t *task)
 {
-    struct task t = {.kind = TASK_VOLUME};
+    struct task t = {.kind = TASK_VOLUME, .result_nbytes = (uint64_t)p->nvox * sizeof(double)};
     const struct expr *x = index->args[0];
     const struct timeline *all;
     int64_t nvol, vol;
@@ -176,39 +154,22 @@ int plan_volume(struct planner *p, const struct expr *index, size_t *task)
         return error_set(p->err, EINVAL, "there is no volume %" PRId64 ": the series has %" PRId64,
                          index->start, nvol);
     ret = plan_add_stream(p, &t, x, vol, 1);
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
-    t.result_nbytes = (uint64_t)p->nvox * sizeof(double);
-    return plan_finish_stream_task(p, &t, x, task);
+    return plan_finish_stream_task(p, ret, &t, x, task);
 }
 
 int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol, size_t *task)
 {
-    struct task t = {.kind = TASK_CHUNK};
+    struct task t = {.kind = TASK_CHUNK,
+                     .result_nbytes = (uint64_t)p->nvox * (uint64_t)nvol * sizeof(float)};
     int ret = plan_add_streams(p, &t, x, vol0, vol0 + nvol);
 
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
-    t.result_nbytes = (uint64_t)p->nvox * (uint64_t)nvol * sizeof(float);
-    return plan_finish_stream_task(p, &t, x, task);
+    return plan_finish_stream_task(p, ret, &t, x, task);
 }
 
 int plan_checksum(struct planner *p, const struct expr *x, size_t *task)
 {
     struct task t = {.kind = TASK_CHECKSUM, .result_nbytes = sizeof(uint32_t)};
-    const struct timeline *all;
-    int ret = plan_timeline(p, x, &all);
+    int ret = plan_add_streams(p, &t, x, 0, INT64_MAX);
 
-    if (ret < 0)
-        return ret;
-    ret = plan_add_streams(p, &t, x, 0, timeline_nvol(all));
-    if (ret < 0) {
-        task_clear(&t);
-        return ret;
-    }
-    return plan_finish_stream_task(p, &t, x, task);
+    return plan_finish_stream_task(p, ret, &t, x, task);
 }

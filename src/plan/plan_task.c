@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
 #include "kernel.h"
+#include "path.h"
 #include "plan_private.h"
 
 /* Slices are few bytes: a small buffer, which costs few page faults. */
@@ -29,12 +31,7 @@ struct known_plan {
         int64_t what; /* as wide as the others: no padding, which would be hashed too */
     } part;
     size_t task;
-    UT_hash_handle hh;
-};
-
-struct known_timeline {
-    const struct expr *x;
-    struct timeline timeline;
+    struct timeline timeline; /* PLAN_TIMELINE: instead of a task */
     UT_hash_handle hh;
 };
 
@@ -43,13 +40,10 @@ int plan_out_of_memory(struct planner *p)
     return error_set(p->err, ENOMEM, "out of memory");
 }
 
-/* Put a task into the graph, or find the equal one that is there. Takes over what `t` owns. */
 int plan_add_task(struct planner *p, struct task *t, size_t *index)
 {
     struct graph *g = p->g;
-    bool full = (g->ntasks & (g->ntasks - 1)) == 0; /* room doubles at each power of two */
     struct by_key *known;
-    struct task *grown;
 
     HASH_FIND(hh, p->by_key, t->key.hex, KEY_HEX, known);
     if (known) {
@@ -57,10 +51,7 @@ int plan_add_task(struct planner *p, struct task *t, size_t *index)
         *index = known->task;
         return 0;
     }
-    grown = full ? realloc(g->tasks, (g->ntasks ? 2 * g->ntasks : 1) * sizeof *grown) : g->tasks;
-    if (grown)
-        g->tasks = grown;
-    known = grown ? calloc(1, sizeof *known) : NULL;
+    known = GROW(g->tasks, g->ntasks) == 0 ? calloc(1, sizeof *known) : NULL;
     if (!known) {
         task_clear(t);
         return plan_out_of_memory(p);
@@ -75,63 +66,76 @@ int plan_add_task(struct planner *p, struct task *t, size_t *index)
 
 int plan_add_dep(struct planner *p, struct task *t, size_t task)
 {
-    size_t *grown = realloc(t->deps, (t->ndeps + 1) * sizeof *grown);
-
-    if (!grown)
+    if (GROW(t->deps, t->ndeps) < 0)
         return plan_out_of_memory(p);
-    t->deps = grown;
     t->deps[t->ndeps++] = task;
     return 0;
 }
 
-bool plan_known(const struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
-                size_t *task)
+static struct known_plan *find_known(const struct planner *p, enum plan_known_as what,
+                                     const struct expr *e, int64_t vol)
 {
     struct known_plan sought = {.part = {e, vol, what}}, *found;
 
     /* No padding: every byte is set. NOLINTNEXTLINE(clang-analyzer-core.*) */
     HASH_FIND(hh, p->known, &sought.part, sizeof sought.part, found);
+    return found;
+}
+
+/* NULL: out of memory. */
+static struct known_plan *add_known(struct planner *p, enum plan_known_as what,
+                                    const struct expr *e, int64_t vol)
+{
+    struct known_plan *k = calloc(1, sizeof *k);
+
+    if (k) {
+        k->part.e = e;
+        k->part.vol = vol;
+        k->part.what = what;
+        HASH_ADD(hh, p->known, part, sizeof k->part, k);
+    }
+    return k;
+}
+
+bool plan_known(const struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
+                size_t *task)
+{
+    const struct known_plan *found = find_known(p, what, e, vol);
+
     if (found)
         *task = found->task;
     return found != NULL;
 }
 
-int plan_timeline(struct planner *p, const struct expr *x, const struct timeline **out)
-{
-    struct known_timeline *k;
-    int ret;
-
-    HASH_FIND(hh, p->timelines, &x, sizeof x, k);
-    if (k) {
-        *out = &k->timeline;
-        return 0;
-    }
-    k = calloc(1, sizeof *k);
-    if (!k)
-        return plan_out_of_memory(p);
-    k->x = x;
-    ret = timeline_of(x, &p->bold, &k->timeline, p->err);
-    if (ret < 0) {
-        free(k);
-        return ret;
-    }
-    HASH_ADD(hh, p->timelines, x, sizeof x, k);
-    *out = &k->timeline;
-    return 0;
-}
-
 int plan_remember(struct planner *p, enum plan_known_as what, const struct expr *e, int64_t vol,
                   size_t task)
 {
-    struct known_plan *k = calloc(1, sizeof *k);
+    struct known_plan *k = add_known(p, what, e, vol);
 
     if (!k)
         return plan_out_of_memory(p);
-    k->part.e = e;
-    k->part.vol = vol;
-    k->part.what = what;
     k->task = task;
-    HASH_ADD(hh, p->known, part, sizeof k->part, k);
+    return 0;
+}
+
+int plan_timeline(struct planner *p, const struct expr *x, const struct timeline **out)
+{
+    struct known_plan *k = find_known(p, PLAN_TIMELINE, x, 0);
+
+    if (!k) {
+        struct timeline timeline;
+        int ret = timeline_of(x, &p->bold, &timeline, p->err);
+
+        if (ret < 0)
+            return ret;
+        k = add_known(p, PLAN_TIMELINE, x, 0);
+        if (!k) {
+            timeline_free(&timeline);
+            return plan_out_of_memory(p);
+        }
+        k->timeline = timeline;
+    }
+    *out = &k->timeline;
     return 0;
 }
 
@@ -139,7 +143,6 @@ void planner_clear(struct planner *p)
 {
     struct by_key *b, *next_b;
     struct known_plan *k, *next_k;
-    struct known_timeline *t, *next_t;
 
     HASH_ITER(hh, p->by_key, b, next_b)
     {
@@ -149,13 +152,8 @@ void planner_clear(struct planner *p)
     HASH_ITER(hh, p->known, k, next_k)
     {
         HASH_DEL(p->known, k); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
+        timeline_free(&k->timeline);
         free(k);
-    }
-    HASH_ITER(hh, p->timelines, t, next_t)
-    {
-        HASH_DEL(p->timelines, t); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
-        timeline_free(&t->timeline);
-        free(t);
     }
     free(p->starts);
     free(p->text);
@@ -214,13 +212,6 @@ static void key_add_percents(struct key_builder *b, const struct task *t)
     }
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-
-    return slash ? slash + 1 : path;
-}
-
 /* The run that a stream reads first, for its label. */
 static const struct stream_leaf *first_sample(const struct stream *s)
 {
@@ -242,13 +233,13 @@ static const char *text_of(struct planner *p, const struct expr *x)
 }
 
 /* "moments sub-01_bold.nii.gz", "moments sub-01_bold.nii.gz[4:173] of sqrt(bold)". */
-static char *label_stream(struct planner *p, enum task_kind kind, const struct stream *s,
-                          const struct expr *x)
+static char *label_stream(struct planner *p, const struct task *t)
 {
+    const struct stream *s = t->streams;
     const struct stream_leaf *leaf = first_sample(s);
-    const char *operation = task_kind_info(kind)->operation;
+    const char *operation = task_kind_info(t->kind)->operation;
     const char *run = leaf ? base_name(leaf->run->path) : "";
-    const char *of = stream_is_raw(s) ? "" : " of ", *text = *of ? text_of(p, x) : "";
+    const char *of = stream_is_raw(s) ? "" : " of ", *text = *of ? text_of(p, t->e) : "";
     char *label, range[64] = "";
 
     if (!text)
@@ -257,7 +248,7 @@ static char *label_stream(struct planner *p, enum task_kind kind, const struct s
         snprintf(range, sizeof range, "[%" PRId64 ":%" PRId64 "]", leaf->vol0,
                  leaf->vol0 + s->nvol);
     label = malloc(strlen(operation) + strlen(run) + strlen(range) + strlen(of) + strlen(text) + 2);
-    if (label) /* thousands of times: printf() takes as long as all the rest of a task */
+    if (label) /* planning makes thousands: printf() takes as long as the rest of a task */
         stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(stpcpy(label, operation), " "), run), range), of), text);
     return label;
 }
@@ -299,50 +290,67 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
     return sum;
 }
 
-/* How many bytes of a run as it is stored a call of the kernel brings. */
+/* Stored bytes of a run that one call of the kernel gets. */
 static size_t call_nbytes(const struct planner *p, const struct task *t)
 {
     size_t limit = p->q->memory_nbytes;
     size_t most = limit > t->mem_nbytes ? limit - t->mem_nbytes : 0;
 
     return p->g->is_slices ? SLICES_CALL_NBYTES
-                           : moments_call_nbytes(stream_sample_type(&t->streams[0]), p->nvox, most);
+                           : moments_call_nbytes(stream_sample_type(t->streams), p->nvox, most);
 }
 
-int plan_finish_stream_task(struct planner *p, struct task *t, const struct expr *x, size_t *index)
+/* Key and label. */
+static int name_stream_task(struct planner *p, struct task *t)
 {
     struct key_builder *b = plan_begin_key(p, t->kind);
-    size_t reading = 0;
-    int ret = b ? depend_on_leaves(p, t) : plan_out_of_memory(p);
 
-    t->e = x;
-    t->label = label_stream(p, t->kind, &t->streams[0], x);
-    if (!t->label)
-        ret = plan_out_of_memory(p);
+    if (!b)
+        return plan_out_of_memory(p);
+    for (size_t i = 0; i < t->nstreams; i++)
+        key_add_stream(p, b, &t->streams[i]);
+    key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
+    if (t->kind == TASK_PERCENTILES)
+        key_add_percents(b, t);
+    key_end(b, &t->key);
+    t->label = label_stream(p, t);
+    return t->label ? 0 : plan_out_of_memory(p);
+}
+
+/* Work, and memory with what reading takes. */
+static void measure_stream_task(struct planner *p, struct task *t)
+{
+    size_t reading = 0;
+
     for (size_t i = 0; i < t->nstreams; i++) {
         size_t one = stream_mem_nbytes(p, &t->streams[i]);
 
-        if (b && ret == 0)
-            key_add_stream(p, b, &t->streams[i]);
         t->work_nbytes += stream_work_nbytes(&t->streams[i]);
         reading = one > reading ? one : reading;
     }
+    if (t->kind == TASK_MOMENTS)
+        t->mem_nbytes = moments_nbytes(stream_sample_type(t->streams), p->nvox);
     /* the moments of a run as it is stored need no buffers of float64 */
-    if (t->kind == TASK_MOMENTS && stream_is_raw(&t->streams[0])) {
-        t->mem_nbytes += first_sample(&t->streams[0])->run->reading_nbytes;
+    if (t->kind == TASK_MOMENTS && stream_is_raw(t->streams)) {
+        t->mem_nbytes += first_sample(t->streams)->run->reading_nbytes;
         t->call_nbytes = call_nbytes(p, t);
         reading = t->call_nbytes;
     }
     t->mem_nbytes += reading;
-    if (b) {
-        key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
-        if (t->kind == TASK_PERCENTILES)
-            key_add_percents(b, t);
-        key_end(b, &t->key);
-    }
+}
+
+int plan_finish_stream_task(struct planner *p, int ret, struct task *t, const struct expr *x,
+                            size_t *index)
+{
+    t->e = x;
+    if (ret == 0)
+        ret = depend_on_leaves(p, t);
+    if (ret == 0)
+        ret = name_stream_task(p, t);
     if (ret < 0) {
         task_clear(t);
         return ret;
     }
+    measure_stream_task(p, t);
     return plan_add_task(p, t, index);
 }

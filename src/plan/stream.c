@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "grow.h"
+
 void stream_clear(struct stream *s)
 {
     for (size_t i = 0; i < s->nleaves; i++)
@@ -23,21 +25,16 @@ static bool same_leaf(const struct stream_leaf *a, const struct stream_leaf *b)
 
 size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf)
 {
-    struct stream_leaf *grown;
+    size_t i = 0;
 
-    for (size_t i = 0; i < s->nleaves; i++)
-        if (same_leaf(&s->leaves[i], &leaf)) {
-            run_put(leaf.run);
-            return i;
-        }
-    grown = realloc(s->leaves, (s->nleaves + 1) * sizeof *grown);
-    if (!grown) {
-        run_put(leaf.run);
-        return SIZE_MAX;
+    while (i < s->nleaves && !same_leaf(&s->leaves[i], &leaf))
+        i++;
+    if (i == s->nleaves && GROW(s->leaves, i) == 0) {
+        s->leaves[s->nleaves++] = leaf;
+        return i;
     }
-    s->leaves = grown;
-    s->leaves[s->nleaves] = leaf;
-    return s->nleaves++;
+    run_put(leaf.run);
+    return i < s->nleaves ? i : SIZE_MAX;
 }
 
 bool stream_is_raw(const struct stream *s)

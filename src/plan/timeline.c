@@ -7,24 +7,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
-static int out_of_memory(struct error *err)
-{
-    return error_set(err, ENOMEM, "out of memory");
-}
+#include "grow.h"
 
 static int append(struct timeline *t, int64_t nvol, struct error *err)
 {
     if (nvol <= 0)
         return 0;
-    if ((t->n & (t->n - 1)) == 0) { /* room grows by doubling, at each power of two */
-        int64_t *grown = realloc(t->nvol, (t->n ? 2 * t->n : 1) * sizeof *grown);
-
-        if (!grown)
-            return out_of_memory(err);
-        t->nvol = grown;
-    }
+    if (GROW(t->nvol, t->n) < 0)
+        return error_set(err, ENOMEM, "out of memory");
     t->nvol[t->n++] = nvol;
     return 0;
 }
@@ -61,10 +52,10 @@ static int64_t clamp_index(int64_t i, int64_t nvol)
     return i < 0 ? 0 : i > nvol ? nvol : i;
 }
 
-void timeline_slice(const struct expr *slice, int64_t nvol, int64_t *start, int64_t *stop)
+void timeline_slice(const struct expr *slice, int64_t nvol, int64_t *start, int64_t *end)
 {
     *start = slice->has_start ? clamp_index(slice->start, nvol) : 0;
-    *stop = slice->has_cancel ? clamp_index(slice->stop, nvol) : nvol;
+    *end = slice->has_stop ? clamp_index(slice->stop, nvol) : nvol;
 }
 
 int64_t timeline_undrop(const struct timeline *x, int64_t n, int64_t vol)
@@ -88,23 +79,6 @@ static int of_bold(const struct joined_runs *bold, struct timeline *out, struct 
 
     for (size_t i = 0; i < bold->nruns && ret == 0; i++)
         ret = append(out, bold->runs[i]->nifti.nvol, err);
-    return ret;
-}
-
-/* The part of `x` from volume `start` up to `stop`. */
-static int cut(const struct timeline *x, int64_t start, int64_t stop, struct timeline *out,
-               struct error *err)
-{
-    int64_t at = 0;
-    int ret = 0;
-
-    for (size_t i = 0; i < x->n && ret == 0; i++) {
-        int64_t from = at > start ? at : start;
-        int64_t to = at + x->nvol[i] < stop ? at + x->nvol[i] : stop;
-
-        ret = append(out, to - from, err);
-        at += x->nvol[i];
-    }
     return ret;
 }
 
@@ -138,7 +112,7 @@ static int of_elementwise(const struct expr *x, const struct joined_runs *bold,
     int ret = 0;
 
     for (size_t i = 0; i < x->nargs && ret == 0; i++) {
-        struct timeline arg = {NULL, 0};
+        struct timeline arg;
 
         if (x->args[i]->rank != EXPR_SERIES)
             continue;
@@ -164,7 +138,7 @@ static int of_concat(const struct expr *x, const struct joined_runs *bold, struc
     int ret = 0;
 
     for (size_t i = 0; i < x->nargs && ret == 0; i++) {
-        struct timeline arg = {NULL, 0};
+        struct timeline arg;
 
         ret = timeline_of(x->args[i], bold, &arg, err);
         for (size_t k = 0; k < arg.n && ret == 0; k++)
@@ -178,13 +152,16 @@ static int of_slice(const struct expr *x, const struct joined_runs *bold, struct
                     struct error *err)
 {
     struct timeline arg;
-    int64_t start, stop;
+    int64_t start, end, at = 0;
     int ret = timeline_of(x->args[0], bold, &arg, err);
 
-    if (ret < 0)
-        return ret;
-    timeline_slice(x, timeline_nvol(&arg), &start, &stop);
-    ret = cut(&arg, start, stop, out, err);
+    timeline_slice(x, timeline_nvol(&arg), &start, &end);
+    for (size_t i = 0; i < arg.n && ret == 0; i++) {
+        int64_t from = at > start ? at : start;
+
+        at += arg.nvol[i];
+        ret = append(out, (at < end ? at : end) - from, err);
+    }
     timeline_free(&arg);
     return ret;
 }

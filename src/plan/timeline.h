@@ -2,10 +2,9 @@
  *
  * Timelines: how the volumes of a series expression lie in time, from headers alone.
  *
- * A series over joined runs falls into segments: stretches of volumes within which every sample
- * that is read stays in one run. They are what tasks are made of: a run of its own for `bold`, what
- * is left of each run for drop(bold, 4), one more cut for bold[..., 100:]. Thread rule: pure
- * functions.
+ * A series over joined runs falls into segments: stretches of volumes each sample of which comes
+ * from one run. Tasks compute segments: the runs for `bold`, the rest of each run for
+ * drop(bold, 4), one more cut for bold[..., 100:]. Thread rule: pure functions.
  */
 #ifndef DERIVFS_TIMELINE_H
 #define DERIVFS_TIMELINE_H
@@ -30,15 +29,15 @@ struct timeline {
     size_t n;
 };
 
-/* The segments of series `x`. EINVAL with a sentence where it has no volume at all, or where series
- * of different lengths meet; ENOMEM. */
+/* The segments of series `x`. EINVAL with a sentence: it has no volume, or series of different
+ * lengths meet; ENOMEM. *out is empty then. */
 int timeline_of(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
                 struct error *err) NODISCARD;
 void timeline_free(struct timeline *t);
 int64_t timeline_nvol(const struct timeline *t); /* all volumes */
 
 /* The half-open range of volumes that a slice of `nvol` volumes takes, by Python's rules. */
-void timeline_slice(const struct expr *slice, int64_t nvol, int64_t *start, int64_t *stop);
+void timeline_slice(const struct expr *slice, int64_t nvol, int64_t *start, int64_t *end);
 
 /* Where volume `vol` of drop(x, n) lies in x, whose segments are `x`. */
 int64_t timeline_undrop(const struct timeline *x, int64_t n, int64_t vol);

@@ -156,7 +156,7 @@ void expr_free(struct expr *e)
 bool expr_equal(const struct expr *a, const struct expr *b)
 {
     if (a->op != b->op || a->nargs != b->nargs || a->number != b->number ||
-        a->has_start != b->has_start || a->has_cancel != b->has_cancel || a->start != b->start ||
+        a->has_start != b->has_start || a->has_stop != b->has_stop || a->start != b->start ||
         a->stop != b->stop)
         return false;
     for (size_t i = 0; i < a->nargs; i++)

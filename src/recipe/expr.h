@@ -40,7 +40,7 @@ struct expr {
     size_t nargs;
     struct expr **args; /* [nargs], owned */
     double number; /* EXPR_NUMBER; of others what a call has beside its arguments: ddof, n, ... */
-    bool has_start, has_cancel;
+    bool has_start, has_stop;
     int64_t start, stop; /* EXPR_SLICE; EXPR_INDEX: start */
 };
 

@@ -326,7 +326,7 @@ static int parse_positions(struct parser *p, struct expr *e)
         e->op = EXPR_SLICE;
         ret = advance(p);
         if (ret == 0)
-            ret = parse_position(p, &e->has_cancel, &e->stop);
+            ret = parse_position(p, &e->has_stop, &e->stop);
     } else if (!e->has_start) {
         return unexpected(p, "a whole number or ':'");
     }

@@ -64,7 +64,7 @@ static void print_subscript(FILE *out, const struct expr *e)
         fprintf(out, "%" PRId64, e->start);
     if (e->op == EXPR_SLICE)
         fputc(':', out);
-    if (e->has_cancel)
+    if (e->has_stop)
         fprintf(out, "%" PRId64, e->stop);
     fputc(']', out);
 }

@@ -89,9 +89,9 @@ static struct expr *random_series(bool mask, unsigned depth)
     if (op != EXPR_SLICE)
         return e;
     e->has_start = dice(2);
-    e->has_cancel = dice(2);
+    e->has_stop = dice(2);
     e->start = e->has_start ? (int64_t)dice(20) - 10 : 0;
-    e->stop = e->has_cancel ? (int64_t)dice(20) - 10 : 0;
+    e->stop = e->has_stop ? (int64_t)dice(20) - 10 : 0;
     return e;
 }
 

@@ -108,7 +108,7 @@ static void test_slices(void **state)
             for (int64_t stop = -7; stop <= 7; stop++) {
                 struct expr slice = {.op = EXPR_SLICE,
                                      .has_start = start != 7,
-                                     .has_cancel = stop != 7,
+                                     .has_stop = stop != 7,
                                      .start = start,
                                      .stop = stop};
                 int64_t from, to, n = 0, first = -1;
@@ -117,7 +117,7 @@ static void test_slices(void **state)
                     /* volume `vol` is in it when it is neither before the start nor from the stop
                      */
                     int64_t lower = slice.has_start ? (start < 0 ? start + nvol : start) : 0;
-                    int64_t upper = slice.has_cancel ? (stop < 0 ? stop + nvol : stop) : nvol;
+                    int64_t upper = slice.has_stop ? (stop < 0 ? stop + nvol : stop) : nvol;
 
                     if (vol >= lower && vol < upper) {
                         first = n == 0 ? vol : first;
@@ -135,7 +135,7 @@ static void test_extreme_slices(void **state)
 {
     struct expr slice = {.op = EXPR_SLICE,
                          .has_start = true,
-                         .has_cancel = true,
+                         .has_stop = true,
                          .start = INT64_MIN,
                          .stop = INT64_MAX};
     int64_t from, to;
