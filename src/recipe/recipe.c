@@ -6,9 +6,9 @@
  *                                 |            |
  *                                 +------------+---> problems
  *
- * A recipe's tree has those of the recipes that it names put in, so nothing is looked up later. A
- * section with a mistake gives no recipe; one that names it is reported too, at the name. When a
- * file is read again, a recipe of before takes the place of one that is wrong now.
+ * A recipe's tree contains those of the recipes that it names: nothing is looked up later. A section
+ * with a mistake gives no recipe; a section that names it is reported too, at the name. When a file
+ * is read again, the earlier recipe replaces one that is wrong now.
  */
 #include "recipe.h"
 
@@ -17,12 +17,13 @@
 #include <string.h>
 
 #include "recipe_priv.h"
+#include "text.h"
 
-/* What expressions may name. */
+/* The recipes that an expression may name. */
 struct names {
     const struct recipe_file *file;
-    bool failed;                         /* a name was not found */
-    const struct recipe_section *broken; /* and this is why */
+    bool failed;                         /* a name was not found, */
+    const struct recipe_section *broken; /* because of this section */
 };
 
 static const char *look_up(void *ctx, const char *name, size_t nbytes)
@@ -33,7 +34,7 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
         return builtin->text;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
     if (section && !section->broken && !section->command)
-        return section->expr.text;
+        return section->values[KEY_EXPR].text;
     if (!names->failed) /* later ones are guesses at what was meant */
         names->broken = section;
     names->failed = true;
@@ -49,11 +50,6 @@ static struct expr_params params_of(void *ctx, const char *name, size_t nbytes)
                    : (struct expr_params){NULL, 0};
 }
 
-static const char *value_text(const struct recipe_value *value)
-{
-    return value->text ? value->text : "";
-}
-
 static int read_params(struct recipe_file *file, struct recipe_section *section)
 {
     if (section->nparams == 0)
@@ -62,38 +58,29 @@ static int read_params(struct recipe_file *file, struct recipe_section *section)
     if (!section->numbers)
         return -ENOMEM;
     for (size_t i = 0; i < section->nparams; i++) {
-        const struct recipe_param *param = &section->params[i];
+        const struct recipe_value *value = &section->params[i].value;
         struct expr_param *number = &section->numbers[i];
-        size_t line, column;
-        number->name = param->name;
-        if (expr_read_number(param->value.text, strlen(param->value.text), &number->value))
-            continue;
-        section->broken = true;
-        recipe_value_place(&param->value, 1, &line, &column);
-        return recipe_file_problem(file, line, column, "a parameter is a number, unlike '%s'",
-                                   param->value.text);
+        number->name = section->params[i].name;
+        if (!expr_read_number(value->text, strlen(value->text), &number->value))
+            return recipe_section_problem(file, section, value, 1,
+                                          "a parameter is a number, unlike '%s'", value->text);
     }
     return 0;
 }
 
-/* What only the whole section tells. Marks it broken. */
+/* Check all that needs the whole section. */
 static int check_section(struct recipe_file *file, struct recipe_section *section)
 {
-    bool list;
-    size_t line, column;
+    const struct recipe_value *list = &section->values[KEY_LIST];
+    bool ignored;
     if (section->broken)
         return 0;
-    if (!section->command && !section->expr.text) {
-        section->broken = true;
-        return recipe_file_problem(file, section->line, section->column, "'%s' has no expr = ...",
-                                   section->name);
-    }
-    if (recipe_value_bool(&section->list, &list) < 0) {
-        section->broken = true;
-        recipe_value_place(&section->list, 1, &line, &column);
-        return recipe_file_problem(file, line, column, "list is yes or no, not '%s'",
-                                   section->list.text);
-    }
+    if (!section->command && !section->values[KEY_EXPR].text)
+        return recipe_section_problem(file, section, NULL, 0, "'%s' has no expr = ...",
+                                      section->name);
+    if (recipe_value_bool(list, &ignored) < 0)
+        return recipe_section_problem(file, section, list, 1, "list is yes or no, not '%s'",
+                                      list->text);
     return read_params(file, section);
 }
 
@@ -112,34 +99,27 @@ static int copy_params(struct recipe *recipe, const struct expr_params *params)
     return recipe->params ? 0 : -ENOMEM;
 }
 
-/* Fill a zeroed recipe; takes `expr` over, also when it fails. Its params are copied. -ENOMEM or 0.
- */
-static int recipe_fill(struct recipe *recipe, const char *name, const char *text,
-                       const char *description, struct expr *expr, const struct expr_params *params)
+/* Copy the texts of a recipe whose tree or command is there. -ENOMEM or 0. */
+static int fill(struct recipe *recipe, const char *name, const char *text, const char *description)
 {
-    recipe->expr = expr;
     recipe->name = strdup(name);
     recipe->text = strdup(text);
-    recipe->description = strdup(description);
-    recipe->canonical = expr_print(expr);
-    if (!recipe->name || !recipe->text || !recipe->description || !recipe->canonical)
-        return -ENOMEM;
-    return copy_params(recipe, params);
+    recipe->description = strdup(description ? description : "");
+    recipe->canonical = recipe->expr ? expr_print(recipe->expr) : strdup(text);
+    return recipe->name && recipe->text && recipe->description && recipe->canonical ? 0 : -ENOMEM;
 }
 
 int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from)
 {
-    struct expr *expr = NULL;
-    if (from->command)
-        return recipe_copy_command(recipe, name, from);
-    /* the canonical text names nothing, so it means the same for ever */
-    int ret = expr_parse(from->canonical, NULL, NULL, &expr, NULL);
+    /* the canonical text names nothing, so its meaning never changes */
+    int ret = from->command ? recipe_copy_command(recipe, from)
+                            : expr_parse(from->canonical, NULL, NULL, &recipe->expr, NULL);
     if (ret < 0)
         return -ENOMEM;
     recipe->list = from->list;
     recipe->mtime_ns = from->mtime_ns;
-    return recipe_fill(recipe, name, from->text, from->description, expr,
-                       &(struct expr_params){from->params, from->nparams});
+    ret = fill(recipe, name, from->text, from->description);
+    return ret < 0 ? ret : copy_params(recipe, &(struct expr_params){from->params, from->nparams});
 }
 
 static void recipe_clear(struct recipe *recipe)
@@ -156,30 +136,20 @@ static void recipe_clear(struct recipe *recipe)
     command_free(recipe->command);
 }
 
-/* Append to the table; takes `expr` over, also when it fails. The array has room. */
-static int table_add(struct recipe_table *table, const char *name, const char *text,
-                     const char *description, struct expr *expr, const struct expr_params *params)
-{
-    return recipe_fill(&table->recipes[table->nrecipes++], name, text, description, expr, params);
-}
-
 static int add_builtins(struct recipe_table *table, const struct recipe_file *file,
                         struct error *err)
 {
     for (size_t i = 0; i < RECIPE_NBUILTINS; i++) {
         const struct recipe_builtin *builtin = &recipe_builtins[i];
+        struct recipe *recipe = &table->recipes[table->nrecipes++];
         struct names names = {.file = file};
         struct expr_error expr_err;
-        struct expr *expr = NULL;
-        int ret = expr_parse(builtin->text, look_up, &names, &expr, &expr_err);
+        int ret = expr_parse(builtin->text, look_up, &names, &recipe->expr, &expr_err);
         if (ret < 0)
             return error_set(err, -ret, "built-in recipe %s: %s", builtin->name,
                              expr_err.error.text);
-        ret = table_add(table, builtin->name, builtin->text, builtin->description, expr,
-                        &(struct expr_params){NULL, 0});
-        if (ret < 0)
-            return error_set(err, -ret, "cannot set recipes up: out of memory");
-        struct recipe *recipe = &table->recipes[table->nrecipes - 1];
+        if (fill(recipe, builtin->name, builtin->text, builtin->description) < 0)
+            return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
         recipe->list = true;
         recipe->list_runs = builtin->list_runs;
         recipe->page = builtin->page;
@@ -187,37 +157,56 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
     return 0;
 }
 
-/* The section's recipe, or a problem in its expression. -ENOMEM or 0. */
-static int add_section(struct recipe_table *table, struct recipe_file *file,
-                       const struct recipe_section *section)
+/* Add the recipe of a section whose tree or command it takes over. -ENOMEM or 0. */
+static int add_recipe(struct recipe_table *table, const struct recipe_file *file,
+                      const struct recipe_section *section, struct expr *expr,
+                      struct command *command)
 {
+    struct recipe *recipe = &table->recipes[table->nrecipes++];
+    recipe->expr = expr;
+    recipe->command = command;
+    recipe->mtime_ns = file->mtime_ns;
+    int ret = recipe_value_bool(&section->values[KEY_LIST], &recipe->list);
+    recipe->list_runs = command && recipe->list && command->per_run;
+    if (ret == 0)
+        ret = fill(recipe, section->name, section->values[command ? KEY_COMMAND : KEY_EXPR].text,
+                   section->values[KEY_DESCRIPTION].text);
+    return ret < 0 ? ret
+                   : copy_params(recipe, &(struct expr_params){section->numbers, section->nparams});
+}
+
+/* The recipe of the section's expression, or a problem in it. -ENOMEM or 0. */
+static int add_expr(struct recipe_table *table, struct recipe_file *file,
+                    struct recipe_section *section)
+{
+    const struct recipe_value *text = &section->values[KEY_EXPR];
     struct names names = {.file = file};
     struct expr_params params = {section->numbers, section->nparams};
     struct expr_error expr_err;
     struct expr *expr = NULL;
-    int ret =
-        expr_parse_with(section->expr.text,
-                        &(struct expr_names){look_up, params_of, &names, params}, &expr, &expr_err);
+    int ret = expr_parse_with(text->text, &(struct expr_names){look_up, params_of, &names, params},
+                              &expr, &expr_err);
+    if (ret == 0)
+        return add_recipe(table, file, section, expr, NULL);
     if (ret == -ENOMEM)
         return ret;
-    if (ret < 0) {
-        size_t line, column;
-        recipe_value_place(&section->expr, expr_err.column, &line, &column);
-        if (ret == -ENOENT && names.broken)
-            return recipe_file_problem(file, line, column, "it needs recipe '%s', which is wrong",
-                                       names.broken->name);
-        return recipe_file_problem(file, line, column, "%s", expr_err.error.text);
-    }
-    ret = table_add(table, section->name, section->expr.text, value_text(&section->description),
-                    expr, &params);
-    if (ret < 0)
-        return ret;
-    struct recipe *recipe = &table->recipes[table->nrecipes - 1];
-    recipe->mtime_ns = file->mtime_ns;
-    return recipe_value_bool(&section->list, &recipe->list);
+    size_t line, column;
+    recipe_value_place(text, expr_err.column, &line, &column);
+    if (ret == -ENOENT && names.broken)
+        return recipe_file_problem(file, line, column, "it needs recipe '%s', which is wrong",
+                                   names.broken->name);
+    return recipe_file_problem(file, line, column, "%s", expr_err.error.text);
 }
 
-/* Does a recipe of the table have a file of the same name? */
+static int add_command(struct recipe_table *table, struct recipe_file *file,
+                       struct recipe_section *section)
+{
+    struct command *command = section->parsed;
+    section->parsed = NULL;
+    return add_recipe(table, file, section, NULL, command);
+}
+
+/* Does a recipe of the table have a file of the old one's name? */
 static bool is_in_the_way(const struct recipe_table *table, const struct recipe *old)
 {
     if (old->command) {
@@ -233,8 +222,8 @@ static bool is_in_the_way(const struct recipe_table *table, const struct recipe 
     return false;
 }
 
-/* Recipes of `before` that the file still has, but wrong, stay as they were. A recipe that is not
- * in the file any more goes, unless a heading that cannot be read may have been its own. */
+/* Keep recipes of `before` whose section is wrong now. A recipe without a section goes, unless the
+ * file has an unreadable heading, which may be its own. */
 static int keep_good(struct recipe_table *table, struct recipe_file *file,
                      const struct recipe_table *before)
 {
@@ -262,11 +251,12 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file,
         ret = check_section(file, &file->sections[i]);
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
         if (!file->sections[i].broken && !file->sections[i].command)
-            ret = add_section(table, file, &file->sections[i]);
+            ret = add_expr(table, file, &file->sections[i]);
     if (ret == 0)
         ret = recipe_commands_check(file);
-    if (ret == 0)
-        ret = recipe_commands_add(file, table);
+    for (size_t i = 0; ret == 0 && i < file->nsections; i++)
+        if (!file->sections[i].broken && file->sections[i].command)
+            ret = add_command(table, file, &file->sections[i]);
     if (ret == 0)
         ret = keep_good(table, file, before);
     /* The table takes the problems over. */
@@ -277,28 +267,36 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file,
     return ret;
 }
 
+struct recipe_table *recipe_table_new(size_t room)
+{
+    struct recipe_table *table = calloc(1, sizeof(*table));
+    if (!table)
+        return NULL;
+    atomic_init(&table->refs, 1);
+    table->recipes = calloc(room, sizeof(*table->recipes));
+    if (table->recipes)
+        return table;
+    free(table);
+    return NULL;
+}
+
 static int build(struct recipe_file *file, const struct recipe_table *before,
                  struct recipe_table **out, struct error *err)
 {
-    size_t most = RECIPE_NBUILTINS + file->nsections + (before ? before->nrecipes : 0);
-    struct recipe_table *table = calloc(1, sizeof(*table));
-    if (!table)
-        return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
-    atomic_init(&table->refs, 1);
-    table->recipes = calloc(most, sizeof(*table->recipes));
-    int ret = table->recipes ? add_builtins(table, file, err)
-                             : error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+    struct recipe_table *table =
+        recipe_table_new(RECIPE_NBUILTINS + file->nsections + (before ? before->nrecipes : 0));
+    int ret = table ? add_builtins(table, file, err)
+                    : error_set(err, ENOMEM, "cannot set recipes up: out of memory");
     if (ret == 0) {
         ret = add_sections(table, file, before);
         if (ret < 0)
             error_set(err, -ret, "%s: cannot read recipes: out of memory", file->path);
     }
-    if (ret < 0) {
+    if (ret < 0)
         recipe_table_put(table);
-        return ret;
-    }
-    *out = table;
-    return 0;
+    else
+        *out = table;
+    return ret;
 }
 
 int recipe_table_load(const char *path, struct recipe_table **out, struct error *err)
@@ -339,7 +337,7 @@ void recipe_table_put(struct recipe_table *t)
 const struct recipe *recipe_find(const struct recipe_table *t, const char *name, size_t nbytes)
 {
     for (size_t i = 0; i < t->nrecipes; i++)
-        if (strlen(t->recipes[i].name) == nbytes && memcmp(t->recipes[i].name, name, nbytes) == 0)
+        if (text_is(t->recipes[i].name, name, nbytes))
             return &t->recipes[i];
     return NULL;
 }

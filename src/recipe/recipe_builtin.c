@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The built-in recipes, written in the language that everybody's recipes are written in.
+ * The built-in recipes, in the language of all recipes.
  */
-#include <string.h>
-
 #include "recipe_priv.h"
+#include "text.h"
 
 const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS] = {
     {"tsnr", "mean(bold) / std(bold)",
@@ -16,8 +15,7 @@ const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS] = {
 const struct recipe_builtin *recipe_builtin_find(const char *name, size_t nbytes)
 {
     for (size_t i = 0; i < RECIPE_NBUILTINS; i++)
-        if (strlen(recipe_builtins[i].name) == nbytes &&
-            memcmp(recipe_builtins[i].name, name, nbytes) == 0)
+        if (text_is(recipe_builtins[i].name, name, nbytes))
             return &recipe_builtins[i];
     return NULL;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The commands of a recipes file: parsed, and checked for what they refer to.
+ * The commands of a recipes file: parsed, and checked for the files that they name.
  *
- * A name in braces that no section of the file has may be a file of the dataset, which only the
- * directory tells. Those that sections have are checked here: that they are sound, made for the
- * same scope, and that no command waits for itself. A section with a mistake takes those that need
- * it along, each with a problem of its own.
+ * A name in braces may be that of a section, or of a file of the dataset, which is looked up later.
+ * For sections, this file checks that they are correct, have the same scope, and that no command
+ * waits for itself. A section that needs a wrong one is wrong too, with a problem of its own.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -15,18 +14,6 @@
 
 #include "endings.h"
 #include "recipe_priv.h"
-
-/* Record a problem at byte `column` of a value, and take the section out. */
-static int complain(struct recipe_file *file, struct recipe_section *s,
-                    const struct recipe_value *value, size_t at, const char *reason,
-                    const char *about)
-{
-    size_t line, column;
-
-    recipe_value_place(value, at, &line, &column);
-    s->broken = true;
-    return recipe_file_problem(file, line, column, about ? "%s '%s'" : "%s", reason, about);
-}
 
 /* "90", "4G": -EINVAL where it is none. */
 static int parse_number(const char *text, bool units, uint64_t most, uint64_t *out)
@@ -52,36 +39,41 @@ static int parse_number(const char *text, bool units, uint64_t most, uint64_t *o
     return 0;
 }
 
-/* The keys beside the command itself. */
-static int parse_keys(struct recipe_file *file, struct recipe_section *s, bool *shell)
+/* Read the keys beside the command itself; into s->parsed, once that is there. */
+static int parse_keys(struct recipe_file *file, struct recipe_section *s, bool *shell_out)
 {
+    const struct recipe_value *shell = &s->values[KEY_SHELL], *scope = &s->values[KEY_SCOPE],
+                              *timeout = &s->values[KEY_TIMEOUT], *memory = &s->values[KEY_MEMORY];
     struct command *c = s->parsed;
     uint64_t timeout_s = COMMAND_TIMEOUT_S;
 
-    if (recipe_value_bool(&s->shell, shell) < 0)
-        return complain(file, s, &s->shell, 1, "shell is yes or no, not", s->shell.text);
-    if (s->scope.text && strcmp(s->scope.text, "run") && strcmp(s->scope.text, "group"))
-        return complain(file, s, &s->scope, 1, "scope is group or run, not", s->scope.text);
-    if (s->timeout.text && parse_number(s->timeout.text, false, UINT32_MAX, &timeout_s) < 0)
-        return complain(file, s, &s->timeout, 1, "timeout is a number of seconds, not",
-                        s->timeout.text);
+    if (recipe_value_bool(shell, shell_out) < 0)
+        return recipe_section_problem(file, s, shell, 1, "shell is yes or no, not '%s'",
+                                      shell->text);
+    if (scope->text && strcmp(scope->text, "run") && strcmp(scope->text, "group"))
+        return recipe_section_problem(file, s, scope, 1, "scope is group or run, not '%s'",
+                                      scope->text);
+    if (timeout->text && parse_number(timeout->text, false, UINT32_MAX, &timeout_s) < 0)
+        return recipe_section_problem(file, s, timeout, 1,
+                                      "timeout is a number of seconds, not '%s'", timeout->text);
     if (!c)
         return 0;
     c->timeout_s = (unsigned)timeout_s;
-    c->per_run = s->scope.text && strcmp(s->scope.text, "run") == 0;
-    if (s->memory.text && parse_number(s->memory.text, true, UINT64_MAX, &c->memory_nbytes) < 0)
-        return complain(file, s, &s->memory, 1, "memory is a size like 4G, not", s->memory.text);
+    c->per_run = scope->text && strcmp(scope->text, "run") == 0;
+    if (memory->text && parse_number(memory->text, true, UINT64_MAX, &c->memory_nbytes) < 0)
+        return recipe_section_problem(file, s, memory, 1, "memory is a size like 4G, not '%s'",
+                                      memory->text);
     return 0;
 }
 
-/* So that a mistake which only the directory shows can be told with its place. */
+/* Note the place of each name, for errors that only the directory shows. */
 static int note_places(const struct recipe_file *file, struct recipe_section *s)
 {
     for (size_t i = 0; i < s->parsed->nfiles; i++) {
         struct command_file *f = &s->parsed->files[i];
         size_t line, column;
 
-        recipe_value_place(&s->text, f->column, &line, &column);
+        recipe_value_place(&s->values[KEY_COMMAND], f->column, &line, &column);
         if (asprintf(&f->place, "%s:%zu:%zu", file->path, line, column) < 0) {
             f->place = NULL;
             return -ENOMEM;
@@ -118,33 +110,30 @@ static bool is_taken(const struct recipe_file *file, const char *name)
 
 static int parse_section(struct recipe_file *file, struct recipe_section *s)
 {
+    const struct recipe_value *text = &s->values[KEY_COMMAND];
     struct error err;
     bool shell;
     size_t column;
     int ret;
 
-    if (is_taken(file, s->name)) {
-        s->broken = true;
-        return recipe_file_problem(file, s->line, s->column,
-                                   "'%s' is the name of another recipe's file", s->name);
-    }
-    if (!s->text.text) {
-        s->broken = true;
-        return recipe_file_problem(file, s->line, s->column, "'%s' has no command = ...", s->name);
-    }
+    if (is_taken(file, s->name))
+        return recipe_section_problem(file, s, NULL, 0, "'%s' is the name of another recipe's file",
+                                      s->name);
+    if (!text->text)
+        return recipe_section_problem(file, s, NULL, 0, "'%s' has no command = ...", s->name);
     ret = parse_keys(file, s, &shell);
     if (ret < 0 || s->broken)
         return ret;
-    ret = command_parse(s->text.text, shell, &s->parsed, &column, &err);
+    ret = command_parse(text->text, shell, &s->parsed, &column, &err);
     if (ret == -EINVAL)
-        return complain(file, s, &s->text, column, err.text, NULL);
+        return recipe_section_problem(file, s, text, column, "%s", err.text);
     if (ret == 0)
         ret = parse_keys(file, s, &shell);
     return ret == 0 ? note_places(file, s) : ret;
 }
 
-/* The section that makes the file, or NULL: it is called as the file or, without values for
- * parameters, as what stands before the ending. */
+/* The section that makes the file, or NULL: its name is that of the file, or the file's without
+ * values for parameters and ending. */
 static struct recipe_section *maker_of(const struct recipe_file *file, const char *name)
 {
     struct recipe_section *s = recipe_file_find(file, name, strlen(name));
@@ -152,7 +141,7 @@ static struct recipe_section *maker_of(const struct recipe_file *file, const cha
     return s ? s : recipe_file_find(file, name, strcspn(name, "@."));
 }
 
-/* Does making the file of `s` need that of `wanted`? Each section is looked at once. */
+/* Does making the file of `s` need that of `wanted`? Visits each section once. */
 static bool needs(const struct recipe_file *file, const struct recipe_section *s,
                   const struct recipe_section *wanted)
 {
@@ -176,7 +165,7 @@ static bool waits_for_itself(struct recipe_file *file, const struct recipe_secti
     return maker == s || needs(file, maker, s);
 }
 
-/* *changed: a section was taken out, so that others have to be looked at again. */
+/* *changed: a section is broken now, so the others need another check. */
 static int check_file(struct recipe_file *file, struct recipe_section *s,
                       const struct command_file *f, bool *changed)
 {
@@ -195,7 +184,8 @@ static int check_file(struct recipe_file *file, struct recipe_section *s,
     if (!reason)
         return 0;
     *changed = true;
-    return complain(file, s, &s->text, f->column, reason, f->name);
+    return recipe_section_problem(file, s, &s->values[KEY_COMMAND], f->column, "%s '%s'", reason,
+                                  f->name);
 }
 
 int recipe_commands_check(struct recipe_file *file)
@@ -218,12 +208,7 @@ int recipe_commands_check(struct recipe_file *file)
     return ret;
 }
 
-static char *copy_value(const struct recipe_value *value)
-{
-    return strdup(value->text ? value->text : "");
-}
-
-int recipe_copy_command(struct recipe *recipe, const char *name, const struct recipe *from)
+int recipe_copy_command(struct recipe *recipe, const struct recipe *from)
 {
     const struct command *old = from->command;
     struct error err;
@@ -234,41 +219,11 @@ int recipe_copy_command(struct recipe *recipe, const char *name, const struct re
     recipe->command->per_run = old->per_run;
     recipe->command->timeout_s = old->timeout_s;
     recipe->command->memory_nbytes = old->memory_nbytes;
+    recipe->list_runs = from->list_runs;
     for (size_t i = 0; i < old->nfiles; i++) {
         recipe->command->files[i].place = strdup(old->files[i].place);
         if (!recipe->command->files[i].place)
             return -ENOMEM;
-    }
-    recipe->list = from->list;
-    recipe->list_runs = from->list_runs;
-    recipe->mtime_ns = from->mtime_ns;
-    recipe->name = strdup(name);
-    recipe->text = strdup(from->text);
-    recipe->canonical = strdup(from->canonical);
-    recipe->description = strdup(from->description);
-    return recipe->name && recipe->text && recipe->canonical && recipe->description ? 0 : -ENOMEM;
-}
-
-int recipe_commands_add(struct recipe_file *file, struct recipe_table *table)
-{
-    for (size_t i = 0; i < file->nsections; i++) {
-        struct recipe_section *s = &file->sections[i];
-        struct recipe *r;
-
-        if (!s->command || s->broken)
-            continue;
-        r = &table->recipes[table->nrecipes++];
-        r->command = s->parsed;
-        s->parsed = NULL;
-        r->name = strdup(s->name);
-        r->text = copy_value(&s->text);
-        r->canonical = copy_value(&s->text);
-        r->description = copy_value(&s->description);
-        r->mtime_ns = file->mtime_ns;
-        if (!r->name || !r->text || !r->canonical || !r->description ||
-            recipe_value_bool(&s->list, &r->list) < 0)
-            return -ENOMEM;
-        r->list_runs = r->list && r->command->per_run;
     }
     return 0;
 }

@@ -6,12 +6,11 @@
  *               |                         |
  *               +---- line number --------+---> problems with line, column and caret
  *
- * inih says neither where a value stands, nor that a section begins, nor which lines it could not
- * read but the first; and it cuts long lines and names. So it is given the file one line at a time:
- * whatever it reports belongs to the line that it was given last, a line that it answers with
- * nothing was not understood, headings are noted on the way in, and a line too long for it is
- * replaced by an empty one and reported. Blanks, comments, continuations and the rules for "=" are
- * inih's own.
+ * inih reports neither the place of a value, nor the start of a section, nor invalid lines but the
+ * first; and it cuts long lines and names. So it gets the file line by line: its callback belongs to
+ * the last line, and a line without a callback is invalid. This file reads headings itself, and
+ * replaces a line too long for inih by an empty one. Blanks, comments, continuations and the rules
+ * for "=" are inih's own.
  */
 #include "recipe_priv.h"
 
@@ -29,6 +28,7 @@
 
 #include "fd.h"
 #include "grow.h"
+#include "text.h"
 
 enum {
     FILE_MAX_NBYTES = 256 << 10,
@@ -36,7 +36,7 @@ enum {
     PROBLEMS_MAX = 100,
 };
 
-/* What inih is reading. */
+/* State of the reading by inih. */
 struct reader {
     struct recipe_file *file;
     const char *next; /* the line to hand out next */
@@ -84,7 +84,8 @@ static void print_line(FILE *out, const char *line, size_t nbytes, size_t column
     fputc('^', out);
 }
 
-int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, const char *fmt, ...)
+static int add_problem(struct recipe_file *file, size_t line, size_t column, const char *fmt,
+                       va_list args)
 {
     if (file->nproblems > PROBLEMS_MAX)
         return 0;
@@ -93,34 +94,50 @@ int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, co
     if (GROW(file->problems, file->nproblems) < 0)
         return -ENOMEM;
     char *text = NULL;
-    size_t nbytes = 0;
+    size_t nbytes = 0, line_nbytes;
+    const char *source = line_of(file, line, &line_nbytes);
     FILE *out = open_memstream(&text, &nbytes);
     if (!out)
         return -ENOMEM;
     fprintf(out, "%s:%zu:%zu: ", file->path, line, column);
-    va_list args;
-    va_start(args, fmt);
     vfprintf(out, fmt, args);
-    va_end(args);
     fputc('\n', out);
-    size_t line_nbytes;
-    const char *source = line_of(file, line, &line_nbytes);
     print_line(out, source, line_nbytes, column);
-    bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed) {
-        free(text);
+    text = text_end(out, &text);
+    if (!text)
         return -ENOMEM;
-    }
     file->problems[file->nproblems++] = text;
     return 0;
+}
+
+int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int ret = add_problem(file, line, column, fmt, args);
+    va_end(args);
+    return ret;
+}
+
+int recipe_section_problem(struct recipe_file *file, struct recipe_section *section,
+                           const struct recipe_value *value, size_t at, const char *fmt, ...)
+{
+    size_t line = section->line, column = section->column;
+    va_list args;
+    if (value)
+        recipe_value_place(value, at, &line, &column);
+    section->broken = true;
+    va_start(args, fmt);
+    int ret = add_problem(file, line, column, fmt, args);
+    va_end(args);
+    return ret;
 }
 
 struct recipe_section *recipe_file_find(const struct recipe_file *file, const char *name,
                                         size_t nbytes)
 {
     for (size_t i = 0; i < file->nsections; i++)
-        if (strlen(file->sections[i].name) == nbytes &&
-            memcmp(file->sections[i].name, name, nbytes) == 0)
+        if (text_is(file->sections[i].name, name, nbytes))
             return &file->sections[i];
     return NULL;
 }
@@ -138,24 +155,26 @@ static void complain(struct reader *r, size_t column, const char *reason, const 
         r->file->stray = true;
 }
 
+static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+static bool has_only(const char *name, const char *punctuation)
+{
+    size_t nbytes = strlen(name);
+    for (size_t i = 0; i < nbytes; i++)
+        if (!strchr(letters, name[i]) && !strchr("0123456789", name[i]) &&
+            !strchr(punctuation, name[i]))
+            return false;
+    return nbytes > 0 && nbytes <= NAME_MAX_NBYTES;
+}
+
 static bool is_recipe_name(const char *name)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
-    enum { NLETTERS = 52 };
-    size_t nbytes = strlen(name);
-    return nbytes > 0 && nbytes <= NAME_MAX_NBYTES && strspn(name, allowed) == nbytes &&
-           memchr(allowed, *name, NLETTERS) != NULL;
+    return has_only(name, "_-") && strchr(letters, *name);
 }
 
 static bool is_command_name(const char *name)
 {
-    size_t nbytes = strlen(name);
-
-    return nbytes <= NAME_MAX_NBYTES && *name != '.' && name[nbytes - 1] != '.' && *name != '-' &&
-           *name != '_' &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") ==
-               nbytes;
+    return has_only(name, "_-.") && !strchr("_-.", *name) && name[strlen(name) - 1] != '.';
 }
 
 static void check_heading(struct reader *r, const struct recipe_section *first)
@@ -252,46 +271,17 @@ static char *read_line(char *buf, int room, void *stream)
     return buf;
 }
 
-static struct recipe_value *value_of(struct recipe_section *section, const char *key)
-{
-    const struct {
-        const char *key;
-        bool expression, command; /* which sections have it */
-        struct recipe_value *value;
-    } keys[] = {
-        {"expr", true, false, &section->expr},
-        {"description", true, true, &section->description},
-        {"list", true, true, &section->list},
-        {"command", false, true, &section->text},
-        {"scope", false, true, &section->scope},
-        {"shell", false, true, &section->shell},
-        {"timeout", false, true, &section->timeout},
-        {"memory", false, true, &section->memory},
-    };
-
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(key, keys[i].key) == 0 &&
-            (section->command ? keys[i].command : keys[i].expression))
-            return keys[i].value;
-    return NULL;
-}
-
-static bool is_command_key(const char *key)
-{
-    static const char *const keys[] = {"command", "scope", "shell", "timeout", "memory"};
-
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (strcmp(key, keys[i]) == 0)
-            return true;
-    return false;
-}
+static const struct {
+    const char *name;
+    bool expression, command; /* which sections have it */
+} keys[RECIPE_NKEYS] = {
+    [KEY_EXPR] = {"expr", true, false},       [KEY_DESCRIPTION] = {"description", true, true},
+    [KEY_LIST] = {"list", true, true},        [KEY_COMMAND] = {"command", false, true},
+    [KEY_SCOPE] = {"scope", false, true},     [KEY_SHELL] = {"shell", false, true},
+    [KEY_TIMEOUT] = {"timeout", false, true}, [KEY_MEMORY] = {"memory", false, true},
+};
 
 static const char param_key[] = "param ";
-
-static bool is_param_key(const char *key)
-{
-    return strncmp(key, param_key, strlen(param_key)) == 0;
-}
 
 /* "param NAME" begins: there is one more parameter. */
 static void begin_param(struct reader *r, const char *key, size_t column)
@@ -324,25 +314,29 @@ static void begin_param(struct reader *r, const char *key, size_t column)
 /* A key begins: find where its value goes. */
 static void begin_key(struct reader *r, const char *key, size_t column)
 {
+    struct recipe_section *section = r->into;
+    size_t k = 0;
     r->value = NULL;
-    if (!r->into) {
+    if (!section) {
         if (!r->headed)
             complain(r, column, "this stands before the first [name]", NULL);
         return;
     }
-    struct recipe_value *value = value_of(r->into, key);
-    if (value && value->text)
-        complain(r, column, "this key is there already:", key);
-    else if (value)
-        r->value = value;
-    else if (is_command_key(key))
-        complain(r, column, "only a section named like a file, as [x.txt], has the key", key);
-    else if (r->into->command && (strcmp(key, "expr") == 0 || is_param_key(key)))
-        complain(r, column, "a section named like a file has no", key);
-    else if (is_param_key(key))
-        begin_param(r, key, column);
-    else
+    while (k < RECIPE_NKEYS && strcmp(key, keys[k].name) != 0)
+        k++;
+    bool is_param = strncmp(key, param_key, strlen(param_key)) == 0;
+    if (k == RECIPE_NKEYS && !is_param)
         complain(r, column, "unknown key", key);
+    else if (section->command && (is_param || !keys[k].command))
+        complain(r, column, "a section named like a file has no", key);
+    else if (is_param)
+        begin_param(r, key, column);
+    else if (!section->command && !keys[k].expression)
+        complain(r, column, "only a section named like a file, as [x.txt], has the key", key);
+    else if (section->values[k].text)
+        complain(r, column, "this key is there already:", key);
+    else
+        r->value = &section->values[k];
 }
 
 /* Without a comment behind it: some versions of inih leave one on a line that goes on. */
@@ -424,7 +418,7 @@ int recipe_value_bool(const struct recipe_value *value, bool *out)
     return -EINVAL;
 }
 
-/* Commands and formulas of the file are followed, so it must be one that nobody else wrote. */
+/* The file's commands are run: nobody but the user and root may have written it. */
 static int check_owner(const struct stat *st, const char *path, struct error *err)
 {
     if (S_ISDIR(st->st_mode))
@@ -441,8 +435,8 @@ static int check_owner(const struct stat *st, const char *path, struct error *er
     return 0;
 }
 
-/* Who may write the file may run programs as whoever mounts. The group's bit also bounds what an
- * access list gives. */
+/* Anyone who can write the file can run programs as the user who mounts. The group's bit also
+ * bounds an access list. */
 static int check_commands(const struct recipe_file *file, struct error *err)
 {
     if (!file->of_group)
@@ -496,7 +490,7 @@ int recipe_file_read(const char *path, struct recipe_file *file, struct error *e
     if (ret < 0)
         return ret;
     struct reader reader = {.file = file, .next = file->text};
-    /* What inih returns is the number of a line, which a problem tells already. */
+    /* inih returns the number of a line, which a problem has already. */
     int parsed = ini_parse_stream(read_line, &reader, take_key, &reader);
     if (reader.ret < 0 || parsed == -2)
         return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", path);
@@ -513,14 +507,8 @@ void recipe_file_clear(struct recipe_file *file)
 {
     for (size_t i = 0; i < file->nsections; i++) {
         free(file->sections[i].name);
-        value_clear(&file->sections[i].expr);
-        value_clear(&file->sections[i].description);
-        value_clear(&file->sections[i].list);
-        value_clear(&file->sections[i].text);
-        value_clear(&file->sections[i].scope);
-        value_clear(&file->sections[i].shell);
-        value_clear(&file->sections[i].timeout);
-        value_clear(&file->sections[i].memory);
+        for (size_t k = 0; k < RECIPE_NKEYS; k++)
+            value_clear(&file->sections[i].values[k]);
         command_free(file->sections[i].parsed);
         for (size_t k = 0; k < file->sections[i].nparams; k++) {
             free(file->sections[i].params[k].name);

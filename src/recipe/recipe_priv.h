@@ -55,21 +55,29 @@ struct recipe_param {
     struct recipe_value value;
 };
 
+/* The keys beside "param NAME". */
+enum recipe_key {
+    KEY_EXPR,
+    KEY_DESCRIPTION,
+    KEY_LIST,
+    KEY_COMMAND,
+    KEY_SCOPE,
+    KEY_SHELL,
+    KEY_TIMEOUT,
+    KEY_MEMORY,
+    RECIPE_NKEYS
+};
+
 struct recipe_section {
     char *name;
     size_t line, column; /* of the name */
     bool command;        /* named like a file */
     bool broken;         /* a problem is recorded: it gives no recipe */
     bool seen;           /* scratch of recipe_command.c */
-    struct recipe_value expr;
-    struct recipe_value description;
-    struct recipe_value list;
-    /* of a command */
-    struct recipe_value text, scope, shell, timeout, memory;
+    struct recipe_value values[RECIPE_NKEYS];
     struct command *parsed;      /* owned until it is in the table; NULL: not (yet) */
     struct recipe_param *params; /* [nparams] */
-    struct expr_param *numbers;  /* [nparams] of them, set by whoever checks the section; names
-                                    borrowed */
+    struct expr_param *numbers;  /* [nparams] their values, set by recipe.c; names borrowed */
     size_t nparams;
 };
 
@@ -91,9 +99,15 @@ struct recipe_file {
 int recipe_file_read(const char *path, struct recipe_file *file, struct error *err) NODISCARD;
 void recipe_file_clear(struct recipe_file *file);
 
-/* Record what is wrong at a place in the file. -ENOMEM or 0. */
+/* Record a problem at a place in the file. -ENOMEM or 0. */
 int recipe_file_problem(struct recipe_file *file, size_t line, size_t column, const char *fmt, ...)
     PRINTF_LIKE(4, 5) NODISCARD;
+
+/* The same at byte `at` of a value of the section, or at the section's name where `value` is NULL;
+ * the section is broken then. */
+int recipe_section_problem(struct recipe_file *file, struct recipe_section *section,
+                           const struct recipe_value *value, size_t at, const char *fmt, ...)
+    PRINTF_LIKE(5, 6) NODISCARD;
 
 /* The first section of this name, or NULL. */
 struct recipe_section *recipe_file_find(const struct recipe_file *file, const char *name,
@@ -106,18 +120,17 @@ void recipe_value_place(const struct recipe_value *value, size_t column, size_t 
 /* "yes" or "no"; no where the key is not there. -EINVAL. */
 int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
 
-/* recipe_command.c: parse the file's commands and check what they refer to; then add those that are
- * sound to the table, which has room. -ENOMEM or 0. */
+/* recipe_command.c: parse the file's commands and check the files that they name. -ENOMEM or 0. */
 int recipe_commands_check(struct recipe_file *file) NODISCARD;
-int recipe_commands_add(struct recipe_file *file, struct recipe_table *table) NODISCARD;
-/* How much of `file` is the name of the recipe of an expression which would have that file; 0: it
- * has no ending of such files. */
+/* The length of RECIPE where `file` is RECIPE and an ending of the files of expressions; else 0. */
 size_t recipe_stem(const char *file);
-/* recipe_copy() of a command. */
-int recipe_copy_command(struct recipe *recipe, const char *name,
-                        const struct recipe *from) NODISCARD;
+/* Copy the command of a recipe. -ENOMEM or 0. */
+int recipe_copy_command(struct recipe *recipe, const struct recipe *from) NODISCARD;
 
 /* Fill a zeroed recipe from another one, as it is with its defaults. -ENOMEM or 0. */
 int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from) NODISCARD;
+
+/* A table without recipes, with room for `room`; one reference. NULL: out of memory. */
+struct recipe_table *recipe_table_new(size_t room) NODISCARD;
 
 #endif
