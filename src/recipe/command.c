@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The word splitter and its way back.
+ * The word splitter, and the expansion of words.
  *
  * One pass over the text with one character of state, the open quote. Without a shell, quotes and
- * backslashes are taken away; for a shell the text stays as it is and only braces are found, which
- * the shell then sees as variables: `{tsnr.nii}` becomes "$derivfs_1" (without the quotes where it
- * is quoted already) and `{runs}` becomes "$@". Where the guess about quotes is wrong, as in a here
- * document, a path may be split, but no part of it is ever run.
+ * backslashes are removed; for a shell the text stays and only braces are replaced, by variables:
+ * `{tsnr.nii}` becomes "$derivfs_1" (without the quotes where it is quoted already) and `{runs}`
+ * becomes "$@". Where the guess about quotes is wrong, as in a here document, the shell may split a
+ * path, but never runs a part of it.
  */
 #include "command.h"
 
@@ -16,15 +16,16 @@
 #include <string.h>
 
 #include "grow.h"
+#include "text.h"
 
 static const char blanks[] = " \t\n";
 
 struct parser {
     const char *text, *at;
     struct command *c;
-    char quote;   /* the open quote, or 0 */
-    char *run;    /* plain bytes of the piece in hand; room for all of the text */
-    size_t nrun;  /* of them */
+    char quote; /* the open quote, or 0 */
+    char *run;  /* [nrun] plain bytes of the current piece; room for all of the text */
+    size_t nrun;
     bool in_word; /* a word has begun, perhaps an empty one */
     struct error *err;
 };
@@ -99,19 +100,13 @@ static int find_file(struct parser *p, const char *name, size_t nbytes, size_t *
     struct command_file file = {.column = (size_t)(p->at - p->text) + 1};
 
     for (*index = 0; *index < c->nfiles; ++*index)
-        if (strlen(c->files[*index].name) == nbytes &&
-            memcmp(c->files[*index].name, name, nbytes) == 0)
+        if (text_is(c->files[*index].name, name, nbytes))
             return 0;
     file.name = GROW(c->files, c->nfiles) < 0 ? NULL : strndup(name, nbytes);
     if (!file.name)
         return out_of_memory(p);
     c->files[c->nfiles++] = file;
     return 0;
-}
-
-static bool is_word(const char *s, size_t nbytes, const char *word)
-{
-    return strlen(word) == nbytes && memcmp(s, word, nbytes) == 0;
 }
 
 /* `{runs}` must be a word of its own. */
@@ -142,10 +137,10 @@ static int placeholder(struct parser *p)
                          "'{%.*s}' does not name a file of the same directory: put it into "
                          "single quotes if it is meant as it is",
                          (int)nbytes, name);
-    if (is_word(name, nbytes, "runs")) {
+    if (text_is("runs", name, nbytes)) {
         piece.kind = PIECE_RUNS;
         ret = check_runs(p, end);
-    } else if (is_word(name, nbytes, "out")) {
+    } else if (text_is("out", name, nbytes)) {
         piece.kind = PIECE_OUT;
         p->c->uses_out = true;
     } else {
@@ -161,8 +156,8 @@ static int placeholder(struct parser *p)
     return ret;
 }
 
-/* A backslash and what it makes plain. In double quotes it does so only before quotes, itself and
- * what a shell expands there. */
+/* A backslash and the byte that it escapes: in double quotes only a quote, a backslash and what a
+ * shell expands there. */
 static int backslash(struct parser *p)
 {
     bool keep = p->c->shell || (p->quote && !strchr("\"\\$`", p->at[1]));
@@ -189,7 +184,7 @@ static int quote(struct parser *p)
     return ret;
 }
 
-/* In a script, "${x}" and the "{ list; }" of a shell are its own. */
+/* In a script, "${x}" and "{ list; }" belong to the shell. */
 static bool is_placeholder(const struct parser *p)
 {
     if (*p->at != '{' || p->quote == '\'')
@@ -295,7 +290,7 @@ void command_free(struct command *c)
     free(c);
 }
 
-/* ---- the way back ---- */
+/* ---- expansion ---- */
 
 /* Print a piece of a script: names are variables. */
 static void print_for_shell(FILE *f, const struct command_piece *piece)
@@ -334,7 +329,6 @@ static char *expand_word(const struct command *c, const struct command_word *w,
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
-    bool failed;
 
     if (!f)
         return NULL;
@@ -343,91 +337,76 @@ static char *expand_word(const struct command *c, const struct command_word *w,
             print_for_shell(f, &w->pieces[i]);
         else
             print_plain(f, &w->pieces[i], paths);
-    failed = ferror(f) != 0;
-    if (fclose(f) != 0 || failed) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return text_end(f, &text);
 }
 
-/* Append `text`, which is taken over. */
-static int append(char **list, size_t *n, char *text)
+/* A list of execve(), whose memory is there and zeroed. */
+struct list {
+    char **next;
+    bool failed; /* out of memory */
+};
+
+/* Takes `text` over; NULL: out of memory. */
+static void append(struct list *list, char *text)
 {
-    if (!text)
-        return -ENOMEM;
-    list[(*n)++] = text;
-    return 0;
+    if (text)
+        *list->next++ = text;
+    else
+        list->failed = true;
 }
 
-static int append_runs(char **list, size_t *n, const struct command_paths *paths)
+static void append_runs(struct list *list, const struct command_paths *paths)
 {
-    int ret = 0;
-
-    for (size_t i = 0; i < paths->nruns && ret == 0; i++)
-        ret = append(list, n, strdup(paths->runs[i]));
-    return ret;
+    for (size_t i = 0; i < paths->nruns; i++)
+        append(list, strdup(paths->runs[i]));
 }
 
-static int expand_words(const struct command *c, const struct command_paths *paths, char **argv)
+static void append_words(struct list *argv, const struct command *c,
+                         const struct command_paths *paths)
 {
-    size_t n = 0;
-    int ret = 0;
-
-    for (size_t i = 0; i < c->nwords && ret == 0; i++) {
-        const struct command_word *w = &c->words[i];
-
-        if (w->npieces == 1 && w->pieces[0].kind == PIECE_RUNS)
-            ret = append_runs(argv, &n, paths);
+    for (size_t i = 0; i < c->nwords; i++)
+        if (c->words[i].npieces == 1 && c->words[i].pieces[0].kind == PIECE_RUNS)
+            append_runs(argv, paths);
         else
-            ret = append(argv, &n, expand_word(c, w, paths));
-    }
-    return ret;
+            append(argv, expand_word(c, &c->words[i], paths));
 }
 
-static int expand_script(const struct command *c, const struct command_paths *paths, char **argv)
+static void append_script(struct list *argv, const struct command *c,
+                          const struct command_paths *paths)
 {
-    size_t n = 0;
-    int ret = append(argv, &n, strdup("sh"));
-
-    if (ret == 0)
-        ret = append(argv, &n, strdup("-c"));
-    if (ret == 0)
-        ret = append(argv, &n, expand_word(c, &c->words[0], paths));
-    if (ret == 0)
-        ret = append(argv, &n, strdup("derivfs"));
-    return ret == 0 ? append_runs(argv, &n, paths) : ret;
+    append(argv, strdup("sh"));
+    append(argv, strdup("-c"));
+    append(argv, expand_word(c, &c->words[0], paths));
+    append(argv, strdup("derivfs"));
+    append_runs(argv, paths);
 }
 
-static int expand_env(const struct command *c, const struct command_paths *paths, char **env)
+static void append_variables(struct list *env, const struct command *c,
+                             const struct command_paths *paths)
 {
-    size_t n = 0;
     char *text;
-    int ret = 0;
 
-    for (size_t i = 0; c->shell && i < c->nfiles && ret == 0; i++)
-        ret = append(env, &n,
-                     asprintf(&text, "derivfs_%zu=%s", i + 1, paths->files[i]) < 0 ? NULL : text);
-    if (ret == 0 && c->shell && c->uses_out)
-        ret = append(env, &n, asprintf(&text, "derivfs_out=%s", paths->out) < 0 ? NULL : text);
-    return ret;
+    for (size_t i = 0; i < c->nfiles; i++)
+        append(env, asprintf(&text, "derivfs_%zu=%s", i + 1, paths->files[i]) < 0 ? NULL : text);
+    if (c->uses_out)
+        append(env, asprintf(&text, "derivfs_out=%s", paths->out) < 0 ? NULL : text);
 }
 
 int command_expand(const struct command *c, const struct command_paths *paths,
                    struct command_line *out, struct error *err)
 {
     enum { SHELL_WORDS = 4 };
-    size_t nwords = SHELL_WORDS + 1;
-    int ret;
+    size_t room = SHELL_WORDS + 1 + c->nwords * (1 + paths->nruns);
+    struct list argv = {.next = out->argv = calloc(room, sizeof *out->argv)};
+    struct list env = {.next = out->env = calloc(c->nfiles + 2, sizeof *out->env)};
 
-    for (size_t i = 0; i < c->nwords; i++)
-        nwords += 1 + paths->nruns;
-    out->argv = calloc(nwords, sizeof *out->argv);
-    out->env = calloc(c->nfiles + 2, sizeof *out->env);
-    ret = out->argv && out->env ? expand_env(c, paths, out->env) : -ENOMEM;
-    if (ret == 0)
-        ret = c->shell ? expand_script(c, paths, out->argv) : expand_words(c, paths, out->argv);
-    if (ret < 0) {
+    if (argv.next && env.next && c->shell) {
+        append_script(&argv, c, paths);
+        append_variables(&env, c, paths);
+    } else if (argv.next && env.next) {
+        append_words(&argv, c, paths);
+    }
+    if (!argv.next || !env.next || argv.failed || env.failed) {
         command_line_free(out);
         return error_set(err, ENOMEM, "out of memory");
     }

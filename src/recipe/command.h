@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Commands: the text of a `command =` taken apart into words, and put together again with paths.
+ * Commands: the text of a `command =` split into words, and expanded with paths.
  *
  *     fslstats {tsnr.nii} -r     ->     "fslstats"  {tsnr.nii}  "-r"
  *
  * `{NAME}` is the path of a file, `{runs}` are the paths of all runs, each a word of its own, and
- * `{out}` is a file to write. Quotes and backslashes work as in a shell, but nothing is expanded:
- * what a shell would do something about has to be quoted, or is refused.
+ * `{out}` is a file to write. Quotes and backslashes work as in a shell, but nothing else does:
+ * a shell's special characters are refused unless quoted.
  * Thread rule: a struct command is immutable once parsed.
  */
 #ifndef DERIVFS_COMMAND_H
@@ -33,11 +33,11 @@ struct command_word {
     size_t npieces;
 };
 
-/* A file that is named in braces. */
+/* A file named in braces. */
 struct command_file {
     char *name;
-    size_t column; /* in the text, 1-based, where it is named first */
-    char *place;   /* "FILE:LINE:COLUMN" in the recipes file; NULL until somebody knows */
+    size_t column; /* of its first name in the text, 1-based */
+    char *place;   /* "FILE:LINE:COLUMN" in the recipes file; NULL: not set yet */
 };
 
 struct command {
@@ -54,13 +54,12 @@ struct command {
 
 enum { COMMAND_TIMEOUT_S = 3600 };
 
-/* A mistake is -EINVAL with a sentence, and *column tells where in the text it is, 1-based; or
- * -ENOMEM. */
+/* -EINVAL with a sentence, and its place in the text in *column, 1-based; or -ENOMEM. */
 int command_parse(const char *text, bool shell, struct command **out, size_t *column,
                   struct error *err) NODISCARD;
 void command_free(struct command *c); /* NULL is allowed */
 
-/* What stands for the names when a command is run. */
+/* The paths of the names for one execution. */
 struct command_paths {
     const char *const *files; /* [command->nfiles] */
     const char *const *runs;  /* [nruns] */
@@ -68,14 +67,14 @@ struct command_paths {
     const char *out; /* needed where the command uses it */
 };
 
-/* What execve() takes: both lists end with NULL. */
+/* For execve(): both lists end with NULL. */
 struct command_line {
     char **argv;
     char **env; /* additions to the environment */
 };
 
-/* Paths are never split, and with a shell they reach it as variables, so that no character of a
- * path can become part of the script. -ENOMEM. */
+/* Paths are never split; a shell gets them as variables, so no character of a path becomes part of
+ * the script. -ENOMEM. */
 int command_expand(const struct command *c, const struct command_paths *paths,
                    struct command_line *out, struct error *err) NODISCARD;
 void command_line_free(struct command_line *line);

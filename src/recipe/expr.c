@@ -27,24 +27,10 @@ enum rank_rule {
 
 static enum rank_rule rank_rule(enum expr_kind kind)
 {
-    switch (kind) {
-    case EXPR_KIND_NUMBER:
-    case EXPR_KIND_BOLD:
-    case EXPR_KIND_ELEMENTWISE:
-        return RANK_WIDEST;
-    case EXPR_KIND_MOMENTS:
-    case EXPR_KIND_PERCENTILES:
-    case EXPR_KIND_INDEX:
-        return RANK_REDUCE;
-    case EXPR_KIND_SLICE:
-    case EXPR_KIND_DROP:
-    case EXPR_KIND_DETREND:
-    case EXPR_KIND_DEMEAN:
-    case EXPR_KIND_ZSCORE:
-    case EXPR_KIND_CONCAT:
-        break;
-    }
-    return RANK_SERIES;
+#define ROW(name, rank) RANK_##rank,
+    static const enum rank_rule rules[] = {EXPR_KINDS(ROW)};
+#undef ROW
+    return rules[kind];
 }
 
 int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, ...)

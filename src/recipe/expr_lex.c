@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 static const char *const punctuation[] = {"...", "(", ")", "[", "]", ",", ":", "="};
 
 static bool is_digit(char c)
@@ -31,8 +33,7 @@ static bool is_name_char(char c)
 
 bool token_is(const struct token *t, const char *symbol)
 {
-    return t->kind == TOKEN_SYMBOL && strlen(symbol) == t->nbytes &&
-           memcmp(t->text, symbol, t->nbytes) == 0;
+    return t->kind == TOKEN_SYMBOL && text_is(symbol, t->text, t->nbytes);
 }
 
 int token_shown(const struct token *t)

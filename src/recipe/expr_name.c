@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a name in an expression means, and what to say when it means nothing or leads back to
- * itself. The cost of a good guess is paid only by a wrong name.
+ * The meaning of a name in an expression, and the errors of unknown names and cycles. Only an
+ * unknown name costs a search for a similar one.
  */
 #include "expr_priv.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "text.h"
 
 const char *parser_recipe(const struct parser *p, const char *name, size_t nbytes)
 {
@@ -16,13 +18,12 @@ const char *parser_recipe(const struct parser *p, const char *name, size_t nbyte
 const struct expr_param *parser_param(const struct parser *p, const char *name, size_t nbytes)
 {
     for (size_t i = 0; i < p->params.n; i++)
-        if (strlen(p->params.list[i].name) == nbytes &&
-            memcmp(p->params.list[i].name, name, nbytes) == 0)
+        if (text_is(p->params.list[i].name, name, nbytes))
             return &p->params.list[i];
     return NULL;
 }
 
-/* Does the name mean something, as a function or (`call` false) standing alone? */
+/* Is the name known, as a function or (`call` false) alone? */
 static bool is_known(const struct parser *p, const char *name, size_t nbytes, bool call)
 {
     return call ? expr_info_find(FORM_FUNCTION, name, nbytes) != NULL
@@ -36,8 +37,8 @@ static bool try_guess(const struct parser *p, char *guess, size_t nbytes, bool c
     return is_known(p, guess, nbytes, call);
 }
 
-/* Find a name that is one slip away: two letters swapped, one too many, one missing, one wrong.
- * Names are tried rather than listed, as only the lookup knows the recipes. */
+/* Find a known name one typo away: two letters swapped, one too many, one missing, one wrong. It
+ * tries names, because only the lookup knows the recipes. */
 static bool guess_name(const struct parser *p, const struct token *t, bool call, char *guess)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz_0123456789";

@@ -81,21 +81,24 @@
 
 /* clang-format on */
 
-/* Operations of one kind are computed in the same way. */
-enum expr_kind {
-    EXPR_KIND_NUMBER,
-    EXPR_KIND_BOLD,        /* a series */
-    EXPR_KIND_ELEMENTWISE, /* a number, an image or a series, as its arguments are */
-    EXPR_KIND_MOMENTS,     /* an image of a series, as the next two are */
-    EXPR_KIND_PERCENTILES,
-    EXPR_KIND_INDEX,
-    EXPR_KIND_SLICE, /* a series of series, as all that follow are */
-    EXPR_KIND_DROP,
-    EXPR_KIND_DETREND,
-    EXPR_KIND_DEMEAN,
-    EXPR_KIND_ZSCORE,
-    EXPR_KIND_CONCAT,
-};
+/* Operations of one kind are computed in the same way. The second column is the rank of the result:
+ * that of the widest argument; REDUCE, an image of a series; SERIES, a series of a series. */
+#define EXPR_KINDS(X)                                                                              \
+    X(NUMBER, WIDEST)                                                                              \
+    X(BOLD, WIDEST)                                                                                \
+    X(ELEMENTWISE, WIDEST)                                                                         \
+    X(MOMENTS, REDUCE)                                                                             \
+    X(PERCENTILES, REDUCE)                                                                         \
+    X(INDEX, REDUCE)                                                                               \
+    X(SLICE, SERIES)                                                                               \
+    X(DROP, SERIES)                                                                                \
+    X(DETREND, SERIES)                                                                             \
+    X(DEMEAN, SERIES)                                                                              \
+    X(ZSCORE, SERIES)                                                                              \
+    X(CONCAT, SERIES)
+
+#define EXPR_KIND(name, rank) EXPR_KIND_##name,
+enum expr_kind { EXPR_KINDS(EXPR_KIND) };
 
 #define EXPR_ENUMERATOR(kind, op, text, form, masks, number) EXPR_##op,
 enum expr_op { EXPR_OPS(EXPR_ENUMERATOR) };

@@ -18,9 +18,9 @@
 #include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "grow.h"
+#include "text.h"
 
 /* Levels of the descent: a level of a printed tree takes two (a parenthesis and a sign). */
 enum { NEST_MAX = 4 * EXPR_DEPTH_MAX };
@@ -150,8 +150,7 @@ static int parse_param(struct parser *p, const struct expr_info *info, double *o
 static int parse_keyword(struct parser *p, const struct expr_info *info, struct expr *e)
 {
     const struct token name = p->token;
-    if (info->param != PARAM_KEYWORD || strlen(info->param_name) != name.nbytes ||
-        memcmp(info->param_name, name.text, name.nbytes) != 0)
+    if (info->param != PARAM_KEYWORD || !text_is(info->param_name, name.text, name.nbytes))
         return expr_fail(p->err, name.column, EINVAL, "%s() has no argument called '%.*s'",
                          info->name, token_shown(&name), name.text);
     int ret = advance(p);

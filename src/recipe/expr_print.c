@@ -10,7 +10,8 @@
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
+
+#include "text.h"
 
 static void print_node(FILE *out, const struct expr *e);
 
@@ -108,11 +109,7 @@ char *expr_print(const struct expr *e)
     FILE *out = open_memstream(&text, &nbytes);
     if (out) {
         print_node(out, e);
-        bool failed = ferror(out) != 0;
-        if (fclose(out) != 0 || failed) {
-            free(text);
-            text = NULL;
-        }
+        text = text_end(out, &text);
     }
     uselocale(before);
     freelocale(c_locale);

@@ -2,9 +2,8 @@
  *
  * The rows of expr_ops.h as a table, for lexer, parser, checks and printer.
  */
-#include <string.h>
-
 #include "expr_priv.h"
+#include "text.h"
 
 #define COUNT_MAX 2147483647 /* volumes to drop, degrees of freedom */
 #define ORDER_MAX 10
@@ -31,8 +30,7 @@ const struct expr_info expr_table[EXPR_NOPS] = {EXPR_OPS(ROW)};
 const struct expr_info *expr_info_find(enum expr_form form, const char *name, size_t nbytes)
 {
     for (size_t i = 0; i < EXPR_NOPS; i++)
-        if (expr_table[i].form == form && strlen(expr_table[i].name) == nbytes &&
-            memcmp(expr_table[i].name, name, nbytes) == 0)
+        if (expr_table[i].form == form && text_is(expr_table[i].name, name, nbytes))
             return &expr_table[i];
     return NULL;
 }

@@ -2,10 +2,10 @@
  *
  * Recipes with values in their names: NAME@PARAMETER=NUMBER,...
  *
- * Such a recipe is parsed again from its text with these numbers put in. It is put into a table of
- * its own: whoever keeps a recipe alive through its table keeps this one alive in the same way. The
- * tree has no trace of the names, and so equal values, in whatever order or spelling, and equal
- * expressions of other recipes are the same tasks. Costs one parse for each lookup of such a name.
+ * Such a recipe is parsed again from its text with these numbers, at each lookup. It is in a table
+ * of its own, whose reference keeps it alive as for any other recipe. The tree has no trace of the
+ * names: equal values, in any order or spelling, and equal expressions of other recipes give the
+ * same tasks.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -15,6 +15,7 @@
 
 #include "recipe.h"
 #include "recipe_priv.h"
+#include "text.h"
 
 char *recipe_params_text(const struct recipe *r)
 {
@@ -32,14 +33,14 @@ char *recipe_params_text(const struct recipe *r)
             fprintf(out, "%s%s=%s", i > 0 ? "," : "", r->params[i].name, number);
         free(number);
     }
-    failed = failed || ferror(out) != 0;
-    if (fclose(out) == 0 && !failed)
+    text = text_end(out, &text);
+    if (!failed)
         return text;
     free(text);
     return NULL;
 }
 
-/* Say what is wrong, and which parameters there are. -ENOMEM or 0. */
+/* Set r->wrong to the reason and the parameters of the recipe. -ENOMEM or 0. */
 static int PRINTF_LIKE(3, 4)
     complain(struct recipe *r, const struct recipe *of, const char *fmt, ...)
 {
@@ -63,7 +64,7 @@ static int PRINTF_LIKE(3, 4)
     return -ENOMEM;
 }
 
-/* Take "NAME=NUMBER", text[nbytes], into r->params; `given` marks those that have been. */
+/* Take "NAME=NUMBER", text[nbytes], into r->params; `given` marks the parameters so far. */
 static int take_value(struct recipe *r, const struct recipe *of, const char *text, size_t nbytes,
                       bool *given)
 {
@@ -73,8 +74,7 @@ static int take_value(struct recipe *r, const struct recipe *of, const char *tex
         return complain(r, of, "'%.*s' is not NAME=NUMBER", shown, text);
     size_t name_nbytes = (size_t)(equals - text);
     size_t i = 0;
-    while (i < of->nparams && (strlen(of->params[i].name) != name_nbytes ||
-                               memcmp(of->params[i].name, text, name_nbytes) != 0))
+    while (i < of->nparams && !text_is(of->params[i].name, text, name_nbytes))
         i++;
     if (i == of->nparams)
         return complain(r, of, "there is no parameter '%.*s'", (int)name_nbytes, text);
@@ -141,22 +141,17 @@ static int put_values_in(struct recipe *r, const struct recipe *of, struct recip
 static int instance(struct recipe_table *t, const struct recipe *of, const char *name,
                     struct recipe_table **out)
 {
-    struct recipe_table *own = calloc(1, sizeof(*own));
+    struct recipe_table *own = recipe_table_new(1);
     if (!own)
         return -ENOMEM;
-    atomic_init(&own->refs, 1);
-    own->recipes = calloc(1, sizeof(*own->recipes));
-    int ret = own->recipes ? 0 : -ENOMEM;
-    if (ret == 0) {
-        const char *values = strchr(name, '@') + 1;
-        struct recipe *r = &own->recipes[own->nrecipes++];
-        ret = recipe_copy(r, name, of);
-        if (ret == 0)
-            ret = take_values(r, of, values, strlen(values));
-        if (ret == 0 && !r->wrong)
-            ret = put_values_in(r, of, t);
-        r->list = false;
-    }
+    const char *values = strchr(name, '@') + 1;
+    struct recipe *r = &own->recipes[own->nrecipes++];
+    int ret = recipe_copy(r, name, of);
+    if (ret == 0)
+        ret = take_values(r, of, values, strlen(values));
+    if (ret == 0 && !r->wrong)
+        ret = put_values_in(r, of, t);
+    r->list = false;
     if (ret < 0)
         recipe_table_put(own);
     else
