@@ -74,10 +74,10 @@ static void note_problems(struct errlog *errors, const struct recipe_table *tabl
 static int load(const struct recipes *r, const struct recipe_table *before,
                 struct recipe_table **out, struct error *err)
 {
-    int ret = recipe_table_reload(r->path, before, out, err);
+    int ret = recipe_table_load(r->path, before, out, err);
 
     if (ret == -ENOENT && r->optional && !before)
-        ret = recipe_table_load(NULL, out, err);
+        ret = recipe_table_load(NULL, NULL, out, err);
     if (ret == 0)
         note_problems(r->errors, *out);
     return ret;

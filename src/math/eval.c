@@ -4,19 +4,18 @@
  *
  *     (mean / std) > 2      mean -> out,  std -> b,  out = out / b,  2 -> b,  out = out > b
  *
- * The first argument of a node is computed in place, each further one in a tile on the stack, so
- * that an operator costs one pass over at most 4 KiB that stay in the first-level cache, and a tree
- * of the greatest depth half a megabyte of stack. Each operation is a plain loop over arrays that
- * do not overlap, which the compiler turns into vector code; no order of additions is involved, so
- * a value does not depend on where the tile begins.
+ * The first argument of a node is computed in place, each other in a tile on the stack: an operator
+ * costs one pass over at most 4 KiB in the first-level cache, and the deepest tree half a megabyte
+ * of stack. Each operation is a loop over arrays that do not overlap, which the compiler vectorizes;
+ * a value does not depend on where its tile begins.
  */
 #include "eval.h"
 
 #include <float.h>
 #include <math.h>
 
-/* The arithmetic of an operation of expr_ops.h: what becomes of each x[i], its first argument, with
- * y[i] and z[i], the others where it has them. */
+/* The arithmetic of an operation of expr_ops.h: the new x[i], from x[i], its first argument, and the
+ * others, y[i] and z[i]. */
 #define OPERATION(op, value)                                                                       \
     static void apply_##op(const struct expr *e, size_t n, double *restrict x,                     \
                            const double *restrict y, const double *restrict z)                     \
@@ -59,8 +58,8 @@ OPERATION(SQUARE, x[i] * x[i])
 OPERATION(RECIPROCAL, 1 / x[i])
 OPERATION(ANY_POWER, pow(x[i], y[i]))
 
-/* numpy takes a shorter way for some exponents where the exponent is one number for an array. It
- * shows: (-inf) ** 0.5 is NaN there, pow(-inf, 0.5) is inf. */
+/* numpy computes some powers by another function where the exponent is one number for an array, with
+ * other results: (-inf) ** 0.5 is NaN, pow(-inf, 0.5) is inf. */
 static void apply_POW(const struct expr *e, size_t n, double *restrict x, const double *restrict y,
                       const double *restrict z)
 {
@@ -80,7 +79,7 @@ static void apply_POW(const struct expr *e, size_t n, double *restrict x, const 
 
 static apply_fn *const operations[EXPR_NOPS] = {EXPR_ELEMENTWISE(ROW, )};
 
-/* Functions of their own, so that a node has on the stack only the tiles that it needs. */
+/* Separate functions: a node needs only the stack of its own tiles. */
 static __attribute__((noinline)) void eval_two(const struct expr *e, eval_leaf_fn *leaf, void *ctx,
                                                size_t n, double *x)
 {
@@ -131,7 +130,7 @@ void eval_tile(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n, do
     case EXPR_KIND_ELEMENTWISE:
         eval_elementwise(e, leaf, ctx, n, out);
         return;
-    case EXPR_KIND_BOLD: /* the caller's, as the header says */
+    case EXPR_KIND_BOLD: /* a leaf of the caller, by contract */
     case EXPR_KIND_MOMENTS:
     case EXPR_KIND_PERCENTILES:
     case EXPR_KIND_INDEX:

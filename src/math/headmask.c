@@ -2,11 +2,11 @@
  *
  * Otsu's threshold, without a histogram.
  *
- * The threshold is where a split of the sorted values in two classes has the largest variance
- * between the classes, w0 w1 (mu1 - mu0)^2. With the values sorted every split can be tried, from
- * running sums, so that there are no bins to choose and the mask does not depend on the image's
- * scale. A few voxels that are brighter than all else by far (vessels, a spike) would get a class
- * of their own: values above the 98th percentile count as that. Cost: one sort.
+ * The threshold splits the sorted values in two classes with the largest variance between them,
+ * w0 w1 (mu1 - mu0)^2. Running sums allow to try every split: no bins to choose, and the mask does
+ * not depend on the image's scale. Values above the 98th percentile count as that percentile,
+ * because a few very bright voxels (vessels, a spike) would get a class of their own. Cost: one
+ * sort.
  */
 #include "headmask.h"
 
@@ -18,15 +18,14 @@
 
 enum { BRIGHTEST_PERCENTILE = 98 };
 
-/* Where between `low` and `top` a value is, from 0 to 1; above, 1. Half of each, because the
- * difference of two huge numbers may be infinite. */
+/* A value as a fraction of the way from `low` to `top`; above, 1. Halves, because the difference of
+ * two huge numbers may be infinite. */
 static double scaled(double value, double low, double top)
 {
     return value < top ? (value / 2 - low / 2) / (top / 2 - low / 2) : 1;
 }
 
-/* The largest of sorted[n] that is below the threshold. The first is less than `top`, the last is
- * not. */
+/* The largest of sorted[n] below the threshold. The first is less than `top`, the last is not. */
 static double darkest_class_ends(const double *sorted, size_t n, double top)
 {
     double total = 0, below = 0, best = -1, end = sorted[0];
@@ -49,7 +48,7 @@ static double darkest_class_ends(const double *sorted, size_t n, double top)
     return end;
 }
 
-/* What the head is brighter than; `values` has room for mean[nvox]. */
+/* The head is brighter than this; `values` has room for mean[nvox]. */
 static double threshold_of(const double *mean, size_t nvox, double *values)
 {
     double top;

@@ -14,13 +14,13 @@
 
 #include "error.h"
 
-/* What to call this mask in texts for people. */
+/* The mask's definition in texts for people. */
 #define HEADMASK_DEFINITION "Otsu's threshold of the mean over time"
 
-/* Fill mask[nvox], 1 in the head and 0 elsewhere, from the mean over time mean[nvox] (any order of
- * axes): the head is what is finite and brighter than the threshold. Where all finite values are
- * equal there is no air, and all of them are head. *nhead is how many voxels are; 0 only where none
- * is finite. Needs headmask_mem_nbytes() meanwhile. ENOMEM. */
+/* Fill mask[nvox] from the mean over time mean[nvox] (any order of axes): 1 in the head, which is
+ * finite and brighter than the threshold, else 0. Where all finite values are equal, all of them are
+ * head. *nhead counts its voxels; 0 only where none is finite. Needs headmask_mem_nbytes()
+ * meanwhile. ENOMEM. */
 int headmask_otsu(const double *mean, size_t nvox, uint8_t *mask, size_t *nhead,
                   struct error *err) NODISCARD;
 size_t headmask_mem_nbytes(size_t nvox);

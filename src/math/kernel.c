@@ -99,23 +99,16 @@ void moments_free(struct moments *m)
     free(m);
 }
 
-VECTOR_LOOP static void swap16(size_t n, uint16_t *x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = bswap_16(x[i]);
-}
+#define DEFINE_SWAP(bits)                                                                          \
+    VECTOR_LOOP static void swap##bits(size_t n, uint##bits##_t *x)                                \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                             \
+            x[i] = bswap_##bits(x[i]);                                                             \
+    }
 
-VECTOR_LOOP static void swap32(size_t n, uint32_t *x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = bswap_32(x[i]);
-}
-
-VECTOR_LOOP static void swap64(size_t n, uint64_t *x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = bswap_64(x[i]);
-}
+DEFINE_SWAP(16)
+DEFINE_SWAP(32)
+DEFINE_SWAP(64)
 
 void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes)
 {

@@ -3,8 +3,8 @@
  * Private to the kernel: the state of running moments, and the functions that add rows to it.
  *
  * A row is a stretch of neighbouring voxels of one volume. Rows of one voxel are added in the order
- * of the volumes (exact sums in any), whatever stretches the caller cuts them into; so neither the
- * cutting nor the instruction set can show in the result. Thread rule: as kernel.h.
+ * of volumes (exact sums in any): neither the length of rows nor the instruction set changes a
+ * result. Thread rule: as kernel.h.
  */
 #ifndef DERIVFS_KERNEL_PRIVATE_H
 #define DERIVFS_KERNEL_PRIVATE_H
@@ -30,11 +30,11 @@ struct moments {
 
     /* Every other type; each [nvox]. */
     double *mean; /* running */
-    double *lost; /* what rounding has taken from the sum */
+    double *lost; /* the rounding error of the sum */
     double *plane[MOMENTS_NPLANES];
 };
 
-/* Rows that one passage over the accumulators adds, where there are as many. */
+/* Rows that one pass over the accumulators adds, at most. */
 enum { KERNEL_TOGETHER = 4 };
 
 /* Add voxels [vox0, vox0 + n) of `nrows` volumes from `vol` (from 0) on: samples[n] of each, the
@@ -56,26 +56,24 @@ add_rows_fn welford_rows;
 void welford_reset(struct moments *m);
 plane_fn welford_plane;
 
-/* kernel_scale.c: samples[at, at + n) as float64: in `room`, or where they are if they are that
- * already. */
+/* kernel_scale.c: samples[at, at + n) as float64: in `room`, or in place if they are float64. */
 const double *kernel_as_float64(enum sample_type type, const void *samples, size_t at, size_t n,
                                 double *room);
 
-/* kernel.c: turn the byte order, in place */
+/* kernel.c: swap the bytes of each sample, in place */
 void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes);
 size_t kernel_sample_nbytes(enum sample_type type);
 
-/* Functions of one voxel, for these loops: calls would keep them from being made vectors of. */
+/* Functions of one voxel: calls would keep the compiler from vectorizing the loops. */
 #define KERNEL_INLINE static inline __attribute__((always_inline))
 
-/* The sum and M2 of a series with NaN or inf in it, told by its smallest and largest value: what
- * numpy gives. Finite series are left alone. */
+/* Set the sum and M2 of a series with NaN or inf, which `low` or `high` then is, to those of numpy.
+ * Finite series stay. */
 KERNEL_INLINE void settle_nonfinite(double low, double high, double *sum, double *m2)
 {
     bool finite = isfinite(low) && isfinite(high);
 
-    *sum =
-        finite ? *sum : low + high; /* NaN, inf or -inf as the sum of the whole series would be */
+    *sum = finite ? *sum : low + high; /* NaN, inf or -inf, as the sum of the series */
     *m2 = finite ? *m2 : NAN;
 }
 

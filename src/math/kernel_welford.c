@@ -4,12 +4,12 @@
  *
  *     sample ──> float64 ──> sum  lost  mean  M2  smallest  largest     48 bytes a voxel
  *
- * A constant series gives exactly 0 as M2, because the first volume sets the running mean and every
- * later difference is 0. The sum is kept beside what rounding has taken from it (Knuth's TwoSum),
- * and so is right to the last bit or nearly, where the running mean has as many rounding errors as
- * volumes. Integers of 64 bits are rounded to float64 first, as numpy's astype does. inf spoils the sum
- * and running mean: welford_plane() puts right what it left there. Deliberate imprecision: finite
- * samples that differ by more than DBL_MAX count as overflow.
+ * M2 of a constant series is exactly 0, because the first volume sets the running mean and every
+ * later difference is 0. The sum has its rounding error beside it (Knuth's TwoSum): it is right to
+ * nearly the last bit, while the running mean has a rounding error for each volume. Integers of 64
+ * bits are rounded to float64 first, as numpy's astype does. inf invalidates sum and running mean:
+ * welford_plane() corrects these. Deliberate imprecision: finite samples that differ by more than
+ * DBL_MAX count as overflow.
  */
 #include "kernel_private.h"
 
@@ -18,8 +18,8 @@
 /* Voxels converted at a time: 4 KiB of float64, well inside L1 beside the planes. */
 enum { CONVERT_TILE = 512 };
 
-/* `count` is the number of volumes with this one. NaN stays in low and high once it is there: no
- * comparison with it is true. */
+/* `count` is the number of volumes with this one. NaN stays in low and high: no comparison with it
+ * is true. */
 VECTOR_LOOP static void add_float64(size_t n, const double *restrict x, double count,
                                     double *restrict sum, double *restrict lost,
                                     double *restrict mean, double *restrict m2,
@@ -81,7 +81,7 @@ void welford_plane(const struct moments *m, uint64_t nvol, enum moments_plane pl
         double sum = m->plane[MOMENTS_SUM][vox];
         double m2 = m->plane[MOMENTS_M2][vox];
 
-        if (isfinite(sum)) /* else what was lost is NaN */
+        if (isfinite(sum)) /* else `lost` is NaN */
             sum += m->lost[vox];
         settle_nonfinite(m->plane[MOMENTS_MIN][vox], m->plane[MOMENTS_MAX][vox], &sum, &m2);
         if (plane == MOMENTS_SUM)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sampling by recursion, orthonormalising by modified Gram-Schmidt, done twice over so that the
- * basis is orthogonal to rounding also for high orders.
+ * Sampling by recursion; modified Gram-Schmidt, twice, so that the basis is orthogonal to rounding
+ * also for high orders.
  */
 #include "legendre.h"
 

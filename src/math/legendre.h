@@ -3,9 +3,9 @@
  * Trends: least-squares fits of Legendre polynomials over the volumes of one segment.
  *
  * The polynomials P_0 .. P_order are sampled at `nvol` points spread evenly over [-1, 1] (Bonnet's
- * recursion), as nipype's regress_poly does. The fit is done in an orthonormal basis of the sampled
- * polynomials, so that one pass over the data is enough: the sums of x(t) q_k(t) give the sum of
- * squares that is left, and by back-substitution the coefficients of the P_k.
+ * recursion), as nipype's regress_poly does. The fit uses an orthonormal basis of them and so needs
+ * one pass over the data: the sums of x(t) q_k(t) give the sum of squares of the residuals, and by
+ * back-substitution the coefficients of the P_k.
  * Thread rule: a struct legendre is immutable once made.
  */
 #ifndef DERIVFS_LEGENDRE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The head's values take the place of the mean, and are sorted there.
+ * Overwrites the mean with the head's values, and sorts these.
  */
 #include "numbers.h"
 
@@ -13,7 +13,7 @@
 
 size_t numbers_mem_nbytes(size_t nvox)
 {
-    /* the mask, and what the C library sorts with */
+    /* the mask, and the C library's memory for sorting */
     return nvox * (1 + sizeof(double)) + headmask_mem_nbytes(nvox);
 }
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The numbers of one image: what a row of a table (table.h) says of a run.
- *
- * Over the voxels of the head (headmask.h) whose value is finite; percentiles as numpy.percentile
- * has them by default. Thread rule: reentrant.
+ * The numbers of one image: those of a run in a row of a table (table.h), over the voxels of the
+ * head (headmask.h) whose value is finite. Percentiles as numpy.percentile by default. Thread rule:
+ * reentrant.
  */
 #ifndef DERIVFS_NUMBERS_H
 #define DERIVFS_NUMBERS_H
@@ -12,7 +11,7 @@
 
 #include "error.h"
 
-/* All are NaN where nvox is 0, but for nvox. */
+/* Where nvox is 0, all others are NaN. */
 struct numbers {
     double nvox; /* of the head, with a finite value */
     double median, mean, p05, p95;

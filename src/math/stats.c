@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Order statistics by one sort: O(n log n), and then each percentile costs nothing.
- *
- * Values that are equal cannot be told apart, so that the order in which they came plays no part
- * in any result.
+ * Order statistics by one sort: O(n log n). No result depends on the order of the values before.
  */
 #include "stats.h"
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Order statistics of voxels: gather those that count, sort them once, ask as often as you like.
- *
- * Thread rule: all functions are reentrant.
+ * Order statistics of voxels: gather values, sort them once, then ask for any percentile. Thread
+ * rule: all functions are reentrant.
  */
 #ifndef DERIVFS_STATS_H
 #define DERIVFS_STATS_H

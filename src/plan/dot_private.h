@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What dot.c (which nodes and edges there are) and dot_label.c (what stands in them) share.
+ * Shared by dot.c (nodes and edges) and dot_label.c (their content).
  */
 #ifndef DERIVFS_DOT_PRIVATE_H
 #define DERIVFS_DOT_PRIVATE_H

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * The task graph: what has to be computed for one derived file, as pure data.
+ * The task graph: the computation of one derived file, as pure data.
  *
  *     run -- moments --+
  *     run -- moments --+-- image(expression) -- the bytes of NAME.nii
  *     run -- moments --+           |
  *                                  +-- output(format) -- the bytes of NAME.nii.gz
  *
- * Joining runs in time is pushed through the reductions: what is read of each run is a task of its
- * own with a key of its own, which every other file over that run shares; merging them is part of
- * the task that needs it, in the order of time. Equal subexpressions are one task. Elementwise
- * steps are no tasks: they are part of the stream before (stream.h) or of the image behind. A graph
- * knows shapes, keys, memory and work of its tasks from headers alone. plan.h makes graphs. Thread
- * rule: a graph is immutable and reference-counted; any thread.
+ * Each run is read by tasks of its own, with keys that do not depend on the other runs: all files
+ * over that run share them. The task that needs a reduction merges them in the order of time. Equal
+ * subexpressions are one task. Elementwise steps are no tasks: they are part of the stream before
+ * (stream.h) or of the image behind. Shapes, keys, memory and work of tasks follow from headers
+ * alone. plan.h makes graphs. Thread rule: a graph is immutable and reference-counted; any thread.
  */
 #ifndef DERIVFS_GRAPH_H
 #define DERIVFS_GRAPH_H
@@ -33,8 +32,8 @@
 /* The kinds of tasks, a row for each. What their results are (planes are float64 [nz][ny][nx]):
  *
  *     MOMENTS     of one stream: planes sum, M2, min, max (kernel.h)
- *     TREND       of one stream: the same of what its Legendre trend leaves, but for min and
- *                 max only bounds; then planes of the coefficients of P_1 .. P_order
+ *     TREND       of one stream: the same of its residuals from a Legendre trend, but only bounds
+ *                 of min and max; then planes of the coefficients of P_1 .. P_order
  *     MEDIAN      of all its streams: one plane
  *     PERCENTILES of all its streams: a plane for each percentile
  *     VOLUME      the only volume of its stream: one plane
@@ -44,17 +43,16 @@
  *     CHUNK       some volumes of a 4-D file, without header: float32 [n][nz][ny][nx]
  *     CHECKSUM    the CRC-32 of all volumes of a 4-D file, little-endian
  *     OUTPUT      a file in another format, from the bytes of the .nii
- *     COMMAND     what a program writes
- *     FETCH       no bytes; a file's content is in the dataset then (fetch.h)
+ *     COMMAND     the output of a program
+ *     FETCH       no bytes: the task puts a file's content into the dataset (fetch.h)
  *     JOIN        a 4-D file in one piece, from its parts in the cache (join.h)
  *
  * FETCH and JOIN are never in a graph with other kinds.
  *
- * Columns: the kind; the operation, which keys and labels begin with; its version, which keys have
- * too (raise it when results change; an OUTPUT has that of its format); what the task does, in
- * words that go before an expression, or NULL where the label says it; the shape of the result; the
- * function of exec that writes the result, compute_FUNCTION(). Tasks without one have their own
- * ways. */
+ * Columns: the kind; the operation, which begins keys and labels; its version, which is in the key
+ * (raise it when results change; an OUTPUT has that of its format); words for people before the
+ * expression, or NULL: the label has them; the shape of the result; the function of exec that
+ * writes the result, compute_FUNCTION(). */
 #define TASK_KINDS_WRITTEN(ROW)                                                                    \
     ROW(MOMENTS, "moments", 3, "moments of ", RESULT_PLANES, moments)                              \
     ROW(TREND, "trend", 3, "trend of ", RESULT_PLANES, trend)                                      \
@@ -88,7 +86,7 @@ enum task_result {
     RESULT_UNKNOWN, /* only the result tells */
 };
 
-/* What all tasks of a kind have in common: its row. */
+/* The row of a kind. */
 struct task_kind_info {
     const char *operation;
     int version;
@@ -98,11 +96,11 @@ struct task_kind_info {
 
 const struct task_kind_info *task_kind_info(enum task_kind kind);
 
-/* A key of a task of this kind, with what all of them begin with. NULL: out of memory. */
+/* Begin a key with the operation and version of the kind. NULL: out of memory. */
 struct key_builder *task_begin_key(enum task_kind kind) NODISCARD;
 
-/* How much is read or written at a time: large enough that the calls cost nothing beside it, small
- * enough to stay in the second-level cache. */
+/* Bytes read or written at a time: large enough that calls cost little, small enough for the
+ * second-level cache. */
 enum { TASK_BUFFER_NBYTES = 1 << 20 };
 
 /* Voxels of which an image task holds all reductions at a time. */
@@ -111,9 +109,9 @@ enum { TASK_BLOCK_NVOX = 4096 };
 /* Where a reduction of an image expression comes from. */
 struct reduction {
     const struct expr *e; /* borrowed from the graph's expressions */
-    size_t plane;         /* which one of its task's planes it is; from moments: 0 */
-    size_t first_dep; /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in the */
-    size_t ndeps;     /* order of time */
+    size_t plane;         /* its index among the planes of its task; from moments: 0 */
+    size_t first_dep;     /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in */
+    size_t ndeps;         /* the order of time */
 };
 
 struct annex_content;
@@ -122,7 +120,7 @@ struct command_call;
 /* The pieces of a JOIN, malloced as one. */
 struct join_pieces {
     size_t header_nbytes;
-    unsigned char header[NIFTI_DERIVED_NBYTES]; /* what the file starts with */
+    unsigned char header[NIFTI_DERIVED_NBYTES];
     size_t nparts;
     struct key parts[]; /* [nparts] of the cache's entries that follow, in order */
 };
@@ -133,21 +131,19 @@ struct task {
     char *label;    /* one line for people: "moments sub-01_task-rest_bold.nii.gz" */
     size_t ndeps;
     size_t *deps;         /* [ndeps] indices into graph->tasks, each smaller than the task's own */
-    uint64_t work_nbytes; /* how much there is to do: stored bytes to read */
+    uint64_t work_nbytes; /* stored bytes to read: a measure of the work */
     size_t mem_nbytes;    /* buffers the task needs while it runs */
-    size_t call_nbytes;   /* of these, what the kernel takes at a time of a run as it is stored */
+    size_t call_nbytes;   /* of these: stored bytes of a run that the kernel takes at a time */
     uint64_t result_nbytes; /* exact size of the result; 0 for a COMMAND */
-    struct stream *
-        streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; MEDIAN, CHUNK, CHECKSUM: all, in time */
+    struct stream *streams; /* [nstreams] MOMENTS, TREND, VOLUME: one; others: all, in time */
     size_t nstreams;
     unsigned order;   /* TREND */
     double *percents; /* [npercents] MEDIAN, PERCENTILES: 0 to 100, ascending */
     size_t npercents;
     size_t ntogether;     /* MEDIAN, PERCENTILES: percentiles that the same passes give: all or 1 */
     size_t room_nvox;     /* MEDIAN, PERCENTILES: voxels of which all values are held at a time */
-    const struct expr *e; /* PLANE, IMAGE, CHUNK, CHECKSUM: what it computes; other tasks over
-                             streams: of which series; NULL: OUTPUT. Borrowed from the graph's
-                             expressions */
+    const struct expr *e; /* PLANE, IMAGE, CHUNK, CHECKSUM: the result; other tasks over streams:
+                             their series; else NULL. Borrowed from the graph's expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
     const struct output_format *format; /* OUTPUT; deps: the image, and of a `needs_mean` format the
@@ -158,10 +154,10 @@ struct task {
     struct join_pieces *pieces;         /* JOIN */
 };
 
-/* What a graph wants of one of its tasks. */
+/* What a graph needs of a task. */
 enum task_need {
     NEED_NOTHING,
-    NEED_RESULT, /* which is in the cache: its dependencies are not needed for it */
+    NEED_RESULT, /* it is in the cache: the task needs no dependencies */
     NEED_RUN,
 };
 
@@ -169,28 +165,28 @@ struct graph {
     atomic_int refs;
     struct task *tasks; /* [ntasks], dependencies before dependents; the last is the root */
     size_t ntasks;
-    size_t vox0, nvox; /* the voxels of each volume that the tasks are about: all of them, or, */
-    bool is_slices;    /* where that is true, some slices; then results are not cached */
+    size_t vox0, nvox; /* the voxels of each volume that the tasks compute: all, or, where */
+    bool is_slices;    /* this is true, some slices; then results are not cached */
     struct run **runs; /* [nruns] in the order in which they are joined; references */
     size_t nruns;
-    struct recipe_table *table;         /* a reference: keeps `recipe` alive */
-    const struct recipe *recipe;        /* what the file is made by */
-    struct recipe_table **named;        /* [nnamed] references: of recipes with values that */
-    size_t nnamed;                      /* commands name */
+    struct recipe_table *table;  /* a reference: keeps `recipe` alive */
+    const struct recipe *recipe; /* of the file */
+    struct recipe_table **named; /* [nnamed] references, for the recipes that commands name */
+    size_t nnamed;
     const struct output_format *format; /* of the file */
-    struct expr **made;                 /* [nmade] nodes that planning has put on top of parts of */
-    size_t nmade;                       /* the recipe's expression, which stay the recipe's */
-    struct graph *whole;   /* of one that was cut: a reference to the graph that owns */
-    enum task_need *needs; /* all but needs[ntasks]; else both are NULL */
+    struct expr **made;    /* [nmade] nodes of planning, whose arguments are parts of */
+    size_t nmade;          /* the recipe's expression, and borrowed */
+    struct graph *whole;   /* of a graph that was cut: a reference to the graph that owns all its */
+    enum task_need *needs; /* members but needs[ntasks]; else both are NULL */
 };
 
-/* Can slices of the image be computed by themselves, each for its share of the work? Where all that
- * is read are moments of uncompressed runs as they are stored. */
+/* Can slices of the image be computed alone, each for its share of the work? Yes if the graph reads
+ * only moments of uncompressed runs as they are stored. */
 bool graph_is_by_slices(const struct graph *g);
 size_t graph_slice_nvox(const struct graph *g); /* voxels of a slice */
 
-/* The same graph without what is not needed: a task that `is_cached` gives up its dependencies, and
- * a task that nobody needs is not run. A reference; to `g` itself where memory lacks. */
+/* The same graph without unneeded tasks: a task that `is_cached` needs no dependencies. A
+ * reference; to `g` itself where memory is short. */
 struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
                         void *ctx) NODISCARD;
 
@@ -205,8 +201,7 @@ void graph_put(struct graph *g); /* NULL is allowed */
 
 const struct task *graph_root(const struct graph *g);
 
-/* What the file's header says of its origin: "derivfs EXPRESSION". malloced; NULL: out of memory.
- */
+/* The origin in the file's header: "derivfs EXPRESSION". malloced; NULL: out of memory. */
 char *graph_origin(const struct expr *e) NODISCARD;
 
 /* Bytes of the .nii file of an image of `nvol` volumes on the grid of `first`. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a TASK_COMMAND runs: the program, and where the files come from that it names. Pure data;
- * part of the graph.
+ * The call of a TASK_COMMAND: the program, and the sources of its files. Pure data; part of the
+ * graph.
  */
 #ifndef DERIVFS_GRAPH_CALL_H
 #define DERIVFS_GRAPH_CALL_H
@@ -11,13 +11,13 @@
 
 /* One of the command's files. */
 struct command_input {
-    char *source;        /* path in the dataset; NULL: it is computed */
-    struct source_id id; /* of the source */
-    size_t first_dep;    /* computed: deps[first_dep .. first_dep + ndeps) of the task, one after */
-    size_t ndeps;        /* the other, */
-    const struct expr *e; /* behind a head for `nvol` volumes of this series; NULL: they have */
-    int64_t nvol;         /* all of the file */
-    const struct output_framing *framing; /* how they lie in the file */
+    char *source;         /* path in the dataset; NULL: it is computed */
+    struct source_id id;  /* of the source */
+    size_t first_dep;     /* computed: by deps[first_dep .. first_dep + ndeps) of the task, in */
+    size_t ndeps;         /* this order, */
+    const struct expr *e; /* behind a header for `nvol` volumes of this series; NULL: the tasks */
+    int64_t nvol;         /* give the whole file */
+    const struct output_framing *framing; /* the layout in the file */
 };
 
 struct command_call {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Readers are (task, run, range of volumes). The volume that is read most often is the first one of
- * some reader, so it is enough to look at those: the square of the number of readers of one run.
+ * A reading is (task, run, range of volumes). The volume that is read most often is the first one
+ * of some reading: to try these takes time in the square of their number.
  */
 #include "passes.h"
 
@@ -19,33 +19,12 @@ struct reading {
     unsigned times;
 };
 
-/* How often task `t` reads what it reads: 1, but for percentiles that lack memory. */
+/* How often task `t` reads its streams: once, unless percentiles lack memory. */
 static unsigned passes_of_task(const struct graph *g, const struct task *t)
 {
     size_t room = t->room_nvox;
 
     return room > 0 ? (unsigned)((g->nvox + room - 1) / room * (t->npercents / t->ntogether)) : 1;
-}
-
-/* "percentiles 25, 75 of bold" */
-static char *percentiles_words(const struct task *t)
-{
-    char *x = expr_print(t->e), *words = NULL;
-    size_t nbytes;
-    FILE *f = x ? open_memstream(&words, &nbytes) : NULL;
-
-    if (f) {
-        for (size_t i = 0; i < t->npercents; i++)
-            fprintf(f, "%s%.15g",
-                    i > 0              ? ", "
-                    : t->npercents > 1 ? "percentiles "
-                                       : "percentile ",
-                    t->percents[i]);
-        fprintf(f, " of %s", x);
-        words = text_end(f, &words);
-    }
-    free(x);
-    return words;
 }
 
 uint64_t passes_read_nbytes(const struct graph *g)
@@ -58,24 +37,41 @@ uint64_t passes_read_nbytes(const struct graph *g)
     return sum;
 }
 
+/* "percentiles 25, 75 of " */
+static void print_percents(FILE *f, const struct task *t)
+{
+    const char *before = t->npercents > 1 ? "percentiles " : "percentile ";
+
+    for (size_t i = 0; i < t->npercents; i++) {
+        fprintf(f, "%s%.15g", before, t->percents[i]);
+        before = ", ";
+    }
+    fputs(" of ", f);
+}
+
 char *task_words(const struct task *t)
 {
     const char *verb = task_kind_info(t->kind)->verb;
-    char *text, *words = NULL;
+    char *x, *words = NULL;
+    size_t nbytes;
+    FILE *f;
 
     if (t->format)
         return strdup(t->format->operation);
     if (!verb)
         return strdup(t->label);
-    if (t->kind == TASK_PERCENTILES)
-        return percentiles_words(t);
-    text = expr_print(t->e);
-    if (!text)
-        return NULL;
-    if (t->kind == TASK_TREND ? asprintf(&words, "%sorder %u of %s", verb, t->order, text) < 0
-                              : asprintf(&words, "%s%s", verb, text) < 0)
-        words = NULL;
-    free(text);
+    x = expr_print(t->e);
+    f = x ? open_memstream(&words, &nbytes) : NULL;
+    if (f) {
+        fputs(verb, f);
+        if (t->kind == TASK_TREND)
+            fprintf(f, "order %u of ", t->order);
+        if (t->kind == TASK_PERCENTILES)
+            print_percents(f, t);
+        fputs(x, f);
+        words = text_end(f, &words);
+    }
+    free(x);
     return words;
 }
 
@@ -106,7 +102,7 @@ static bool covers(const struct reading *r, const struct reading *at)
     return r->run == at->run && r->vol0 <= at->vol0 && at->vol0 < r->vol0 + r->nvol;
 }
 
-/* What dependency number `d` does, or NULL where an earlier one does the same to another run. */
+/* The words of dependency number `d`, or NULL where an earlier one has the same. */
 static char *words_of_dep(const struct graph *g, const struct task *t, size_t d)
 {
     char *words = task_words(&g->tasks[t->deps[d]]);
@@ -123,7 +119,7 @@ static char *words_of_dep(const struct graph *g, const struct task *t, size_t d)
     return words;
 }
 
-/* What has to be there before the task can begin to read. */
+/* The tasks that come before the task's reading. */
 static void print_needs(FILE *f, const struct graph *g, const struct task *t)
 {
     const char *between = ", after ";

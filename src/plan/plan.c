@@ -7,7 +7,6 @@
  * each gets a task (plan_stream.c), whose results the image's task merges.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Planning: which tasks a result takes, as a graph.
+ * Planning: from a recipe and runs to a graph of tasks.
  *
- * A plan is made from headers and names, and reads no voxel. It holds for the sources that it was
- * made for: a task whose source has changed since fails with ESTALE. Every function gives a graph
- * of which *out is a reference. Thread rule: any thread.
+ * Planning needs headers and names only, and reads no voxel. A task whose source has changed since
+ * fails with ESTALE. *out is a reference to the graph. Thread rule: any thread.
  */
 #ifndef DERIVFS_PLAN_H
 #define DERIVFS_PLAN_H
@@ -13,7 +12,7 @@
 
 struct annex_content;
 
-/* What of a file is to be planned. */
+/* Which part of a file to plan. */
 enum plan_extent_kind {
     PLAN_ALL,      /* the file of an image expression, in its format, or of a command */
     PLAN_SLICES,   /* slices [first, first + n) of an image: the root is a TASK_SLICES */
@@ -32,14 +31,14 @@ struct plan_request {
     const struct output_format *format;
     struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
     size_t nruns;
-    size_t memory_nbytes; /* what one task may use at the most, where it has a choice */
-    int rootfd;           /* of a command: the dataset, and the directory in it that holds the */
-    const char *dir;      /* files which it names */
+    size_t memory_nbytes; /* limit of one task, where it has a choice */
+    int rootfd;           /* of a command: the dataset, */
+    const char *dir;      /* and the directory of the files that it names */
 };
 
 /* Plan a derived file, or a part of it. EINVAL, ENOTSUP with a sentence; ENOTSUP too for slices
- * that cost as much as the image (graph_is_by_slices). A command looks at its program and at the
- * files of the dataset that it names; EIO: one of them is not there. */
+ * that cost as much as the image (graph_is_by_slices); EIO: the program of a command, or a file that
+ * it names, is missing. */
 int plan_file(const struct plan_request *q, struct plan_extent what, struct graph **out,
               struct error *err) NODISCARD;
 
@@ -50,8 +49,7 @@ int64_t plan_part_nvol(const struct nifti *first);
 int plan_nvol(const struct plan_request *q, int64_t *out, struct error *err) NODISCARD;
 
 /* Plan to fetch list[n], n at least 1: a task for each file, one before them for each repository,
- * and one behind them where they are several. Takes over what the list owns, also when it fails
- * (ENOMEM). */
+ * and one behind several. Takes over the content of the list, also on failure (ENOMEM). */
 int plan_fetch(struct annex_content *list, size_t n, struct graph **out,
                struct error *err) NODISCARD;
 

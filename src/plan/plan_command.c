@@ -11,7 +11,6 @@
  * time and memory do not change a result and are not part of it.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

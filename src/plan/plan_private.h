@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of planning share: plan.c (image expressions and files) stands on plan_stream.c
- * (tasks over streams) and plan_lower.c (series to streams), which stand on plan_task.c (tasks as
- * such). Below a stream there may be image expressions again, so the three call each other.
- * plan_command.c (commands) stands on all of them.
+ * Shared by the parts of planning: plan.c (image expressions and files) uses plan_stream.c (tasks
+ * over streams) and plan_lower.c (series to streams), and these use plan_task.c (tasks as such). A
+ * stream may need image expressions, so the first three call each other. plan_command.c (commands)
+ * uses all of them.
  */
 #ifndef DERIVFS_PLAN_PRIVATE_H
 #define DERIVFS_PLAN_PRIVATE_H
@@ -44,7 +44,7 @@ int plan_add_dep(struct planner *p, struct task *t, size_t task) NODISCARD;
 int plan_finish_stream_task(struct planner *p, int ret, struct task *t, const struct expr *x,
                             size_t *index) NODISCARD;
 
-/* A builder with what all keys begin with. */
+/* Begin a key with all that keys of the graph have in common. */
 struct key_builder *plan_begin_key(const struct planner *p, enum task_kind kind) NODISCARD;
 
 /* A node of the expression is planned once in each of these ways: otherwise nested series would
@@ -69,7 +69,7 @@ int plan_remember(struct planner *p, enum plan_known_as what, const struct expr 
 /* timeline_of() x, which the planner keeps. */
 int plan_timeline(struct planner *p, const struct expr *x, const struct timeline **out) NODISCARD;
 
-void planner_clear(struct planner *p); /* but for the graph */
+void planner_clear(struct planner *p); /* not the graph */
 
 /* ---- plan_lower.c ---- */
 
@@ -85,11 +85,11 @@ int plan_add_streams(struct planner *p, struct task *t, const struct expr *x, in
 /* The trend of the segment of detrend's argument that starts at volume vol0. */
 int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int64_t nvol,
                size_t *task) NODISCARD;
-/* What gives reduction `op` (mean to max) over one segment of x: its moments, or the trend. */
+/* The moments of one segment of x for reduction `op` (mean to max), or its trend instead. */
 int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64_t vol0,
                  int64_t nvol, size_t *task) NODISCARD;
-/* What gives order statistic `e` (EXPR_KIND_PERCENTILES) and, in the same pass, the others of the
- * same series in `image`, which contains e; and which of the task's planes is that of e. */
+/* Order statistic `e` (EXPR_KIND_PERCENTILES) and, in the same pass, the others of its series in
+ * `image`, which contains e. *plane is the index of e among the task's planes. */
 int plan_percentiles(struct planner *p, const struct expr *image, const struct expr *e,
                      size_t *task, size_t *plane) NODISCARD;
 int plan_volume(struct planner *p, const struct expr *index, size_t *task) NODISCARD;

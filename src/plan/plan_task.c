@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks as such: each is in the graph once, found by its key, and a key says all that the result
- * depends on.
+ * Tasks as such: each is in the graph once, found by its key, which has all that the result depends
+ * on.
  */
 #include <endian.h>
 #include <errno.h>
@@ -221,7 +221,7 @@ static const struct stream_leaf *first_sample(const struct stream *s)
     return NULL;
 }
 
-/* The text of `x`, which many tasks in a row are of; the planner's. NULL: out of memory. */
+/* The text of `x`, which many tasks in a row share; the planner's. NULL: out of memory. */
 static const char *text_of(struct planner *p, const struct expr *x)
 {
     if (p->printed != x) {
@@ -253,7 +253,7 @@ static char *label_stream(struct planner *p, const struct task *t)
     return label;
 }
 
-/* A task depends on what makes the planes and trends of its streams, once each. */
+/* Depend on the tasks that make the planes and trends of the streams, once each. */
 static int depend_on_leaves(struct planner *p, struct task *t)
 {
     int ret = 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Small helpers on streams.
+ * Operations on streams.
  */
 #include "stream.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Streams: a segment of a series expression, brought down to what is read and computed volume by
+ * Streams: a segment of a series expression, lowered to reads and elementwise steps volume by
  * volume. Pure data; part of the graph.
  *
  *     zscore(bold) over the second run     ->     (#0 - #1) / #2
@@ -45,14 +45,14 @@ struct stream {
 /* Frees what it owns; `s` itself stays the caller's. */
 void stream_clear(struct stream *s);
 
-/* The number of an equal leaf, added if there is none; takes over the run reference of `leaf` in
- * any case. SIZE_MAX: out of memory. */
+/* The number of an equal leaf, added if there is none; always takes over the run reference of
+ * `leaf`. SIZE_MAX: out of memory. */
 size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf);
 
-/* Is it nothing but the samples of one run? Then the stored values may be taken as they are. */
+/* Is it just the samples of one run? Then stored values can be used as they are. */
 bool stream_is_raw(const struct stream *s);
 
-/* What it is summed as: the stored type where it is raw, else float64. */
+/* The type of its values: the stored type where it is raw, else float64. */
 enum sample_type stream_sample_type(const struct stream *s);
 
 /* Stored bytes to read for it. */

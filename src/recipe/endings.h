@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The endings of the files that an expression's recipe has, RECIPE.nii and so on: one row for each
- * output format, whose description is called output_NAME (output.h). Rows are in the order of
- * listings. The slash keeps the numbers of an image (numbers.h) from being the ending of any name
- * of the mount: only the engine itself asks for them.
+ * The endings of the files of an expression's recipe, RECIPE.nii and so on: a row for each output
+ * format, output_NAME (output.h), in the order of listings. The numbers of an image (numbers.h) have
+ * a slash in their ending: no file of the mount has it, only the engine uses it.
  */
 #ifndef DERIVFS_ENDINGS_H
 #define DERIVFS_ENDINGS_H

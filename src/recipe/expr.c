@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What follows from a tree alone: rank, type and limits.
+ * Properties of a tree: rank, type and limits.
  *
  *     text -- expr_lex --> tokens -- expr_parse --> tree -- expr_print --> canonical text
  *                                        |
  *                               expr_check_*: here
  *
- * Where numpy's own types would get in the way, values are float64 all the same: sqrt(mask) is not
- * float16, and an image with a series means the image at each volume, which numpy's broadcasting of
- * (x, y, z) with (x, y, z, t) would refuse.
+ * Values are float64 even where numpy's are not: sqrt(mask) is not float16.
  */
 #include "expr_priv.h"
 
@@ -18,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an operation takes and gives. */
+/* The rank of the argument and the result of an operation. */
 enum rank_rule {
     RANK_WIDEST, /* that of its widest argument */
     RANK_REDUCE, /* series to image */

@@ -12,14 +12,13 @@
  *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
  *   NAME                          another recipe, put in at this place; or a parameter: its number
  *
- * A number goes with anything; an image (rank 3) with a series (rank 4) means the image at each
- * volume, on purpose: numpy alone would not broadcast (x, y, z) with (x, y, z, t), and zscore needs
- * it. A mask counts as 1 and 0 where a number is wanted; arithmetic on masks alone is refused.
- * A name is looked up as a recipe before it is taken for a function, so a recipe may be called like
- * one: mean(x) is the function, mean alone the recipe.
+ * A number combines with anything; an image (rank 3) with a series (rank 4) means the image at each
+ * volume, which zscore needs and numpy would not broadcast. A mask counts as 1 and 0; arithmetic on
+ * masks alone is refused. A recipe may have the name of a function: mean(x) is the function, mean
+ * alone the recipe.
  *
  * An expression is an immutable tree; its rank and type follow from the tree alone.
- * Thread rule: expr_parse is reentrant; a finished tree may be read from any thread.
+ * Thread rule: reentrant; a finished tree may be read from any thread.
  */
 #ifndef DERIVFS_EXPR_H
 #define DERIVFS_EXPR_H
@@ -39,12 +38,12 @@ struct expr {
     bool mask; /* values are true and false (stored as 1 and 0) */
     size_t nargs;
     struct expr **args; /* [nargs], owned */
-    double number; /* EXPR_NUMBER; of others what a call has beside its arguments: ddof, n, ... */
+    double number;      /* EXPR_NUMBER; of a call the number beside its arguments: ddof, n, ... */
     bool has_start, has_stop;
     int64_t start, stop; /* EXPR_SLICE; EXPR_INDEX: start */
 };
 
-/* Where and why an expression is wrong. */
+/* An error in an expression, with its place. */
 struct expr_error {
     size_t column; /* 1-based, in bytes of the text */
     struct error error;
@@ -54,16 +53,15 @@ struct expr_error {
 const char *expr_op_name(enum expr_op op);
 enum expr_kind expr_op_kind(enum expr_op op);
 
-/* Gives the text of the recipe called `name` (of `nbytes`), or NULL where there is none. */
+/* The text of the recipe called name[nbytes], or NULL. */
 typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
 
 /* Parse `text` and check it: names, argument counts, ranks (a reduction needs a series, the result
- * must depend on bold), masks (no arithmetic between two masks), depth (at most 64) and size (at
- * most 4096 nodes, recipes put in included), recipes that lead back to themselves. An error inside
- * a recipe that was put in is reported at its name. `lookup` may be NULL; what it gives must last
- * until the call returns. After a lookup that a name in the text failed, `lookup` is asked for
- * similar names only, to suggest one. -ENOENT: unknown name, -ELOOP: a cycle, -ENOMEM, -EINVAL: all
- * else. `err` may be NULL. */
+ * must depend on bold), masks (no arithmetic between two masks), depth (at most 64), size (at most
+ * 4096 nodes, included recipes counted) and cycles of recipes. An error inside an included recipe
+ * has the place of its name. `lookup` may be NULL; its texts must last until the call returns. After
+ * it has failed once, it is called with similar names only, to suggest one. -ENOENT: unknown name,
+ * -ELOOP: a cycle, -ENOMEM, -EINVAL: all else. `err` may be NULL. */
 int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
                struct expr_error *err) NODISCARD;
 
@@ -78,32 +76,31 @@ struct expr_params {
     size_t n;
 };
 
-/* What the names in an expression mean. */
+/* The meaning of the names in an expression. */
 struct expr_names {
     expr_lookup_fn *lookup; /* as in expr_parse() */
-    /* The parameters of the recipe that `lookup` has just given; NULL: none has any. */
+    /* The parameters of the recipe that `lookup` just returned; NULL: none has any. */
     struct expr_params (*params_of)(void *ctx, const char *name, size_t nbytes);
     void *ctx;
-    struct expr_params params; /* of this text; they come before recipes of the same name */
+    struct expr_params params; /* of this text; they hide recipes of the same name */
 };
 
-/* As expr_parse(), with parameters. Wherever a number may stand, so may a parameter, counts and
- * bounds included; the tree has the number and no trace of the name. A recipe that is put in has
- * its own parameters, not those of the text that names it. */
+/* As expr_parse(), with parameters: each may stand for any number, also counts and bounds; the tree
+ * has the number and no trace of the name. An included recipe has its own parameters only. */
 int expr_parse_with(const char *text, const struct expr_names *names, struct expr **out,
                     struct expr_error *err) NODISCARD;
 
-/* Read a number with a sign, if need be, that is all of text[nbytes]. False: it is none. */
+/* Read a number, perhaps with a sign, that is all of text[nbytes]. False: it is none. */
 bool expr_read_number(const char *text, size_t nbytes, double *out);
 
-/* May a parameter be called so? */
+/* May a parameter have this name? */
 bool expr_is_param_name(const char *name, size_t nbytes);
 
 void expr_free(struct expr *e); /* NULL is allowed */
 
-/* One canonical text for equal trees: parentheses round every operator inside another, numbers in
- * shortest round-trip form, ddof written where it is not 0. Parses back to an equal tree. malloced;
- * NULL: out of memory. */
+/* The canonical text, one for all equal trees: parentheses around every operator inside another,
+ * numbers in shortest round-trip form, ddof where it is not 0. Parses back to an equal tree.
+ * malloced; NULL: out of memory. */
 char *expr_print(const struct expr *e) NODISCARD;
 
 bool expr_equal(const struct expr *a, const struct expr *b);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Text to tokens: numbers, names, and the longest symbol that fits. Operators come from the table
- * of the language, so that only punctuation is listed here. A token points into the text; nothing
- * is allocated.
+ * Text to tokens: numbers, names, and the longest symbol that fits. Operators are those of the table
+ * of the language. A token points into the text; nothing is allocated.
  */
 #include "expr_priv.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The language in one table. Every operation is a row, and what goes through the operations is made
- * from these rows: enum expr_op, the lexer's symbols, precedences, argument counts, types and
- * canonical text (expr_table.c), the arithmetic (eval.c), the statistics (compute_image.c). Where
- * an operation needs code of its own, either the row stands for a function that must exist, or its
- * kind is one that every switch over kinds must have: what is forgotten does not compile.
+ * The language in one table, a row for each operation. From the rows are made enum expr_op, the
+ * lexer's symbols, precedences, argument counts, types and canonical text (expr_table.c), the
+ * arithmetic (eval.c), the statistics (compute_image.c). Where an operation needs code of its own,
+ * the row requires a function, or its kind a case in every switch over kinds: without it, the
+ * build fails.
  *
  * The columns of X(kind, op, text, form, masks, number):
  *
@@ -13,9 +13,9 @@
  *     text    how it is written
  *     form    LEAF; PREFIX; INFIX(precedence); SUBSCRIPT; FUNCTION(least, most) arguments
  *     masks   when the result is a mask: MASK_masks (expr_priv.h)
- *     number  the number that it takes beside its arguments: LAST(name, of, most) as in drop(x, 4),
- *             KEYWORD(name, of, most) as in std(x, ddof=1), or NO_NUMBER; a WHOLE one or ANY from 0
- *             to `most`
+ *     number  the number beside its arguments, a WHOLE one or ANY from 0 to `most`:
+ *             LAST(name, of, most) as in drop(x, 4), KEYWORD(name, of, most) as in std(x, ddof=1),
+ *             or NO_NUMBER
  */
 #ifndef DERIVFS_EXPR_OPS_H
 #define DERIVFS_EXPR_OPS_H

@@ -9,9 +9,8 @@
  *     postfix   primary { "[" "..." "," index "]" }
  *     primary   number | "(" binary ")" | function "(" arguments ")" | bold | recipe
  *
- * A recipe's name parses the recipe's text at this place. Depth and number of nodes are bounded
- * while the tree grows, so neither a long chain of recipes nor one that doubles at each step costs
- * more than the largest tree that is allowed.
+ * A recipe's name parses the recipe's text at this place. Depth and number of nodes are checked
+ * while the tree grows: no chain of recipes costs more than the largest tree allowed.
  */
 #include "expr_priv.h"
 
@@ -25,6 +24,7 @@
 /* Levels of the descent: a level of a printed tree takes two (a parenthesis and a sign). */
 enum { NEST_MAX = 4 * EXPR_DEPTH_MAX };
 
+/* For all parse_ functions with `out`, *out is NULL before, and after a failure. */
 static int parse_binary(struct parser *p, unsigned level, struct expr **out) NODISCARD;
 static int parse_text(struct parser *p, const char *text, struct expr **out) NODISCARD;
 
@@ -78,18 +78,20 @@ static int node_new(struct parser *p, enum expr_op op, struct expr **out)
     return 0;
 }
 
-/* Takes `arg` over, also when it fails. */
-static int node_add(struct parser *p, struct expr *e, struct expr *arg)
+/* Takes `arg` over in any case; where `ret` is an error, returns it. */
+static int node_add(struct parser *p, int ret, struct expr *e, struct expr *arg)
 {
-    if (GROW(e->args, e->nargs) < 0) {
+    if (ret == 0 && GROW(e->args, e->nargs) < 0)
+        ret = no_memory(p);
+    if (ret < 0)
         expr_free(arg);
-        return no_memory(p);
-    }
-    e->args[e->nargs++] = arg;
-    return 0;
+    else
+        e->args[e->nargs++] = arg;
+    return ret;
 }
 
-/* Hand out a node that is complete, or release it when `ret` or its check says it is wrong. */
+/* Check a node that is complete and hand it out, or release it when `ret` or its check is an error
+ * (it may be NULL then). */
 static int node_finish(struct parser *p, int ret, struct expr *e, size_t column, struct expr **out)
 {
     if (ret == 0)
@@ -102,22 +104,18 @@ static int node_finish(struct parser *p, int ret, struct expr *e, size_t column,
     return 0;
 }
 
-/* A node of one or two arguments, which it takes over; `b` may be NULL. */
-static int node_of(struct parser *p, enum expr_op op, size_t column, struct expr *a, struct expr *b,
-                   struct expr **out)
+/* A node of one or two arguments (else `b` is NULL), which it takes over in any case; where `ret` is
+ * an error, returns it. */
+static int node_of(struct parser *p, int ret, enum expr_op op, size_t column, struct expr *a,
+                   struct expr *b, struct expr **out)
 {
     struct expr *e = NULL;
-    int ret = node_new(p, op, &e);
-    if (ret < 0) {
-        expr_free(a);
-        expr_free(b);
-        return ret;
-    }
-    ret = node_add(p, e, a);
-    if (ret < 0)
-        expr_free(b);
-    else if (b)
-        ret = node_add(p, e, b);
+    *out = NULL;
+    if (ret == 0)
+        ret = node_new(p, op, &e);
+    ret = node_add(p, ret, e, a);
+    if (b)
+        ret = node_add(p, ret, e, b);
     return node_finish(p, ret, e, column, out);
 }
 
@@ -131,7 +129,7 @@ static int parse_number(struct parser *p, struct expr **out)
     bool negative = p->token.number < 0; /* a parameter; the tree has a sign then, as its text */
     e->number = negative ? -p->token.number : p->token.number;
     ret = node_finish(p, advance(p), e, column, out);
-    return ret == 0 && negative ? node_of(p, EXPR_NEG, column, *out, NULL, out) : ret;
+    return negative ? node_of(p, ret, EXPR_NEG, column, *out, NULL, out) : ret;
 }
 
 /* The number of `info`, as drop(x, n) has it. */
@@ -168,15 +166,9 @@ static int parse_argument(struct parser *p, const struct expr_info *info, struct
     size_t column = p->token.column;
     struct expr *arg = NULL;
     int ret = parse_binary(p, LEVEL_COMPARE, &arg);
-    if (ret < 0)
-        return ret;
-    if (e->nargs < info->max_args)
+    if (ret == 0 && e->nargs < info->max_args)
         ret = expr_check_arg(info, arg, column, p->err);
-    if (ret < 0) {
-        expr_free(arg);
-        return ret;
-    }
-    return node_add(p, e, arg);
+    return node_add(p, ret, e, arg);
 }
 
 static int check_count(struct parser *p, const struct expr_info *info, size_t given, size_t column)
@@ -193,7 +185,7 @@ static int check_count(struct parser *p, const struct expr_info *info, size_t gi
                      info->param == PARAM_KEYWORD && given > 1 ? "=...)" : "");
 }
 
-/* What stands between the parentheses, and the closing one. */
+/* The arguments, and the closing parenthesis. */
 static int parse_arguments(struct parser *p, const struct expr_info *info, size_t column,
                            struct expr *e)
 {
@@ -228,13 +220,12 @@ static int parse_call(struct parser *p, const struct token *name, struct expr **
     int ret = advance(p); /* over the "(" */
     if (ret == 0)
         ret = node_new(p, expr_info_op(info), &e);
-    if (ret < 0)
-        return ret;
-    ret = parse_arguments(p, info, name->column, e);
+    if (ret == 0)
+        ret = parse_arguments(p, info, name->column, e);
     return node_finish(p, ret, e, name->column, out);
 }
 
-/* The recipe's tree, at this place. What is wrong inside is reported at its name. */
+/* The recipe's tree, at this place. Errors inside are reported at its name. */
 static int parse_recipe(struct parser *p, const struct token *name, const char *text,
                         struct expr **out)
 {
@@ -334,7 +325,7 @@ static int parse_positions(struct parser *p, struct expr *e)
     return ret < 0 ? ret : expect(p, "]", "']'");
 }
 
-/* Takes *x, which starts at `start`, over and replaces it. */
+/* Replaces *x, which starts at `start` and which it takes over. */
 static int parse_subscript(struct parser *p, size_t start, struct expr **x)
 {
     size_t column = p->token.column;
@@ -342,14 +333,10 @@ static int parse_subscript(struct parser *p, size_t start, struct expr **x)
     int ret = advance(p); /* over the "[" */
     if (ret == 0)
         ret = expr_check_arg(&expr_table[EXPR_SLICE], *x, start, p->err);
-    if (ret == 0)
-        ret = node_of(p, EXPR_SLICE, column, *x, NULL, &e);
-    else
-        expr_free(*x);
+    ret = node_of(p, ret, EXPR_SLICE, column, *x, NULL, &e);
     *x = NULL;
-    if (ret < 0)
-        return ret;
-    ret = parse_positions(p, e);
+    if (ret == 0)
+        ret = parse_positions(p, e);
     return node_finish(p, ret, e, column, x);
 }
 
@@ -362,8 +349,8 @@ static int parse_postfix(struct parser *p, struct expr **out)
     return ret;
 }
 
-/* An operator and what stands on its right, as far as operators of `level` go. Takes *left over and
- * replaces it. */
+/* An operator and its right operand, with operators of `level` or tighter. Replaces *left, which it
+ * takes over. */
 static int parse_right(struct parser *p, enum expr_op op, unsigned level, struct expr **left);
 
 static int parse_unary(struct parser *p, struct expr **out)
@@ -381,8 +368,7 @@ static int parse_unary(struct parser *p, struct expr **out)
         ret = advance(p);
         if (ret == 0)
             ret = parse_unary(p, out);
-        if (ret == 0)
-            ret = node_of(p, expr_info_op(sign), column, *out, NULL, out);
+        ret = node_of(p, ret, expr_info_op(sign), column, *out, NULL, out);
     } else {
         ret = parse_postfix(p, out);
         if (ret == 0 && token_is(&p->token, expr_table[EXPR_POW].name))
@@ -395,17 +381,11 @@ static int parse_unary(struct parser *p, struct expr **out)
 static int parse_right(struct parser *p, enum expr_op op, unsigned level, struct expr **left)
 {
     size_t column = p->token.column;
-    struct expr *a = *left;
     struct expr *b = NULL;
-    *left = NULL;
     int ret = advance(p);
     if (ret == 0)
         ret = parse_binary(p, level, &b);
-    if (ret < 0) {
-        expr_free(a);
-        return ret;
-    }
-    return node_of(p, op, column, a, b, left);
+    return node_of(p, ret, op, column, *left, b, left);
 }
 
 static const struct expr_info *infix_at(const struct token *t)
@@ -428,6 +408,7 @@ static int parse_binary(struct parser *p, unsigned level, struct expr **out)
         ret = parse_right(p, expr_info_op(op), op->level + 1, out);
         if (ret == 0 && is_comparison(op) && is_comparison(infix_at(&p->token))) {
             expr_free(*out);
+            *out = NULL;
             return expr_fail(p->err, p->token.column, EINVAL,
                              "comparisons cannot be chained (put one in parentheses)");
         }

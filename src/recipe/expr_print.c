@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tree to canonical text, which keys and sidecars carry: an operator that stands inside another one
- * (or before a subscript) is always in parentheses, so no reader needs the precedences, and equal
- * trees give equal bytes whatever locale the process runs in.
+ * Tree to canonical text, for keys and sidecars: an operator inside another one (or before a
+ * subscript) is always in parentheses, so no reader needs the precedences. Equal trees give equal
+ * bytes in any locale.
  */
 #include "expr_priv.h"
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the parts of the expression module share: the table of everything the language knows, the
- * tokens, and the way to say what is wrong. Only expr*.c include this. Calls go downwards only:
+ * Shared by expr*.c: the table of the language, tokens, errors. Calls go downwards only:
  *
  *     expr_parse.c     tokens to a checked tree
- *     expr_name.c      what a name means
+ *     expr_name.c      the meaning of names
  *     expr_lex.c       text to tokens
- *     expr.c           what follows from a tree alone: rank, type, limits
+ *     expr.c           properties of a tree: rank, type, limits
  *     expr_print.c     tree to canonical text
  *     expr_table.c     the rows of expr_ops.h as a table
  *
@@ -19,7 +18,7 @@
 
 enum {
     EXPR_DEPTH_MAX = 64,   /* levels of the tree */
-    EXPR_NODES_MAX = 4096, /* nodes of the tree, recipes put in included */
+    EXPR_NODES_MAX = 4096, /* nodes of the tree, included recipes counted */
 };
 
 /* How an operation is written. */
@@ -31,8 +30,8 @@ enum expr_form {
     FORM_SUBSCRIPT, /* x[..., ...] */
 };
 
-/* When is the result a mask? Arithmetic on masks alone is refused, as numpy would take it for logic
- * in one case and raise in the next. */
+/* When is the result a mask? Arithmetic on masks alone is refused: in numpy it is logic or an error,
+ * by operator. */
 enum mask_rule {
     MASK_NEVER,
     MASK_ALWAYS,
@@ -41,7 +40,7 @@ enum mask_rule {
     MASK_REFUSE, /* never, and not every argument may be one */
 };
 
-/* The number that an operation takes beside its arguments: where it stands, and which it may be. */
+/* The number of an operation beside its arguments: its place and type. */
 enum expr_param_kind { PARAM_NONE, PARAM_LAST, PARAM_KEYWORD };
 enum expr_number { NUMBER_WHOLE, NUMBER_ANY };
 
@@ -67,15 +66,15 @@ extern const struct expr_info expr_table[EXPR_NOPS];
 const struct expr_info *expr_info_find(enum expr_form form, const char *name, size_t nbytes);
 enum expr_op expr_info_op(const struct expr_info *info);
 
-/* Say that `column` is wrong. Returns -code. */
+/* Report an error at `column`. Returns -code. */
 int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
-/* Is `arg`, which starts at `column`, what the operation takes? */
+/* Check that the operation takes `arg`, which starts at `column`. */
 int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t column,
                    struct expr_error *err) NODISCARD;
-/* Give `e`, whose arguments are complete, its rank and type, and check masks and depth. The
- * operator or name of the function stands at `column`. */
+/* Set rank and type of `e`, whose arguments are complete, and check masks and depth. `column` is the
+ * place of its operator or function. */
 int expr_check_node(struct expr *e, size_t column, struct expr_error *err) NODISCARD;
 
 enum token_kind { TOKEN_END, TOKEN_NUMBER, TOKEN_NAME, TOKEN_SYMBOL };
@@ -86,8 +85,8 @@ struct token {
     size_t nbytes;
     size_t column; /* 1-based */
     double number; /* TOKEN_NUMBER */
-    bool whole;    /* TOKEN_NUMBER: written with digits alone, and exact in a double; of a
-                    * parameter, which may be negative too: of such a value */
+    bool whole;    /* TOKEN_NUMBER: of digits alone, and exact in a double; of a parameter, which
+                    * may be negative: the value is whole */
 };
 
 struct lexer {
@@ -99,23 +98,23 @@ struct lexer {
 int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err) NODISCARD;
 /* Does "=" come next (and not "==")? */
 bool lexer_before_equals(const struct lexer *lex);
-/* May the number be a count? That is: has it no fraction, and is it exact in a double? */
+/* May the number be a count, without fraction and exact in a double? */
 bool lexer_is_whole(double number);
 bool lexer_before_call(const struct lexer *lex); /* "("? */
 bool token_is(const struct token *t, const char *symbol);
 
-/* How much of a token is shown in a sentence: a precision for %.*s. */
+/* Bytes of a token that messages show: a precision for %.*s. */
 enum { TOKEN_SHOWN_MAX = 64 };
 int token_shown(const struct token *t);
 
-/* The recipes that are being put in, innermost first. */
+/* The recipes that are being included, innermost first. */
 struct inclusion {
     const struct inclusion *outer;
     const char *name;
     size_t nbytes;
 };
 
-/* One text; those of the recipes put in share what the pointers lead to. */
+/* The parser of one text; those of included recipes share the pointers. */
 struct parser {
     struct lexer lex;
     struct token token; /* the next one */
@@ -131,10 +130,9 @@ struct parser {
 const char *parser_recipe(const struct parser *p, const char *name, size_t nbytes);
 /* The parameter of this name, or NULL. */
 const struct expr_param *parser_param(const struct parser *p, const char *name, size_t nbytes);
-/* Say that the name means nothing here (as a function where `call`), and what may have been meant.
- */
+/* Report an unknown name (of a function where `call`), with a suggestion. */
 int parser_unknown(struct parser *p, const struct token *t, bool call) NODISCARD;
-/* ELOOP when the recipe at `t` is being put in already. */
+/* ELOOP when the recipe at `t` is being included already. */
 int parser_check_cycle(struct parser *p, const struct token *t) NODISCARD;
 
 #endif

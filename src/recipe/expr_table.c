@@ -9,7 +9,7 @@
 #define ORDER_MAX 10
 #define NODES_MAX EXPR_NODES_MAX
 
-/* What stands in the columns of a row. */
+/* The columns of a row. */
 #define LEAF .form = FORM_LEAF
 #define PREFIX .form = FORM_PREFIX, .level = LEVEL_SIGN, .min_args = 1, .max_args = 1
 #define INFIX(name) .form = FORM_INFIX, .level = LEVEL_##name, .min_args = 2, .max_args = 2

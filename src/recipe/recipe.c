@@ -157,14 +157,15 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
     return 0;
 }
 
-/* Add the recipe of a section whose tree or command it takes over. -ENOMEM or 0. */
+/* Add the recipe of a section; takes over its command or `expr`, its tree. -ENOMEM or 0. */
 static int add_recipe(struct recipe_table *table, const struct recipe_file *file,
-                      const struct recipe_section *section, struct expr *expr,
-                      struct command *command)
+                      struct recipe_section *section, struct expr *expr)
 {
     struct recipe *recipe = &table->recipes[table->nrecipes++];
+    const struct command *command = section->parsed;
     recipe->expr = expr;
-    recipe->command = command;
+    recipe->command = section->parsed;
+    section->parsed = NULL;
     recipe->mtime_ns = file->mtime_ns;
     int ret = recipe_value_bool(&section->values[KEY_LIST], &recipe->list);
     recipe->list_runs = command && recipe->list && command->per_run;
@@ -187,7 +188,7 @@ static int add_expr(struct recipe_table *table, struct recipe_file *file,
     int ret = expr_parse_with(text->text, &(struct expr_names){look_up, params_of, &names, params},
                               &expr, &expr_err);
     if (ret == 0)
-        return add_recipe(table, file, section, expr, NULL);
+        return add_recipe(table, file, section, expr);
     if (ret == -ENOMEM)
         return ret;
     size_t line, column;
@@ -196,14 +197,6 @@ static int add_expr(struct recipe_table *table, struct recipe_file *file,
         return recipe_file_problem(file, line, column, "it needs recipe '%s', which is wrong",
                                    names.broken->name);
     return recipe_file_problem(file, line, column, "%s", expr_err.error.text);
-}
-
-static int add_command(struct recipe_table *table, struct recipe_file *file,
-                       struct recipe_section *section)
-{
-    struct command *command = section->parsed;
-    section->parsed = NULL;
-    return add_recipe(table, file, section, NULL, command);
 }
 
 /* Does a recipe of the table have a file of the old one's name? */
@@ -256,7 +249,7 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file,
         ret = recipe_commands_check(file);
     for (size_t i = 0; ret == 0 && i < file->nsections; i++)
         if (!file->sections[i].broken && file->sections[i].command)
-            ret = add_command(table, file, &file->sections[i]);
+            ret = add_recipe(table, file, &file->sections[i], NULL);
     if (ret == 0)
         ret = keep_good(table, file, before);
     /* The table takes the problems over. */
@@ -299,13 +292,8 @@ static int build(struct recipe_file *file, const struct recipe_table *before,
     return ret;
 }
 
-int recipe_table_load(const char *path, struct recipe_table **out, struct error *err)
-{
-    return recipe_table_reload(path, NULL, out, err);
-}
-
-int recipe_table_reload(const char *path, const struct recipe_table *before,
-                        struct recipe_table **out, struct error *err)
+int recipe_table_load(const char *path, const struct recipe_table *before,
+                      struct recipe_table **out, struct error *err)
 {
     struct recipe_file file = {0};
     int ret = path ? recipe_file_read(path, &file, err) : 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of recipe*.c share: the built-in recipes, and a recipes file as it is written,
- * before any expression is parsed: sections, their keys, and where in the file each byte of a value
- * stands. Calls go downwards only:
+ * Shared by recipe*.c: the built-in recipes, and a recipes file before any expression is parsed:
+ * sections, keys, and the place in the file of each byte of a value. Calls go downwards only:
  *
  *     recipe_params.c      NAME@PARAMETER=NUMBER
  *     recipe.c             the table of recipes
@@ -15,12 +14,6 @@
 #ifndef DERIVFS_RECIPE_PRIV_H
 #define DERIVFS_RECIPE_PRIV_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include "command.h"
-#include "error.h"
 #include "recipe.h"
 
 struct recipe_builtin {
@@ -42,7 +35,7 @@ struct recipe_piece {
     size_t line, column;
 };
 
-/* A value, which may go on over indented lines; the pieces are joined with a space. */
+/* A value, which indented lines may continue; a space joins the pieces. */
 struct recipe_value {
     char *text; /* NULL: the key is not there */
     struct recipe_piece *pieces;
@@ -86,16 +79,16 @@ struct recipe_file {
     char *text;       /* [nbytes + 1] */
     size_t nbytes;
     int64_t mtime_ns;
-    bool of_group;                   /* which may write it */
+    bool of_group;                   /* its group may write it */
     struct recipe_section *sections; /* in the order of the file */
     size_t nsections;
-    bool stray;      /* some problems belong to no section: a broken heading, say */
+    bool stray;      /* a problem belongs to no section: an unreadable heading, say */
     char **problems; /* as in struct recipe_table */
     size_t nproblems;
 };
 
-/* Read the file and split it. `*file` is zeroed but for what is filled in; recipe_file_clear() it
- * whatever comes back. Mistakes in the file are not failures but problems. */
+/* Read the file and split it. Release *file with recipe_file_clear() also on failure. Mistakes in
+ * the file are not failures but problems. */
 int recipe_file_read(const char *path, struct recipe_file *file, struct error *err) NODISCARD;
 void recipe_file_clear(struct recipe_file *file);
 
@@ -117,7 +110,7 @@ struct recipe_section *recipe_file_find(const struct recipe_file *file, const ch
 void recipe_value_place(const struct recipe_value *value, size_t column, size_t *line_out,
                         size_t *column_out);
 
-/* "yes" or "no"; no where the key is not there. -EINVAL. */
+/* "yes" or "no"; no where the key is missing. -EINVAL. */
 int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
 
 /* recipe_command.c: parse the file's commands and check the files that they name. -ENOMEM or 0. */

@@ -54,7 +54,7 @@ static struct recipe_table *load(const char *text)
     write_bytes(text, strlen(text));
     struct recipe_table *t = NULL;
     struct error err;
-    int ret = recipe_table_load(path, &t, &err);
+    int ret = recipe_table_load(path, NULL, &t, &err);
     if (ret != 0)
         fail_msg("%s", err.text);
     return t;
@@ -87,7 +87,7 @@ static void test_builtin(void **state)
 {
     (void)state;
     struct recipe_table *t = NULL;
-    assert_int_equal(recipe_table_load(NULL, &t, NULL), 0);
+    assert_int_equal(recipe_table_load(NULL, NULL, &t, NULL), 0);
     assert_int_equal(t->nrecipes, 3);
     assert_int_equal(t->nproblems, 0);
     const struct recipe *tsnr = find(t, "tsnr");
@@ -412,30 +412,30 @@ static void test_refused(void **state)
     struct recipe_table *t = NULL;
     struct error err;
     unlink(path);
-    assert_int_equal(recipe_table_load(path, &t, &err), -ENOENT);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -ENOENT);
     assert_non_null(strstr(err.text, path));
-    assert_int_equal(recipe_table_load(dir, &t, &err), -EISDIR);
+    assert_int_equal(recipe_table_load(dir, NULL, &t, &err), -EISDIR);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), -EINVAL);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -EINVAL);
 
     write_bytes("[a]\nexpr = bold\n\0", 17);
-    assert_int_equal(recipe_table_load(path, &t, &err), -EINVAL);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -EINVAL);
     write_bytes("[a]\nexpr = bold\n", 16);
     assert_int_equal(chmod(path, 0666), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), -EPERM);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -EPERM);
     assert_non_null(strstr(err.text, "everybody may write"));
     assert_int_equal(chmod(path, 0664), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), 0);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), 0);
     recipe_table_put(t);
     write_bytes("[a]\nexpr = bold\n[a.txt]\ncommand = ls\n", 37);
     assert_int_equal(chmod(path, 0664), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), -EPERM);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -EPERM);
     assert_non_null(strstr(err.text, "its group may write the file, which has commands ([a.txt])"));
     assert_int_equal(chmod(path, 0644), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), 0);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), 0);
     recipe_table_put(t);
     assert_int_equal(truncate(path, (256 << 10) + 1), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), -EFBIG);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -EFBIG);
 }
 
 static void test_owner(void **state)
@@ -447,10 +447,10 @@ static void test_owner(void **state)
         skip(); /* only root can give a file away */
     write_bytes("[a]\nexpr = bold\n", 16);
     assert_int_equal(chown(path, 12345, -1), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), -EPERM);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), -EPERM);
     assert_non_null(strstr(err.text, "belongs to another user"));
     assert_int_equal(chown(path, 0, -1), 0);
-    assert_int_equal(recipe_table_load(path, &t, &err), 0);
+    assert_int_equal(recipe_table_load(path, NULL, &t, &err), 0);
     recipe_table_put(t);
 }
 

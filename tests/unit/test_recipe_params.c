@@ -37,7 +37,7 @@ static struct recipe_table *reload(const struct recipe_table *before, const char
     struct recipe_table *t = NULL;
     struct error err;
     scratch_text(&scratch, "recipes.ini", text);
-    if (recipe_table_reload(scratch_at(&scratch, "recipes.ini"), before, &t, &err) != 0)
+    if (recipe_table_load(scratch_at(&scratch, "recipes.ini"), before, &t, &err) != 0)
         fail_msg("%s", err.text);
     return t;
 }
@@ -277,7 +277,7 @@ static void test_reload_unreadable(void **state)
     struct recipe_table *a = load("[r]\nexpr = bold\n"), *b;
     struct error err;
     scratch_unlink(&scratch, "recipes.ini");
-    assert_int_equal(recipe_table_reload(scratch_at(&scratch, "recipes.ini"), a, &b, &err),
+    assert_int_equal(recipe_table_load(scratch_at(&scratch, "recipes.ini"), a, &b, &err),
                      -ENOENT);
     check(a, "r", "bold");
     recipe_table_put(a);
