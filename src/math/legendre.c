@@ -63,22 +63,16 @@ static void orthonormalise(struct legendre *l)
 
 int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err)
 {
-    struct legendre *l = calloc(1, sizeof *l);
-    size_t m;
+    /* more polynomials than volumes add nothing */
+    unsigned most = (int64_t)order < nvol ? order : (unsigned)(nvol - 1);
+    size_t m = most + 1, n = m * (size_t)nvol;
+    struct legendre *l = calloc(1, sizeof *l + (2 * n + m * m) * sizeof *l->p);
 
     if (!l)
         return error_set(err, ENOMEM, "out of memory");
-    /* more polynomials than volumes say nothing more */
-    l->order = (int64_t)order < nvol ? order : (unsigned)(nvol - 1);
-    l->nvol = nvol;
-    m = l->order + 1;
-    l->p = calloc(m * (size_t)nvol, sizeof *l->p);
-    l->q = calloc(m * (size_t)nvol, sizeof *l->q);
-    l->r = calloc(m * m, sizeof *l->r);
-    if (!l->p || !l->q || !l->r) {
-        legendre_free(l);
-        return error_set(err, ENOMEM, "out of memory");
-    }
+    *l = (struct legendre){.order = most, .nvol = nvol, .p = (double *)(l + 1)};
+    l->q = l->p + n;
+    l->r = l->q + n;
     sample(l);
     orthonormalise(l);
     *out = l;
@@ -87,11 +81,6 @@ int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct err
 
 void legendre_free(struct legendre *l)
 {
-    if (!l)
-        return;
-    free(l->p);
-    free(l->q);
-    free(l->r);
     free(l);
 }
 

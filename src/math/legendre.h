@@ -18,6 +18,7 @@
 
 enum { LEGENDRE_ORDER_MAX = 15 }; /* more than recipes may ask for */
 
+/* One allocation with its arrays. */
 struct legendre {
     unsigned order; /* of the fit; less than asked for where there are too few volumes */
     int64_t nvol;

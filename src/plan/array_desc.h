@@ -12,8 +12,7 @@
 struct array_desc {
     const char *dtype; /* numpy's name */
     int ndim;
-    int64_t shape[4], chunks[4]; /* [ndim]; chunks: what is read or computed at a time; -1: only
-                                  * the result tells */
+    int64_t shape[4], chunks[4]; /* [ndim]; chunks: read or computed at a time; -1: unknown */
 };
 
 struct array_desc array_desc_of_run(const struct run *run); /* which is RUN_OK */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Nodes and edges of the drawing. Parts of a file share most of their tasks: a task is one node,
- * found again by its key. Costs the number of nodes times the number of kinds of them.
+ * Nodes and edges of the drawing. Parts of a file share most of their tasks: each task, by its key,
+ * is one node. Takes time in the number of nodes times that of folds.
  */
 #include "dot_private.h"
 

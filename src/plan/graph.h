@@ -29,7 +29,7 @@
 #include "run.h"
 #include "stream.h"
 
-/* The kinds of tasks, a row for each. What their results are (planes are float64 [nz][ny][nx]):
+/* The kinds of tasks, a row for each. Their results (planes are float64 [nz][ny][nx]):
  *
  *     MOMENTS     of one stream: planes sum, M2, min, max (kernel.h)
  *     TREND       of one stream: the same of its residuals from a Legendre trend, but only bounds
@@ -83,7 +83,7 @@ enum task_result {
     RESULT_SLICES,  /* float32 [n][ny][nx] */
     RESULT_VOLUMES, /* float32 [n][nz][ny][nx] */
     RESULT_BYTES,   /* as many as task.result_nbytes says */
-    RESULT_UNKNOWN, /* only the result tells */
+    RESULT_UNKNOWN, /* until there is a result */
 };
 
 /* The row of a kind. */

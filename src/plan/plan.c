@@ -327,11 +327,11 @@ static int plan_what(struct planner *p, struct plan_extent what, size_t *task)
     case PLAN_SLICES:
         return plan_slices(p, what.first, what.n, task);
     case PLAN_VOLUMES:
-        return plan_chunk(p, recipe->expr, what.first, what.n, task);
+        return plan_volumes(p, TASK_CHUNK, recipe->expr, what.first, what.n, task);
     case PLAN_CHECKSUM:
         break;
     }
-    return plan_checksum(p, recipe->expr, task);
+    return plan_volumes(p, TASK_CHECKSUM, recipe->expr, 0, INT64_MAX, task);
 }
 
 int plan_file(const struct plan_request *q, struct plan_extent what, struct graph **out,

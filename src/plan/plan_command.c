@@ -39,12 +39,6 @@ static int find_source(struct planner *p, const char *name, struct command_input
     return ret;
 }
 
-static int add_input_dep(struct planner *p, struct task *t, struct command_input *in, size_t task)
-{
-    in->ndeps++;
-    return plan_add_dep(p, t, task);
-}
-
 /* The parts of a series' .nii. */
 static int plan_series(struct planner *p, const struct expr *x, struct task *t,
                        struct command_input *in)
@@ -59,9 +53,10 @@ static int plan_series(struct planner *p, const struct expr *x, struct task *t,
     in->e = x;
     in->nvol = timeline_nvol(all);
     for (int64_t vol = 0; vol < in->nvol && ret == 0; vol += part) {
-        ret = plan_chunk(p, x, vol, in->nvol - vol < part ? in->nvol - vol : part, &task);
+        ret = plan_volumes(p, TASK_CHUNK, x, vol, in->nvol - vol < part ? in->nvol - vol : part,
+                           &task);
         if (ret == 0)
-            ret = add_input_dep(p, t, in, task);
+            ret = plan_add_dep(p, t, task);
     }
     return ret;
 }
@@ -98,7 +93,7 @@ static int plan_recipe(struct planner *p, const struct recipe *r,
     ret = plan_image(p, TASK_IMAGE, r->expr, &task);
     if (ret == 0 && format->operation)
         ret = plan_output(p, r, format, task, &task);
-    return ret == 0 ? add_input_dep(p, t, in, task) : ret;
+    return ret == 0 ? plan_add_dep(p, t, task) : ret;
 }
 
 /* The file of another recipe; -ENOENT where no recipe has it. */
@@ -110,10 +105,9 @@ static int plan_derived(struct planner *p, const struct command_file *f, struct 
     size_t stem, task;
     int ret;
 
-    in->first_dep = t->ndeps;
     if (r && r->command) {
         ret = plan_command(p, r, &task);
-        return ret == 0 ? add_input_dep(p, t, in, task) : ret;
+        return ret == 0 ? plan_add_dep(p, t, task) : ret;
     }
     format = output_find(f->name, &stem);
     ret = format ? find_recipe(p, f->name, stem, &r) : -ENOENT;
@@ -135,7 +129,9 @@ static int plan_input(struct planner *p, const struct command_file *f, struct ta
 
     if (ret != -ENOENT)
         return ret;
+    in->first_dep = t->ndeps;
     ret = plan_derived(p, f, t, in);
+    in->ndeps = t->ndeps - in->first_dep;
     if (ret == -ENOENT)
         return error_set(p->err, EIO, "%s: there is no file '%s' beside the runs", f->place,
                          f->name);

@@ -4,9 +4,8 @@
  *
  *     zscore(bold[..., 4:]) at the start of run 1     (#0 - #1) / #2     #0: run 1 from volume 4 on
  *
- * Slices, drop and concat only choose which volume of which run is read; elementwise steps stay. An
- * image (as in bold - mean(bold)) or fit (of detrend) needs a pass of its own before: it becomes a
- * task that the stream's task depends on.
+ * Slices, drop and concat only choose the volume to read; elementwise steps stay. An image (as in
+ * bold - mean(bold)) or fit (of detrend) is a task that the stream's task depends on.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +31,7 @@ static struct expr *new_node(enum expr_op op, size_t nargs)
     return e;
 }
 
-/* A node that stands for a leaf. */
+/* Add a leaf, and a node for it. */
 static int lower_leaf(struct planner *p, struct stream *s, struct stream_leaf leaf,
                       struct expr **out)
 {

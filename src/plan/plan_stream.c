@@ -65,7 +65,7 @@ PERCENT(PERCENTILE, e->number)
 
 static percent_fn *const percent_fns[EXPR_NOPS] = {EXPR_PERCENTILES(ROW, )};
 
-/* Where in the task's list `percent` stands, or belongs. */
+/* The index of `percent` in the task's list, or where to insert it. */
 static size_t place_of(const struct task *t, double percent)
 {
     size_t i = 0;
@@ -157,19 +157,13 @@ int plan_volume(struct planner *p, const struct expr *index, size_t *task)
     return plan_finish_stream_task(p, ret, &t, x, task);
 }
 
-int plan_chunk(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol, size_t *task)
+int plan_volumes(struct planner *p, enum task_kind kind, const struct expr *x, int64_t vol0,
+                 int64_t nvol, size_t *task)
 {
-    struct task t = {.kind = TASK_CHUNK,
-                     .result_nbytes = (uint64_t)p->nvox * (uint64_t)nvol * sizeof(float)};
+    struct task t = {.kind = kind, .result_nbytes = sizeof(uint32_t)};
     int ret = plan_add_streams(p, &t, x, vol0, vol0 + nvol);
 
-    return plan_finish_stream_task(p, ret, &t, x, task);
-}
-
-int plan_checksum(struct planner *p, const struct expr *x, size_t *task)
-{
-    struct task t = {.kind = TASK_CHECKSUM, .result_nbytes = sizeof(uint32_t)};
-    int ret = plan_add_streams(p, &t, x, 0, INT64_MAX);
-
+    if (kind == TASK_CHUNK)
+        t.result_nbytes = (uint64_t)p->nvox * (uint64_t)nvol * sizeof(float);
     return plan_finish_stream_task(p, ret, &t, x, task);
 }

@@ -132,9 +132,12 @@ static int of_elementwise(const struct expr *x, const struct joined_runs *bold,
     return ret;
 }
 
-static int of_concat(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
-                     struct error *err)
+/* drop(x, n), concat(...): the segments of all arguments, each without its first n volumes, none of
+ * concat. */
+static int of_segments(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
+                       struct error *err)
 {
+    int64_t n = x->op == EXPR_DROP ? (int64_t)x->number : 0;
     int ret = 0;
 
     for (size_t i = 0; i < x->nargs && ret == 0; i++) {
@@ -142,7 +145,7 @@ static int of_concat(const struct expr *x, const struct joined_runs *bold, struc
 
         ret = timeline_of(x->args[i], bold, &arg, err);
         for (size_t k = 0; k < arg.n && ret == 0; k++)
-            ret = append(out, arg.nvol[k], err);
+            ret = append(out, arg.nvol[k] - n, err);
         timeline_free(&arg);
     }
     return ret;
@@ -166,18 +169,6 @@ static int of_slice(const struct expr *x, const struct joined_runs *bold, struct
     return ret;
 }
 
-static int of_drop(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
-                   struct error *err)
-{
-    struct timeline arg;
-    int ret = timeline_of(x->args[0], bold, &arg, err);
-
-    for (size_t i = 0; ret == 0 && i < arg.n; i++)
-        ret = append(out, arg.nvol[i] - (int64_t)x->number, err);
-    timeline_free(&arg);
-    return ret;
-}
-
 int timeline_of(const struct expr *x, const struct joined_runs *bold, struct timeline *out,
                 struct error *err)
 {
@@ -195,10 +186,8 @@ int timeline_of(const struct expr *x, const struct joined_runs *bold, struct tim
         ret = of_slice(x, bold, out, err);
         break;
     case EXPR_KIND_DROP:
-        ret = of_drop(x, bold, out, err);
-        break;
     case EXPR_KIND_CONCAT:
-        ret = of_concat(x, bold, out, err);
+        ret = of_segments(x, bold, out, err);
         break;
     case EXPR_KIND_DETREND:
     case EXPR_KIND_DEMEAN:

@@ -16,7 +16,7 @@
 #include "expr.h"
 #include "run.h"
 
-/* What `bold` stands for. */
+/* The meaning of `bold`. */
 struct joined_runs {
     struct run *const *runs; /* [nruns], in the order of time */
     size_t nruns;

@@ -35,11 +35,6 @@ static int out_of_memory(struct parser *p)
     return error_set(p->err, ENOMEM, "out of memory");
 }
 
-static struct command_word *last_word(struct parser *p)
-{
-    return &p->c->words[p->c->nwords - 1];
-}
-
 static int begin_word(struct parser *p)
 {
     if (p->in_word)
@@ -53,7 +48,7 @@ static int begin_word(struct parser *p)
 
 static int add_piece(struct parser *p, struct command_piece piece)
 {
-    struct command_word *w = last_word(p);
+    struct command_word *w = &p->c->words[p->c->nwords - 1];
 
     if (GROW(w->pieces, w->npieces) < 0)
         return out_of_memory(p);

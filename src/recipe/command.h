@@ -25,7 +25,7 @@ struct command_piece {
     enum piece_kind kind;
     char *text;  /* TEXT */
     size_t file; /* FILE: index in command->files */
-    bool quoted; /* stands in double quotes */
+    bool quoted; /* in double quotes */
 };
 
 struct command_word {

@@ -10,7 +10,7 @@
  *   percentile(x, q)              over time, 0 <= q <= 100
  *   abs sqrt exp log isfinite nan_to_num where(c, a, b)     elementwise
  *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
- *   NAME                          another recipe, put in at this place; or a parameter: its number
+ *   NAME                          another recipe, included here; or a parameter: its number
  *
  * A number combines with anything; an image (rank 3) with a series (rank 4) means the image at each
  * volume, which zscore needs and numpy would not broadcast. A mask counts as 1 and 0; arithmetic on
@@ -65,7 +65,7 @@ typedef const char *expr_lookup_fn(void *ctx, const char *name, size_t nbytes);
 int expr_parse(const char *text, expr_lookup_fn *lookup, void *ctx, struct expr **out,
                struct expr_error *err) NODISCARD;
 
-/* A name that stands for a number. */
+/* A named number. */
 struct expr_param {
     const char *name; /* as a name in an expression; not "bold" */
     double value;     /* finite */

@@ -35,7 +35,7 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
     if (section && !section->broken && !section->command)
         return section->values[KEY_EXPR].text;
-    if (!names->failed) /* later ones are guesses at what was meant */
+    if (!names->failed) /* later lookups are for suggestions */
         names->broken = section;
     names->failed = true;
     return NULL;

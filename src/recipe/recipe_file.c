@@ -142,7 +142,7 @@ struct recipe_section *recipe_file_find(const struct recipe_file *file, const ch
     return NULL;
 }
 
-/* Record a problem of the line in hand; the section gives no recipe. */
+/* Record a problem of the current line; the section gives no recipe. */
 static void complain(struct reader *r, size_t column, const char *reason, const char *about)
 {
     int ret = recipe_file_problem(r->file, r->number, column, "%s%s%s%s", reason, about ? " '" : "",
@@ -155,26 +155,21 @@ static void complain(struct reader *r, size_t column, const char *reason, const 
         r->file->stray = true;
 }
 
-static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+static const char name_bytes[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+enum { NLETTERS = 52, NDIGITS = 10 };
 
-static bool has_only(const char *name, const char *punctuation)
+/* May it be a name that starts with one of the first `nfirst` of these bytes? */
+static bool is_name(const char *name, size_t nfirst)
 {
     size_t nbytes = strlen(name);
-    for (size_t i = 0; i < nbytes; i++)
-        if (!strchr(letters, name[i]) && !strchr("0123456789", name[i]) &&
-            !strchr(punctuation, name[i]))
-            return false;
-    return nbytes > 0 && nbytes <= NAME_MAX_NBYTES;
-}
-
-static bool is_recipe_name(const char *name)
-{
-    return has_only(name, "_-") && strchr(letters, *name);
+    return nbytes > 0 && nbytes <= NAME_MAX_NBYTES && strspn(name, name_bytes) == nbytes &&
+           memchr(name_bytes, *name, nfirst);
 }
 
 static bool is_command_name(const char *name)
 {
-    return has_only(name, "_-.") && !strchr("_-.", *name) && name[strlen(name) - 1] != '.';
+    return is_name(name, NLETTERS + NDIGITS) && name[strlen(name) - 1] != '.';
 }
 
 static void check_heading(struct reader *r, const struct recipe_section *first)
@@ -190,7 +185,7 @@ static void check_heading(struct reader *r, const struct recipe_section *first)
                  name);
     else if (r->into->command)
         return;
-    else if (!is_recipe_name(name))
+    else if (!is_name(name, NLETTERS)) /* it has no dot: it would be a command's */
         complain(r, column,
                  "a recipe's name has letters, digits, \"_\" and \"-\", starts with a letter and "
                  "is at most 64 long, unlike",
@@ -201,7 +196,7 @@ static void check_heading(struct reader *r, const struct recipe_section *first)
         complain(r, column, "there is a built-in recipe called", name);
 }
 
-/* The line in hand is "[name]"; `s` points at the "[". */
+/* The current line is "[name]"; `s` points at the "[". */
 static void read_heading(struct reader *r, const char *s, size_t nbytes)
 {
     r->headed = true;
@@ -231,7 +226,7 @@ static void read_heading(struct reader *r, const char *s, size_t nbytes)
     check_heading(r, first);
 }
 
-/* What kind of line is in hand? */
+/* Classify the current line. */
 static void note_line(struct reader *r)
 {
     size_t blanks = blank_nbytes(r->line, r->nbytes);
@@ -350,7 +345,7 @@ static size_t value_nbytes(const char *value)
     return n;
 }
 
-/* Append a piece that stands at `column` of the line in hand. */
+/* Append a piece at `column` of the current line. */
 static int value_add(struct reader *r, const char *text, size_t column)
 {
     struct recipe_value *value = r->value;

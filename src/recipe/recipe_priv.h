@@ -29,7 +29,7 @@ extern const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS];
 /* The built-in recipe of this name, or NULL. */
 const struct recipe_builtin *recipe_builtin_find(const char *name, size_t nbytes);
 
-/* A piece of a value that stands on one line. */
+/* A piece of a value, on one line. */
 struct recipe_piece {
     size_t start; /* offset in the value's text */
     size_t line, column;
