@@ -90,7 +90,7 @@ int recipes_open(const char *path, bool optional, struct errlog *errors, struct 
 
     *out = r;
     if (!r)
-        return error_set(err, ENOMEM, "cannot read the recipes: out of memory");
+        return error_set(err, ENOMEM, "cannot set up recipes: out of memory");
     pthread_mutex_init(&r->lock, NULL);
     r->errors = errors;
     r->path = path;

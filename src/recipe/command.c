@@ -126,11 +126,11 @@ static int placeholder(struct parser *p)
     int ret = 0;
 
     if (!end)
-        return error_set(p->err, EINVAL, "this '{' has no '}': quote it if it is meant as it is");
+        return error_set(p->err, EINVAL, "this '{' has no '}': quote it to take it literally");
     if (nbytes == 0 || memchr(name, '/', nbytes) || memchr(name, '{', nbytes) || *name == '.')
         return error_set(p->err, EINVAL,
                          "'{%.*s}' does not name a file of the same directory: put it into "
-                         "single quotes if it is meant as it is",
+                         "single quotes to take it literally",
                          (int)nbytes, name);
     if (text_is("runs", name, nbytes)) {
         piece.kind = PIECE_RUNS;
@@ -159,7 +159,7 @@ static int backslash(struct parser *p)
     int ret = 0;
 
     if (!p->at[1])
-        return error_set(p->err, EINVAL, "there is nothing behind this backslash");
+        return error_set(p->err, EINVAL, "nothing follows this backslash");
     if (keep)
         ret = plain(p, '\\');
     if (ret == 0)
@@ -194,8 +194,7 @@ static int other(struct parser *p)
 
     if (!p->c->shell && p->quote != '\'' && strchr(refused, *p->at))
         return error_set(p->err, EINVAL,
-                         "'%c' needs shell = yes, or single quotes if it is meant as it is",
-                         *p->at);
+                         "'%c' needs shell = yes, or single quotes to be taken literally", *p->at);
     return plain(p, *p->at++);
 }
 
@@ -221,7 +220,7 @@ static int check_whole(struct parser *p)
     const struct command *c = p->c;
 
     if (p->quote)
-        return error_set(p->err, EINVAL, "a %c is open at the end", p->quote);
+        return error_set(p->err, EINVAL, "the quote %c is not closed", p->quote);
     p->at = p->text;
     if (c->nwords == 0 || strspn(p->text, blanks) == strlen(p->text))
         return error_set(p->err, EINVAL, "there is no command");

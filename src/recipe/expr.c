@@ -53,7 +53,7 @@ int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t 
         return expr_fail(err, column, ENOMEM, "out of memory");
     int ret = expr_fail(err, column, EINVAL, "%s%s needs a series (4-D) but %s is %s", info->name,
                         info->form == FORM_FUNCTION ? "()" : "",
-                        strlen(text) <= SHOWN_MAX ? text : "what it is given",
+                        strlen(text) <= SHOWN_MAX ? text : "its argument",
                         arg->rank == EXPR_IMAGE ? "an image" : "a number");
     free(text);
     return ret;
@@ -120,7 +120,7 @@ int expr_check_node(struct expr *e, size_t column, struct expr_error *err)
                          info->name, e->nargs == 1 ? "a mask" : "two masks");
     if (depth_of(e) > EXPR_DEPTH_MAX)
         return expr_fail(err, column, EINVAL,
-                         "the expression is too deep here (over %d operations inside one another)",
+                         "the expression is too deep here (over %d nested operations)",
                          EXPR_DEPTH_MAX);
     e->rank = rank_of(e);
     e->mask = is_mask(e);

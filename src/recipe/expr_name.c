@@ -117,6 +117,6 @@ int parser_check_cycle(struct parser *p, const struct token *t)
         return 0;
     char path[ERROR_TEXT_MAX / 2] = "";
     write_path(p->inclusion, t, path, sizeof(path));
-    return expr_fail(p->err, t->column, ELOOP, "recipes lead back to themselves: %s%.*s", path,
-                     token_shown(t), t->text);
+    return expr_fail(p->err, t->column, ELOOP, "recipes form a cycle: %s%.*s", path, token_shown(t),
+                     t->text);
 }

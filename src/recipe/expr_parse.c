@@ -67,9 +67,10 @@ static int no_memory(struct parser *p)
 static int node_new(struct parser *p, enum expr_op op, struct expr **out)
 {
     if (*p->nnodes == EXPR_NODES_MAX)
-        return expr_fail(p->err, p->token.column, EINVAL,
-                         "the expression is too large (over %d parts, recipes put in included)",
-                         EXPR_NODES_MAX);
+        return expr_fail(
+            p->err, p->token.column, EINVAL,
+            "the expression is too large (over %d parts, those of included recipes counted)",
+            EXPR_NODES_MAX);
     *out = calloc(1, sizeof(**out));
     if (!*out)
         return no_memory(p);

@@ -149,7 +149,7 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
             return error_set(err, -ret, "built-in recipe %s: %s", builtin->name,
                              expr_err.error.text);
         if (fill(recipe, builtin->name, builtin->text, builtin->description) < 0)
-            return error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+            return error_set(err, ENOMEM, "cannot set up recipes: out of memory");
         recipe->list = true;
         recipe->list_runs = builtin->list_runs;
         recipe->page = builtin->page;
@@ -229,9 +229,9 @@ static int keep_good(struct recipe_table *table, struct recipe_file *file,
             continue;
         ret = recipe_copy(&table->recipes[table->nrecipes++], old->name, old);
         if (ret == 0)
-            ret = recipe_file_problem(
-                file, section ? section->line : 1, section ? section->column : 1,
-                "recipe '%s' stays as it was when it was last right", old->name);
+            ret = recipe_file_problem(file, section ? section->line : 1,
+                                      section ? section->column : 1,
+                                      "recipe '%s' keeps its last correct definition", old->name);
     }
     return ret;
 }
@@ -279,7 +279,7 @@ static int build(struct recipe_file *file, const struct recipe_table *before,
     struct recipe_table *table =
         recipe_table_new(RECIPE_NBUILTINS + file->nsections + (before ? before->nrecipes : 0));
     int ret = table ? add_builtins(table, file, err)
-                    : error_set(err, ENOMEM, "cannot set recipes up: out of memory");
+                    : error_set(err, ENOMEM, "cannot set up recipes: out of memory");
     if (ret == 0) {
         ret = add_sections(table, file, before);
         if (ret < 0)

@@ -191,7 +191,7 @@ static void check_heading(struct reader *r, const struct recipe_section *first)
                  "is at most 64 long, unlike",
                  name);
     else if (strcmp(name, "bold") == 0)
-        complain(r, column, "a recipe cannot be called like the data,", name);
+        complain(r, column, "a recipe cannot have the name of the data,", name);
     else if (recipe_builtin_find(name, strlen(name)))
         complain(r, column, "there is a built-in recipe called", name);
 }
@@ -314,7 +314,7 @@ static void begin_key(struct reader *r, const char *key, size_t column)
     r->value = NULL;
     if (!section) {
         if (!r->headed)
-            complain(r, column, "this stands before the first [name]", NULL);
+            complain(r, column, "this is before the first [name]", NULL);
         return;
     }
     while (k < RECIPE_NKEYS && strcmp(key, keys[k].name) != 0)

@@ -85,8 +85,8 @@ static void test_mistakes(void **state)
     (void)state;
     check_mistake("", false, 1, "no command");
     check_mistake("   ", true, 1, "no command");
-    check_mistake("a 'b", false, 5, "open at the end");
-    check_mistake("a \"b", true, 5, "open at the end");
+    check_mistake("a 'b", false, 5, "is not closed");
+    check_mistake("a \"b", true, 5, "is not closed");
     check_mistake("a \\", false, 3, "backslash");
     check_mistake("a | b", false, 3, "shell = yes");
     check_mistake("a > b", false, 3, "shell = yes");

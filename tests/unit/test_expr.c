@@ -138,8 +138,7 @@ static void test_recipes(void **state)
     check_print("std(clean)", "std(detrend(bold, 2))");
     check_print("bold / mean + mean(bold)", "(bold / mean(bold)) + mean(bold)");
     check_error("1 + worse", 5, "recipe 'worse' is wrong: recipe 'bad' is wrong: unexpected end");
-    check_error("bold + loop", 8,
-                "recipes lead back to themselves: loop -> loop_b -> loop_c -> loop");
+    check_error("bold + loop", 8, "recipes form a cycle: loop -> loop_b -> loop_c -> loop");
     check_error("bold + loop_b + 1", 8, "loop_b -> loop_c -> loop -> loop_b");
     check_error("self", 1, "self -> self");
     check_error("bold * seven", 8, "recipe 'seven' is wrong: the result must depend on bold");

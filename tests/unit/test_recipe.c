@@ -211,7 +211,7 @@ static void test_key_mistakes(void **state)
                   "3:8: list is yes or no, not 'maybe'\nlist = maybe\n       ^");
     check_problem("[x]\nexpr = bold\nnonsense", "3:1: this is neither [name] nor key = value\n"
                                                 "nonsense\n^");
-    check_problem("expr = bold", "1:1: this stands before the first [name]\nexpr = bold\n^");
+    check_problem("expr = bold", "1:1: this is before the first [name]\nexpr = bold\n^");
     check_problem("  nonsense", "1:3: this is neither [name] nor key = value\n  nonsense\n  ^");
     check_problem("[x]\nexpr = bold\nscope = run\n",
                   "3:1: only a section named like a file, as [x.txt], has the key 'scope'\n"
@@ -247,7 +247,7 @@ static void test_command_mistakes(void **state)
     check_problem("[a.txt]\ncommand = ls\nmemory = lots",
                   "3:10: memory is a size like 4G, not 'lots'\nmemory = lots\n         ^");
     check_problem("[a.txt]\ncommand = ls\n  | wc",
-                  "3:3: '|' needs shell = yes, or single quotes if it is meant as it is\n  | wc\n"
+                  "3:3: '|' needs shell = yes, or single quotes to be taken literally\n  | wc\n"
                   "  ^");
     check_problem("[tsnr.nii]\ncommand = ls",
                   "1:2: 'tsnr.nii' is the name of another recipe's file\n[tsnr.nii]\n ^");
@@ -298,7 +298,7 @@ static void test_heading_mistakes(void **state)
     check_problem("[tsnr]\nexpr = bold",
                   "1:2: there is a built-in recipe called 'tsnr'\n[tsnr]\n ^");
     check_problem("[bold]\nexpr = bold",
-                  "1:2: a recipe cannot be called like the data, 'bold'\n[bold]\n ^");
+                  "1:2: a recipe cannot have the name of the data, 'bold'\n[bold]\n ^");
     check_problem("[x\nexpr = bold", "1:1: this heading has no ']'\n[x\n^");
 
     static const char *const names[] = {"", "1x", "a b", "-x", "_x", "x/y", "\xc3\xa9", "a@b"};
@@ -362,11 +362,11 @@ static void test_dependents(void **state)
 {
     (void)state;
     static const char *const cycle[] = {
-        ":2:15: recipes lead back to themselves: b -> c -> a -> b\nexpr = bold + b\n",
-        ":4:8: recipes lead back to themselves: c -> a -> b -> c\n",
-        ":6:12: recipes lead back to themselves: a -> b -> c -> a\n",
-        ":8:8: recipes lead back to themselves: self -> self\n",
-        ":10:8: recipes lead back to themselves: self -> self\n",
+        ":2:15: recipes form a cycle: b -> c -> a -> b\nexpr = bold + b\n",
+        ":4:8: recipes form a cycle: c -> a -> b -> c\n",
+        ":6:12: recipes form a cycle: a -> b -> c -> a\n",
+        ":8:8: recipes form a cycle: self -> self\n",
+        ":10:8: recipes form a cycle: self -> self\n",
     };
     check_dependents("[a]\nexpr = bold + b\n[b]\nexpr = c\n[c]\nexpr = 1 + a\n"
                      "[self]\nexpr = self\n[user]\nexpr = self\n[good]\nexpr = tsnr",

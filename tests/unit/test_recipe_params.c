@@ -239,8 +239,8 @@ static void test_reload(void **state)
     check_none(b, "gone");
     check_problems(b, 4,
                    (const char *const[]){":2:20: unexpected end", ":4:8: recipe 'r' is wrong",
-                                         ":1:2: recipe 'r' stays as it was when it was last right",
-                                         ":3:2: recipe 's' stays as it was"});
+                                         ":1:2: recipe 'r' keeps its last correct definition",
+                                         ":3:2: recipe 's' keeps its last correct definition"});
     /* still wrong, in another way: a bad value, no expression */
     struct recipe_table *c = reload(b, "[r]\nexpr = mean(bold)\nparam n = ?\n[s]\nlist = yes\n");
     recipe_table_put(b);
@@ -277,8 +277,7 @@ static void test_reload_unreadable(void **state)
     struct recipe_table *a = load("[r]\nexpr = bold\n"), *b;
     struct error err;
     scratch_unlink(&scratch, "recipes.ini");
-    assert_int_equal(recipe_table_load(scratch_at(&scratch, "recipes.ini"), a, &b, &err),
-                     -ENOENT);
+    assert_int_equal(recipe_table_load(scratch_at(&scratch, "recipes.ini"), a, &b, &err), -ENOENT);
     check(a, "r", "bold");
     recipe_table_put(a);
 }
