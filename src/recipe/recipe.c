@@ -231,7 +231,7 @@ static int keep_good(struct recipe_table *table, struct recipe_file *file,
         if (ret == 0)
             ret = recipe_file_problem(file, section ? section->line : 1,
                                       section ? section->column : 1,
-                                      "recipe '%s' keeps its last correct definition", old->name);
+                                      "recipe '%s' keeps its last valid definition", old->name);
     }
     return ret;
 }

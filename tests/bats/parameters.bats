@@ -162,10 +162,10 @@ expr = mean(bold) * 2" | edit
     cmp <(tail -c +1025 "$MNT/c.nii") <(tail -c +1025 lowest.nii)
     run cat "$MNT/.derivfs/errors"
     assert_output --partial 'recipes.ini:2:20: unexpected end'
-    assert_output --partial "recipe 'a' keeps its last correct definition"
-    assert_output --partial "recipe 'b' keeps its last correct definition"
+    assert_output --partial "recipe 'a' keeps its last valid definition"
+    assert_output --partial "recipe 'b' keeps its last valid definition"
     refute_output --partial "recipe 'c'"
-    grep -qF "recipe 'a' keeps its last correct definition" "$LOG"
+    grep -qF "recipe 'a' keeps its last valid definition" "$LOG"
     run grep -A1 '^\[c\]' "$MNT/.derivfs/recipes.ini"
     assert_line 'expr = min(bold)'
 

@@ -239,8 +239,8 @@ static void test_reload(void **state)
     check_none(b, "gone");
     check_problems(b, 4,
                    (const char *const[]){":2:20: unexpected end", ":4:8: recipe 'r' is wrong",
-                                         ":1:2: recipe 'r' keeps its last correct definition",
-                                         ":3:2: recipe 's' keeps its last correct definition"});
+                                         ":1:2: recipe 'r' keeps its last valid definition",
+                                         ":3:2: recipe 's' keeps its last valid definition"});
     /* still wrong, in another way: a bad value, no expression */
     struct recipe_table *c = reload(b, "[r]\nexpr = mean(bold)\nparam n = ?\n[s]\nlist = yes\n");
     recipe_table_put(b);
