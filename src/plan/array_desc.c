@@ -35,16 +35,6 @@ struct array_desc array_desc_of_run(const struct run *run)
     return n;
 }
 
-/* An image file without header; `nz` and `chunk` are slices: of it, of a chunk. */
-static struct array_desc image(const struct nifti *h, int64_t nz, int64_t chunk)
-{
-    struct array_desc n = on_grid(h, "float32", 0);
-
-    n.shape[2] = nz;
-    n.chunks[2] = chunk;
-    return n;
-}
-
 /* How many images of `sample_nbytes` a voxel make up the result. */
 static int64_t images_in(const struct task *t, const struct nifti *h, size_t sample_nbytes)
 {
@@ -59,7 +49,7 @@ static struct array_desc bytes(int64_t n)
 struct array_desc array_desc_of_task(const struct graph *g, const struct task *t)
 {
     const struct nifti *h = g->nruns > 0 ? &g->runs[0]->nifti : NULL; /* bytes have no grid */
-    int64_t nz;
+    struct array_desc n;
 
     switch (task_kind_info(t->kind)->result) {
     case RESULT_PLANES:
@@ -67,10 +57,14 @@ struct array_desc array_desc_of_task(const struct graph *g, const struct task *t
     case RESULT_PLANE:
         return on_grid(h, "float64", 0);
     case RESULT_IMAGE:
-        return image(h, h->dim[2], graph_is_by_slices(g) ? 1 : h->dim[2]);
+        n = on_grid(h, "float32", 0);
+        if (graph_is_by_slices(g))
+            n.chunks[2] = 1;
+        return n;
     case RESULT_SLICES:
-        nz = (int64_t)(g->nvox / graph_slice_nvox(g));
-        return image(h, nz, nz);
+        n = on_grid(h, "float32", 0);
+        n.shape[2] = n.chunks[2] = (int64_t)(g->nvox / graph_slice_nvox(g));
+        return n;
     case RESULT_VOLUMES:
         return on_grid(h, "float32", images_in(t, h, sizeof(float)));
     case RESULT_BYTES:
