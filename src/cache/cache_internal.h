@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What cache.c (finding, evicting), cache_write.c (publishing) and cache_later.c (publishing later)
- * share. Nobody else includes it.
+ * What the files of the cache share. Nobody else includes it.
  *
  * Thread rule: as in cache.h.
  */
@@ -53,29 +52,40 @@ struct cache {
     struct later later;          /* guarded by mutex */
 };
 
+#define NS_PER_S INT64_C(1000000000)
+#define HOUR_NS (3600 * NS_PER_S)
+
+/* Each file calls only those that stand above it here; cache.c calls all of them. */
+
+/* ---- cache_state.c ---- */
+
 /* The time for LRU, nanoseconds since the epoch. */
 int64_t cache_now_ns(const struct cache *c);
 
-/* Tell the warning callback, unless it was told of this errno since the last success. */
+/* Call the warning callback, unless it heard of this errno since the last success. */
 void cache_warn(struct cache *c, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* The payload of `key` that `fd` is open on is known to be sound. */
+/* The payload of `key` that `fd` is open on is known to be sound. If memory is short it is not
+ * remembered, and checked again next time. */
 void cache_remember(struct cache *c, const struct key *key, int fd);
+/* Was the payload with this stat found sound in this process? */
+bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st);
+void cache_forget(struct cache *c, const struct key *key);
+void cache_forget_all(struct cache *c);
+/* Remove an entry that was found damaged, and count it. */
+void cache_remove_damaged(struct cache *c, const struct key *key);
 
 /* An entry of `nbytes` was published: forget the warnings, and count it. True: it is time to evict,
  * for which the caller calls cache_tidy(). */
 bool cache_account(struct cache *c, uint64_t nbytes) NODISCARD;
+
+/* ---- cache_evict.c ---- */
+
 /* Look over the whole cache, and evict, but for the entry of `key`. */
 void cache_tidy(struct cache *c, const struct key *key);
-
 /* Evict, least recently used first, so that `nbytes` more fit on the disk. */
 void cache_make_room(struct cache *c, uint64_t nbytes);
-
-/* ---- cache_write.c ---- */
-
-/* Sync and publish what was handed on as `b`, and free the writer. False: the disk refused the
- * sync, and `b` is invalidated. `*full`: now it is time for cache_tidy(). */
-bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full);
+void cache_remove_entry(struct cache *c, const struct disk_entry *entry, uint64_t *freed_nbytes);
 
 /* ---- cache_later.c ---- */
 
@@ -83,8 +93,14 @@ void later_init(struct later *l);
 /* Publish what is queued, and end the thread. */
 void later_fini(struct cache *c);
 
-/* Have cache_publish_handed_on() called; the cache takes a reference to `b`. False: not taken. */
-bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, struct blob *b);
+/* Sync and publish what was handed on as `b`, and free the writer. False: the disk refused the
+ * sync, and `b` is invalidated. `*full`: now it is time for cache_tidy(). */
+typedef bool later_publish_fn(struct cache_writer *w, struct blob *b, bool *full);
+
+/* Have `publish` called on the publisher's thread; the cache takes a reference to `b`. False: not
+ * taken. */
+bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, struct blob *b,
+               later_publish_fn *publish);
 
 /* The pending result of `key`, a reference, or NULL. */
 struct blob *later_find(struct cache *c, const struct key *key);

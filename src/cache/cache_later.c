@@ -37,6 +37,7 @@
 struct pending {
     struct key key;
     struct cache_writer *writer;
+    later_publish_fn *publish;
     struct blob *blob; /* a reference */
     struct pending *prev, *next;
 };
@@ -56,7 +57,7 @@ static void publish_first(struct cache *c)
     bool full;
 
     pthread_mutex_unlock(&c->mutex);
-    bool synced = cache_publish_handed_on(p->writer, p->blob, &full);
+    bool synced = p->publish(p->writer, p->blob, &full);
     pthread_mutex_lock(&c->mutex);
     l->failed = l->failed || !synced;
     DL_DELETE(l->queue, p);
@@ -109,14 +110,15 @@ void later_fini(struct cache *c)
     pthread_cond_destroy(&l->less);
 }
 
-bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, struct blob *b)
+bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, struct blob *b,
+               later_publish_fn *publish)
 {
     struct later *l = &c->later;
     struct pending *p = malloc(sizeof *p);
 
     if (!p)
         return false;
-    *p = (struct pending){.key = *key, .writer = w, .blob = blob_get(b)};
+    *p = (struct pending){.key = *key, .writer = w, .publish = publish, .blob = blob_get(b)};
     pthread_mutex_lock(&c->mutex);
     bool taken = !l->failed && l->nadded - l->nsettled < CACHE_LATER_MAX && start_publisher(c);
     if (taken) {

@@ -340,17 +340,8 @@ int cache_commit(struct cache_writer *w, struct blob **out, struct error *err)
     return ret;
 }
 
-int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *err)
-{
-    int fd = is_complete(w) && !w->memory && !w->spare ? reopen(w) : -1;
-    *out = fd >= 0 ? blob_from_fd(fd, w->meta.nbytes) : NULL;
-    if (*out && later_add(w->cache, &w->key, w, *out))
-        return 0;
-    blob_put(*out);
-    return cache_commit(w, out, err);
-}
-
-bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full)
+/* A later_publish_fn. */
+static bool publish_handed_on(struct cache_writer *w, struct blob *b, bool *full)
 {
     int refused = seal(w);
     *full = false;
@@ -366,6 +357,16 @@ bool cache_publish_handed_on(struct cache_writer *w, struct blob *b, bool *full)
     }
     cache_abort(w);
     return refused == 0;
+}
+
+int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *err)
+{
+    int fd = is_complete(w) && !w->memory && !w->spare ? reopen(w) : -1;
+    *out = fd >= 0 ? blob_from_fd(fd, w->meta.nbytes) : NULL;
+    if (*out && later_add(w->cache, &w->key, w, *out, publish_handed_on))
+        return 0;
+    blob_put(*out);
+    return cache_commit(w, out, err);
 }
 
 void cache_abort(struct cache_writer *w)
