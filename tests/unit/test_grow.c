@@ -13,9 +13,15 @@
 
 #include "grow.h"
 
-/* AddressSanitizer would end the test where malloc() gives NULL. */
+/* The sanitizers would end the test where malloc() gives NULL. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
 {
     return "allocator_may_return_null=1";
 }
