@@ -10,7 +10,7 @@
  *
  * Who has little to read takes a parked cursor and reads alone: what helpers would inflate ahead
  * would often be for nobody. Who has much to read opens the file for himself, and free helpers help;
- * such a cursor is not parked, so that nothing of the helpers' outlives a task.
+ * such a cursor is not parked, so that no piece of a helper outlives a task.
  * What a run's codec holds counts for the task that reads it (run.h); while the cursor is parked it
  * is taken from what the budget can spare, or else the cursor goes.
  * Checkpoints are loaded once for all cursors of a run that are there at a time. They take 4 to

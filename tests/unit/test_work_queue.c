@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Errands: in their order, taken back, and none left at the end.
+ * Work items: in their order, taken back, and none left at the end.
  */
 #include <setjmp.h>
 #include <stdarg.h>
