@@ -65,7 +65,7 @@ struct helper_pool *sched_helpers(struct sched *s);
 typedef void sched_done_fn(void *arg, struct blob *result, const struct error *err);
 
 /* Start computing the root of `g` (the job takes a reference to the graph). *job_id (never 0, never
- * used again) is set before `done` can be called. On failure (ENOMEM; ECANCELED once sched_free()
+ * used again) is set before `done` can be called. On failure (ENOMEM; ECANCELED once sched_stop()
  * has begun) `done` is not called. */
 int sched_submit(struct sched *s, struct graph *g, sched_done_fn *done, void *arg, uint64_t *job_id,
                  struct error *err) NODISCARD;
