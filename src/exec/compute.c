@@ -11,12 +11,27 @@
 
 #include "compute_private.h"
 #include "graph_call.h"
+#include "kernel.h"
 
 int work_go_on(const struct work *k, struct error *err)
 {
     if (task_cancelled(k->ctl))
         return error_set(err, ECANCELED, "%s: cancelled", k->t->label);
     return 0;
+}
+
+int work_write(const struct work *k, const double *values, size_t n, struct error *err)
+{
+    double settled[TASK_BLOCK_NVOX];
+    int ret = 0;
+
+    for (size_t at = 0; at < n && ret == 0; at += TASK_BLOCK_NVOX) {
+        size_t here = n - at < TASK_BLOCK_NVOX ? n - at : TASK_BLOCK_NVOX;
+
+        kernel_settle_nan(values + at, here, settled);
+        ret = cache_write(k->w, settled, here * sizeof *settled, err);
+    }
+    return ret;
 }
 
 int compute_output(const struct work *k, struct error *err)

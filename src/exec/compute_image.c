@@ -208,11 +208,11 @@ static int write_block(struct block *b, size_t n, struct error *err)
             continue;
         }
         eval_tile(k->t->e, leaf, b, ntile, tile);
-        for (size_t i = 0; i < ntile; i++)
-            rounded[b->tile0 + i] = (float)tile[i];
+        kernel_round(tile, ntile, rounded + b->tile0);
     }
-    return cache_write(k->w, b->out,
-                       n * (k->t->kind == TASK_PLANE ? sizeof *b->out : sizeof *rounded), err);
+    if (k->t->kind == TASK_PLANE)
+        return work_write(k, b->out, n, err);
+    return cache_write(k->w, rounded, n * sizeof *rounded, err);
 }
 
 int compute_plane(const struct work *k, struct error *err)

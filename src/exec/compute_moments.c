@@ -180,7 +180,7 @@ static int write_plane(const struct work *k, const struct moments *m, enum momen
         size_t n = k->nvox - vox < BLOCK_NVOX ? k->nvox - vox : BLOCK_NVOX;
 
         moments_plane(m, plane, slope, inter, vox, n, block);
-        ret = cache_write(k->w, block, n * sizeof *block, err);
+        ret = work_write(k, block, n, err);
     }
     return ret;
 }
@@ -268,8 +268,7 @@ static void settle_trend(const struct trend *trend, size_t vox, double *m[MOMENT
 
 static int write_trend(const struct work *k, const struct trend *trend, struct error *err)
 {
-    size_t nbytes = k->nvox * sizeof(double);
-    double *planes = malloc(MOMENTS_NPLANES * nbytes), *m[MOMENTS_NPLANES];
+    double *planes = malloc(MOMENTS_NPLANES * k->nvox * sizeof *planes), *m[MOMENTS_NPLANES];
     int ret;
 
     if (!planes)
@@ -280,9 +279,9 @@ static int write_trend(const struct work *k, const struct trend *trend, struct e
     }
     for (size_t vox = 0; vox < k->nvox; vox++)
         settle_trend(trend, vox, m);
-    ret = cache_write(k->w, planes, MOMENTS_NPLANES * nbytes, err);
+    ret = work_write(k, planes, MOMENTS_NPLANES * k->nvox, err);
     if (ret == 0)
-        ret = cache_write(k->w, trend->along, k->t->order * nbytes, err);
+        ret = work_write(k, trend->along, k->t->order * k->nvox, err);
     free(planes);
     return ret;
 }

@@ -22,6 +22,9 @@ struct work {
 /* ECANCELED when the task was told to stop. */
 int work_go_on(const struct work *k, struct error *err) NODISCARD;
 
+/* Write float64 values into k->w, with settled NaN (kernel.h). */
+int work_write(const struct work *k, const double *values, size_t n, struct error *err) NODISCARD;
+
 /* A function for each kind of task whose result is written into k->w. */
 #define COMPUTE(name, operation, version, verb, result, function)                                  \
     int compute_##function(const struct work *k, struct error *err) NODISCARD;

@@ -14,6 +14,7 @@
 #include <zlib.h>
 
 #include "compute_private.h"
+#include "kernel.h"
 #include "stream_reader.h"
 
 /* Called with voxels [vox0, vox0 + nvox) of each volume, counted over all streams. */
@@ -159,9 +160,9 @@ static int write_planes(const struct work *k, size_t first, struct columns *c, d
         c->nvox = k->nvox - vox < room ? k->nvox - vox : room;
         ret = percentiles_part(k, first, vox, c, n > 1 ? out + vox : out, k->nvox, err);
         if (ret == 0 && n == 1)
-            ret = cache_write(k->w, out, c->nvox * sizeof *out, err);
+            ret = work_write(k, out, c->nvox, err);
     }
-    return ret == 0 && n > 1 ? cache_write(k->w, out, n * k->nvox * sizeof *out, err) : ret;
+    return ret == 0 && n > 1 ? work_write(k, out, n * k->nvox, err) : ret;
 }
 
 int compute_percentiles(const struct work *k, struct error *err)
@@ -190,7 +191,7 @@ static int write_float64(void *ctx, int64_t vol, const double *values, struct er
     const struct work *k = ctx;
 
     (void)vol;
-    return cache_write(k->w, values, k->nvox * sizeof *values, err);
+    return work_write(k, values, k->nvox, err);
 }
 
 int compute_volume(const struct work *k, struct error *err)
@@ -213,8 +214,7 @@ static int for_each_tile(const struct work *k, const double *values, each_tile_f
     for (size_t vox = 0; vox < k->nvox && ret == 0; vox += TILE_NVOX) {
         size_t n = k->nvox - vox < TILE_NVOX ? k->nvox - vox : TILE_NVOX;
 
-        for (size_t i = 0; i < n; i++)
-            tile[i] = (float)values[vox + i];
+        kernel_round(values + vox, n, tile);
         ret = each(ctx, tile, n * sizeof *tile, err);
     }
     return ret;

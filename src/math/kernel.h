@@ -54,6 +54,12 @@ void moments_plane(const struct moments *m, enum moments_plane plane, double slo
 void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t n, double slope,
                   double inter, double *out);
 
+/* Before values are written. Which NaN an operation gives depends on the machine (0/0 is negative
+ * on x86, positive on ARM): every one becomes the same, 0x7fc00000 as float32 and
+ * 0x7ff8000000000000 as float64. */
+void kernel_round(const double *values, size_t n, float *out);
+void kernel_settle_nan(const double *values, size_t n, double *out);
+
 /* Moments of `nvox` voxels, plane by plane; each pointer is [nvox]. */
 struct moments_view {
     double n; /* volumes */

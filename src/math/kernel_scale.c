@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Stored samples to float64 intensities.
+ * Stored samples to float64 intensities, and values to what is written.
+ *
+ * NaN is told from its bits: a compiler may take one NaN for another.
  */
 #include "kernel_private.h"
 
@@ -56,5 +58,29 @@ void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t 
             from = (const char *)swapped;
         }
         scale(ntile, kernel_as_float64(type, from, 0, ntile, out + at), slope, inter, out + at);
+    }
+}
+
+VECTOR_LOOP void kernel_round(const double *restrict values, size_t n, float *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        float rounded = (float)values[i];
+        int32_t bits;
+
+        memcpy(&bits, &rounded, sizeof bits);
+        bits = (bits & INT32_MAX) > INT32_C(0x7f800000) ? INT32_C(0x7fc00000) : bits;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
+VECTOR_LOOP void kernel_settle_nan(const double *restrict values, size_t n, double *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        int64_t bits;
+
+        memcpy(&bits, &values[i], sizeof bits);
+        bits =
+            (bits & INT64_MAX) > INT64_C(0x7ff0000000000000) ? INT64_C(0x7ff8000000000000) : bits;
+        memcpy(&out[i], &bits, sizeof bits);
     }
 }

@@ -54,16 +54,16 @@
  * expression, or NULL: the label has them; the shape of the result; the function of exec that
  * writes the result, compute_FUNCTION(). */
 #define TASK_KINDS_WRITTEN(ROW)                                                                    \
-    ROW(MOMENTS, "moments", 3, "moments of ", RESULT_PLANES, moments)                              \
-    ROW(TREND, "trend", 3, "trend of ", RESULT_PLANES, trend)                                      \
-    ROW(MEDIAN, "median", 3, "median of ", RESULT_PLANE, percentiles)                              \
-    ROW(PERCENTILES, "percentiles", 3, "", RESULT_PLANES, percentiles)                             \
-    ROW(VOLUME, "volume", 3, "volume of ", RESULT_PLANE, volume)                                   \
-    ROW(PLANE, "plane", 3, "", RESULT_PLANE, plane)                                                \
-    ROW(IMAGE, "image", 3, "", RESULT_IMAGE, image)                                                \
-    ROW(SLICES, "slices", 3, "slices of ", RESULT_SLICES, plane)                                   \
-    ROW(CHUNK, "chunk", 3, "chunk of ", RESULT_VOLUMES, chunk)                                     \
-    ROW(CHECKSUM, "checksum", 3, "checksum of ", RESULT_BYTES, checksum)                           \
+    ROW(MOMENTS, "moments", 4, "moments of ", RESULT_PLANES, moments)                              \
+    ROW(TREND, "trend", 4, "trend of ", RESULT_PLANES, trend)                                      \
+    ROW(MEDIAN, "median", 4, "median of ", RESULT_PLANE, percentiles)                              \
+    ROW(PERCENTILES, "percentiles", 4, "", RESULT_PLANES, percentiles)                             \
+    ROW(VOLUME, "volume", 4, "volume of ", RESULT_PLANE, volume)                                   \
+    ROW(PLANE, "plane", 4, "", RESULT_PLANE, plane)                                                \
+    ROW(IMAGE, "image", 4, "", RESULT_IMAGE, image)                                                \
+    ROW(SLICES, "slices", 4, "slices of ", RESULT_SLICES, plane)                                   \
+    ROW(CHUNK, "chunk", 4, "chunk of ", RESULT_VOLUMES, chunk)                                     \
+    ROW(CHECKSUM, "checksum", 4, "checksum of ", RESULT_BYTES, checksum)                           \
     ROW(OUTPUT, "output", 0, NULL, RESULT_BYTES, output)
 #define TASK_KINDS_OTHER(ROW)                                                                      \
     ROW(COMMAND, "command", 2, NULL, RESULT_UNKNOWN)                                               \

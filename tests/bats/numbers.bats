@@ -128,6 +128,102 @@ END
     compare_each
 }
 
+# Voxel (v, 0, 0) of the run gets NaN number v in one volume, in its own byte order.
+put_each_nan() {
+    /usr/bin/python3 - "$@" <<'END'
+import sys
+import numpy as np
+
+BITS = {4: [0x7FC00000, 0xFFC00000, 0x7F800001, 0xFF800001, 0x7FC12345, 0xFFFFFFFF],
+        8: [0x7FF8000000000000, 0xFFF8000000000000, 0x7FF0000000000001, 0xFFF0000000000001,
+            0x7FF8123456789ABC, 0xFFFFFFFFFFFFFFFF]}
+for path, nbytes, order in zip(*[iter(sys.argv[1:])] * 3):
+    bits = np.array(BITS[int(nbytes)], f"{order}u{nbytes}")
+    volume = np.memmap(path, bits.dtype, "r+", 352)
+    volume[: len(bits)] = bits
+END
+}
+
+@test "every NaN is the same NaN, in each format, whatever the machine makes of it" {
+    make_run - <<END
+$DS/one/a.nii --dtype f4 --shape 16,16,9
+$DS/wide/a.nii --dtype f8 --shape 16,16,9
+$DS/joined/a.nii --dtype f8 --big
+$DS/joined/b.nii --dtype f4 --special
+$DS/packed/a.nii --dtype f4
+$DS/other/a.nii --dtype f4
+END
+    put_each_nan "$DS/one/a.nii" 4 '<' "$DS/wide/a.nii" 8 '<' "$DS/joined/a.nii" 8 '>' \
+        "$DS/joined/b.nii" 4 '<' "$DS/packed/a.nii" 4 '<' "$DS/other/a.nii" 4 '<'
+    gzip "$DS/packed/a.nii"
+    zstd -q --rm "$DS/other/a.nii"
+    cat >recipes.ini <<'END'
+[nothing]
+expr = 0 * bold[..., 0] / 0
+[root]
+expr = sqrt(-1 - abs(mean(bold)))
+[difference]
+expr = mean(bold) / 0 - mean(bold) / 0
+[negative]
+expr = -(0 * bold[..., 1] / 0) + where(mean(bold) > 0, -median(bold), sqrt(-std(bold)))
+[smallest]
+expr = -min(bold)
+[largest]
+expr = max(bold)
+[middle]
+expr = median(bold) - percentile(bold, 30)
+[quotient]
+expr = std(detrend(bold, 1)) / mean(bold)
+[volume]
+expr = bold[..., 0]
+[late]
+expr = -bold[..., 0:5]
+[scored]
+expr = zscore(bold)
+[straight]
+expr = detrend(bold, 2)
+END
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    # slices first: a whole image would be cached
+    for name in tsnr nothing largest; do
+        dd if="$MNT/one/$name.nii" of="slice.$name" bs=1024 skip=1 count=1 status=none
+    done
+    /usr/bin/python3 - "$MNT" "$CACHE" <<'END'
+import glob, gzip, sys
+import numpy as np
+
+NAN = 0x7FC00000
+TOTAL = 0
+def check(what, words, nan=NAN):
+    global TOTAL
+    values = words.view(words.dtype.str.replace("u", "f"))
+    found = np.unique(words[np.isnan(values)])
+    assert set(found) <= {nan}, f"{what}: {[hex(bits) for bits in found]}"
+    TOTAL += len(found)
+    return len(found)
+
+mount, cache = sys.argv[1:]
+names = "tsnr nothing root difference negative smallest largest middle quotient volume late scored straight"
+for run in "one wide joined packed other".split():
+    for name in names.split():
+        path = f"{mount}/{run}/{name}.nii"
+        plain = open(path, "rb").read()
+        zipped = gzip.decompress(open(path + ".gz", "rb").read())
+        assert plain == zipped, path
+        assert check(path, np.frombuffer(plain[1024:], "<u4")) or name == "middle", path
+for name in "tsnr nothing largest".split():
+    slice_ = open(f"slice.{name}", "rb").read()
+    assert slice_ == open(f"{mount}/one/{name}.nii", "rb").read()[1024:2048], name
+    check(name, np.frombuffer(slice_, "<u4"))
+# what results are computed from
+for meta in glob.glob(f"{cache}/v1/objects/*/*.meta"):
+    label = open(meta).read().split("label ")[1]
+    if label.split()[0] in ("moments", "trend", "median", "percentiles", "volume", "plane"):
+        check(label, np.fromfile(meta[:-5], "<u8"), 0x7FF8000000000000)
+assert TOTAL > 60, TOTAL
+END
+}
+
 @test "a mean far larger than the deviation loses no digits" {
     make_run - <<END
 $DS/float32/a.nii --dtype f4 --level 1e5 --spread 0.5

@@ -438,6 +438,37 @@ static void test_what_a_call_brings(void **state)
     assert_int_equal(moments_call_nbytes(SAMPLE_FLOAT64, SIZE_MAX / 4, SIZE_MAX), MIB);
 }
 
+static void test_every_nan_is_written_alike(void **state)
+{
+    (void)state;
+    static const uint64_t bits[] = {0x7ff8000000000000, 0xfff8000000000000, 0x7ff0000000000001,
+                                    0xfff0000000000001, 0x7fffffffffffffff, 0xffffffffffffffff};
+    enum { N = sizeof bits / sizeof *bits };
+    static const double others[] = {INFINITY, -INFINITY, 0.0, -0.0, 1e300, -1e-300, 1.1};
+    enum { NOTHERS = sizeof others / sizeof *others };
+    double values[N + NOTHERS], settled[N + NOTHERS];
+    float rounded[N + NOTHERS];
+
+    memcpy(values, bits, sizeof bits);
+    memcpy(values + N, others, sizeof others);
+    kernel_round(values, N + NOTHERS, rounded);
+    kernel_settle_nan(values, N + NOTHERS, settled);
+    for (size_t i = 0; i < N; i++) {
+        uint32_t narrow;
+        uint64_t wide;
+
+        memcpy(&narrow, &rounded[i], sizeof narrow);
+        memcpy(&wide, &settled[i], sizeof wide);
+        assert_int_equal(narrow, 0x7fc00000);
+        assert_true(wide == 0x7ff8000000000000);
+    }
+    assert_memory_equal(settled + N, others, sizeof others);
+    for (size_t i = 0; i < NOTHERS; i++) {
+        float expected = (float)others[i];
+        assert_memory_equal(&rounded[N + i], &expected, sizeof expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -458,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_sum_is_compensated),
         cmocka_unit_test(test_scaled_constant_has_no_deviation),
         cmocka_unit_test(test_scale),
+        cmocka_unit_test(test_every_nan_is_written_alike),
         cmocka_unit_test(test_impossible_size_is_out_of_memory),
         cmocka_unit_test(test_what_a_call_brings),
     };
