@@ -17,7 +17,7 @@
 
 #include "ctl.h"
 #include "grow.h"
-#include "path.h"
+#include "text.h"
 #include "utf8.h"
 
 int split_path(const char *path, char **dir, const char **name)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * read(2), pread(2) and write(2), continued after a short count or a signal.
+ * Descriptors: read(2), pread(2) and write(2), continued after a short count or a signal; paths
+ * opened so that no link leads out of the dataset.
  *
  * Thread rule: reentrant. Nothing is allocated, so they may be called between fork and exec.
  */
@@ -21,5 +22,9 @@ ssize_t fd_pread(int fd, void *buf, size_t nbytes, uint64_t off) NODISCARD;
 
 /* Write all. Returns 0, or -errno after writing some or none. */
 int fd_write(int fd, const void *bytes, size_t nbytes) NODISCARD;
+
+/* openat2(2) with RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS and `flags`; never blocks on a FIFO, never
+ * takes a terminal, close-on-exec. Returns the descriptor or -errno. */
+int resolve_beneath(int rootfd, const char *path, int flags) NODISCARD;
 
 #endif

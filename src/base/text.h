@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Small helpers on texts. Thread rule: reentrant.
+ * Small helpers on texts and paths. Thread rule: reentrant.
  */
 #ifndef DERIVFS_TEXT_H
 #define DERIVFS_TEXT_H
@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "error.h"
 
 /* Is bytes[nbytes] the text `s`? */
 static inline bool text_is(const char *s, const char *bytes, size_t nbytes)
@@ -26,6 +28,22 @@ static inline char *text_end(FILE *f, char **text)
         return *text;
     free(*text);
     return NULL;
+}
+
+/* "DIR/NAME", or NAME if `dir` is "". malloced; NULL: out of memory. */
+static inline NODISCARD char *join_path(const char *dir, const char *name)
+{
+    char *path;
+
+    return asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0 ? NULL : path;
+}
+
+/* The last part of a path: within `path`. */
+static inline const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
 }
 
 #endif

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "fd.h"
-#include "resolve_beneath.h"
 
 static const char objects_dir[] = "/annex/objects/";
 static const char link_mark[] = ".git/annex/objects/";

@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 #include "budget.h"
-#include "cancel.h"
 #include "checkpoints.h"
 #include "error.h"
 #include "helpers.h"
+#include "thread.h"
 
 /* Put at most `cap` stored bytes from `off` on into `buf`; *got is less at their end only. */
 typedef int codec_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,

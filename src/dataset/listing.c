@@ -23,7 +23,7 @@
 
 #include "bids.h"
 #include "codec.h"
-#include "resolve_beneath.h"
+#include "fd.h"
 
 static const int64_t SETTLE_NS = 2500000000;
 

@@ -19,12 +19,12 @@
 #include <stdint.h>
 
 #include "budget.h"
-#include "cancel.h"
 #include "checkpoints.h"
 #include "codec.h"
 #include "error.h"
 #include "helpers.h"
 #include "key.h"
+#include "thread.h"
 
 enum { SOURCE_ID_TEXT_MAX = 512 };
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "annex.h"
-#include "resolve_beneath.h"
+#include "fd.h"
 
 static int explain_open(int code, int rootfd, const char *path, struct error *err)
 {

@@ -54,11 +54,6 @@ struct derived {
     uint64_t version; /* of sources and recipe: same version, same bytes */
 };
 
-static inline bool recipe_is_series(const struct recipe *recipe)
-{
-    return recipe->expr && recipe->expr->rank == EXPR_SERIES;
-}
-
 /* May `name` be a derived file? Most names may not, and need no look at the directory. */
 bool derived_may_be(const struct recipe_table *table, const char *name);
 

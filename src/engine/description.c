@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "json_text.h"
-#include "path.h"
 #include "text.h"
 #include "utf8.h"
 

@@ -122,11 +122,6 @@ int fetch_of_graph(const struct tree *t, const struct store *s, const struct gra
     return plan_lacking(&l, ret, out, err);
 }
 
-bool engine_must_fetch(const struct engine *e, const struct derived *d)
-{
-    return e->tree.annex_get && d->error.code == ENODATA;
-}
-
 bool fetch_progress(const struct workers *w, const struct tree *t, const struct derived *d,
                     double *percent)
 {

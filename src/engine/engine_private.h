@@ -8,8 +8,8 @@
 
 #include "derived.h"
 #include "engine.h"
-#include "path.h"
 #include "store.h"
+#include "text.h"
 #include "tree.h"
 #include "workers.h"
 

@@ -62,6 +62,11 @@ static bool covers(const struct part *part, uint64_t off)
     return part->blob && part->off <= off && off - part->off < part->nbytes;
 }
 
+uint64_t reader_trailer_off(const struct reader *r)
+{
+    return r->nbytes - r->trailer_nbytes;
+}
+
 /* The trailer as a part, once all parts are in the checksum. */
 static struct part make_trailer(struct reader *r)
 {

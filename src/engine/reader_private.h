@@ -63,10 +63,7 @@ void reader_set_derived(struct reader *r, struct derived *d);
 int reader_plan(struct reader *r, size_t part, struct graph **out, struct error *err) NODISCARD;
 
 /* Where the trailer begins, or the file ends. */
-static inline uint64_t reader_trailer_off(const struct reader *r)
-{
-    return r->nbytes - r->trailer_nbytes;
-}
+uint64_t reader_trailer_off(const struct reader *r);
 
 /* The kept part with the byte at `off`, or the trailer: a reference; blob NULL: not available. */
 struct part reader_kept_part(struct reader *r, uint64_t off);
@@ -104,11 +101,7 @@ struct reader_wait {
 };
 
 /* Keep a part: the bytes before its end are available. */
-static inline void reader_wait_add(struct reader_wait *w, struct part part)
-{
-    w->parts[w->nparts++] = part;
-    w->at = part.off + part.nbytes;
-}
+void reader_wait_add(struct reader_wait *w, struct part part);
 
 /* Decide, once for each request, whether it is for slices. */
 void reader_choose_slices(struct reader_wait *w);

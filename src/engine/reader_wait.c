@@ -168,26 +168,27 @@ static int fetch_for(struct reader_wait *w, const struct graph *g, struct error 
 }
 
 /* Submit a job for the next part of the latest version of the file. */
-static int submit(struct reader_wait *w, struct error *err)
-{
-    struct graph *g;
-    int ret = reader_wait_plan(w, &g, err);
-
-    if (ret < 0)
-        return ret;
-    ret = w->reader->engine->workers.fetcher && !w->fetched ? fetch_for(w, g, err) : -ENOENT;
-    if (ret == -ENOENT)
-        ret = submit_graph(w, w->reader->engine->workers.sched, g, job_done, err);
-    graph_put(g);
-    return ret;
-}
-
 static void submit_next(struct reader_wait *w)
 {
+    struct workers *workers = &w->reader->engine->workers;
+    struct graph *g;
     struct error err;
+    int ret = reader_wait_plan(w, &g, &err);
 
-    if (submit(w, &err) < 0)
+    if (ret == 0) {
+        ret = workers->fetcher && !w->fetched ? fetch_for(w, g, &err) : -ENOENT;
+        if (ret == -ENOENT)
+            ret = submit_graph(w, workers->sched, g, job_done, &err);
+        graph_put(g);
+    }
+    if (ret < 0)
         fail(w, &err);
+}
+
+void reader_wait_add(struct reader_wait *w, struct part part)
+{
+    w->parts[w->nparts++] = part;
+    w->at = part.off + part.nbytes;
 }
 
 /* Take the available parts; submit a job for the first other one. */

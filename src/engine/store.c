@@ -60,12 +60,6 @@ int joiner_open(struct workers *w, struct cache *cache, struct error *err)
     return sched_new(&config, &w->joiner, err);
 }
 
-/* A 4-D .nii: its bytes are the header and the results unchanged. */
-static bool is_joinable(const struct derived *d)
-{
-    return d->error.code == 0 && recipe_is_series(d->recipe) && d->format->kind == OUTPUT_IMAGE;
-}
-
 /* Header and key of the whole; false if the file cannot be joined. */
 static bool key_of_whole(const struct store *s, const struct derived *d, struct file_header *header,
                          struct key *out)
@@ -74,7 +68,9 @@ static bool key_of_whole(const struct store *s, const struct derived *d, struct 
     struct parts parts;
     struct key values;
 
-    if (!is_joinable(d) || derived_header(d, header, NULL) < 0)
+    /* a 4-D .nii: its bytes are the header and the results unchanged */
+    if (d->error.code != 0 || !recipe_is_series(d->recipe) || d->format->kind != OUTPUT_IMAGE ||
+        derived_header(d, header, NULL) < 0)
         return false;
     derived_parts(d, &parts);
     if (store_key(s, d, parts.n, &values, NULL) < 0)

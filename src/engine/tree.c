@@ -23,7 +23,7 @@
 #include "annex.h"
 #include "description.h"
 #include "engine_private.h"
-#include "resolve_beneath.h"
+#include "fd.h"
 #include "sidecar.h"
 
 #define DERIVATIVES "derivatives"
@@ -127,6 +127,11 @@ static bool is_mirrored_dir(const char *dir, const char *name)
 static uint64_t path_ino(const char *path)
 {
     return XXH3_64bits(path, strlen(path)) | UINT64_C(1) << 63;
+}
+
+bool engine_must_fetch(const struct engine *e, const struct derived *d)
+{
+    return e->tree.annex_get && d->error.code == ENODATA;
 }
 
 /* What the mount makes up at `path`; owner and times are set already. */

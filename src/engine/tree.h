@@ -8,11 +8,11 @@
 #ifndef DERIVFS_TREE_H
 #define DERIVFS_TREE_H
 
-#include "cancel.h"
 #include "dataset.h"
 #include "derived.h"
 #include "engine.h"
 #include "errlog.h"
+#include "thread.h"
 
 struct tree {
     struct dataset *dataset;

@@ -69,25 +69,22 @@ STATISTIC(MAX, take_plane(m, MOMENTS_MAX, at, n, out))
 
 static statistic_fn *const statistics[EXPR_NOPS] = {EXPR_MOMENTS(ROW, )};
 
-static void fill_reduction(const struct reduction *r, const struct moments_view *m, size_t at,
-                           size_t n, double *out)
-{
-    if (is_plane(r))
-        take_plane(m, 0, at, n, out);
-    else
-        statistics[r->e->op](r->e, m, at, n, out);
-}
-
 static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
 {
     const struct block *b = ctx;
     const struct task *t = b->k->t;
 
-    for (size_t i = 0; i < t->nreductions; i++)
-        if (t->reductions[i].e == e) {
-            fill_reduction(&t->reductions[i], &b->values[i].same_as->merged, b->tile0, n, out);
-            return true;
-        }
+    for (size_t i = 0; i < t->nreductions; i++) {
+        const struct moments_view *m = &b->values[i].same_as->merged;
+
+        if (t->reductions[i].e != e)
+            continue;
+        if (is_plane(&t->reductions[i]))
+            take_plane(m, 0, b->tile0, n, out);
+        else
+            statistics[e->op](e, m, b->tile0, n, out);
+        return true;
+    }
     return false;
 }
 

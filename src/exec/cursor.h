@@ -16,10 +16,10 @@
 
 #include "budget.h"
 #include "cache.h"
-#include "cancel.h"
 #include "error.h"
 #include "helpers.h"
 #include "run.h"
+#include "thread.h"
 
 struct cursor;
 struct cursor_pool;

@@ -19,11 +19,6 @@ bool cursor_has_checkpoints(struct cache *cache, const struct run *run);
 struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run,
                                             struct budget *budget) NODISCARD;
 
-/* Keep them for the next one, if the cache keeps anything and the file's identity is sure to tell
- * when it changes; that it cannot is no failure. */
-void cursor_keep_checkpoints(struct cache *cache, const struct run *run,
-                             const struct checkpoints *learned);
-
 /* Publishes such checkpoints while nothing else is to be done. */
 struct keeper;
 

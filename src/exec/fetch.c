@@ -22,8 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "program.h"
-#include "resolve_beneath.h"
 #include "utf8.h"
 
 /* How long git-annex may take to put its things in order when it is interrupted. */

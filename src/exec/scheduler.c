@@ -68,7 +68,9 @@ static struct flight *take_next(struct sched *s, unsigned thread)
         }
         f->charged_nbytes = nbytes;
     }
-    flight_take(s, f, thread);
+    DL_DELETE2(s->queue, f, queue_prev, queue_next);
+    f->state = FLIGHT_RUNNING;
+    f->thread = thread;
     s->stats.running++;
     wake_worker(s);
     return f;
@@ -112,17 +114,6 @@ static void note_run(struct sched *s, const struct flight *f, unsigned thread, i
     trace_add(s->config.trace, &e);
 }
 
-/* Without the lock. */
-static int run_traced(struct sched *s, struct flight *f, unsigned thread, struct outcome *out)
-{
-    int64_t start_ns = s->config.trace ? trace_now(s->config.trace) : 0;
-    int ret = run_flight(s, f, out);
-
-    if (s->config.trace)
-        note_run(s, f, thread, start_ns, ret);
-    return ret;
-}
-
 /* With the lock held, which is released meanwhile. */
 static void fly(struct sched *s, struct worker *w, struct flight *f)
 {
@@ -130,7 +121,10 @@ static void fly(struct sched *s, struct worker *w, struct flight *f)
 
     w->flight = f;
     pthread_mutex_unlock(&s->lock);
-    int ret = run_traced(s, f, w->index, &out);
+    int64_t start_ns = s->config.trace ? trace_now(s->config.trace) : 0;
+    int ret = run_flight(s, f, &out);
+    if (s->config.trace)
+        note_run(s, f, w->index, start_ns, ret);
     pthread_mutex_lock(&s->lock);
     w->flight = NULL;
     s->stats.running--;
@@ -146,16 +140,6 @@ static void fly(struct sched *s, struct worker *w, struct flight *f)
     s->busy_ns = monotonic_ns();
 }
 
-/* With the lock held, which is released meanwhile. */
-static void help(struct sched *s, struct worker *w, struct helper_job *piece)
-{
-    wake_worker(s);
-    pthread_mutex_unlock(&s->lock);
-    helpers_run(s, w, piece);
-    pthread_mutex_lock(&s->lock);
-    helpers_done(s, w);
-}
-
 static void *worker_main(void *arg)
 {
     struct worker *w = arg;
@@ -166,12 +150,14 @@ static void *worker_main(void *arg)
         struct flight *f = take_next(s, w->index);
         struct helper_job *piece = f ? NULL : helpers_take(s, w);
 
-        if (f)
+        if (f) {
             fly(s, w, f);
-        else if (piece)
-            help(s, w, piece);
-        else
+        } else if (piece) {
+            wake_worker(s);
+            helpers_run(s, w, piece);
+        } else {
             helpers_wait(s);
+        }
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;

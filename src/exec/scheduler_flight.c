@@ -87,20 +87,6 @@ static void make_ready(struct sched *s, struct flight *f)
         DL_PREPEND2(s->queue, f, queue_prev, queue_next);
 }
 
-void flight_take(struct sched *s, struct flight *f, unsigned thread)
-{
-    DL_DELETE2(s->queue, f, queue_prev, queue_next);
-    f->state = FLIGHT_RUNNING;
-    f->thread = thread;
-}
-
-static struct flight *find_flight(struct sched *s, const struct key *key)
-{
-    struct flight *f;
-    HASH_FIND(hh, s->table, key->hex, KEY_HEX, f);
-    return f;
-}
-
 static void leave_table(struct sched *s, struct flight *f)
 {
     if (f->hh.tbl)
@@ -131,10 +117,12 @@ struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t ra
     fresh[g->ntasks - 1]->needed = true;
     for (size_t i = g->ntasks; i-- > 0;) {
         struct flight *f = fresh[i];
-        struct flight *there = f && f->needed ? find_flight(s, &g->tasks[i].key) : NULL;
+        struct flight *there = NULL;
 
         if (!f)
             continue;
+        if (f->needed)
+            HASH_FIND(hh, s->table, f->task->key.hex, KEY_HEX, there);
         f->rank = rank;
         if (there) {
             s->stats.tasks_joined++;

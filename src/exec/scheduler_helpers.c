@@ -130,18 +130,16 @@ void helpers_run(struct sched *s, struct worker *w, struct helper_job *job)
 {
     struct trace_event e = {.thread = w->index, .helping = true, .outcome = TRACE_DONE};
 
+    pthread_mutex_unlock(&s->lock);
     if (s->config.trace)
         e.start_ns = trace_now(s->config.trace);
     job->run(job);
-    if (!s->config.trace)
-        return;
-    e.stop_ns = trace_now(s->config.trace);
-    snprintf(e.name, sizeof e.name, "%s", w->helping);
-    trace_add(s->config.trace, &e);
-}
-
-void helpers_done(struct sched *s, struct worker *w)
-{
+    if (s->config.trace) {
+        e.stop_ns = trace_now(s->config.trace);
+        snprintf(e.name, sizeof e.name, "%s", w->helping);
+        trace_add(s->config.trace, &e);
+    }
+    pthread_mutex_lock(&s->lock);
     w->helping[0] = '\0';
     s->stats.helping--;
     s->stats.pieces_done += w->helps_with == HELPER_PIECE;

@@ -139,9 +139,6 @@ void flight_free(struct flight *f);
 struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t rank,
                              struct flight **fresh, struct outcome *out);
 
-/* Take the queue's first flight off for running. */
-void flight_take(struct sched *s, struct flight *f, unsigned thread);
-
 /* The task is done: pass its result on (out->result), or its failure (out->err). */
 void flight_succeed(struct sched *s, struct flight *f, struct outcome *out);
 void flight_fail(struct sched *s, struct flight *f, struct outcome *out);
@@ -156,8 +153,7 @@ void helpers_start(struct sched *s);
 struct helper_job *helpers_take(struct sched *s, struct worker *w);
 /* Wait until there may be something to do; the lock is released meanwhile. */
 void helpers_wait(struct sched *s);
-/* Without the lock: run it. */
+/* Run it; the lock is released meanwhile. */
 void helpers_run(struct sched *s, struct worker *w, struct helper_job *job);
-void helpers_done(struct sched *s, struct worker *w);
 
 #endif

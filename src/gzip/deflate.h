@@ -109,10 +109,7 @@ int inflater_run(struct inflater *f, unsigned char *out, size_t cap, uint64_t li
 bool inflater_between_blocks(const struct inflater *f, uint64_t *bit);
 
 /* The limit that ends within the header at `bit`, so that the inflater stops there. */
-static inline uint64_t inflater_limit(uint64_t bit)
-{
-    return (bit + DEFLATE_HEADER_BITS_MIN - 10) / 8 + 1;
-}
+uint64_t inflater_limit(uint64_t bit);
 
 /* How many stored bytes it has read up to. */
 uint64_t inflater_fed(const struct inflater *f);

@@ -160,6 +160,11 @@ bool inflater_between_blocks(const struct inflater *f, uint64_t *bit)
            s->block_state == ISAL_BLOCK_FINISH;
 }
 
+uint64_t inflater_limit(uint64_t bit)
+{
+    return (bit + DEFLATE_HEADER_BITS_MIN - 10) / 8 + 1;
+}
+
 /* ---- what is not deflate ---- */
 
 int inflater_peek(struct inflater *f, const unsigned char **bytes, size_t *got, struct error *err)

@@ -38,7 +38,7 @@ static inline uint64_t deflate_peek(const unsigned char *in, uint64_t bit)
 
 /* Read the dynamic header whose three counts begin at *bit. DEFLATE_BLOCK: *bit is behind it.
  * DEFLATE_BAD: not a header, whatever follows the input; DEFLATE_INPUT: more input has to decide.
- * */
+ * Reads nothing past nbytes + DEFLATE_SLACK. */
 enum deflate_status deflate_read_lengths(const unsigned char *in, size_t nbytes, uint64_t *bit,
                                          struct deflate_lengths *lengths);
 

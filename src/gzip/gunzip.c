@@ -323,17 +323,6 @@ static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct er
     return 0;
 }
 
-/* Remove bytes from the new output that were handed out before. */
-static void pass_over(struct gunzip *z, unsigned char *out, size_t *got)
-{
-    size_t n = z->again < *got ? (size_t)z->again : *got;
-
-    z->again -= n;
-    *got -= n;
-    if (n > 0)
-        memmove(out, out + n, *got);
-}
-
 static int read_alone(struct gunzip *z, unsigned char *out, size_t cap, size_t *got,
                       struct error *err)
 {
@@ -353,7 +342,11 @@ static int read_alone(struct gunzip *z, unsigned char *out, size_t cap, size_t *
     if (ret < 0)
         return ret;
     z->owner.fed = inflater_fed(z->inflater);
-    pass_over(z, out, got);
+    size_t again = z->again < *got ? (size_t)z->again : *got; /* of bytes handed out before */
+    z->again -= again;
+    *got -= again;
+    if (again > 0)
+        memmove(out, out + again, *got);
     z->crc = crc32_gzip_refl(z->crc, out, *got);
     account(z, out, *got);
     switch (status) {

@@ -15,11 +15,11 @@
 #include <stdint.h>
 
 #include "budget.h"
-#include "cancel.h"
 #include "checkpoints.h"
 #include "deflate.h"
 #include "error.h"
 #include "helpers.h"
+#include "thread.h"
 
 struct gunzip_options {
     struct deflate_source source;

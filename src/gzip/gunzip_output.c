@@ -20,6 +20,17 @@
 
 _Static_assert(sizeof(struct chunk) == CHUNK_NBYTES, "a chunk has its size");
 
+unsigned char *chunk_byte(struct chunk *c, size_t i)
+{
+    return c->room + (2 * c->nsymbols + 63) / 64 * 64 + i;
+}
+
+size_t chunk_left(struct chunk *c)
+{
+    return c->has_bytes ? (size_t)(c->room + sizeof c->room - chunk_byte(c, c->n - c->nsymbols))
+                        : CHUNK_NSYMBOLS - c->n;
+}
+
 /* Append a chunk. With the lock held. */
 static void append(struct piece *p, struct chunk *c, bool symbols)
 {

@@ -6,8 +6,8 @@
  * each from the first block header found behind its nominal start, or from a checkpoint. If the
  * owner reaches exactly the bit where the next piece began, the piece is right and the owner takes
  * its output, also while that still grows; if not, it drops the piece.
- * gunzip_ring.c schedules pieces, gunzip_plan.c places them, gunzip_piece.c decodes them,
- * gunzip_output.c passes their output on.
+ * gunzip_ring.c places and schedules pieces, gunzip_piece.c decodes them, gunzip_output.c passes
+ * their output on.
  */
 #ifndef DERIVFS_GUNZIP_PRIVATE_H
 #define DERIVFS_GUNZIP_PRIVATE_H
@@ -42,19 +42,6 @@ struct chunk {
 };
 
 enum { CHUNK_NSYMBOLS = (CHUNK_NBYTES - 64) / 2 };
-
-/* Byte `i` behind the symbols. */
-static inline unsigned char *chunk_byte(struct chunk *c, size_t i)
-{
-    return c->room + (2 * c->nsymbols + 63) / 64 * 64 + i;
-}
-
-/* How many more symbols, or bytes, fit. */
-static inline size_t chunk_left(struct chunk *c)
-{
-    return c->has_bytes ? (size_t)(c->room + sizeof c->room - chunk_byte(c, c->n - c->nsymbols))
-                        : CHUNK_NSYMBOLS - c->n;
-}
 
 /* Output to take: one of the two is NULL. */
 struct span {
@@ -218,6 +205,9 @@ void ring_give_back(struct ring *r, struct piece *p);
 void ring_drop(struct ring *r);
 
 /* ---- output, from a helper to the owner ---- */
+
+unsigned char *chunk_byte(struct chunk *c, size_t i); /* byte `i` behind the symbols */
+size_t chunk_left(struct chunk *c);                   /* how many more symbols, or bytes, fit */
 
 /* A chunk with room for the running piece; NULL: out of memory, or it has had PIECE_CHUNKS. */
 struct chunk *output_room(struct piece *p, bool symbols);

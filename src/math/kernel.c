@@ -13,12 +13,13 @@
  * 2 to 3 GB/s of float32. Inflating gives 0.5.
  */
 #include "kernel_private.h"
-#include "vector.h"
 
 #include <byteswap.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "vector.h"
 
 /* Voxels of one tile: its accumulators, 10 to 24 KiB, stay in L1. */
 enum { TILE = 512 };
@@ -32,11 +33,6 @@ enum { CALL_NBYTES = 1 << 20, CALL_NBYTES_MAX = 16 << 20 };
 #define ROW(name, numpy, type) sizeof(type),
 static const size_t type_nbytes[] = {SAMPLE_TYPES(ROW)};
 #undef ROW
-
-size_t kernel_sample_nbytes(enum sample_type type)
-{
-    return type_nbytes[type];
-}
 
 static size_t padded(size_t nbytes)
 {
@@ -52,7 +48,7 @@ size_t moments_nbytes(enum sample_type type, size_t nvox)
     size_t wide = padded(nvox * sizeof(double));
     size_t own = padded(sizeof(struct moments));
     if (exact_rows_fn(type))
-        return own + 2 * wide + 2 * padded(nvox * kernel_sample_nbytes(type));
+        return own + 2 * wide + 2 * padded(nvox * type_nbytes[type]);
     return own + (MOMENTS_NPLANES + 2) * wide;
 }
 
@@ -62,7 +58,7 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
     if (!m)
         return NULL;
     *m = (struct moments){
-        .type = type, .swap = swap, .nvox = nvox, .sample_nbytes = kernel_sample_nbytes(type)};
+        .type = type, .swap = swap, .nvox = nvox, .sample_nbytes = type_nbytes[type]};
 
     char *at = (char *)m + padded(sizeof *m);
     size_t wide = padded(nvox * sizeof(double));
@@ -84,7 +80,7 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
 
 size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most)
 {
-    size_t volume = kernel_sample_nbytes(type) * nvox;
+    size_t volume = type_nbytes[type] * nvox;
 
     if (nvox == 0 || nvox > SIZE_MAX / 64 || volume > CALL_NBYTES_MAX / KERNEL_TOGETHER)
         return CALL_NBYTES;
@@ -110,7 +106,8 @@ DEFINE_SWAP(16)
 DEFINE_SWAP(32)
 DEFINE_SWAP(64)
 
-void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes)
+/* Swap the bytes of each sample, in place. */
+static void swap_bytes(void *samples, size_t nsamples, size_t sample_nbytes)
 {
     if (sample_nbytes == 2)
         swap16(nsamples, samples);
@@ -149,7 +146,7 @@ static void add_stretch(struct moments *m, const char *samples, size_t len, size
 void moments_add(struct moments *m, void *samples, size_t nsamples)
 {
     if (m->swap)
-        kernel_swap(samples, nsamples, m->sample_nbytes);
+        swap_bytes(samples, nsamples, m->sample_nbytes);
 
     /* Any nvox samples in a row hold each voxel once: whole volumes need not start at voxel 0. */
     size_t nrows = nsamples / m->nvox;
@@ -165,10 +162,10 @@ size_t moments_nvox(const struct moments *m)
     return m->nvox;
 }
 
-VECTOR_LOOP static void scale(size_t n, double *values, double factor, double offset)
+VECTOR_LOOP static void scale(size_t n, const double *x, double slope, double inter, double *out)
 {
     for (size_t i = 0; i < n; i++)
-        values[i] = values[i] * factor + offset;
+        out[i] = slope * x[i] + inter;
 }
 
 void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
@@ -188,11 +185,11 @@ void moments_plane(const struct moments *m, enum moments_plane plane, double slo
         welford_plane(m, nvol, stored, vox0, nvox, out);
 
     if (plane == MOMENTS_M2)
-        scale(nvox, out, slope * slope, 0);
+        scale(nvox, out, slope * slope, 0, out);
     else if (plane == MOMENTS_SUM)
-        scale(nvox, out, slope, inter * (double)nvol);
+        scale(nvox, out, slope, inter * (double)nvol, out);
     else
-        scale(nvox, out, slope, inter);
+        scale(nvox, out, slope, inter, out);
 }
 
 /* NaN wins, as in numpy's minimum and maximum. */
@@ -279,4 +276,78 @@ void moments_merge(struct moments_view *into, const struct moments_view *from, s
                    from->plane[MOMENTS_SUM], from->plane[MOMENTS_M2], from->plane[MOMENTS_MIN],
                    from->plane[MOMENTS_MAX]);
     into->n += from->n;
+}
+
+/* ---- stored samples to float64 ---- */
+
+/* Samples whose byte order is swapped at a time, on the stack: 4 KiB of the widest type. */
+enum { SCALE_TILE = 512 };
+
+#define DEFINE_CONVERT(name, numpy, type)                                                          \
+    VECTOR_LOOP static void convert_##type(size_t n, const type *restrict x, double *restrict out) \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++)                                                             \
+            out[i] = (double)x[i];                                                                 \
+    }
+
+SAMPLE_TYPES_CONVERTED(DEFINE_CONVERT)
+
+#define CONVERT(name, numpy, type)                                                                 \
+    case SAMPLE_##name:                                                                            \
+        convert_##type(n, (const type *)samples + at, room);                                       \
+        return room;
+
+const double *kernel_as_float64(enum sample_type type, const void *samples, size_t at, size_t n,
+                                double *room)
+{
+    switch (type) {
+        SAMPLE_TYPES_CONVERTED(CONVERT)
+    case SAMPLE_FLOAT64:
+        break;
+    }
+    return (const double *)samples + at;
+}
+
+void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t n, double slope,
+                  double inter, double *out)
+{
+    size_t nbytes = type_nbytes[type];
+    double swapped[SCALE_TILE];
+
+    for (size_t at = 0; at < n; at += SCALE_TILE) {
+        size_t ntile = n - at < SCALE_TILE ? n - at : SCALE_TILE;
+        const char *from = (const char *)samples + at * nbytes;
+
+        if (swap) {
+            memcpy(swapped, from, ntile * nbytes);
+            swap_bytes(swapped, ntile, nbytes);
+            from = (const char *)swapped;
+        }
+        scale(ntile, kernel_as_float64(type, from, 0, ntile, out + at), slope, inter, out + at);
+    }
+}
+
+/* NaN is told from its bits: a compiler may take one NaN for another. */
+VECTOR_LOOP void kernel_round(const double *restrict values, size_t n, float *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        float rounded = (float)values[i];
+        int32_t bits;
+
+        memcpy(&bits, &rounded, sizeof bits);
+        bits = (bits & INT32_MAX) > INT32_C(0x7f800000) ? INT32_C(0x7fc00000) : bits;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
+}
+
+VECTOR_LOOP void kernel_settle_nan(const double *restrict values, size_t n, double *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        int64_t bits;
+
+        memcpy(&bits, &values[i], sizeof bits);
+        bits =
+            (bits & INT64_MAX) > INT64_C(0x7ff0000000000000) ? INT64_C(0x7ff8000000000000) : bits;
+        memcpy(&out[i], &bits, sizeof bits);
+    }
 }

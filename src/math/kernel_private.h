@@ -56,13 +56,9 @@ add_rows_fn welford_rows;
 void welford_reset(struct moments *m);
 plane_fn welford_plane;
 
-/* kernel_scale.c: samples[at, at + n) as float64: in `room`, or in place if they are float64. */
+/* kernel.c: samples[at, at + n) as float64: in `room`, or in place if they are float64 */
 const double *kernel_as_float64(enum sample_type type, const void *samples, size_t at, size_t n,
                                 double *room);
-
-/* kernel.c: swap the bytes of each sample, in place */
-void kernel_swap(void *samples, size_t nsamples, size_t sample_nbytes);
-size_t kernel_sample_nbytes(enum sample_type type);
 
 /* Functions of one voxel: calls would keep the compiler from vectorizing the loops. */
 #define KERNEL_INLINE static inline __attribute__((always_inline))

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "bids.h"
-#include "path.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -123,7 +122,8 @@ int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nru
         c->expression = clean_copy(recipe->canonical);
     }
     if (!c || !c->title || !c->extent || !c->recipe || !c->description || !c->expression) {
-        caption_free(c);
+        if (c)
+            caption_free(c);
         return error_set(err, ENOMEM, "%s: out of memory", recipe->name);
     }
     *out = c;
@@ -132,8 +132,6 @@ int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nru
 
 void caption_free(struct caption *c)
 {
-    if (!c)
-        return;
     free(c->title);
     free(c->recipe);
     free(c->description);

@@ -29,7 +29,7 @@ struct caption {
 /* `runs` is [nruns], at least one, all RUN_OK; `recipe` has an expression. ENOMEM. */
 int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nruns,
                 struct caption **out, struct error *err) NODISCARD;
-void caption_free(struct caption *c); /* NULL is allowed */
+void caption_free(struct caption *c);
 
 void caption_add_to_key(const struct caption *c, struct key_builder *b);
 

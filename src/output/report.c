@@ -14,7 +14,6 @@
 
 #include "endings.h"
 #include "headmask.h"
-#include "path.h"
 #include "stats.h"
 #include "text.h"
 #include "utf8.h"

@@ -14,7 +14,6 @@
 #include "bids.h"
 #include "headmask.h"
 #include "json_text.h"
-#include "path.h"
 #include "text.h"
 #include "utf8.h"
 

@@ -14,7 +14,7 @@
 #include "array_desc.h"
 #include "human.h"
 #include "passes.h"
-#include "path.h"
+#include "text.h"
 #include "utf8.h"
 
 /* Characters in a line of a node, and lines of one text. */

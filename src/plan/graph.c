@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The graph as an object: lifetime, cutting, properties. A graph that was cut shares all with the
+ * The graph and its streams as objects: lifetime, cutting, properties. A graph that was cut shares all with the
  * whole but the need of each task.
  */
 #include "graph.h"
@@ -10,6 +10,7 @@
 
 #include "annex.h"
 #include "graph_call.h"
+#include "grow.h"
 
 #define ROW(name, operation, version, verb, result, ...)                                           \
     [TASK_##name] = {operation, version, verb, result},
@@ -28,8 +29,6 @@ struct key_builder *task_begin_key(enum task_kind kind)
 
 static void command_call_free(struct command_call *call)
 {
-    if (!call)
-        return;
     for (size_t i = 0; i < call->ninputs; i++)
         free(call->inputs[i].source);
     free(call->inputs);
@@ -61,8 +60,10 @@ void task_clear(struct task *t)
     free(t->reductions);
     free(t->label);
     free(t->deps);
-    command_call_free(t->call);
-    caption_free(t->caption);
+    if (t->call)
+        command_call_free(t->call);
+    if (t->caption)
+        caption_free(t->caption);
     if (t->content)
         annex_content_clear(t->content);
     free(t->content);
@@ -191,4 +192,55 @@ void graph_put(struct graph *g)
 const struct task *graph_root(const struct graph *g)
 {
     return &g->tasks[g->ntasks - 1];
+}
+
+/* ---- streams ---- */
+
+void stream_clear(struct stream *s)
+{
+    for (size_t i = 0; i < s->nleaves; i++)
+        run_put(s->leaves[i].run);
+    free(s->leaves);
+    expr_free(s->e);
+    *s = (struct stream){.e = NULL};
+}
+
+static bool same_leaf(const struct stream_leaf *a, const struct stream_leaf *b)
+{
+    return a->kind == b->kind && a->run == b->run && a->vol0 == b->vol0 && a->task == b->task &&
+           a->order == b->order && a->fit_nvol == b->fit_nvol;
+}
+
+size_t stream_add_leaf(struct stream *s, struct stream_leaf leaf)
+{
+    size_t i = 0;
+
+    while (i < s->nleaves && !same_leaf(&s->leaves[i], &leaf))
+        i++;
+    if (i == s->nleaves && GROW(s->leaves, i) == 0) {
+        s->leaves[s->nleaves++] = leaf;
+        return i;
+    }
+    run_put(leaf.run);
+    return i < s->nleaves ? i : SIZE_MAX;
+}
+
+bool stream_is_raw(const struct stream *s)
+{
+    return s->e->op == EXPR_BOLD && s->leaves[s->e->start].kind == LEAF_SAMPLE;
+}
+
+enum sample_type stream_sample_type(const struct stream *s)
+{
+    return stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample : SAMPLE_FLOAT64;
+}
+
+uint64_t stream_work_nbytes(const struct stream *s)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < s->nleaves; i++)
+        if (s->leaves[i].kind == LEAF_SAMPLE)
+            sum += s->leaves[i].run->id.size;
+    return sum;
 }

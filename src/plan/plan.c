@@ -289,16 +289,6 @@ static int begin(const struct plan_request *q, struct planner *p, struct error *
     return 0;
 }
 
-/* The file of an image, in its format. */
-static int plan_image_file(struct planner *p, size_t *task)
-{
-    const struct plan_request *q = p->q;
-    int ret = plan_image(p, TASK_IMAGE, q->recipe->expr, task);
-
-    return ret == 0 && q->format->operation ? plan_output(p, q->recipe, q->format, *task, task)
-                                            : ret;
-}
-
 static const char not_by_slices[] = "it cannot be computed slice by slice";
 
 static int plan_slices(struct planner *p, int64_t first, int64_t n, size_t *task)
@@ -320,10 +310,15 @@ static int plan_slices(struct planner *p, int64_t first, int64_t n, size_t *task
 static int plan_what(struct planner *p, struct plan_extent what, size_t *task)
 {
     const struct recipe *recipe = p->q->recipe;
+    const struct output_format *format = p->q->format;
+    int ret;
 
     switch (what.kind) {
     case PLAN_ALL:
-        return recipe->command ? plan_command(p, recipe, task) : plan_image_file(p, task);
+        if (recipe->command)
+            return plan_command(p, recipe, task);
+        ret = plan_image(p, TASK_IMAGE, recipe->expr, task);
+        return ret == 0 && format->operation ? plan_output(p, recipe, format, *task, task) : ret;
     case PLAN_SLICES:
         return plan_slices(p, what.first, what.n, task);
     case PLAN_VOLUMES:

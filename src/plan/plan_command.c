@@ -17,8 +17,8 @@
 
 #include "graph_call.h"
 #include "grow.h"
-#include "path.h"
 #include "plan_private.h"
+#include "text.h"
 
 /* Find the dataset's file of that name. -ENOENT: there is none. */
 static int find_source(struct planner *p, const char *name, struct command_input *in)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared by the parts of planning: plan.c (image expressions and files) uses plan_stream.c (tasks
- * over streams) and plan_lower.c (series to streams), and these use plan_task.c (tasks as such). A
- * stream may need image expressions, so the first three call each other. plan_command.c (commands)
- * uses all of them.
+ * Shared by the parts of planning: plan.c (image expressions and files) uses plan_stream.c (series,
+ * and tasks over streams), and both use plan_task.c (tasks as such). A stream may need image
+ * expressions, so the first two call each other. plan_command.c (commands) uses all of them.
  */
 #ifndef DERIVFS_PLAN_PRIVATE_H
 #define DERIVFS_PLAN_PRIVATE_H
@@ -71,20 +70,8 @@ int plan_timeline(struct planner *p, const struct expr *x, const struct timeline
 
 void planner_clear(struct planner *p); /* not the graph */
 
-/* ---- plan_lower.c ---- */
-
-/* Add the stream of volumes [vol0, vol0 + nvol) of x, which lie in one segment. */
-int plan_add_stream(struct planner *p, struct task *t, const struct expr *x, int64_t vol0,
-                    int64_t nvol) NODISCARD;
-/* Add the streams of volumes [from, to) of x, segment by segment; `to` may lie behind its end. */
-int plan_add_streams(struct planner *p, struct task *t, const struct expr *x, int64_t from,
-                     int64_t to) NODISCARD;
-
 /* ---- plan_stream.c ---- */
 
-/* The trend of the segment of detrend's argument that starts at volume vol0. */
-int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol0, int64_t nvol,
-               size_t *task) NODISCARD;
 /* The moments of one segment of x for reduction `op` (mean to max), or its trend instead. */
 int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64_t vol0,
                  int64_t nvol, size_t *task) NODISCARD;

@@ -12,8 +12,8 @@
 
 #include "grow.h"
 #include "kernel.h"
-#include "path.h"
 #include "plan_private.h"
+#include "text.h"
 
 /* Slices are few bytes: a small buffer, which costs few page faults. */
 enum { SLICES_CALL_NBYTES = 32 << 10 };
@@ -290,16 +290,6 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
     return sum;
 }
 
-/* Stored bytes of a run that one call of the kernel gets. */
-static size_t call_nbytes(const struct planner *p, const struct task *t)
-{
-    size_t limit = p->q->memory_nbytes;
-    size_t most = limit > t->mem_nbytes ? limit - t->mem_nbytes : 0;
-
-    return p->g->is_slices ? SLICES_CALL_NBYTES
-                           : moments_call_nbytes(stream_sample_type(t->streams), p->nvox, most);
-}
-
 /* Key and label. */
 static int name_stream_task(struct planner *p, struct task *t)
 {
@@ -320,7 +310,7 @@ static int name_stream_task(struct planner *p, struct task *t)
 /* Work, and memory with what reading takes. */
 static void measure_stream_task(struct planner *p, struct task *t)
 {
-    size_t reading = 0;
+    size_t reading = 0, limit = p->q->memory_nbytes;
 
     for (size_t i = 0; i < t->nstreams; i++) {
         size_t one = stream_mem_nbytes(p, &t->streams[i]);
@@ -333,8 +323,11 @@ static void measure_stream_task(struct planner *p, struct task *t)
     /* the moments of a run as it is stored need no buffers of float64 */
     if (t->kind == TASK_MOMENTS && stream_is_raw(t->streams)) {
         t->mem_nbytes += first_sample(t->streams)->run->reading_nbytes;
-        t->call_nbytes = call_nbytes(p, t);
-        reading = t->call_nbytes;
+        reading = p->g->is_slices
+                      ? SLICES_CALL_NBYTES
+                      : moments_call_nbytes(stream_sample_type(t->streams), p->nvox,
+                                            limit > t->mem_nbytes ? limit - t->mem_nbytes : 0);
+        t->call_nbytes = reading;
     }
     t->mem_nbytes += reading;
 }

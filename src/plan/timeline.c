@@ -73,15 +73,6 @@ int64_t timeline_undrop(const struct timeline *x, int64_t n, int64_t vol)
     return start;
 }
 
-static int of_bold(const struct joined_runs *bold, struct timeline *out, struct error *err)
-{
-    int ret = 0;
-
-    for (size_t i = 0; i < bold->nruns && ret == 0; i++)
-        ret = append(out, bold->runs[i]->nifti.nvol, err);
-    return ret;
-}
-
 /* Two series side by side: cut wherever either is cut. */
 static int refine(struct timeline *a, const struct timeline *b, struct error *err)
 {
@@ -177,7 +168,8 @@ int timeline_of(const struct expr *x, const struct joined_runs *bold, struct tim
     *out = (struct timeline){NULL, 0};
     switch (expr_op_kind(x->op)) {
     case EXPR_KIND_BOLD:
-        ret = of_bold(bold, out, err);
+        for (size_t i = 0; i < bold->nruns && ret == 0; i++)
+            ret = append(out, bold->runs[i]->nifti.nvol, err);
         break;
     case EXPR_KIND_ELEMENTWISE:
         ret = of_elementwise(x, bold, out, err);

@@ -268,8 +268,6 @@ int command_parse(const char *text, bool shell, struct command **out, size_t *co
 
 void command_free(struct command *c)
 {
-    if (!c)
-        return;
     for (size_t i = 0; i < c->nwords; i++) {
         for (size_t k = 0; k < c->words[i].npieces; k++)
             free(c->words[i].pieces[k].text);

@@ -57,7 +57,7 @@ enum { COMMAND_TIMEOUT_S = 3600 };
 /* -EINVAL with a sentence, and its place in the text in *column, 1-based; or -ENOMEM. */
 int command_parse(const char *text, bool shell, struct command **out, size_t *column,
                   struct error *err) NODISCARD;
-void command_free(struct command *c); /* NULL is allowed */
+void command_free(struct command *c);
 
 /* The paths of the names for one execution. */
 struct command_paths {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The language in one table, a row for each operation. From the rows are made enum expr_op, the
- * lexer's symbols, precedences, argument counts, types and canonical text (expr_table.c), the
+ * lexer's symbols, precedences, argument counts, types and canonical text (expr.c), the
  * arithmetic (eval.c), the statistics (compute_image.c). Where an operation needs code of its own,
  * the row requires a function, or its kind a case in every switch over kinds: without it, the
  * build fails.
@@ -62,7 +62,7 @@
     X(KIND, MEDIAN,     "median",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
     X(KIND, PERCENTILE, "percentile", FUNCTION(1, 1),   NEVER,  LAST("q", ANY, 100))
 
-/* A volume, and series to series: each is a kind of its own, for timeline.c and plan_lower.c. */
+/* A volume, and series to series: each is a kind of its own, for timeline.c and plan_stream.c. */
 #define EXPR_VOLUMES(X) \
     X(INDEX,   INDEX,   "[..., i]",   SUBSCRIPT,        KEEP,   NO_NUMBER) \
     X(SLICE,   SLICE,   "[..., a:b]", SUBSCRIPT,        KEEP,   NO_NUMBER) \

@@ -5,9 +5,8 @@
  *     expr_parse.c     tokens to a checked tree
  *     expr_name.c      the meaning of names
  *     expr_lex.c       text to tokens
- *     expr.c           properties of a tree: rank, type, limits
+ *     expr.c           the table of expr_ops.h; properties of a tree: rank, type, limits
  *     expr_print.c     tree to canonical text
- *     expr_table.c     the rows of expr_ops.h as a table
  *
  * Thread rule: no shared state; the table is constant.
  */

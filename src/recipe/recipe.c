@@ -133,7 +133,8 @@ static void recipe_clear(struct recipe *recipe)
     free(recipe->canonical);
     free(recipe->wrong);
     expr_free(recipe->expr);
-    command_free(recipe->command);
+    if (recipe->command)
+        command_free(recipe->command);
 }
 
 static int add_builtins(struct recipe_table *table, const struct recipe_file *file,
@@ -328,4 +329,30 @@ const struct recipe *recipe_find(const struct recipe_table *t, const char *name,
         if (text_is(t->recipes[i].name, name, nbytes))
             return &t->recipes[i];
     return NULL;
+}
+
+bool recipe_is_series(const struct recipe *recipe)
+{
+    return recipe->expr && recipe->expr->rank == EXPR_SERIES;
+}
+
+int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,
+                   struct recipe_table **owner, const struct recipe **out, struct error *err)
+{
+    const char *at = memchr(name, '@', nbytes);
+    const struct recipe *recipe = recipe_find(t, name, at ? (size_t)(at - name) : nbytes);
+    if (!recipe || (at && recipe->command)) /* which has no parameters, not even in a name */
+        return error_set(err, ENOENT, "there is no recipe '%.*s'", (int)nbytes, name);
+    if (!at) {
+        *owner = recipe_table_get(t);
+        *out = recipe;
+        return 0;
+    }
+    char *copy = strndup(name, nbytes);
+    int ret = copy ? recipe_instance(t, recipe, copy, owner) : -ENOMEM;
+    free(copy);
+    if (ret < 0)
+        return error_set(err, -ret, "%.*s: out of memory", (int)nbytes, name);
+    *out = &(*owner)->recipes[0];
+    return 0;
 }

@@ -68,6 +68,9 @@ int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,
                    struct recipe_table **owner, const struct recipe **out,
                    struct error *err) NODISCARD;
 
+/* Is its result a series (4-D)? */
+bool recipe_is_series(const struct recipe *recipe);
+
 /* "drop=4,detrend=2": the recipe's parameters with their values. malloced; NULL: out of memory. */
 char *recipe_params_text(const struct recipe *r) NODISCARD;
 

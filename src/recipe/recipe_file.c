@@ -504,7 +504,8 @@ void recipe_file_clear(struct recipe_file *file)
         free(file->sections[i].name);
         for (size_t k = 0; k < RECIPE_NKEYS; k++)
             value_clear(&file->sections[i].values[k]);
-        command_free(file->sections[i].parsed);
+        if (file->sections[i].parsed)
+            command_free(file->sections[i].parsed);
         for (size_t k = 0; k < file->sections[i].nparams; k++) {
             free(file->sections[i].params[k].name);
             value_clear(&file->sections[i].params[k].value);

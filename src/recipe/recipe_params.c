@@ -137,8 +137,7 @@ static int put_values_in(struct recipe *r, const struct recipe *of, struct recip
     return r->text ? 0 : -ENOMEM;
 }
 
-/* A table of the recipe alone. `name` is NAME@VALUES. */
-static int instance(struct recipe_table *t, const struct recipe *of, const char *name,
+int recipe_instance(struct recipe_table *t, const struct recipe *of, const char *name,
                     struct recipe_table **out)
 {
     struct recipe_table *own = recipe_table_new(1);
@@ -157,25 +156,4 @@ static int instance(struct recipe_table *t, const struct recipe *of, const char 
     else
         *out = own;
     return ret;
-}
-
-int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,
-                   struct recipe_table **owner, const struct recipe **out, struct error *err)
-{
-    const char *at = memchr(name, '@', nbytes);
-    const struct recipe *recipe = recipe_find(t, name, at ? (size_t)(at - name) : nbytes);
-    if (!recipe || (at && recipe->command)) /* which has no parameters, not even in a name */
-        return error_set(err, ENOENT, "there is no recipe '%.*s'", (int)nbytes, name);
-    if (!at) {
-        *owner = recipe_table_get(t);
-        *out = recipe;
-        return 0;
-    }
-    char *copy = strndup(name, nbytes);
-    int ret = copy ? instance(t, recipe, copy, owner) : -ENOMEM;
-    free(copy);
-    if (ret < 0)
-        return error_set(err, -ret, "%.*s: out of memory", (int)nbytes, name);
-    *out = &(*owner)->recipes[0];
-    return 0;
 }

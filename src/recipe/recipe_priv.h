@@ -123,6 +123,10 @@ int recipe_copy_command(struct recipe *recipe, const struct recipe *from) NODISC
 /* Fill a zeroed recipe from another one, as it is with its defaults. -ENOMEM or 0. */
 int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *from) NODISCARD;
 
+/* A table of the recipe `of` of `t` alone, with the values of `name`: NAME@VALUES. -ENOMEM or 0. */
+int recipe_instance(struct recipe_table *t, const struct recipe *of, const char *name,
+                    struct recipe_table **out) NODISCARD;
+
 /* A table without recipes, with room for `room`; one reference. NULL: out of memory. */
 struct recipe_table *recipe_table_new(size_t room) NODISCARD;
 
