@@ -13,11 +13,18 @@
 
 #include "grow.h"
 
-static void file_free(struct file *f)
+void file_clear_listed(struct file *f)
 {
     for (size_t i = 0; i < f->nlisted; i++)
         free(f->listed[i].name);
     free(f->listed);
+    f->listed = NULL;
+    f->nlisted = 0;
+}
+
+static void file_free(struct file *f)
+{
+    file_clear_listed(f);
     free(f->text);
     reader_close(f->reader);
     if (f->fd >= 0)

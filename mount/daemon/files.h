@@ -32,6 +32,7 @@ struct file {
     int backing_id;     /* above 0: the kernel reads the backing file */
     struct listed *listed; /* FILE_LISTING: [nlisted] */
     size_t nlisted;
+    bool is_read;             /* FILE_LISTING: from its start, at least once */
     struct file *prev, *next; /* in struct files */
 };
 
@@ -52,5 +53,6 @@ void files_drain(struct files *t, void (*quiet)(void *arg), void *arg);
 
 /* An engine_list_fn: add a name to the listing `ctx` (a struct file). */
 int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type);
+void file_clear_listed(struct file *f);
 
 #endif

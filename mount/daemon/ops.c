@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * FUSE operations on names and directories.
+ * FUSE operations on names, and the session. ops_list.c has directories.
  *
  * The kernel caches attributes and names for a second. When the file of a name is replaced, the
  * name gets a new node (inode.h). An operation on the old node then answers ESTALE, and the kernel
@@ -8,9 +8,9 @@
  */
 #include "ops_private.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +72,24 @@ int reply_code(const struct error *err)
     default:
         return EIO;
     }
+}
+
+int note_access(struct mount *m, enum errlog_kind kind, const struct node *node, const char *name,
+                const struct error *err)
+{
+    char *path, *dir;
+
+    if (!err && !engine_access_failed(m->engine))
+        return 0;
+    dir = node_path(m->inodes, node);
+    if (dir && !name)
+        engine_note_access(m->engine, kind, dir, err);
+    else if (dir && asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) >= 0) {
+        engine_note_access(m->engine, kind, path, err);
+        free(path);
+    }
+    free(dir);
+    return err ? reply_code(err) : 0;
 }
 
 /* ---- attributes ---- */
@@ -151,9 +169,8 @@ static struct node_identity identity_of(const struct entry *entry)
     return (struct node_identity){NODE_SOURCE, entry->st.st_dev, entry->st.st_ino};
 }
 
-/* Find `name` in `parent`. On success, *out has one more reference. */
-static int enter(struct mount *m, struct node *parent, const char *name, struct stat *st,
-                 struct node **out, struct error *err)
+static int find(struct mount *m, struct node *parent, const char *name, struct stat *st,
+                struct node **out, struct error *err)
 {
     struct entry entry = {.derived = NULL};
     struct node_identity id;
@@ -199,19 +216,29 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
         set_drawn_size(node, &e->attr);
 }
 
+int enter_name(struct mount *m, struct node *parent, const char *name, struct fuse_entry_param *e,
+               struct node **out)
+{
+    struct error err;
+    struct stat st;
+    bool failed = find(m, parent, name, &st, out, &err) < 0;
+
+    if (!failed)
+        fill_entry(m, *out, &st, e);
+    return note_access(m, ERRLOG_NAME, parent, name, failed ? &err : NULL);
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct mount *m = fuse_req_userdata(req);
     struct fuse_entry_param e;
     struct node *node;
-    struct stat st;
-    struct error err;
+    int code = enter_name(m, inodes_find(m->inodes, parent), name, &e, &node);
 
-    if (enter(m, inodes_find(m->inodes, parent), name, &st, &node, &err) < 0) {
-        fuse_reply_err(req, reply_code(&err));
+    if (code != 0) {
+        fuse_reply_err(req, code);
         return;
     }
-    fill_entry(m, node, &st, &e);
     if (fuse_reply_entry(req, &e) != 0)
         inodes_forget(m->inodes, node, 1); /* the kernel did not get it */
 }
@@ -284,7 +311,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
         fuse_reply_attr(req, &st, TIMEOUT_S); /* also after the name is replaced */
     else if (node_stat(m, node, &st, &err) < 0)
-        fuse_reply_err(req, reply_code(&err));
+        fuse_reply_err(req, note_access(m, ERRLOG_NAME, node, NULL, &err));
     else
         fuse_reply_attr(req, &st, attr_timeout(node, &st));
 }
@@ -292,12 +319,13 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct mount *m = fuse_req_userdata(req);
-    char *path = node_path(m->inodes, inodes_find(m->inodes, ino));
+    struct node *node = inodes_find(m->inodes, ino);
+    char *path = node_path(m->inodes, node);
     char target[PATH_MAX + 1];
     struct error err = {.code = ENOMEM};
 
     if (!path || engine_readlink(m->engine, path, target, sizeof target, &err) < 0)
-        fuse_reply_err(req, reply_code(&err));
+        fuse_reply_err(req, note_access(m, ERRLOG_CONTENT, node, NULL, &err));
     else
         fuse_reply_readlink(req, target);
     free(path);
@@ -313,117 +341,6 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
         st = (struct statvfs){.f_bsize = 4096, .f_namemax = 255};
     st.f_bavail = st.f_bfree = st.f_favail = st.f_ffree = 0; /* read-only */
     fuse_reply_statfs(req, &st);
-}
-
-/* ---- directories ---- */
-
-static int list_control(struct file *f)
-{
-    int ret = 0;
-
-    for (size_t i = 0; control_name(i) && ret == 0; i++)
-        ret = file_add_listed(f, control_name(i), UINT64_C(1) << 62 | (i + 1), DT_REG);
-    return ret;
-}
-
-static int list_node(struct mount *m, struct node *node, struct file *f, struct error *err)
-{
-    char *path;
-    int ret;
-
-    if (file_add_listed(f, ".", 0, DT_DIR) < 0 || file_add_listed(f, "..", 0, DT_DIR) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    if (node->id.kind == NODE_CONTROL_DIR)
-        return list_control(f);
-    path = node_path(m->inodes, node);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
-    ret = engine_list(m->engine, path, file_add_listed, f, err);
-    free(path);
-    return ret;
-}
-
-static void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
-{
-    struct mount *m = fuse_req_userdata(req);
-    struct file *f = files_open(&m->files, FILE_LISTING);
-    struct error err = {.code = ENOMEM};
-
-    if (!f || list_node(m, inodes_find(m->inodes, ino), f, &err) < 0) {
-        files_close(&m->files, f);
-        fuse_reply_err(req, reply_code(&err));
-        return;
-    }
-    fi->fh = (uint64_t)(uintptr_t)f;
-    if (fuse_reply_open(req, fi) != 0)
-        files_close(&m->files, f);
-}
-
-/* Add a name with its attributes, or skip it if it is gone. Returns its size in the reply. */
-static size_t add_plus(fuse_req_t req, struct mount *m, struct node *dir, const struct listed *l,
-                       char *buf, size_t room, off_t next)
-{
-    struct fuse_entry_param e = {.ino = 0};
-    struct node *node = NULL;
-    struct error err;
-    struct stat st;
-
-    e.attr.st_ino = l->ino;
-    e.attr.st_mode = DTTOIF(l->type);
-    if (room < fuse_add_direntry_plus(req, NULL, 0, l->name, &e, next))
-        return room + 1;
-    if (strcmp(l->name, ".") != 0 && strcmp(l->name, "..") != 0) {
-        if (enter(m, dir, l->name, &st, &node, &err) < 0)
-            return 0;
-        fill_entry(m, node, &st, &e);
-    }
-    return fuse_add_direntry_plus(req, buf, room, l->name, &e, next);
-}
-
-static size_t add_plain(fuse_req_t req, const struct listed *l, char *buf, size_t room, off_t next)
-{
-    struct stat st = {.st_ino = l->ino, .st_mode = DTTOIF(l->type)};
-
-    return fuse_add_direntry(req, buf, room, l->name, &st, next);
-}
-
-static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                        struct fuse_file_info *fi, bool plus)
-{
-    struct mount *m = fuse_req_userdata(req);
-    struct file *f = file_of(fi);
-    char *buf = malloc(size);
-    size_t used = 0;
-
-    if (!buf) {
-        fuse_reply_err(req, ENOMEM);
-        return;
-    }
-    for (size_t i = (size_t)off; i < f->nlisted; i++) {
-        const struct listed *l = &f->listed[i];
-        off_t next = (off_t)i + 1;
-        size_t n =
-            plus ? add_plus(req, m, inodes_find(m->inodes, ino), l, buf + used, size - used, next)
-                 : add_plain(req, l, buf + used, size - used, next);
-
-        if (n > size - used)
-            break;
-        used += n;
-    }
-    fuse_reply_buf(req, buf, used);
-    free(buf);
-}
-
-static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                       struct fuse_file_info *fi)
-{
-    reply_names(req, ino, size, off, fi, false);
-}
-
-static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
-                           struct fuse_file_info *fi)
-{
-    reply_names(req, ino, size, off, fi, true);
 }
 
 /* ---- the session ---- */

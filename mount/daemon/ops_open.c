@@ -185,11 +185,13 @@ static int open_control(struct mount *m, struct node *node, struct fuse_file_inf
     return open_text(m, text, text ? strlen(text) : 0, fi, err);
 }
 
-static void reply_open(fuse_req_t req, struct mount *m, const struct fuse_file_info *fi)
+static void reply_open(fuse_req_t req, struct mount *m, const struct node *node,
+                       const struct fuse_file_info *fi)
 {
     struct file *f = file_of(fi);
     int ret;
 
+    note_access(m, ERRLOG_CONTENT, node, NULL, NULL);
     retries_forget(&m->retries, fuse_req_ctx(req)->pid);
     ret = f->backing_id > 0 ? kernel_reply_passthrough(req, fi, f->backing_id)
                             : fuse_reply_open(req, fi);
@@ -206,7 +208,7 @@ static int reply_derived(struct parked *p, struct wait *w, struct error *err)
     /* fetched runs make it another file, whose size a new lookup finds */
     if (reader_version(p->file->reader) != p->node->id.a)
         return error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
-    reply_open(p->req, p->m, &p->fi);
+    reply_open(p->req, p->m, p->node, &p->fi);
     return 0;
 }
 
@@ -228,7 +230,7 @@ static int reply_text(struct parked *p, struct wait *w, struct error *err)
         p->node->text_nbytes = nbytes;
     ret = open_text(p->m, text, nbytes, &p->fi, err);
     if (ret == 0)
-        reply_open(p->req, p->m, &p->fi);
+        reply_open(p->req, p->m, p->node, &p->fi);
     return ret;
 }
 
@@ -301,13 +303,13 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         p.reply = reply_fetched;
         park(&p, source_wait(m, node));
     } else if (ret < 0) {
-        fuse_reply_err(req, reply_code(&err));
+        fuse_reply_err(req, note_access(m, ERRLOG_CONTENT, node, NULL, &err));
     } else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader)) {
         p.reply = reply_derived;
         p.file = file_of(fi);
         park(&p, reader_wait_new(p.file->reader, 0, 1));
     } else {
-        reply_open(req, m, fi);
+        reply_open(req, m, node, fi);
     }
 }
 

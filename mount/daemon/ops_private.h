@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of FUSE operations (ops.c, ops_open.c, ops_read.c, ops_xattr.c) share.
+ * What the files of FUSE operations (ops*.c) share.
  */
 #ifndef DERIVFS_OPS_PRIVATE_H
 #define DERIVFS_OPS_PRIVATE_H
@@ -25,6 +25,16 @@ struct mount {
 
 /* The errno for the kernel. */
 int reply_code(const struct error *err);
+
+/* Note a failure of `name` in `node`, or of the node itself with `name` NULL, in .derivfs/errors;
+ * with `err` NULL that it works. Returns the errno for the kernel, 0 with `err` NULL. */
+int note_access(struct mount *m, enum errlog_kind kind, const struct node *node, const char *name,
+                const struct error *err);
+
+/* Find `name` in `parent`. Returns 0 or the errno for the kernel, which is noted. On success, *out
+ * has one more reference, which belongs to the kernel once it has *e. */
+int enter_name(struct mount *m, struct node *parent, const char *name, struct fuse_entry_param *e,
+               struct node **out) NODISCARD;
 
 static inline struct file *file_of(const struct fuse_file_info *fi)
 {
@@ -53,6 +63,10 @@ struct parked {
  * over the reference to `w`, which is not started yet. `w` NULL: answer ENOMEM. */
 void park(const struct parked *p, struct wait *w);
 
+void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
+                    struct fuse_file_info *fi);
 void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

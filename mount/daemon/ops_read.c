@@ -19,15 +19,27 @@
 #include "fd.h"
 #include "ops_private.h"
 
-static void read_source(fuse_req_t req, int fd, size_t nbytes, off_t off)
+/* Answer a read of the node that failed. */
+static void fail_read(fuse_req_t req, const struct node *node, const struct error *err)
+{
+    fuse_reply_err(req, note_access(fuse_req_userdata(req), ERRLOG_CONTENT, node, NULL, err));
+}
+
+static void read_source(fuse_req_t req, const struct node *node, int fd, size_t nbytes, off_t off)
 {
     char *buf = malloc(nbytes);
     ssize_t n = buf ? fd_pread(fd, buf, nbytes, (uint64_t)off) : -ENOMEM;
+    struct error err;
 
-    if (n < 0)
-        fuse_reply_err(req, (int)-n);
-    else
+    if (n < 0) {
+        /* no program expects ESTALE from a read: the file is open */
+        error_set(&err, n == -ESTALE ? EIO : (int)-n, "read at byte %lld: %s", (long long)off,
+                  strerrordesc_np((int)-n));
+        fail_read(req, node, &err);
+    } else {
+        note_access(fuse_req_userdata(req), ERRLOG_CONTENT, node, NULL, NULL);
         fuse_reply_buf(req, buf, (size_t)n);
+    }
     free(buf);
 }
 
@@ -56,10 +68,11 @@ static void reply_copy(fuse_req_t req, const void *bytes, size_t nbytes)
     free(copy);
 }
 
-static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t offset)
+static void read_derived(fuse_req_t req, struct node *node, struct reader *r, size_t nbytes,
+                         off_t offset)
 {
     uint64_t off = (uint64_t)offset, total = reader_nbytes(r);
-    struct error err = {.code = ENOMEM};
+    struct error err = {.code = ENOMEM, .text = "out of memory"};
     size_t got;
     char *buf;
 
@@ -71,11 +84,16 @@ static void read_derived(fuse_req_t req, struct reader *r, size_t nbytes, off_t 
         nbytes = (size_t)(total - off);
     buf = malloc(nbytes);
     if (!buf || reader_read(r, off, buf, nbytes, &got, &err) < 0)
-        fuse_reply_err(req, reply_code(&err));
+        fail_read(req, node, &err);
     else if (got == nbytes)
         fuse_reply_buf(req, buf, nbytes);
     else
-        park(&(struct parked){.req = req, .reply = reply_bytes, .off = off, .nbytes = nbytes},
+        park(&(struct parked){.req = req,
+                              .m = fuse_req_userdata(req),
+                              .reply = reply_bytes,
+                              .node = node,
+                              .off = off,
+                              .nbytes = nbytes},
              reader_wait_new(r, off, nbytes));
     free(buf);
 }
@@ -89,15 +107,16 @@ static void read_text(fuse_req_t req, const char *text, size_t len, size_t nbyte
 
 void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
+    struct mount *m = fuse_req_userdata(req);
+    struct node *node = inodes_find(m->inodes, ino);
     struct file *f = file_of(fi);
 
-    (void)ino;
     switch (f->kind) {
     case FILE_SOURCE:
-        read_source(req, f->fd, size, off);
+        read_source(req, node, f->fd, size, off);
         break;
     case FILE_DERIVED:
-        read_derived(req, f->reader, size, off);
+        read_derived(req, node, f->reader, size, off);
         break;
     case FILE_TEXT:
         read_text(req, f->text, f->text_nbytes, size, off);

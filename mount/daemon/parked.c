@@ -24,8 +24,10 @@ static void answered(void *arg, struct wait *w, const struct error *err)
      * callback may be the caller; it does not touch the request afterwards. */
     if (!err || err->code != ECANCELED)
         fuse_req_interrupt_func(p->req, NULL, NULL);
-    if (!err && p->reply(p, w, &failure) < 0)
+    if (!err && p->reply(p, w, &failure) < 0) {
+        note_access(p->m, ERRLOG_CONTENT, p->node, NULL, &failure);
         err = &failure;
+    }
     if (err)
         fail(p, reply_code(err));
     free(p);

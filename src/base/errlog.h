@@ -29,6 +29,13 @@ void errlog_free(struct errlog *log); /* NULL is allowed */
 /* Write to the owner's log only. */
 void errlog_write(struct errlog *log, enum log_level level, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* What failed at a path. A success of one kind says nothing of the others. */
+enum errlog_kind {
+    ERRLOG_RESULT,  /* what is derived there, or the run */
+    ERRLOG_NAME,    /* finding it: lookup and stat(2) */
+    ERRLOG_CONTENT, /* listing, opening or reading it */
+};
+
 /* Note that `path` (as in the mount) failed. If that is news, write it to the owner's log too: the
  * last second had no such sentence about that path. */
 void errlog_failed(struct errlog *log, const char *path, const struct error *what);
@@ -39,7 +46,15 @@ bool errlog_add(struct errlog *log, const char *path, const struct error *what);
 /* Drop the entries of `path`, which works again. */
 void errlog_clear(struct errlog *log, const char *path);
 
-/* The newest entry of `path`; false if there is none. */
+/* The same two for failures of one kind. A sentence that another kind has about the path is not
+ * noted twice. */
+void errlog_kind_failed(struct errlog *log, enum errlog_kind kind, const char *path,
+                        const struct error *what);
+void errlog_kind_clear(struct errlog *log, enum errlog_kind kind, const char *path);
+/* May there be a failure other than of results? Costs nothing. */
+bool errlog_has_kinds(struct errlog *log);
+
+/* The newest entry about the result of `path`; false if there is none. */
 bool errlog_find(struct errlog *log, const char *path, struct error *out);
 
 struct errlog_entry {

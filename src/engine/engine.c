@@ -178,6 +178,33 @@ void engine_note(struct engine *e, const char *path, const struct error *err)
         errlog_failed(e->errors, path, err);
 }
 
+/* Answers of a working mount: there is no such name, or the kernel or the caller asks again. */
+static bool is_answer(int code)
+{
+    static const int answers[] = {ENOENT, ENOTDIR, ENAMETOOLONG, ESTALE, ECANCELED, EINTR};
+
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+        if (code == answers[i])
+            return true;
+    return false;
+}
+
+void engine_note_access(struct engine *e, enum errlog_kind kind, const char *path,
+                        const struct error *err)
+{
+    if (err && is_answer(err->code))
+        return;
+    if (err)
+        errlog_kind_failed(e->errors, kind, *path ? path : ".", err);
+    else
+        errlog_kind_clear(e->errors, kind, *path ? path : ".");
+}
+
+bool engine_access_failed(struct engine *e)
+{
+    return errlog_has_kinds(e->errors);
+}
+
 const struct engine_config *engine_config(const struct engine *e)
 {
     return &e->config;

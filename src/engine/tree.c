@@ -358,14 +358,16 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
     return ret;
 }
 
-/* Not every file system lists types. */
-static bool is_dir(int dirfd, const struct dirent *de)
+/* Not every file system lists types. Where the type cannot be had, the name stays. */
+static bool may_be_dir(int dirfd, const struct dirent *de)
 {
     struct stat st;
 
     if (de->d_type != DT_UNKNOWN)
         return de->d_type == DT_DIR;
-    return fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+    if (fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno != ENOENT;
+    return S_ISDIR(st.st_mode);
 }
 
 /* List the dataset's directory: all of it, or only the directories that the mount mirrors. */
@@ -387,7 +389,7 @@ static int list_sources(const struct tree *t, const struct place *place, engine_
     while (ret == 0 && (errno = 0, de = readdir(d))) {
         if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
             continue;
-        if (place->shows_dirs && !(is_dir(fd, de) && is_mirrored_dir(place->dir, de->d_name)))
+        if (place->shows_dirs && !(may_be_dir(fd, de) && is_mirrored_dir(place->dir, de->d_name)))
             continue;
         if (place->extra && strcmp(place->extra, de->d_name) == 0)
             continue;
@@ -407,12 +409,13 @@ int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, voi
     return list_sources(t, &place, add, ctx, err);
 }
 
-/* Does a file of the dataset hide the derived one? */
+/* Does a file of the dataset hide the derived one? One that cannot be looked at is listed already.
+ */
 static bool is_hidden(const struct tree *t, const struct place *place, const char *path)
 {
     struct stat st;
 
-    return place->shows_sources && tree_stat(t, path, &st, NULL) == 0;
+    return place->shows_sources && tree_stat(t, path, &st, NULL) != -ENOENT;
 }
 
 /* Find the derived files that the plain name stands for, or with NULL those that a listing shows.

@@ -45,15 +45,15 @@ static int list_dirs(struct engine *e, const char *dir, enum walk_extent extent,
     return ret == -ENOMEM ? error_set(err, ENOMEM, "%s: out of memory", dir) : ret;
 }
 
-/* Not every file system lists types; tree_subdirs() has looked already. */
-static bool is_dir(struct engine *e, const char *dir, const char *name, enum walk_extent extent)
+/* Not every file system lists types; tree_subdirs() has looked already. What cannot be looked at
+ * may be a directory: entering it says why. */
+static bool may_be_dir(struct engine *e, const char *dir, const char *name, enum walk_extent extent)
 {
     struct entry entry;
+    int ret = extent == WALK_RUNS ? 0 : engine_lookup(e, dir, name, &entry, NULL);
 
-    if (extent == WALK_RUNS)
-        return true;
-    if (engine_lookup(e, dir, name, &entry, NULL) < 0)
-        return false;
+    if (extent == WALK_RUNS || ret < 0)
+        return ret != -ENOENT;
     entry_clear(&entry);
     return S_ISDIR(entry.st.st_mode);
 }
@@ -74,7 +74,7 @@ int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
 
         if (ret == 0 && !path)
             ret = error_set(err, ENOMEM, "%s: out of memory", dir);
-        else if (ret == 0 && is_dir(e, dir, names.list[i], v->extent))
+        else if (ret == 0 && may_be_dir(e, dir, names.list[i], v->extent))
             ret = engine_walk(e, path, v, err);
         free(path);
         free(names.list[i]);

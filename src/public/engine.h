@@ -151,6 +151,13 @@ struct walk_visitor {
 int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
                 struct error *err) NODISCARD;
 
+/* Note in `.derivfs/errors` that an operation on `path` itself failed, or with NULL that it works
+ * again. An answer that is no failure, as ENOENT, notes nothing. */
+void engine_note_access(struct engine *e, enum errlog_kind kind, const char *path,
+                        const struct error *err);
+/* May there be a note that a success removes? Costs nothing. */
+bool engine_access_failed(struct engine *e);
+
 /* Open a file of the dataset for reading; the caller closes *fd. ENODATA, with annex_get: its
  * content must be fetched first. */
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;
