@@ -106,7 +106,7 @@ bool bids_names_run(const struct bids_name *name)
     if (strcmp(name->suffix, "bold") != 0 && strcmp(name->suffix, "cbv") != 0)
         return false;
     const char *part = bids_value(name, "part");
-    return !part || strcmp(part, "phase") != 0;
+    return !part || strcmp(part, "mag") == 0;
 }
 
 bool bids_joins_over(const char *key)

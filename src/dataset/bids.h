@@ -45,7 +45,7 @@ bool bids_parse(const char *name, struct bids_name *out);
 /* NULL where the name has no such entity. */
 const char *bids_value(const struct bids_name *name, const char *key);
 
-/* Is this BIDS name one of a run: suffix bold or cbv, not part-phase. */
+/* Is this BIDS name one of a run: suffix bold or cbv, and no part but part-mag. */
 bool bids_names_run(const struct bids_name *name);
 
 /* Is this an entity over which runs are joined: task or run. */

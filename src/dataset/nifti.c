@@ -38,25 +38,36 @@ static const struct {
     {DT_FLOAT64, SAMPLE_FLOAT64},
 };
 
-/* The fifth dimension of these holds the components of one value, not points in time. */
-static bool is_vector_intent(int intent)
+/* Intent codes that deny that the volumes are points in time. Sources: nifti1.h; FSL's fslio and
+ * newimage (2006 to 2018: warps of FNIRT and topup, and their coefficients); CIFTI-2 (3000 on). */
+static const struct {
+    int first, last;
+    enum nifti_content content;
+} intents[] = {
+    {NIFTI_FIRST_STATCODE, NIFTI_LAST_STATCODE, NIFTI_STATISTIC},
+    {NIFTI_INTENT_ESTIMATE, NIFTI_INTENT_NEURONAME, NIFTI_LABELS},
+    {NIFTI_INTENT_GENMATRIX, NIFTI_INTENT_QUATERNION, NIFTI_VECTORS},
+    {NIFTI_INTENT_NODE_INDEX, NIFTI_INTENT_NODE_INDEX, NIFTI_LABELS},
+    {NIFTI_INTENT_RGB_VECTOR, NIFTI_INTENT_RGBA_VECTOR, NIFTI_VECTORS},
+    {NIFTI_INTENT_SHAPE, NIFTI_INTENT_SHAPE, NIFTI_LABELS},
+    {NIFTI_INTENT_FSL_FNIRT_DISPLACEMENT_FIELD, NIFTI_INTENT_FSL_TOPUP_FIELD, NIFTI_WARP},
+    {3000, 3099, NIFTI_CIFTI},
+};
+
+static enum nifti_content content_of_intent(int intent)
 {
-    switch (intent) {
-    case NIFTI_INTENT_GENMATRIX:
-    case NIFTI_INTENT_SYMMATRIX:
-    case NIFTI_INTENT_DISPVECT:
-    case NIFTI_INTENT_VECTOR:
-    case NIFTI_INTENT_POINTSET:
-    case NIFTI_INTENT_TRIANGLE:
-    case NIFTI_INTENT_QUATERNION:
-    case NIFTI_INTENT_RGB_VECTOR:
-    case NIFTI_INTENT_RGBA_VECTOR:
-    case NIFTI_INTENT_FSL_FNIRT_DISPLACEMENT_FIELD:
-        return true;
-    default:
-        /* the distributions of the standard keep their parameters there */
-        return intent >= NIFTI_FIRST_STATCODE && intent <= NIFTI_LAST_STATCODE;
-    }
+    for (size_t i = 0; i < sizeof(intents) / sizeof(intents[0]); i++)
+        if (intent >= intents[i].first && intent <= intents[i].last)
+            return intents[i].content;
+    return NIFTI_SERIES;
+}
+
+const char *nifti_content_text(enum nifti_content content)
+{
+#define TEXT(name, text) [name] = text,
+    static const char *const texts[] = {NIFTI_CONTENTS(TEXT)};
+#undef TEXT
+    return texts[content];
 }
 
 /* NIfTI-1 fields that NIfTI-2 dropped (they mean nothing) are lost. */
@@ -185,20 +196,83 @@ static int parse_magic(const unsigned char *bytes, int version, struct error *er
     return 0;
 }
 
-static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct error *err)
+static enum nifti_content content_of_voxels(int datatype)
 {
-    int64_t ndim = wide->dim[0], extent[7];
+    switch (datatype) {
+    case DT_COMPLEX64:
+    case DT_COMPLEX128:
+    case DT_COMPLEX256:
+        return NIFTI_COMPLEX;
+    case DT_RGB24:
+    case DT_RGBA32:
+        return NIFTI_COLOUR;
+    case DT_FLOAT128:
+        return NIFTI_FLOAT128;
+    default:
+        return NIFTI_SERIES;
+    }
+}
+
+/* FreeSurfer writes surfaces as long vectors, which the 16 bits of a dimension do not hold: either
+ * with -1 and the length in glmin, or folded. Source: nibabel, get_data_shape(). */
+static int unfold_surface(const struct nifti *h, int64_t extent[7], struct error *err)
+{
+    nifti_1_header n1;
+
+    if (h->version != 1 || extent[1] != 1)
+        return 0;
+    if (extent[0] == 27307 && extent[2] == 6) { /* 7th order icosahedron: 163842 vertices */
+        extent[0] *= extent[2];
+        extent[2] = 1;
+    }
+    if (extent[0] != -1 || extent[2] != 1)
+        return 0;
+    memcpy(&n1, h->raw, N1_NBYTES);
+    if (n1.glmin < 1)
+        return error_set(
+            err, EIO, "dimension 1 is -1, as of FreeSurfer's surfaces, but glmin is %d", n1.glmin);
+    extent[0] = n1.glmin;
+    return 0;
+}
+
+static int parse_extents(const nifti_2_header *wide, const struct nifti *h, int64_t extent[7],
+                         struct error *err)
+{
+    int64_t ndim = wide->dim[0];
+    int ret;
 
     if (ndim < 1 || ndim > 7)
         return error_set(err, EIO, "number of dimensions is %lld, not 1 to 7", (long long)ndim);
     for (int i = 0; i < 7; i++) {
         extent[i] = i < ndim ? wide->dim[i + 1] : 1;
-        if (extent[i] < 1)
-            return error_set(err, EIO, "dimension %d is %lld", i + 1, (long long)extent[i]);
+        if (i > 3 && extent[i] == 0)
+            extent[i] = 1;
     }
+    ret = unfold_surface(h, extent, err);
+    for (int i = 0; i < 7 && ret == 0; i++)
+        if (extent[i] < 1)
+            ret = error_set(err, EIO, "dimension %d is %lld", i + 1, (long long)extent[i]);
+    return ret;
+}
 
-    int64_t nbytes = VOXEL_NBYTES_MAX;
-    int nabove = 0, last = 0; /* of the dimensions beyond space: how many are over 1, the last */
+/* What the dimensions say: `nabove` of those beyond space are over 1, `last` is the last of them. */
+static enum nifti_content content_of_dims(int64_t ndim, int nabove, int last, int64_t nvox)
+{
+    if (nabove == 0)
+        return ndim < 4 ? NIFTI_3D : NIFTI_ONE_VOLUME;
+    if (nabove > 1)
+        return NIFTI_MANY_DIMENSIONS;
+    return last == 3 || (last == 4 && nvox > 1) ? NIFTI_SERIES : NIFTI_NOT_TIME;
+}
+
+static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct error *err)
+{
+    int64_t extent[7], nbytes = VOXEL_NBYTES_MAX;
+    int nabove = 0, last = 0;
+    int ret = parse_extents(wide, out, extent, err);
+
+    if (ret < 0)
+        return ret;
     out->nvol = 1;
     for (int i = 0; i < 7; i++) {
         if (__builtin_mul_overflow(nbytes, extent[i], &nbytes))
@@ -215,7 +289,11 @@ static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct erro
     }
     if (__builtin_add_overflow(nbytes, (int64_t)out->vox_offset, &nbytes))
         return error_set(err, EIO, "dimensions and vox_offset overflow");
-    out->series = nabove == 1 && (last == 3 || !is_vector_intent(wide->intent_code));
+    out->content = content_of_intent(wide->intent_code);
+    if (out->content == NIFTI_SERIES)
+        out->content = content_of_voxels(wide->datatype);
+    if (out->content == NIFTI_SERIES)
+        out->content = content_of_dims(wide->dim[0], nabove, last, nifti_nvox(out));
     return 0;
 }
 
@@ -226,9 +304,6 @@ static int parse_datatype(const nifti_2_header *wide, struct nifti *out, struct 
     nifti_datatype_sizes(wide->datatype, &nbyper, &swapsize);
     if (nbyper <= 0)
         return error_set(err, EIO, "unknown datatype %d", wide->datatype);
-    if (wide->bitpix != 8 * nbyper)
-        return error_set(err, EIO, "bitpix is %d, but datatype %d has %d bits", wide->bitpix,
-                         wide->datatype, 8 * nbyper);
     out->sample_nbytes = (size_t)nbyper;
     out->real = false;
     for (size_t i = 0; i < sizeof(sample_types) / sizeof(sample_types[0]); i++) {

@@ -69,7 +69,7 @@ static int understand_header(struct run *run, const struct header_bytes *header,
         return error_wrap(err, ret, "%s: read header", run->path);
     run->codec = header->codec;
     run->reading_nbytes = header->reading_nbytes;
-    run->state = run->nifti.real && run->nifti.series ? RUN_OK : RUN_NOT;
+    run->state = run->nifti.content == NIFTI_SERIES ? RUN_OK : RUN_NOT;
     return run->codec->plain && run->state == RUN_OK ? check_length(run, err) : 0;
 }
 

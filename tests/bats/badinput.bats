@@ -258,7 +258,6 @@ PYTHON
         ndim|number of dimensions is 9|dim=9,5,6,4,12,1,1,1
         overflow|dimensions overflow|dim=4,4611686018427387904,6,4,12,1,1,1 --version 2
         offset_overflow|overflow|vox_offset=9223372036854775807 --version 2
-        bitpix|bitpix is 32, but datatype 4 has 16 bits|bitpix=32
         datatype|unknown datatype 999|datatype=999
         nan|vox_offset is nan|vox_offset=nan
         inside|vox_offset 40 lies inside the header|vox_offset=40

@@ -75,15 +75,42 @@ END
         sub-1_task-b_run-2_space-T1w_desc-preproc_bold.nii
 }
 
-@test "phase images are never runs" {
+@test "phase images and parts of complex ones are never runs" {
     make_run - <<END
 $DS/sub-1_task-a_part-mag_bold.nii
 $DS/sub-1_task-a_part-phase_bold.nii --seed 2
+$DS/sub-1_task-a_part-real_bold.nii --seed 3
+$DS/sub-1_task-a_part-imag_bold.nii --seed 4
 END
     mount_derivfs "$DS"
     assert_listed '' tsnr.nii mean.nii std.nii sub-1_task-a_part-mag_stat-tsnr_boldmap.nii
     tsnr_of tsnr.nii sub-1_task-a_part-mag_bold.nii
     assert_not_exists "$MNT/sub-1_task-a_part-phase_stat-tsnr_boldmap.nii"
+}
+
+@test "only what is time by dimension and intent code is a run" {
+    make_run - <<END
+$DS/warp/a.nii --set intent_code=2006
+$DS/vector/a.nii.gz --set intent_code=1007
+$DS/zstat/a.nii --set intent_code=5
+$DS/cifti/a.nii --version 2 --set dim=6,1,1,1,1,1,120,1 --set intent_code=3006
+$DS/time/a.nii --set intent_code=2001
+$DS/fifth/a.nii --set dim=5,5,6,4,1,12,1,1
+$DS/unused/a.nii.gz --set dim=6,5,6,4,12,0,0,0
+$DS/bits/a.nii --set bitpix=0
+END
+    mount_derivfs "$DS"
+    local dir
+    for dir in warp vector zstat cifti; do
+        assert_listed $dir ''
+    done
+    for dir in time fifth bits; do
+        assert_listed $dir tsnr.nii mean.nii std.nii a_stat-tsnr_boldmap.nii
+        make_run $dir.nii # as it reads without the fields
+        reference tsnr "$MNT/$dir/tsnr.nii" $dir.nii
+    done
+    make_run unused.nii.gz
+    reference tsnr "$MNT/unused/tsnr.nii" unused.nii.gz
 }
 
 @test "with BIDS names only bold and cbv files are runs" {

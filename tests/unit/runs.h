@@ -23,7 +23,8 @@ static inline struct run *runs_make(unsigned number, int64_t nvol)
     run->state = RUN_OK;
     run->codec = &codec_gzip;
     run->id = (struct source_id){.dev = 1, .ino = 100 + number, .size = 1000, .mode = 0644};
-    run->nifti.real = run->nifti.series = true;
+    run->nifti.real = true;
+    run->nifti.content = NIFTI_SERIES;
     run->nifti.sample = SAMPLE_INT16;
     run->nifti.sample_nbytes = 2;
     run->nifti.dim[0] = 4;

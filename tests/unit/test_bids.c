@@ -129,6 +129,8 @@ static void runs_are_bold_and_cbv(void **state)
         {"sub-01_part-mag_bold.nii", true},
         {"sub-01_part-phase_bold.nii", false},
         {"sub-01_part-phase_cbv.nii", false},
+        {"sub-01_part-real_bold.nii", false},
+        {"sub-01_part-imag_bold.nii", false},
         {"sub-01_acq-phase_bold.nii", true},
         {"sub-01_sbref.nii", false},
         {"sub-01_T1w.nii", false},

@@ -73,7 +73,7 @@ static void check_sample_image(const struct nifti *n, uint64_t vox_offset)
     assert_int_equal(n->sample_nbytes, 2);
     assert_memory_equal(n->dim, ((int64_t[3]){4, 3, 2}), sizeof n->dim);
     assert_int_equal(n->nvol, 5);
-    assert_true(n->series);
+    assert_int_equal(n->content, NIFTI_SERIES);
     assert_int_equal(n->vox_offset, vox_offset);
     assert_true(n->slope == 1 && n->inter == 0 && n->tr == 2.5);
     assert_memory_equal(n->affine, affine, sizeof affine);
@@ -144,8 +144,8 @@ static void every_datatype(void **state)
         assert_int_equal(n.sample_nbytes, types[i].bits / 8);
         if (n.real)
             assert_int_equal(n.sample, types[i].sample);
-        h.bitpix = (short)(types[i].bits + 8);
-        refused_n1(h, "bitpix");
+        h.bitpix = 0; /* the datatype says it */
+        assert_int_equal(parsed_n1(h).sample_nbytes, types[i].bits / 8);
     }
 }
 
@@ -257,30 +257,47 @@ static void vox_offset_rules(void **state)
     assert_int_equal(parsed_n2(n2).vox_offset, 5000000000);
 }
 
-static void series_or_not(void **state)
+static void only_time_makes_a_series(void **state)
 {
     static const struct {
         short dim[8], intent;
-        bool series;
+        enum nifti_content content;
         int64_t nvol;
     } cases[] = {
-        {{4, 4, 3, 2, 5}, 0, true, 5},
-        {{4, 4, 3, 2, 5}, NIFTI_INTENT_VECTOR, true, 5}, /* the fourth dimension is always time */
-        {{3, 4, 3, 2, 5}, 0, false, 1},                  /* what is beyond dim[0] says nothing */
-        {{4, 4, 3, 2, 1}, 0, false, 1},
-        {{2, 4, 3}, 0, false, 1},
-        {{1, 4}, 0, false, 1},
-        {{5, 4, 3, 2, 5, 1}, 0, true, 5},
-        {{5, 4, 3, 2, 5, 1}, NIFTI_INTENT_VECTOR, true, 5},
-        {{5, 4, 3, 2, 1, 5}, 0, true, 5},
-        {{5, 4, 3, 2, 1, 5}, NIFTI_INTENT_TIME_SERIES, true, 5},
-        {{5, 4, 3, 2, 1, 3}, NIFTI_INTENT_VECTOR, false, 3},
-        {{5, 4, 3, 2, 1, 3}, NIFTI_INTENT_DISPVECT, false, 3},
-        {{5, 4, 3, 2, 1, 6}, NIFTI_INTENT_SYMMATRIX, false, 6},
-        {{5, 4, 3, 2, 1, 2}, NIFTI_INTENT_FTEST, false, 2},
-        {{5, 4, 3, 2, 5, 3}, 0, false, 15},
-        {{7, 4, 3, 2, 1, 1, 1, 5}, 0, true, 5},
-        {{7, 4, 3, 2, 5, 1, 1, 2}, 0, false, 10},
+        {{4, 4, 3, 2, 5}, 0, NIFTI_SERIES, 5},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_TIME_SERIES, NIFTI_SERIES, 5},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_DIMLESS, NIFTI_SERIES, 5},
+        {{4, 4, 3, 2, 3}, NIFTI_INTENT_VECTOR, NIFTI_VECTORS, 3},
+        {{4, 4, 3, 2, 3}, NIFTI_INTENT_RGB_VECTOR, NIFTI_VECTORS, 3},
+        {{4, 4, 3, 2, 3}, NIFTI_INTENT_FSL_FNIRT_DISPLACEMENT_FIELD, NIFTI_WARP, 3},
+        {{4, 4, 3, 2, 3}, NIFTI_INTENT_FSL_CUBIC_SPLINE_COEFFICIENTS, NIFTI_WARP, 3},
+        {{4, 4, 3, 2, 3}, NIFTI_INTENT_FSL_TOPUP_FIELD, NIFTI_WARP, 3},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_ZSCORE, NIFTI_STATISTIC, 5},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_LOG10PVAL, NIFTI_STATISTIC, 5},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_ESTIMATE, NIFTI_LABELS, 5},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_LABEL, NIFTI_LABELS, 5},
+        {{4, 4, 3, 2, 5}, NIFTI_INTENT_SHAPE, NIFTI_LABELS, 5},
+        {{3, 4, 3, 2, 5}, 0, NIFTI_3D, 1}, /* what is beyond dim[0] says nothing */
+        {{4, 4, 3, 2, 1}, 0, NIFTI_ONE_VOLUME, 1},
+        {{2, 4, 3}, 0, NIFTI_3D, 1},
+        {{1, 4}, 0, NIFTI_3D, 1},
+        {{5, 4, 3, 2, 5, 1}, 0, NIFTI_SERIES, 5},
+        {{5, 4, 3, 2, 5, 0}, 0, NIFTI_SERIES, 5},
+        {{7, 4, 3, 2, 5, 0, 0, 0}, 0, NIFTI_SERIES, 5},
+        {{5, 4, 3, 2, 5, 1}, NIFTI_INTENT_VECTOR, NIFTI_VECTORS, 5},
+        {{5, 4, 3, 2, 1, 5}, 0, NIFTI_SERIES, 5},
+        {{5, 4, 3, 2, 1, 5}, NIFTI_INTENT_TIME_SERIES, NIFTI_SERIES, 5},
+        {{5, 4, 3, 2, 1, 3}, NIFTI_INTENT_DISPVECT, NIFTI_VECTORS, 3},
+        {{5, 4, 3, 2, 1, 6}, NIFTI_INTENT_SYMMATRIX, NIFTI_VECTORS, 6},
+        {{5, 4, 3, 2, 1, 2}, NIFTI_INTENT_FTEST, NIFTI_STATISTIC, 2},
+        {{5, 4, 3, 2, 5, 3}, 0, NIFTI_MANY_DIMENSIONS, 15},
+        {{6, 4, 3, 2, 1, 1, 5}, 0, NIFTI_NOT_TIME, 5},
+        {{7, 4, 3, 2, 1, 1, 1, 5}, 0, NIFTI_NOT_TIME, 5},
+        {{7, 4, 3, 2, 5, 1, 1, 2}, 0, NIFTI_MANY_DIMENSIONS, 10},
+        {{6, 1, 1, 1, 1, 12, 500}, 3002, NIFTI_CIFTI, 6000},
+        {{6, 1, 1, 1, 1, 1, 500}, 3006, NIFTI_CIFTI, 500},
+        {{6, 1, 1, 1, 1, 500, 1}, 3099, NIFTI_CIFTI, 500},
+        {{6, 1, 1, 1, 1, 500, 1}, 0, NIFTI_NOT_TIME, 500},
     };
 
     (void)state;
@@ -289,11 +306,53 @@ static void series_or_not(void **state)
         memcpy(h.dim, cases[i].dim, sizeof h.dim);
         h.intent_code = cases[i].intent;
         struct nifti n = parsed_n1(h);
-        assert_int_equal(n.series, cases[i].series);
-        assert_int_equal(n.nvol, cases[i].nvol);
-        assert_int_equal(n.dim[2], cases[i].dim[0] < 3 ? 1 : 2);
-        assert_int_equal(n.dim[1], cases[i].dim[0] < 2 ? 1 : 3);
+        if (n.content != cases[i].content || n.nvol != cases[i].nvol)
+            fail_msg("case %zu: %s, %d volumes", i, nifti_content_text(n.content), (int)n.nvol);
+        for (int d = 0; d < 3; d++)
+            assert_int_equal(n.dim[d], cases[i].dim[0] <= d ? 1 : cases[i].dim[d + 1]);
     }
+}
+
+static void voxels_of_a_series_are_real(void **state)
+{
+    static const struct {
+        short datatype;
+        enum nifti_content content;
+    } cases[] = {
+        {DT_COMPLEX64, NIFTI_COMPLEX},  {DT_COMPLEX128, NIFTI_COMPLEX},
+        {DT_COMPLEX256, NIFTI_COMPLEX}, {DT_RGB24, NIFTI_COLOUR},
+        {DT_RGBA32, NIFTI_COLOUR},      {DT_FLOAT128, NIFTI_FLOAT128},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        nifti_1_header h = image_n1();
+        h.datatype = cases[i].datatype;
+        assert_int_equal(parsed_n1(h).content, cases[i].content);
+    }
+    assert_string_equal(nifti_content_text(NIFTI_COMPLEX), "complex voxels");
+}
+
+/* as nibabel reads them */
+static void long_vectors_of_freesurfer(void **state)
+{
+    nifti_1_header h = image_n1();
+    struct nifti n;
+
+    (void)state;
+    memcpy(h.dim, (short[8]){4, -1, 1, 1, 5, 1, 1, 1}, sizeof h.dim);
+    refused_n1(h, "glmin is 0");
+    h.glmin = 163842;
+    n = parsed_n1(h);
+    assert_memory_equal(n.dim, ((int64_t[3]){163842, 1, 1}), sizeof n.dim);
+    assert_int_equal(n.nvol, 5);
+    assert_int_equal(n.content, NIFTI_SERIES);
+    h.dim[2] = 2;
+    refused_n1(h, "dimension 1 is -1");
+
+    h = image_n1();
+    memcpy(h.dim, (short[8]){4, 27307, 1, 6, 5, 1, 1, 1}, sizeof h.dim);
+    assert_memory_equal(parsed_n1(h).dim, ((int64_t[3]){163842, 1, 1}), sizeof n.dim);
 }
 
 static void scaling_and_units(void **state)
@@ -510,7 +569,7 @@ static void version_follows_the_dimensions(void **state)
     assert_int_equal(got.version, 2);
     assert_int_equal(got.nvol, 40000);
     assert_int_equal(got.vox_offset, NIFTI_DERIVED_NBYTES);
-    assert_true(nifti_same_grid(&like, &got) && got.series && got.tr == 2.5);
+    assert_true(nifti_same_grid(&like, &got) && got.content == NIFTI_SERIES && got.tr == 2.5);
 
     like = parsed_n1(image_n1());
     nifti_derive(&like, 32768, "from NIfTI-1", out);
@@ -530,7 +589,7 @@ static void check_invariants(const struct nifti *n)
     assert_true(nbytes == nifti_data_nbytes(n));
     assert_true(n->vox_offset >= (n->version == 1 ? 348 : 540));
     assert_true(isfinite(n->slope) && n->slope != 0 && isfinite(n->inter));
-    assert_true(!n->series || n->nvol > 1);
+    assert_true(n->content != NIFTI_SERIES || n->nvol > 1);
     nifti_derive(n, 1, "fuzz", out);
     parse_ok(out, sizeof out, &again);
     assert_true(nifti_same_shape(n, &again));
@@ -575,7 +634,9 @@ int main(void)
         cmocka_unit_test(refuses_impossible_dims),
         cmocka_unit_test(refuses_unknown_datatypes),
         cmocka_unit_test(vox_offset_rules),
-        cmocka_unit_test(series_or_not),
+        cmocka_unit_test(only_time_makes_a_series),
+        cmocka_unit_test(voxels_of_a_series_are_real),
+        cmocka_unit_test(long_vectors_of_freesurfer),
         cmocka_unit_test(scaling_and_units),
         cmocka_unit_test(affine_is_sform_else_qform_else_pixdim),
         cmocka_unit_test(grids_compare_with_a_tolerance),
