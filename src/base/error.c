@@ -40,19 +40,37 @@ static void format(char *text, const char *fmt, va_list args)
             *c = '?';
 }
 
-int(error_set)(struct error *err, int code, const char *fmt, ...)
+static int set(struct error *err, int code, bool fault, const char *fmt, va_list args)
 {
+    char text[ERROR_TEXT_MAX];
+
     if (!err)
         return -code;
-
-    char text[ERROR_TEXT_MAX];
-    va_list args;
-    va_start(args, fmt);
     format(text, fmt, args);
-    va_end(args);
     err->code = code;
+    err->fault = fault;
     memcpy(err->text, text, sizeof(text));
     return -code;
+}
+
+int(error_set)(struct error *err, int code, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int ret = set(err, code, false, fmt, args);
+    va_end(args);
+    return ret;
+}
+
+int(error_fault)(struct error *err, int code, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int ret = set(err, code, true, fmt, args);
+    va_end(args);
+    return ret;
 }
 
 int(error_wrap)(struct error *err, int ret, const char *fmt, ...)
@@ -65,5 +83,8 @@ int(error_wrap)(struct error *err, int ret, const char *fmt, ...)
     va_start(args, fmt);
     format(context, fmt, args);
     va_end(args);
-    return error_set(err, err->code, "%s: %s", context, err->text);
+    bool fault = err->fault;
+    ret = error_set(err, err->code, "%s: %s", context, err->text);
+    err->fault = fault;
+    return ret;
 }

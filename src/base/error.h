@@ -11,6 +11,7 @@
 #ifndef DERIVFS_ERROR_H
 #define DERIVFS_ERROR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define NODISCARD __attribute__((warn_unused_result))
@@ -20,11 +21,16 @@ enum { ERROR_TEXT_MAX = 1024 };
 
 struct error {
     int code;                  /* positive errno; 0 means no error */
+    bool fault;                /* the system failed, which says nothing about what it was asked for:
+                                  it may succeed the next time */
     char text[ERROR_TEXT_MAX]; /* one sentence without a final newline; cut with "..." if longer */
 };
 
 /* Replace the code and text of `err`, which may be NULL. Returns -code. */
 int error_set(struct error *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* The same for a fault. */
+int error_fault(struct error *err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Put "CONTEXT: " before the text of `err`. Returns -err->code; with err NULL returns `ret`. */
 int error_wrap(struct error *err, int ret, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -32,6 +38,7 @@ int error_wrap(struct error *err, int ret, const char *fmt, ...) PRINTF_LIKE(3, 
 #ifdef __clang_analyzer__
 /* The analyser reads one file at a time, and must know that these return a failure. */
 #define error_set(...) (error_set(__VA_ARGS__), -1)
+#define error_fault(...) (error_fault(__VA_ARGS__), -1)
 #define error_wrap(...) (error_wrap(__VA_ARGS__), -1)
 #endif
 

@@ -83,3 +83,22 @@ int resolve_beneath(int rootfd, const char *path, int flags)
     }
     return -EAGAIN;
 }
+
+bool resolve_is_fault(int ret)
+{
+    switch (ret) {
+    case -ENOENT:
+    case -ENOTDIR:
+    case -ELOOP:
+    case -EXDEV:
+    case -ENAMETOOLONG:
+    case -EISDIR:
+    case -EINVAL:
+    case -ENXIO:
+    case -EACCES:
+    case -EPERM:
+        return false;
+    default:
+        return ret < 0;
+    }
+}

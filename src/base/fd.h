@@ -27,4 +27,9 @@ int fd_write(int fd, const void *bytes, size_t nbytes) NODISCARD;
  * takes a terminal, close-on-exec. Returns the descriptor or -errno. */
 int resolve_beneath(int rootfd, const char *path, int flags) NODISCARD;
 
+/* Did it fail (`ret`, -errno) without telling anything about the path? A name that is not there, a
+ * link that leads nowhere or out, a thing that cannot be opened and missing rights tell something;
+ * everything else is a fault of the system. False for what is no failure. */
+bool resolve_is_fault(int ret);
+
 #endif

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 static void describe_file(const struct stat *st, char *id)
 {
     snprintf(id, PROGRAM_ID_MAX, "%" PRIu64 ":%" PRIu64 " %" PRIu64 " %" PRId64 ".%09ld",
@@ -33,7 +35,23 @@ static int check_program(const char *path, struct stat *st)
     return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
 }
 
-/* Look `name` up in PATH. NULL: *code says why. */
+/* Look for `name` in a directory of PATH. */
+static int check_in(const char *dir, size_t nbytes, const char *name, struct stat *st, char **path)
+{
+    int ret;
+
+    if (dir[0] != '/') /* a relative directory would be another one for each command */
+        return -ENOENT;
+    if (asprintf(path, "%.*s/%s", (int)nbytes, dir, name) < 0)
+        return -ENOMEM;
+    ret = check_program(*path, st);
+    if (ret < 0)
+        free(*path);
+    return ret;
+}
+
+/* Look `name` up in PATH. NULL: *code says why. After a fault it looks no further: what a later
+ * directory has under that name is another program. */
 static char *search(const char *name, struct stat *st, int *code)
 {
     const char *dir = getenv("PATH");
@@ -44,17 +62,13 @@ static char *search(const char *name, struct stat *st, int *code)
     for (;;) {
         size_t nbytes = strcspn(dir, ":");
         char *path;
+        int ret = check_in(dir, nbytes, name, st, &path);
 
-        /* a relative directory would be another one for each command */
-        if (dir[0] != '/' || asprintf(&path, "%.*s/%s", (int)nbytes, dir, name) < 0)
-            path = NULL;
-        int ret = path ? check_program(path, st) : -ENOENT;
         if (ret == 0)
             return path;
-        if (ret == -EACCES)
-            *code = EACCES;
-        free(path);
-        if (!dir[nbytes])
+        if (ret == -EACCES || resolve_is_fault(ret))
+            *code = -ret;
+        if (!dir[nbytes] || resolve_is_fault(ret))
             return NULL;
         dir += nbytes + 1;
     }

@@ -85,42 +85,45 @@ bool annex_key_of_object(const char *resolved, struct annex_key *out)
     return parse_key(file + 1, out);
 }
 
-bool annex_is_pointer(int fd, uint64_t size)
+int annex_is_pointer(int fd, uint64_t size)
 {
     char start[sizeof(objects_dir) - 1];
 
     if (size < sizeof(start) || size >= POINTER_MAX)
-        return false;
-    return fd_pread(fd, start, sizeof(start), 0) == (ssize_t)sizeof(start) &&
-           memcmp(start, objects_dir, sizeof(start)) == 0;
+        return 0;
+    ssize_t n = fd_pread(fd, start, sizeof(start), 0);
+    if (n < 0)
+        return (int)n;
+    return n == (ssize_t)sizeof(start) && memcmp(start, objects_dir, sizeof(start)) == 0;
 }
 
-/* The target of the link at `path`, not followed. Returns its length, or 0 where `path` does not
- * exist, -1 where it is no link. */
+/* The target of the link at `path`, not followed. Returns its length, 0 where `path` does not exist
+ * or is no link, or -errno. */
 static ssize_t read_link(int rootfd, const char *path, char target[PATH_MAX])
 {
     int fd = resolve_beneath(rootfd, path, O_PATH | O_NOFOLLOW);
 
     if (fd < 0)
-        return 0;
+        return resolve_is_fault(fd) ? fd : 0;
     ssize_t len = readlinkat(fd, "", target, PATH_MAX - 1);
+    if (len < 0) /* of what is no link, the kernel says that there is no link */
+        len = errno == ENOENT || errno == EINVAL ? 0 : -errno;
     close(fd);
-    if (len < 0)
-        return -1;
-    target[len] = '\0';
+    target[len < 0 ? 0 : len] = '\0';
     return len;
 }
 
 /* Follow links from `path` until one leads into an annex: that is `at` then, and `target` its
- * target. */
-static enum annex_absence follow(int rootfd, const char *path, char at[PATH_MAX],
-                                 char target[PATH_MAX])
+ * target. One of enum annex_absence, or -errno. */
+static int follow(int rootfd, const char *path, char at[PATH_MAX], char target[PATH_MAX])
 {
     if (snprintf(at, PATH_MAX, "%s", path) >= PATH_MAX)
         return ABSENT_NAME;
     for (int links = 0; links < LINKS_MAX; links++) {
         ssize_t len = read_link(rootfd, at, target);
-        if (len <= 0)
+        if (len < 0)
+            return (int)len;
+        if (len == 0)
             return links == 0 ? ABSENT_NAME : ABSENT_LINK_TARGET;
         if (strstr(target, link_mark))
             return ABSENT_CONTENT;
@@ -135,33 +138,49 @@ static enum annex_absence follow(int rootfd, const char *path, char at[PATH_MAX]
     return ABSENT_LINK_TARGET;
 }
 
-enum annex_absence annex_explain_absence(int rootfd, const char *path)
+int annex_explain_absence(int rootfd, const char *path, enum annex_absence *out)
 {
     char at[PATH_MAX], target[PATH_MAX];
+    int ret = follow(rootfd, path, at, target);
 
-    return follow(rootfd, path, at, target);
+    if (ret < 0)
+        return ret;
+    *out = (enum annex_absence)ret;
+    return 0;
 }
 
 /* ---- where to ask for content ---- */
 
-/* The key that a pointer file holds in its only line. */
-static bool read_pointer(int rootfd, const char *path, struct annex_key *out)
+/* The first line of a pointer file; empty where it is none. */
+static ssize_t read_pointer_line(int fd, char *text, size_t room)
+{
+    struct stat st;
+
+    *text = '\0';
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    ssize_t n = S_ISREG(st.st_mode) ? annex_is_pointer(fd, (uint64_t)st.st_size) : 0;
+    if (n <= 0)
+        return n;
+    n = fd_pread(fd, text, room - 1, 0);
+    text[n < 0 ? 0 : n] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    return n;
+}
+
+/* The key that a pointer file holds in its only line. -ENOENT: it is none. */
+static int read_pointer(int rootfd, const char *path, struct annex_key *out)
 {
     char text[sizeof(objects_dir) + ANNEX_KEY_MAX + 2];
-    struct stat st;
-    ssize_t n = -1;
     int fd = resolve_beneath(rootfd, path, O_RDONLY);
 
     if (fd < 0)
-        return false;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && annex_is_pointer(fd, (uint64_t)st.st_size))
-        n = fd_pread(fd, text, sizeof(text) - 1, 0);
+        return resolve_is_fault(fd) ? fd : -ENOENT;
+    ssize_t n = read_pointer_line(fd, text, sizeof(text));
     close(fd);
     if (n < 0)
-        return false;
-    text[n] = '\0';
-    text[strcspn(text, "\r\n")] = '\0';
-    return parse_key(text + sizeof(objects_dir) - 1, out);
+        return (int)n;
+    return n > 0 && parse_key(text + sizeof(objects_dir) - 1, out) ? 0 : -ENOENT;
 }
 
 static int note_repository(struct annex_content *c, int fd)
@@ -192,6 +211,8 @@ static int find_repository(int rootfd, const char *at, struct annex_content *c)
          len += snprintf(dir + len, sizeof(dir) - (size_t)len, "/..")) {
         snprintf(git, sizeof(git), "%s/.git", dir);
         fd = resolve_beneath(rootfd, git, O_PATH);
+        if (resolve_is_fault(fd))
+            return fd;
         if (fd < 0)
             continue; /* EXDEV above the root */
         c->dir = strdup(dir);
@@ -280,9 +301,9 @@ static int find_object(int rootfd, const char *path, struct annex_content *c)
     c->dir = *git ? git : strdup(".");
     if (!*git)
         free(git);
-    if (fd < 0 || !c->dir)
-        return fd < 0 ? -ENOENT : (close(fd), -ENOMEM);
-    return note_repository(c, fd);
+    if (fd < 0)
+        return resolve_is_fault(fd) ? fd : -ENOENT;
+    return c->dir ? note_repository(c, fd) : (close(fd), -ENOMEM);
 }
 
 /* As annex_find_absent(), with everything but the path. */
@@ -290,19 +311,23 @@ static int find_absent(int rootfd, const char *path, struct annex_content *c)
 {
     char at[PATH_MAX], target[PATH_MAX];
     int64_t nbytes;
-    int fd = resolve_beneath(rootfd, path, O_PATH);
+    int ret, fd = resolve_beneath(rootfd, path, O_PATH);
 
     if (fd >= 0) {
         close(fd);
-        return read_pointer(rootfd, path, &c->key) ? find_repository(rootfd, path, c) : -ENOENT;
+        ret = read_pointer(rootfd, path, &c->key);
+        return ret == 0 ? find_repository(rootfd, path, c) : ret;
     }
+    if (resolve_is_fault(fd))
+        return fd;
     /* ENOTDIR: the .git of a submodule is a file before git-annex is set up in it */
     if (fd != -ENOENT && fd != -ENOTDIR)
         return -ENOENT;
     if (annex_object_place(path, &nbytes) == S_IFREG)
         return find_object(rootfd, path, c);
-    if (follow(rootfd, path, at, target) != ABSENT_CONTENT)
-        return -ENOENT;
+    ret = follow(rootfd, path, at, target);
+    if (ret != ABSENT_CONTENT)
+        return ret < 0 ? ret : -ENOENT;
     const char *name = strrchr(target, '/');
     return parse_key(name + 1, &c->key) ? find_repository(rootfd, at, c) : -ENOENT;
 }
@@ -317,7 +342,7 @@ int annex_find_absent(int rootfd, const char *path, struct annex_content *out, s
         return 0;
     annex_content_clear(out);
     return ret == -ENOENT ? error_set(err, ENOENT, "%s: nothing is to be fetched for it", path)
-                          : error_set(err, -ret, "%s: %s", path, strerrordesc_np(-ret));
+                          : error_fault(err, -ret, "%s: %s", path, strerrordesc_np(-ret));
 }
 
 void annex_content_clear(struct annex_content *c)

@@ -27,8 +27,8 @@ struct annex_key {
 /* The key of an annex object by its resolved path; false for any other file. */
 bool annex_key_of_object(const char *resolved, struct annex_key *out);
 
-/* Is the regular file a pointer to content that is not here? `size` is st_size. */
-bool annex_is_pointer(int fd, uint64_t size);
+/* Is the regular file a pointer to content that is not here? `size` is st_size. 1, 0 or -errno. */
+int annex_is_pointer(int fd, uint64_t size) NODISCARD;
 
 /* What a name that cannot be opened because something does not exist is. */
 enum annex_absence {
@@ -36,7 +36,8 @@ enum annex_absence {
     ABSENT_LINK_TARGET, /* a link whose target does not exist */
     ABSENT_CONTENT,     /* a git-annex link whose content is not here */
 };
-enum annex_absence annex_explain_absence(int rootfd, const char *path);
+/* -errno: that cannot be told, because of a fault. */
+int annex_explain_absence(int rootfd, const char *path, enum annex_absence *out) NODISCARD;
 
 /* Content that is not here, and where to ask for it. */
 struct annex_content {
@@ -51,7 +52,8 @@ struct annex_content {
 };
 
 /* What the file at `path` beneath `rootfd` lacks: of a link (or a chain of links) into an annex, of
- * a pointer file, or of an object's own path. -ENOENT: nothing, as it is here or no such file. */
+ * a pointer file, or of an object's own path. -ENOENT: nothing, as it is here or no such file. Other
+ * codes are faults. */
 int annex_find_absent(int rootfd, const char *path, struct annex_content *out,
                       struct error *err) NODISCARD;
 void annex_content_clear(struct annex_content *c);

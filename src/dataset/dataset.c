@@ -84,13 +84,26 @@ static const char *file_name(const struct run *run)
     return slash ? slash + 1 : run->path;
 }
 
+/* The same fault as before is no news. */
+static bool is_same_fault(const struct run *a, const struct run *b)
+{
+    return a->state == RUN_UNKNOWN && b->state == RUN_UNKNOWN &&
+           strcmp(a->error.text, b->error.text) == 0;
+}
+
 /* A reference to the file's run as it is now: the same object if nothing has changed. NULL: no
  * memory. */
 static struct run *renew(const struct check *check, struct run *known)
 {
-    return run_is_current(check->rootfd, known)
-               ? run_get(known)
-               : run_probe(check->rootfd, known->path, check->page);
+    struct run *run;
+
+    if (run_is_current(check->rootfd, known))
+        return run_get(known);
+    run = run_probe(check->rootfd, known->path, check->page);
+    if (!run || !is_same_fault(run, known))
+        return run;
+    run_put(run);
+    return run_get(known);
 }
 
 static int renew_files(const struct check *check, struct dir_scan *scan)
@@ -185,6 +198,22 @@ static int add_run(struct dir_scan *scan, struct run *run, const struct bids_nam
     return 0;
 }
 
+/* May it be a run? In a directory without BIDS names a file that is no image is none. */
+static bool may_be_run(const struct run *run, bool bids)
+{
+    switch (run->state) {
+    case RUN_OK:
+    case RUN_UNKNOWN:
+        return true;
+    case RUN_NOT:
+        return false;
+    case RUN_ABSENT:
+    case RUN_BROKEN:
+        break;
+    }
+    return bids;
+}
+
 /* Which files are runs. Candidates either all have BIDS names or none has. */
 static int sort_files(struct dir_scan *scan)
 {
@@ -195,7 +224,9 @@ static int sort_files(struct dir_scan *scan)
         struct run *run = scan->files[i];
         struct bids_name name;
         bool bids = bids_parse(file_name(run), &name);
-        if (run->state == RUN_NOT || (run->state != RUN_OK && !bids))
+        if (!scan->fault && run->state == RUN_UNKNOWN && run->error.fault)
+            scan->fault = run;
+        if (!may_be_run(run, bids))
             continue;
         if (add_run(scan, run, &name))
             return -ENOMEM;

@@ -14,7 +14,8 @@
  * joined in the order of their names (C locale). A file named like a run whose header cannot be
  * read belongs to every group with its entities (or makes one of its own), so that a result never
  * silently leaves a run out: reading such a group tells why. In a directory without BIDS names only
- * readable 4-D files count and the others are left out.
+ * readable 4-D files count and the others are left out, but not those that could not be looked at:
+ * they belong to every group, as they may be runs.
  * Hidden names and directories are never runs; links may be.
  * Thread rule: all functions may be called from any thread.
  */
@@ -33,12 +34,12 @@ struct group {
     struct run **runs; /* [nruns], references owned by the scan */
     size_t nruns;
     const struct run *first; /* the first RUN_OK run: shape, affine and header; NULL if none */
-    const struct run *bad;   /* the first RUN_ABSENT or RUN_BROKEN member; NULL if all are fine */
+    const struct run *bad;   /* the first member that is not RUN_OK; NULL if all are */
 };
 
 /* A run as a member of a directory: what its own derived files are named after. */
 struct dir_run {
-    struct run *run;        /* reference owned by the scan; RUN_OK, RUN_ABSENT or RUN_BROKEN */
+    struct run *run;        /* reference owned by the scan; not RUN_NOT */
     char *entities;         /* "sub-01_task-rest"; without BIDS names the stem */
     const char *map_suffix; /* "boldmap"; "cbvmap" for a cbv run whose entities a bold run has too:
                                unique in the directory together with `entities` */
@@ -54,6 +55,9 @@ struct dir_scan {
     size_t ngroups;
     struct run **files; /* [nfiles] every candidate file, RUN_NOT too; what the next check needs */
     size_t nfiles;
+    const struct run
+        *fault;        /* the first file that a fault kept from being looked at, or NULL: names
+                                of groups may be missing, and some may have other names */
     atomic_bool noted; /* whoever asked for the scan has told what is wrong with its files */
 };
 

@@ -9,8 +9,8 @@
 
 #include "dataset.h"
 
-/* Form the groups of one directory's `runs` [nruns], which are RUN_OK, RUN_ABSENT or RUN_BROKEN and
- * in the order of their names. *out is an array [*nout] for groups_free(), NULL where there is no
+/* Form the groups of one directory's `runs` [nruns], which are not RUN_NOT and in the order of their
+ * names. *out is an array [*nout] for groups_free(), NULL where there is no
  * run. Fails only with ENOMEM, and then leaves nothing behind. */
 int groups_form(struct run *const *runs, size_t nruns, struct group **out, size_t *nout,
                 struct error *err) NODISCARD;

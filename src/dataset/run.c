@@ -4,8 +4,8 @@
  *
  * Guarantee: the identity and the header belong to the same version of the file (the file that is
  * opened for the header must be the one that was identified; a change in between is probed again).
- * A failure that does not lie in the file (no descriptors left, or it changes without end) leaves
- * the identity empty, so that run_is_current() soon says "look again".
+ * A fault (no descriptors left, a disk that fails, a file that changes without end) says nothing
+ * about the file: it is RUN_UNKNOWN until the next look.
  * Cost: two opens and one small read, of a gzip file 2 KiB; neither where the header is known
  * from before (headers.h).
  */
@@ -53,6 +53,8 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
     out->codec = source_codec(source);
     source_set_cancel(source, &(struct cancel_token){.asked = is_too_far, .ctx = source});
     ret = source_read_some(source, out->bytes, sizeof out->bytes, &out->nbytes, err);
+    if (ret == 0) /* of this version, not of one that is being written into the same file */
+        ret = source_check_opened(source, err);
     out->reading_nbytes = source_nbytes(source);
     source_close(source);
     if (ret == -ECANCELED)
@@ -96,16 +98,33 @@ static bool recognise(int rootfd, struct run *run, struct header_page *page)
            header_page_find(page, &run->id, &header) && understand_header(run, &header, NULL) == 0;
 }
 
-/* Content that has been here before: its header is known under its git-annex key. */
-static bool remember(int rootfd, struct run *run, struct header_page *page)
+/* Content that is not here, but may have been before: then its header is known under its git-annex
+ * key. -ENODATA: it is not. */
+static int remember(int rootfd, struct run *run, struct header_page *page)
 {
     struct header_bytes header;
+    int ret = page ? source_identify_absent(rootfd, run->path, &run->id) : -ENODATA;
 
-    if (!page || source_identify_absent(rootfd, run->path, &run->id) < 0 ||
-        !header_page_find(page, &run->id, &header) || understand_header(run, &header, NULL) < 0)
-        return false;
+    if (ret == 0)
+        ret = header_page_look(page, &run->id, &header);
+    if (ret == -ENOENT)
+        return -ENODATA;
+    if (ret < 0)
+        return ret == -ENODATA
+                   ? ret
+                   : error_fault(&run->error, -ret, "%s: cannot look for its header: %s", run->path,
+                                 strerrordesc_np(-ret));
+    if (understand_header(run, &header, NULL) < 0)
+        return -ENODATA;
     run->absent = true;
-    return true;
+    return 0;
+}
+
+static enum run_state state_of(const struct error *why)
+{
+    if (why->fault || why->code == EACCES || why->code == EPERM)
+        return RUN_UNKNOWN;
+    return why->code == ENODATA ? RUN_ABSENT : why->code == EISDIR ? RUN_NOT : RUN_BROKEN;
 }
 
 /* One attempt; sets everything but refs and path. */
@@ -117,20 +136,25 @@ static int probe_once(int rootfd, struct run *run, struct header_page *page)
     if (recognise(rootfd, run, page))
         return 0;
     int ret = source_identify(rootfd, run->path, &run->id, &run->error);
-    if (ret == -ENODATA && remember(rootfd, run, page))
-        return 0;
+    bool identified = ret == 0;
+    if (ret == -ENODATA)
+        ret = remember(rootfd, run, page);
+    else if (ret == 0)
+        ret = find_header(rootfd, run, page, &run->error);
     if (ret < 0) {
-        memset(&run->id, 0, sizeof(run->id));
-        run->state = ret == -ENODATA ? RUN_ABSENT : ret == -EISDIR ? RUN_NOT : RUN_BROKEN;
-        return ret;
-    }
-    ret = find_header(rootfd, run, page, &run->error);
-    if (ret < 0) {
-        run->state = RUN_BROKEN;
-        if (ret != -EIO)
+        run->state = state_of(&run->error);
+        if (!identified || run->state == RUN_UNKNOWN)
             memset(&run->id, 0, sizeof(run->id));
     }
     return ret;
+}
+
+/* It changes faster than it can be read. */
+static void give_up(struct run *run)
+{
+    run->error.fault = true;
+    run->state = RUN_UNKNOWN;
+    memset(&run->id, 0, sizeof(run->id));
 }
 
 struct run *run_probe(int rootfd, const char *path, struct header_page *page)
@@ -144,6 +168,8 @@ struct run *run_probe(int rootfd, const char *path, struct header_page *page)
     run->path = strdup(path);
     for (int i = 0; run->path && ret == -ESTALE && i < PROBES_MAX; i++)
         ret = probe_once(rootfd, run, page);
+    if (ret == -ESTALE)
+        give_up(run);
     if (!run->path || ret == -ENOMEM) {
         run_put(run);
         return NULL;
@@ -163,7 +189,7 @@ bool run_is_current(int rootfd, const struct run *run)
         return ret == -ENODATA && source_identify_absent(rootfd, run->path, &now) == 0 &&
                source_id_equal(&now, &run->id);
     if (ret < 0)
-        return !is_identified(run) && run->error.code == -ret;
+        return !is_identified(run) && !run->error.fault && run->error.code == -ret;
     return is_identified(run) && source_id_equal(&now, &run->id);
 }
 

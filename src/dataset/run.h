@@ -18,10 +18,12 @@
 
 /* Why a file that may be a run is none, or cannot be read. */
 enum run_state {
-    RUN_OK,     /* a 4-D series of a real datatype */
-    RUN_NOT,    /* a sound NIfTI file, but 3-D, one volume, complex or RGB: not a run */
-    RUN_ABSENT, /* git-annex content that is not here (ENODATA) */
-    RUN_BROKEN, /* unreadable, or its header makes no sense: `error` says why */
+    RUN_OK,      /* a 4-D series of a real datatype */
+    RUN_NOT,     /* a sound NIfTI file, but 3-D, one volume, complex or RGB: not a run */
+    RUN_ABSENT,  /* git-annex content that is not here (ENODATA) */
+    RUN_BROKEN,  /* what the file holds, or its name leads to, is no image: `error` says why */
+    RUN_UNKNOWN, /* it may not be read, or the system failed (error.fault): nobody knows what it is,
+                    perhaps a run */
 };
 
 struct run {
@@ -34,7 +36,7 @@ struct run {
     size_t reading_nbytes;     /* likewise: of memory that its codec holds while it is read */
     bool absent;        /* RUN_OK, RUN_NOT: known by its git-annex key and a header read before; its
                            content is not here, only what was made of it may be */
-    struct error error; /* for RUN_ABSENT and RUN_BROKEN: what a reader is told */
+    struct error error; /* for RUN_ABSENT, RUN_BROKEN and RUN_UNKNOWN: what a reader is told */
 };
 
 /* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may
@@ -44,7 +46,7 @@ struct run {
  * reference. */
 struct run *run_probe(int rootfd, const char *path, struct header_page *page) NODISCARD;
 
-/* True while the file at run->path is still the one that was probed. */
+/* True while the file at run->path is still the one that was probed; never after a fault. */
 bool run_is_current(int rootfd, const struct run *run);
 
 struct run *run_get(struct run *run);

@@ -58,9 +58,24 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
     advise_once(s, off);
     ssize_t n = fd_pread(s->fd, buf, cap, off);
     if (n < 0)
-        return error_set(err, (int)-n, "read fails at byte %llu: %s", (unsigned long long)off,
-                         strerrordesc_np((int)-n));
+        return error_fault(err, (int)-n, "read fails at byte %llu: %s", (unsigned long long)off,
+                           strerrordesc_np((int)-n));
     *got = (size_t)n;
+    return 0;
+}
+
+int source_check_opened(const struct source *s, struct error *err)
+{
+    struct source_id now;
+    mode_t type;
+    int ret = source_id_of_fd(s->fd, s->path, &now, &type, err);
+
+    if (ret < 0)
+        return ret;
+    if (s->id.annex_key[0]) /* an object gets a new ctime when another clone links to it */
+        now.ctime_ns = s->at_open.ctime_ns;
+    if (!source_id_equal(&now, &s->at_open))
+        return error_set(err, ESTALE, "%s: changed while it was read", s->path);
     return 0;
 }
 
@@ -69,26 +84,18 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
 static int check_unchanged(const struct source *s, struct error *err)
 {
     struct source_id now;
-    mode_t type;
-    int ret = source_identify(s->rootfd, s->path, &now, err);
+    struct error why;
+    int ret = source_identify(s->rootfd, s->path, &now, &why);
 
-    if (ret == -ENOMEM || ret == -EMFILE || ret == -ENFILE)
-        return ret;
+    if (ret < 0 && why.fault)
+        return error_fault(err, why.code, "%s", why.text);
     if (ret < 0)
         return error_set(err, ESTALE, "%s: removed while it was read", s->path);
     bool same_inode = now.dev == s->id.dev && now.ino == s->id.ino;
     if (!source_id_equal(&now, &s->id))
         return error_set(err, ESTALE, "%s: %s while it was read", s->path,
                          same_inode ? "changed" : "replaced");
-
-    ret = source_id_of_fd(s->fd, s->path, &now, &type, err);
-    if (ret < 0)
-        return ret;
-    if (s->id.annex_key[0]) /* an object gets a new ctime when another clone links to it */
-        now.ctime_ns = s->at_open.ctime_ns;
-    if (!source_id_equal(&now, &s->at_open))
-        return error_set(err, ESTALE, "%s: changed while it was read", s->path);
-    return 0;
+    return source_check_opened(s, err);
 }
 
 /* Name the file in a failure, unless a change of the file explains it. */

@@ -50,7 +50,7 @@ int source_peek(int rootfd, const char *path, struct source_id *out) NODISCARD;
 
 /* Identify content that is not here by what is known of it: its git-annex key, which is a hash of
  * it, and size; rights are those of the repository, mtime that of the link. -ENODATA where that
- * does not tell content apart, or it is here. */
+ * does not tell content apart, or it is here; other codes are faults. */
 int source_identify_absent(int rootfd, const char *path, struct source_id *out) NODISCARD;
 
 /* Is the file at `path` still the one identified as `known`, by its attributes alone? Nothing is
@@ -123,6 +123,9 @@ struct checkpoints *source_learned(struct source *s);
 /* Only check that the file has not changed since it was opened: ESTALE if it has. For those who do
  * not read to the end. */
 int source_check(const struct source *s, struct error *err) NODISCARD;
+
+/* The same of the open file alone, whatever has its path by now. Costs an fstat(2). */
+int source_check_opened(const struct source *s, struct error *err) NODISCARD;
 
 /* Bytes of the stored file read so far, for progress. */
 uint64_t source_consumed(const struct source *s);

@@ -21,24 +21,33 @@
 #include "annex.h"
 #include "fd.h"
 
+static int system_fault(const char *path, const char *operation, int code, struct error *err)
+{
+    return error_fault(err, code, "%s: cannot %s: %s", path, operation, strerrordesc_np(code));
+}
+
+/* ENOENT and ENOTDIR. */
+static int explain_absence(int code, int rootfd, const char *path, struct error *err)
+{
+    enum annex_absence absence;
+    int ret = annex_explain_absence(rootfd, path, &absence);
+
+    if (ret < 0)
+        return system_fault(path, "follow its links", -ret, err);
+    if (absence == ABSENT_CONTENT)
+        return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path, path);
+    if (absence == ABSENT_LINK_TARGET)
+        return error_set(err, ENOENT, "%s: cannot open: the link's target does not exist", path);
+    return error_set(err, code, "%s: cannot open: %s", path,
+                     code == ENOENT ? "no such file" : strerrordesc_np(code));
+}
+
 static int explain_open(int code, int rootfd, const char *path, struct error *err)
 {
     switch (code) {
     case ENOENT:
     case ENOTDIR: /* the .git of a submodule is a file before git-annex is set up in it */
-        switch (annex_explain_absence(rootfd, path)) {
-        case ABSENT_CONTENT:
-            return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path,
-                             path);
-        case ABSENT_LINK_TARGET:
-            return error_set(err, ENOENT, "%s: cannot open: the link's target does not exist",
-                             path);
-        case ABSENT_NAME:
-            break;
-        }
-        if (code != ENOENT)
-            break;
-        return error_set(err, ENOENT, "%s: cannot open: no such file", path);
+        return explain_absence(code, rootfd, path, err);
     case EXDEV:
         return error_set(err, EXDEV, "%s: cannot open: a link leads out of the dataset", path);
     case ELOOP:
@@ -48,6 +57,8 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
     default:
         break;
     }
+    if (resolve_is_fault(-code))
+        return system_fault(path, "open", code, err);
     return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
 }
 
@@ -61,10 +72,8 @@ int source_id_of_fd(int fd, const char *path, struct source_id *out, mode_t *typ
 {
     struct stat st;
 
-    if (fstat(fd, &st) < 0) {
-        int code = errno;
-        return error_set(err, code, "%s: cannot stat: %s", path, strerrordesc_np(code));
-    }
+    if (fstat(fd, &st) < 0)
+        return system_fault(path, "stat", errno, err);
     *type = st.st_mode & S_IFMT;
     *out = (struct source_id){
         .dev = st.st_dev,
@@ -87,8 +96,8 @@ static int identify_object(int fd, const char *path, struct source_id *id, struc
 
     snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
     ssize_t len = readlink(name, resolved, sizeof(resolved) - 1);
-    if (len < 0)
-        return 0;
+    if (len < 0) /* without /proc that is always so */
+        return resolve_is_fault(-errno) ? system_fault(path, "find its place", errno, err) : 0;
     resolved[len] = '\0';
     if (!annex_key_of_object(resolved, &key))
         return 0;
@@ -103,7 +112,11 @@ static int identify_object(int fd, const char *path, struct source_id *id, struc
 
 static int identify_annex(int fd, const char *path, struct source_id *id, struct error *err)
 {
-    if (annex_is_pointer(fd, id->size))
+    int pointer = annex_is_pointer(fd, id->size);
+
+    if (pointer < 0)
+        return system_fault(path, "read", -pointer, err);
+    if (pointer)
         return error_set(err, ENODATA, "%s: content is not here (git annex get %s)", path, path);
     return identify_object(fd, path, id, err);
 }
@@ -150,8 +163,10 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out)
 
     if (fd >= 0)
         close(fd);
-    if (ret < 0 || annex_find_absent(rootfd, path, &c, NULL) < 0)
-        return -ENODATA;
+    if (ret == 0)
+        ret = annex_find_absent(rootfd, path, &c, NULL);
+    if (ret != 0)
+        return resolve_is_fault(ret) ? ret : -ENODATA;
     ret = c.key.is_content_hash && c.key.size >= 0 && c.ino != 0 ? 0 : -ENODATA;
     out->dev = out->ino = 0;
     out->size = (uint64_t)c.key.size;

@@ -393,6 +393,8 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
     }
     ret = lookup_commands(scan, table, name, out);
+    if (ret == -ENOENT && scan->fault) /* nobody knows */
+        return error_fault(err, scan->fault->error.code, "%s", scan->fault->error.text);
     if (ret == -ENOENT)
         return error_set(err, ENOENT, "%s: no such file", name);
     return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);

@@ -57,7 +57,8 @@ struct derived {
 /* May `name` be a derived file? Most names may not, and need no look at the directory. */
 bool derived_may_be(const struct recipe_table *table, const char *name);
 
-/* The derived file `name` of the directory; ENOENT: there is none. */
+/* The derived file `name` of the directory; ENOENT: there is none. Where a fault kept a file from
+ * being looked at that might give the name, the fault's code. */
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
                    struct derived **out, struct error *err) NODISCARD;
 

@@ -25,7 +25,7 @@
 static const int64_t LOOK_AGAIN_NS = 1000000000;
 static const char shown_as[] = ".derivfs/recipes.ini"; /* in the error log */
 
-/* The version of a file. All zero: there is none. */
+/* The version of a file. All zero: there is none, or it is not known. */
 struct stamp {
     uint64_t dev, ino, size;
     int64_t mtime_s, mtime_ns, ctime_s, ctime_ns;
@@ -140,8 +140,9 @@ static void end_look(struct recipes *r, struct recipe_table *table)
     recipe_table_put(old);
 }
 
-/* Read the changed file. NULL: it cannot be read, the present recipes stay in force. */
-static struct recipe_table *read_again(struct recipes *r)
+/* Read the changed file. NULL: it cannot be read, the present recipes stay in force; after a fault,
+ * until the next look. */
+static struct recipe_table *read_again(struct recipes *r, struct stamp *stamp)
 {
     struct recipe_table *table;
     struct error err, kept;
@@ -152,6 +153,8 @@ static struct recipe_table *read_again(struct recipes *r)
                      table->nrecipes);
         return table;
     }
+    if (err.fault || err.code == ENOMEM)
+        *stamp = (struct stamp){.ino = 0};
     errlog_clear(r->errors, shown_as);
     error_set(&kept, err.code, "%s; the recipes read before stay in force", err.text);
     errlog_failed(r->errors, shown_as, &kept);
@@ -166,7 +169,7 @@ struct recipe_table *recipes_get(struct recipes *r)
         struct stamp stamp = stamp_of(r->path);
 
         /* only the thread that looks changes r->table */
-        table = same_stamp(&stamp, &r->stamp) ? NULL : read_again(r);
+        table = same_stamp(&stamp, &r->stamp) ? NULL : read_again(r, &stamp);
         r->stamp = stamp;
         end_look(r, table);
     }

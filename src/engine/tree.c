@@ -85,7 +85,7 @@ static void note_broken(const struct tree *t, struct dir_scan *scan)
     if (atomic_exchange(&scan->noted, true))
         return;
     for (size_t i = 0; i < scan->nfiles; i++)
-        if (scan->files[i]->state == RUN_BROKEN)
+        if (scan->files[i]->state == RUN_BROKEN || scan->files[i]->state == RUN_UNKNOWN)
             errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
         else
             errlog_clear(t->errors, scan->files[i]->path);
@@ -304,11 +304,14 @@ static int lookup_in(const struct tree *t, const struct place *place, const char
         }
         if (ret < 0 && ret != -ENOENT && !(place->extra && ret == -ENOTDIR))
             return ret;
-        if (ret < 0 && t->annex_get && lookup_absent_object(t, path, out, err) == 0)
-            return 0;
+        if (ret < 0 && t->annex_get)
+            ret = lookup_absent_object(t, path, out, err);
+        if (ret != -ENOENT && !(place->extra && ret == -ENOTDIR))
+            return ret;
     }
-    if (place->shows_texts && lookup_text(t, name, path, out, err) == 0)
-        return 0;
+    ret = place->shows_texts ? lookup_text(t, name, path, out, err) : -ENOENT;
+    if (ret != -ENOENT)
+        return ret;
     ret = tree_find_derived(t, dir, name, SCAN_RECENT, &out->derived, err);
     if (ret == 0) {
         out->kind = ENTRY_DERIVED;
@@ -429,6 +432,11 @@ static int find_in_place(const struct tree *t, const struct place *place, const 
 
     if (ret < 0)
         return ret;
+    if (!plain && scan->fault) { /* a list with names missing looks like a whole one */
+        ret = error_fault(err, scan->fault->error.code, "%s", scan->fault->error.text);
+        dir_scan_put(scan);
+        return ret;
+    }
     table = recipes_get(t->recipes);
     ret = plain ? derived_named(scan, table, plain, out, n, err)
                 : derived_list(scan, table, t->annex_get, out, n, err);
@@ -511,20 +519,23 @@ int engine_list_derived(struct engine *e, const char *dir, const char *plain, st
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
 {
     const struct tree *t = &e->tree;
-    int ret = tree_open(t, path, O_RDONLY | O_NOFOLLOW, err);
+    int opened = tree_open(t, path, O_RDONLY | O_NOFOLLOW, err), ret = 0;
     int64_t nbytes;
     struct stat st;
 
-    if (ret == -ENOENT && t->annex_get && annex_object_place(path, &nbytes) == S_IFREG)
+    if (opened == -ENOENT && t->annex_get && annex_object_place(path, &nbytes) == S_IFREG)
         return error_set(err, ENODATA, "%s: content is not here", path);
-    if (ret < 0)
-        return ret;
-    if (t->annex_get && fstat(ret, &st) == 0 && annex_is_pointer(ret, (uint64_t)st.st_size)) {
-        close(ret);
-        return error_set(err, ENODATA, "%s: content is not here", path);
+    if (opened < 0)
+        return opened;
+    if (t->annex_get)
+        ret = fstat(opened, &st) < 0 ? -errno : annex_is_pointer(opened, (uint64_t)st.st_size);
+    if (ret == 0) {
+        *fd = opened;
+        return 0;
     }
-    *fd = ret;
-    return 0;
+    close(opened);
+    return ret > 0 ? error_set(err, ENODATA, "%s: content is not here", path)
+                   : error_fault(err, -ret, "%s: open: %s", path, strerror(-ret));
 }
 
 int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)

@@ -445,11 +445,18 @@ static int check_commands(const struct recipe_file *file, struct error *err)
     return 0;
 }
 
+static int cannot(const char *what, const char *path, int code, struct error *err)
+{
+    return resolve_is_fault(-code)
+               ? error_fault(err, code, "%s: cannot %s: %s", path, what, strerror(code))
+               : error_set(err, code, "%s: cannot %s: %s", path, what, strerror(code));
+}
+
 static int read_text(int fd, struct recipe_file *file, struct error *err)
 {
     struct stat st;
     if (fstat(fd, &st) < 0)
-        return error_set(err, errno, "%s: cannot stat: %s", file->path, strerror(errno));
+        return cannot("stat", file->path, errno, err);
     int ret = check_owner(&st, file->path, err);
     if (ret < 0)
         return ret;
@@ -461,7 +468,7 @@ static int read_text(int fd, struct recipe_file *file, struct error *err)
         return error_set(err, ENOMEM, "%s: cannot read recipes: out of memory", file->path);
     ssize_t got = fd_read(fd, file->text, room);
     if (got < 0)
-        return error_set(err, (int)-got, "%s: cannot read: %s", file->path, strerror((int)-got));
+        return cannot("read", file->path, (int)-got, err);
     file->nbytes = (size_t)got;
     file->text[file->nbytes] = '\0';
     if (memchr(file->text, '\0', file->nbytes))
@@ -479,7 +486,7 @@ int recipe_file_read(const char *path, struct recipe_file *file, struct error *e
     *file = (struct recipe_file){.path = path};
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return error_set(err, errno, "%s: cannot open: %s", path, strerror(errno));
+        return cannot("open", path, errno, err);
     int ret = read_text(fd, file, err);
     close(fd);
     if (ret < 0)

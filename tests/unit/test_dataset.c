@@ -275,28 +275,48 @@ static void unchanged_is_the_same_snapshot(void **state)
     dir_scan_put(first);
 }
 
-/* A file that is there but may not be read counts as broken until it may. */
-static void forbidden_file_is_broken_until_allowed(void **state)
+/* A file that is there but may not be read belongs to the group until it may: nobody knows whether
+ * it is a run. */
+static void assert_forbidden_until_allowed(const struct fixture *f, const char *name)
 {
-    const struct fixture *f = *state;
-    write_nifti(f, "sub-01_task-a_bold.nii", 2);
-    assert_int_equal(chmod(scratch_at(&f->scratch, "sub-01_task-a_bold.nii"), 0), 0);
+    assert_int_equal(chmod(scratch_at(&f->scratch, name), 0), 0);
     assert_int_equal(chmod(f->scratch.path, 0755), 0);
     bool root = geteuid() == 0; /* who may read everything */
     assert_int_equal(root ? seteuid(65534) : 0, 0);
     struct dir_scan *first = scan(f, "", SCAN_NOW);
     struct dir_scan *next = scan(f, "", SCAN_NOW);
     assert_int_equal(root ? seteuid(0) : 0, 0);
-    assert_int_equal(first->nruns, 1);
-    assert_int_equal(first->runs[0].run->state, RUN_BROKEN);
+    assert_int_equal(first->nruns, 2);
+    assert_int_equal(first->runs[0].run->state, RUN_UNKNOWN);
     assert_int_equal(first->runs[0].run->error.code, EACCES);
+    assert_null(first->fault); /* it will not pass by itself */
+    assert_int_equal(first->ngroups, 1);
+    assert_int_equal(first->groups[0].nruns, 2);
+    assert_ptr_equal(first->groups[0].bad, first->runs[0].run);
     assert_ptr_equal(next, first);
     dir_scan_put(next);
-    assert_int_equal(chmod(scratch_at(&f->scratch, "sub-01_task-a_bold.nii"), 0644), 0);
+    assert_int_equal(chmod(scratch_at(&f->scratch, name), 0644), 0);
     next = scan(f, "", SCAN_NOW);
     assert_int_equal(next->runs[0].run->state, RUN_OK);
+    assert_null(next->groups[0].bad);
     dir_scan_put(first);
     dir_scan_put(next);
+}
+
+static void forbidden_file_is_unknown_until_allowed(void **state)
+{
+    const struct fixture *f = *state;
+    write_nifti(f, "sub-01_task-a_bold.nii", 2);
+    write_nifti(f, "sub-01_task-b_bold.nii", 2);
+    assert_forbidden_until_allowed(f, "sub-01_task-a_bold.nii");
+}
+
+static void forbidden_file_without_bids_name_is_unknown_until_allowed(void **state)
+{
+    const struct fixture *f = *state;
+    write_nifti(f, "a.nii", 2);
+    write_nifti(f, "b.nii", 2);
+    assert_forbidden_until_allowed(f, "a.nii");
 }
 
 /* `change` is done between two checks; which of the old runs a, b, c does the new snapshot share?
@@ -568,7 +588,8 @@ int main(void)
         TEST(links_within_the_dataset_are_runs),
         TEST(directory_failures),
         TEST(unchanged_is_the_same_snapshot),
-        TEST(forbidden_file_is_broken_until_allowed),
+        TEST(forbidden_file_is_unknown_until_allowed),
+        TEST(forbidden_file_without_bids_name_is_unknown_until_allowed),
         TEST(only_what_changed_is_probed),
         TEST(what_has_been_seen_once_stays_seen),
         TEST(recent_snapshot_will_do_for_a_second),
