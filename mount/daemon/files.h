@@ -26,6 +26,7 @@ struct file {
     enum file_kind kind;
     int fd;                /* FILE_SOURCE */
     struct reader *reader; /* FILE_DERIVED */
+    bool stands_in;        /* FILE_DERIVED: replaced the node's file before it was opened */
     char *text;            /* FILE_TEXT: [text_nbytes] */
     size_t text_nbytes;
     struct node_io *io; /* FILE_SOURCE, FILE_DERIVED: of the node, which the kernel keeps alive */

@@ -5,6 +5,7 @@
 #include "inode.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,6 +143,20 @@ bool node_is(const struct node *node, const struct node_identity *identity)
 {
     return node->id.kind == identity->kind && node->id.a == identity->a &&
            node->id.b == identity->b;
+}
+
+bool node_serves(struct inodes *t, struct node *node, uint64_t version)
+{
+    uint64_t served = 0;
+
+    if (!atomic_compare_exchange_strong(&node->served, &served, version))
+        return served == version;
+    if (version != node->id.a) {
+        pthread_mutex_lock(&t->lock);
+        leave(t, node);
+        pthread_mutex_unlock(&t->lock);
+    }
+    return true;
 }
 
 /* Needs no lock: a node keeps its parents alive, and its name and parent never change. */

@@ -37,9 +37,11 @@ struct node_identity {
 };
 
 struct node {
-    struct node_identity id;      /* immutable */
-    struct derived *derived;      /* immutable: NODE_DERIVED's, else NULL */
-    struct node_io io;            /* see iomode.h */
+    struct node_identity id; /* immutable */
+    struct derived *derived; /* immutable: NODE_DERIVED's, else NULL */
+    struct node_io io;       /* see iomode.h */
+    _Atomic uint64_t
+        served; /* NODE_DERIVED: the version of the bytes that the kernel got; 0: none */
     _Atomic uint64_t text_nbytes; /* of the text made when the node was last opened; 0 before */
     /* the rest belongs to inode.c */
     struct node *parent; /* NULL for the root */
@@ -76,6 +78,11 @@ void inodes_forget(struct inodes *t, struct node *node, uint64_t n);
 
 uint64_t node_id(const struct inodes *t, const struct node *node);
 bool node_is(const struct node *node, const struct node_identity *identity);
+
+/* May the kernel get bytes of this version of a derived file? The pages that it keeps for a node must
+ * be of one, which is that of the first bytes. If it is not the node's own, because the file was
+ * replaced meanwhile, the next lookup makes another node. */
+bool node_serves(struct inodes *t, struct node *node, uint64_t version);
 
 /* Paths in the mount, "" for the root. malloced; NULL: out of memory. */
 char *node_path(struct inodes *t, const struct node *node) NODISCARD;

@@ -106,6 +106,7 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
         files_close(&m->files, f);
         return ret;
     }
+    f->stands_in = other;
     enter_node(m, node, f, other || is_command(node) ? -1 : reader_fd(f->reader));
     /* A node is one version, so its cached pages stay valid. Without the flag, this open would drop
      * them, and so wait, unkillably, for a page that a mapping waits for. */

@@ -53,7 +53,8 @@ struct parked {
     int (*reply)(struct parked *p, struct wait *w, struct error *err);
     struct file *file; /* closed if the request fails; NULL: none */
     /* for `reply`; only those that it needs are set */
-    struct node *node; /* the kernel keeps it while it opens it */
+    struct node *node;        /* the kernel keeps it while it opens it */
+    const struct file *reads; /* the file that is read, which stays open until the answer */
     struct fuse_file_info fi;
     uint64_t off;
     size_t nbytes;

@@ -43,12 +43,22 @@ static void read_source(fuse_req_t req, const struct node *node, int fd, size_t 
     free(buf);
 }
 
+/* May the kernel get the bytes that the reader has handed out? */
+static int check_served(struct mount *m, struct node *node, const struct file *f, struct error *err)
+{
+    return f->stands_in || node_serves(m->inodes, node, reader_version(f->reader))
+               ? 0
+               : error_set(err, EIO, "%s: a source changed while it was read", node_name(node));
+}
+
 static int reply_bytes(struct parked *p, struct wait *w, struct error *err)
 {
     char *buf = malloc(p->nbytes);
     int ret = buf ? reader_wait_read(w, p->off, buf, p->nbytes, err)
                   : error_set(err, ENOMEM, "out of memory");
 
+    if (ret == 0)
+        ret = check_served(p->m, p->node, p->reads, err);
     if (ret == 0)
         fuse_reply_buf(p->req, buf, p->nbytes);
     free(buf);
@@ -68,9 +78,11 @@ static void reply_copy(fuse_req_t req, const void *bytes, size_t nbytes)
     free(copy);
 }
 
-static void read_derived(fuse_req_t req, struct node *node, struct reader *r, size_t nbytes,
+static void read_derived(fuse_req_t req, struct node *node, const struct file *f, size_t nbytes,
                          off_t offset)
 {
+    struct mount *m = fuse_req_userdata(req);
+    struct reader *r = f->reader;
     uint64_t off = (uint64_t)offset, total = reader_nbytes(r);
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     size_t got;
@@ -83,15 +95,17 @@ static void read_derived(fuse_req_t req, struct node *node, struct reader *r, si
     if (nbytes > total - off)
         nbytes = (size_t)(total - off);
     buf = malloc(nbytes);
-    if (!buf || reader_read(r, off, buf, nbytes, &got, &err) < 0)
+    if (!buf || reader_read(r, off, buf, nbytes, false, &got, &err) < 0 ||
+        (got == nbytes && check_served(m, node, f, &err) < 0))
         fail_read(req, node, &err);
     else if (got == nbytes)
         fuse_reply_buf(req, buf, nbytes);
     else
         park(&(struct parked){.req = req,
-                              .m = fuse_req_userdata(req),
+                              .m = m,
                               .reply = reply_bytes,
                               .node = node,
+                              .reads = f,
                               .off = off,
                               .nbytes = nbytes},
              reader_wait_new(r, off, nbytes));
@@ -116,7 +130,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
         read_source(req, node, f->fd, size, off);
         break;
     case FILE_DERIVED:
-        read_derived(req, node, f->reader, size, off);
+        read_derived(req, node, f, size, off);
         break;
     case FILE_TEXT:
         read_text(req, f->text, f->text_nbytes, size, off);

@@ -143,8 +143,10 @@ static bool advance(struct slot *s)
         int ret = 0;
 
         /* a command's file is available as a whole or not at all */
-        if (reader_is_sized(r))
-            ret = reader_read(r, s->off, s->batch->buf, STEP_NBYTES, &got, &err);
+        if (reader_is_sized(
+                r)) /* no header by itself: until the first byte a wait can start again */
+            ret = reader_read(r, s->off, s->batch->buf, STEP_NBYTES, s->off > 0 || s->nwaits > 0,
+                              &got, &err);
         if (ret == 0 && got > 0)
             ret = u->take(u->ctx, &s->file, s->batch->buf, got, &err);
         else if (ret == 0 && (ret = wait_for(s, &err)) == 0)

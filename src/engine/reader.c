@@ -6,7 +6,8 @@
  *     reader_read ---- available bytes: the header, parts that were computed before
  *     reader_wait ---- one part after the other, each a job of the scheduler
  *        |---- done: the wait keeps the parts until its owner has read them
- *        |---- a source changed meanwhile (ESTALE): look the file up and plan it once more
+ *        |---- a source changed meanwhile (ESTALE): look the file up and plan it once more, if no
+ *        |     byte of it was handed out: all that a reader hands out is of one edition
  *        |---- a result was evicted meanwhile (EAGAIN): plan it again without the cache
  *        \---- failed: noted in the error log, reported to the owner, forgotten after a second
  *
@@ -76,6 +77,7 @@ static struct part make_trailer(struct reader *r)
     bool known;
 
     pthread_mutex_lock(&r->lock);
+    trailer.edition = r->edition;
     known = r->nsummed == r->parts.n;
     crc = r->crc;
     pthread_mutex_unlock(&r->lock);
@@ -98,7 +100,8 @@ struct part reader_kept_part(struct reader *r, uint64_t off)
     pthread_mutex_lock(&r->lock);
     for (size_t i = 0; i < READER_KEPT && !found.blob; i++)
         if (covers(&r->kept[i], off))
-            found = (struct part){r->kept[i].off, r->kept[i].nbytes, blob_get(r->kept[i].blob)};
+            found = (struct part){r->kept[i].off, r->kept[i].nbytes, blob_get(r->kept[i].blob),
+                                  r->edition};
     pthread_mutex_unlock(&r->lock);
     return found;
 }
@@ -109,6 +112,7 @@ void reader_keep_part(struct reader *r, const struct part *part)
     bool known = false;
 
     pthread_mutex_lock(&r->lock);
+    known = part->edition != r->edition;
     for (size_t i = 0; i < READER_KEPT; i++)
         known = known || (r->kept[i].blob && r->kept[i].off == part->off &&
                           r->kept[i].nbytes == part->nbytes);
@@ -116,7 +120,7 @@ void reader_keep_part(struct reader *r, const struct part *part)
     if (!known) {
         dropped = r->kept[READER_KEPT - 1].blob;
         memmove(r->kept + 1, r->kept, (READER_KEPT - 1) * sizeof *r->kept);
-        r->kept[0] = (struct part){part->off, part->nbytes, blob_get(part->blob)};
+        r->kept[0] = (struct part){part->off, part->nbytes, blob_get(part->blob), part->edition};
     }
     pthread_mutex_unlock(&r->lock);
     blob_put(dropped);
@@ -145,29 +149,84 @@ static bool keep_whole(struct reader *r)
 
 /* ---- plans ---- */
 
-struct derived *reader_derived(struct reader *r)
+struct derived *reader_derived(struct reader *r, unsigned *edition)
 {
     struct derived *d;
 
     pthread_mutex_lock(&r->lock);
     d = derived_get(r->derived);
+    *edition = r->edition;
     pthread_mutex_unlock(&r->lock);
     return d;
 }
 
-void reader_set_derived(struct reader *r, struct derived *d)
+bool reader_hand_out(struct reader *r, unsigned edition)
 {
-    struct derived *old;
-    struct graph *plan;
+    bool same;
 
     pthread_mutex_lock(&r->lock);
-    old = r->derived;
-    plan = r->plan;
-    r->derived = d;
-    r->plan = NULL;
+    same = r->edition == edition;
+    r->handed_out = r->handed_out || same;
+    pthread_mutex_unlock(&r->lock);
+    return same;
+}
+
+/* Can a reader of the present file go on with `d`, a new version of it? With the lock held. */
+static bool has_same_form(const struct reader *r, const struct derived *d)
+{
+    struct parts parts;
+
+    derived_parts(d, &parts);
+    return d->nbytes == r->derived->nbytes && r->parts.n == 1 && r->trailer_nbytes == 0 &&
+           parts.n == 1 && parts.first_off == r->parts.first_off && d->format == r->derived->format;
+}
+
+/* Begin a new edition with the file `d`. With the lock held. */
+static void begin_edition(struct reader *r, const struct derived *d,
+                          const struct file_header *header,
+                          struct blob *dropped[static READER_KEPT])
+{
+    r->edition++;
+    r->version = d->version;
+    r->header = *header;
+    r->crc = header->crc;
+    r->slice_nbytes = 0; /* the runs may be compressed now */
+    for (size_t i = 0; i < READER_KEPT; i++) {
+        dropped[i] = r->kept[i].blob;
+        r->kept[i].blob = NULL;
+    }
+}
+
+int reader_set_derived(struct reader *r, struct derived *d, struct error *err)
+{
+    struct blob *dropped[READER_KEPT] = {NULL};
+    struct file_header header = {.nbytes = 0};
+    struct derived *old = d; /* to be put */
+    struct graph *plan = NULL;
+    bool same;
+    int ret = derived_header(d, &header, err);
+
+    if (ret < 0 && ret != -ENODATA) {
+        derived_put(d);
+        return ret;
+    }
+    pthread_mutex_lock(&r->lock);
+    same = d->version == r->version;
+    ret = same || (!r->handed_out && has_same_form(r, d)) ? 0 : -EIO;
+    if (ret == 0) {
+        if (!same)
+            begin_edition(r, d, &header, dropped);
+        old = r->derived;
+        plan = r->plan;
+        r->derived = d;
+        r->plan = NULL;
+    }
     pthread_mutex_unlock(&r->lock);
     derived_put(old);
     graph_put(plan);
+    for (size_t i = 0; i < READER_KEPT; i++)
+        blob_put(dropped[i]);
+    return ret == 0 ? 0 : error_set(err, EIO, "a source changed while it was read");
 }
 
 /* Keep the plan of a part of `d` instead of the previous one, unless the reader has another file by
@@ -186,13 +245,15 @@ static void keep_plan(struct reader *r, const struct derived *d, size_t part, st
     graph_put(old);
 }
 
-int reader_plan(struct reader *r, size_t part, struct graph **out, struct error *err)
+int reader_plan(struct reader *r, size_t part, struct graph **out, unsigned *edition,
+                struct error *err)
 {
     struct derived *d;
     int ret = 0;
 
     pthread_mutex_lock(&r->lock);
     d = derived_get(r->derived);
+    *edition = r->edition;
     *out = r->plan && r->planned_part == part ? graph_get(r->plan) : NULL;
     pthread_mutex_unlock(&r->lock);
     if (!*out) {
@@ -216,7 +277,7 @@ static int find_in_cache(struct reader *r, struct error *err)
 
     if (keep_whole(r))
         return 0;
-    ret = reader_plan(r, 0, &g, err);
+    ret = reader_plan(r, 0, &g, &part.edition, err);
     if (ret < 0)
         return ret;
     if (r->trailer_nbytes == 0 &&
@@ -261,6 +322,8 @@ static int take_derived(struct reader *r, struct error *err)
     if (d->format->kind == OUTPUT_DRAWING)
         return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
                          r->name);
+    if (d->text && d->bad && d->bad->state == RUN_UNKNOWN) /* perhaps not one of its sources */
+        return error_set(err, d->error.code, "%s", d->error.text);
     if (d->text)
         return keep_text(r, err);
     ret = find_in_cache(r, err);
@@ -325,6 +388,7 @@ static void join_parts(struct reader *r)
 {
     struct derived *d;
     struct blob *whole;
+    unsigned edition;
     bool reached_end;
 
     pthread_mutex_lock(&r->lock);
@@ -332,7 +396,7 @@ static void join_parts(struct reader *r)
     pthread_mutex_unlock(&r->lock);
     if (!reached_end)
         return;
-    d = reader_derived(r);
+    d = reader_derived(r, &edition);
     whole = whole_file(r);
     if (!whole)
         joined_start(&r->engine->workers, &r->engine->store, r->engine->errors, d);
@@ -385,14 +449,18 @@ int reader_fd(struct reader *r)
 }
 
 /* Part 0 of an image has the header, too; both are equal. */
-size_t reader_copy_header(const struct reader *r, uint64_t off, char *buf, size_t nbytes)
+size_t reader_copy_header(struct reader *r, uint64_t off, char *buf, size_t nbytes,
+                          unsigned *edition)
 {
     size_t n = 0;
 
+    pthread_mutex_lock(&r->lock);
+    *edition = r->edition;
     if (off < r->header.nbytes) {
         n = r->header.nbytes - (size_t)off < nbytes ? r->header.nbytes - (size_t)off : nbytes;
         memcpy(buf, r->header.bytes + off, n);
     }
+    pthread_mutex_unlock(&r->lock);
     return n;
 }
 
@@ -412,17 +480,18 @@ int reader_copy_part(const struct reader *r, const struct part *part, uint64_t o
     return blob_read(part->blob, off - part->off, buf, *got, err);
 }
 
-int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t *got,
-                struct error *err)
+/* Copy the available bytes, all of one edition. */
+static int copy_available(struct reader *r, uint64_t off, char *buf, size_t nbytes, size_t *got,
+                          unsigned *edition, struct error *err)
 {
-    char *at = buf;
-
-    *got = off < r->nbytes ? reader_copy_header(r, off, at, nbytes) : 0;
-    while (*got < nbytes && off + *got < r->nbytes) {
+    *got = reader_copy_header(r, off, buf, nbytes, edition);
+    while (*got < nbytes) {
         struct part part = reader_kept_part(r, off + *got);
         size_t n = 0;
-        int ret = reader_copy_part(r, &part, off + *got, at + *got, nbytes - *got, &n, err);
+        int ret = 0;
 
+        if (part.edition == *edition)
+            ret = reader_copy_part(r, &part, off + *got, buf + *got, nbytes - *got, &n, err);
         blob_put(part.blob);
         if (ret < 0)
             return ret;
@@ -431,4 +500,21 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t
         *got += n;
     }
     return 0;
+}
+
+int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, bool partly, size_t *got,
+                struct error *err)
+{
+    unsigned edition;
+    int ret;
+
+    *got = 0;
+    if (off >= r->nbytes)
+        return 0;
+    if (nbytes > r->nbytes - off)
+        nbytes = (size_t)(r->nbytes - off);
+    ret = copy_available(r, off, buf, nbytes, got, &edition, err);
+    if ((*got < nbytes && !partly) || (*got > 0 && !reader_hand_out(r, edition)))
+        *got = 0;
+    return ret;
 }

@@ -30,8 +30,9 @@ static bool is_nearly_there(struct reader *r)
 {
     struct graph *g, *left;
     bool nothing_to_read;
+    unsigned edition;
 
-    if (reader_plan(r, 0, &g, NULL) < 0)
+    if (reader_plan(r, 0, &g, &edition, NULL) < 0)
         return true; /* the request for the image fails with the reason */
     left = store_cut(&r->engine->store, g);
     nothing_to_read = passes_read_nbytes(left) == 0;
@@ -54,6 +55,7 @@ void reader_choose_slices(struct reader_wait *w)
     reads_on = w->at == r->sliced_end ||
                r->sliced_nbytes + w->slices.nbytes > (r->nbytes - first) / SLICED_SHARE;
     pthread_mutex_unlock(&r->lock);
+    w->slice_nbytes = slice;
     if (reads_on || is_nearly_there(r))
         w->slices.nbytes = 0;
 }
@@ -97,15 +99,16 @@ static uint64_t expected_nbytes(const struct reader *r, const struct extent *e)
     return number_of(r, e) + 1 < r->parts.n ? r->parts.result_nbytes : r->parts.last_result_nbytes;
 }
 
-static int plan_slices(struct reader *r, const struct extent *next, struct graph **out,
+static int plan_slices(struct reader_wait *w, const struct extent *next, struct graph **out,
                        struct error *err)
 {
     struct plan_extent what = {
         .kind = PLAN_SLICES,
-        .first = (int64_t)((next->off - NIFTI_DERIVED_NBYTES) / r->slice_nbytes),
-        .n = (int64_t)(next->nbytes / r->slice_nbytes),
+        .first = (int64_t)((next->off - NIFTI_DERIVED_NBYTES) / w->slice_nbytes),
+        .n = (int64_t)(next->nbytes / w->slice_nbytes),
     };
-    struct derived *d = reader_derived(r);
+    struct reader *r = w->reader;
+    struct derived *d = reader_derived(r, &w->edition);
     int ret = derived_plan(d, what, r->engine->store.memory_nbytes, out, err);
 
     derived_put(d);
@@ -116,14 +119,20 @@ int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *er
 {
     struct reader *r = w->reader;
     struct extent next = next_extent(w);
+    unsigned edition;
     struct graph *whole;
     int ret;
 
     if (w->slices.nbytes > 0)
-        return plan_slices(r, &next, out, err);
-    ret = reader_plan(r, number_of(r, &next), &whole, err);
+        return plan_slices(w, &next, out, err);
+    ret = reader_plan(r, number_of(r, &next), &whole, &edition, err);
     if (ret < 0)
         return ret;
+    if (w->nparts > 0 && edition != w->edition) {
+        graph_put(whole);
+        return error_set(err, EIO, "a source changed while it was read");
+    }
+    w->edition = edition;
     /* After an eviction plan all of it: tasks with cached results end at once. */
     *out = w->nevicted > 0 ? graph_get(whole) : store_cut(&r->engine->store, whole);
     graph_put(whole);
@@ -186,7 +195,7 @@ int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *e
     struct reader *r = w->reader;
     struct extent e = next_extent(w);
     uint64_t nbytes = blob_nbytes(blob), expected = r->sized ? expected_nbytes(r, &e) : nbytes;
-    struct part part = {e.off, r->parts.framing ? e.nbytes : nbytes, blob};
+    struct part part = {e.off, r->parts.framing ? e.nbytes : nbytes, blob, w->edition};
 
     if (!r->sized)
         note_size(r, blob);
@@ -199,6 +208,5 @@ int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *e
         return -err->code;
     reader_keep_part(r, &part);
     blob_get(blob);
-    reader_wait_add(w, part);
-    return 0;
+    return reader_wait_add(w, &part, err);
 }

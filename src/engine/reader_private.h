@@ -21,21 +21,24 @@ struct part {
     uint64_t off;      /* where in the file they start */
     uint64_t nbytes;   /* bytes of the file */
     struct blob *blob; /* their source: a reference; NULL: none */
+    unsigned edition;  /* of the reader, that they belong to */
 };
 
 struct reader {
     atomic_int refs; /* the owner's and one per wait */
     struct engine *engine;
     char *dir, *name, *path;
-    uint64_t version;
+    _Atomic uint64_t version;
     _Atomic uint64_t nbytes;
     atomic_bool sized; /* nbytes is known */
     bool lacking;      /* runs must be fetched before anything else is known */
     struct parts parts;
-    uint64_t slice_nbytes; /* of an image that can be computed in slices; else 0 */
-    struct file_header header;
+    _Atomic uint64_t slice_nbytes; /* of an image that can be computed in slices; else 0 */
     size_t trailer_nbytes;
     pthread_mutex_t lock;
+    unsigned edition;              /* guarded by lock: counts the versions that the file has had */
+    bool handed_out;               /* guarded by lock: so the edition is the last one */
+    struct file_header header;     /* guarded by lock, as of the edition */
     struct derived *derived;       /* guarded by lock: replaced after a change of a source */
     struct graph *plan;            /* guarded by lock: of part planned_part; or NULL */
     size_t planned_part;           /* guarded by lock */
@@ -54,26 +57,34 @@ void reader_put(struct reader *r);
 /* Look the file up, and its first part in the cache. */
 int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err) NODISCARD;
 
-/* The latest version of the file: a reference. */
-struct derived *reader_derived(struct reader *r) NODISCARD;
-/* Replace the file, whose plan is dropped. Takes `d` over. */
-void reader_set_derived(struct reader *r, struct derived *d);
+/* The latest version of the file, a reference, and its edition. */
+struct derived *reader_derived(struct reader *r, unsigned *edition) NODISCARD;
+/* Take `d` over, what the name stands for by now: the same version, or one of the same size that
+ * begins a new edition, in which nothing of the former is left. EIO: a part of the former edition
+ * was handed out, or the file has a form that it did not have when it was opened. */
+int reader_set_derived(struct reader *r, struct derived *d, struct error *err) NODISCARD;
+/* All bytes that a reader hands out are of one edition. From now on that is `edition`; false: it is
+ * a later one. */
+bool reader_hand_out(struct reader *r, unsigned edition) NODISCARD;
 /* The plan of a part, or of the checksum, of the latest version of the file: a reference. Keeps the
  * latest plan; does not cut it. */
-int reader_plan(struct reader *r, size_t part, struct graph **out, struct error *err) NODISCARD;
+int reader_plan(struct reader *r, size_t part, struct graph **out, unsigned *edition,
+                struct error *err) NODISCARD;
 
 /* Where the trailer begins, or the file ends. */
 uint64_t reader_trailer_off(const struct reader *r);
 
 /* The kept part with the byte at `off`, or the trailer: a reference; blob NULL: not available. */
 struct part reader_kept_part(struct reader *r, uint64_t off);
+/* Unless it is of a former edition. */
 void reader_keep_part(struct reader *r, const struct part *part);
 
 /* Take the size of the file from the result of a command. */
 void reader_take_size(struct reader *r, const struct blob *blob);
 
-/* Copy the bytes of [off, off + nbytes) that the header has. Returns how many. */
-size_t reader_copy_header(const struct reader *r, uint64_t off, char *buf, size_t nbytes);
+/* Copy the bytes of [off, off + nbytes) that the header of the edition has. Returns how many. */
+size_t reader_copy_header(struct reader *r, uint64_t off, char *buf, size_t nbytes,
+                          unsigned *edition);
 /* Copy the bytes of [off, off + nbytes) that the part has, if it has the byte at `off`. */
 int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,
                      size_t nbytes, size_t *got, struct error *err) NODISCARD;
@@ -91,19 +102,22 @@ struct reader_wait {
     struct request request; /* as `status` shows the wait */
     uint64_t end;           /* the request ends here */
     struct extent slices;   /* it is for these slices; nbytes 0: for whole parts */
+    uint64_t slice_nbytes;  /* then: of each */
     /* only for the jobs' callbacks, which run one after the other, and then for the owner */
     uint64_t at;                        /* available up to here */
     struct part parts[READER_SPAN_MAX]; /* [nparts] */
     size_t nparts;
+    unsigned edition;  /* of the parts, and of the job that is under way */
     bool retried;      /* after a change of a source */
     bool fetched;      /* runs that were absent */
     unsigned nevicted; /* plans repeated after an eviction */
 };
 
-/* Keep a part: the bytes before its end are available. */
-void reader_wait_add(struct reader_wait *w, struct part part);
+/* Keep a part: the bytes before its end are available. Takes its blob over. EIO: it is of another
+ * edition than those before it. */
+int reader_wait_add(struct reader_wait *w, const struct part *part, struct error *err) NODISCARD;
 
-/* Decide, once for each request, whether it is for slices. */
+/* Decide, once for each request and edition, whether it is for slices. */
 void reader_choose_slices(struct reader_wait *w);
 /* Plan the next job, of the latest version of the file. */
 int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *err) NODISCARD;

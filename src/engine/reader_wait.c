@@ -24,9 +24,12 @@ enum { EVICTED_MAX = 100 };
 int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, struct error *err)
 {
     struct reader_wait *w = (struct reader_wait *)wait;
+    unsigned edition;
     char *at = buf;
-    size_t got = reader_copy_header(w->reader, off, at, nbytes), n;
+    size_t got = reader_copy_header(w->reader, off, at, nbytes, &edition), n;
 
+    if (edition != w->edition || !reader_hand_out(w->reader, edition))
+        return error_set(err, EIO, "%s: a source changed while it was read", w->reader->path);
     for (size_t i = 0; i < w->nparts && got < nbytes; i++) {
         int ret =
             reader_copy_part(w->reader, &w->parts[i], off + got, at + got, nbytes - got, &n, err);
@@ -76,11 +79,11 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     go_on(w);
 }
 
-/* Look the file up again: a source changed. Its size is known to the reader already. */
+/* Look the file up again: a source changed. */
 static int resolve_again(struct reader *r, struct error *err)
 {
     struct derived *d;
-    bool partly_read, same_recipe;
+    bool same_recipe;
     int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, SCAN_NOW, &d, err);
 
     if (ret == -ENOENT) /* no answer to a read(2) */
@@ -88,17 +91,13 @@ static int resolve_again(struct reader *r, struct error *err)
     if (ret < 0)
         return ret;
     pthread_mutex_lock(&r->lock);
-    partly_read = r->parts.n > 1 || r->trailer_nbytes > 0 || r->sliced_nbytes > 0;
     same_recipe = strcmp(d->recipe->canonical, r->derived->recipe->canonical) == 0;
     pthread_mutex_unlock(&r->lock);
-    if (d->error.code == 0 && d->version != r->version && (d->nbytes != r->nbytes || partly_read))
-        ret = error_set(err, EIO, "a source changed while it was read");
-    else if (!same_recipe)
-        ret = error_set(err, EIO, "source and recipe changed while it was read");
-    if (ret < 0)
-        derived_put(d);
-    else
-        reader_set_derived(r, d);
+    if (d->error.code == 0 && same_recipe)
+        return reader_set_derived(r, d, err);
+    ret = d->error.code ? error_set(err, d->error.code, "%s", d->error.text)
+                        : error_set(err, EIO, "source and recipe changed while it was read");
+    derived_put(d);
     return ret;
 }
 
@@ -106,6 +105,7 @@ static void resolve_and_submit(struct reader_wait *w)
 {
     struct error err;
 
+    w->slices.nbytes = 0; /* the runs may be compressed now */
     if (resolve_again(w->reader, &err) < 0)
         fail(w, &err);
     else
@@ -185,15 +185,23 @@ static void submit_next(struct reader_wait *w)
         fail(w, &err);
 }
 
-void reader_wait_add(struct reader_wait *w, struct part part)
+int reader_wait_add(struct reader_wait *w, const struct part *part, struct error *err)
 {
-    w->parts[w->nparts++] = part;
-    w->at = part.off + part.nbytes;
+    if (w->nparts > 0 && part->edition != w->edition) {
+        blob_put(part->blob);
+        return error_set(err, EIO, "a source changed while it was read");
+    }
+    w->edition = part->edition;
+    w->parts[w->nparts++] = *part;
+    w->at = part->off + part->nbytes;
+    return 0;
 }
 
 /* Take the available parts; submit a job for the first other one. */
 static void go_on(struct reader_wait *w)
 {
+    struct error err;
+
     while (w->at < w->end && w->nparts < READER_SPAN_MAX) {
         struct part part = reader_kept_part(w->reader, w->at);
 
@@ -201,7 +209,10 @@ static void go_on(struct reader_wait *w)
             submit_next(w);
             return;
         }
-        reader_wait_add(w, part);
+        if (reader_wait_add(w, &part, &err) < 0) {
+            fail(w, &err);
+            return;
+        }
     }
     wait_end(&w->wait, NULL);
 }

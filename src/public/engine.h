@@ -185,11 +185,14 @@ void reader_close(struct reader *r);
  * command), or fetches the runs that tell its size (annex_get). */
 bool reader_is_sized(const struct reader *r);
 uint64_t reader_nbytes(const struct reader *r);
-uint64_t reader_version(const struct reader *r); /* derived_info.version when opened or fetched */
+/* derived_info.version: of the bytes handed out, or of those that would be now. A wait may change it
+ * before the first byte. */
+uint64_t reader_version(const struct reader *r);
 
-/* Copy the available bytes of [off, off + nbytes): all within the file, or only the first ones if a
- * wait must bring the rest. The header of a .nii is always available. */
-int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, size_t *got,
+/* Copy the available bytes of [off, off + nbytes): all within the file, or none if a wait must bring
+ * some; with `partly` the first ones. The header of a .nii is always available. All bytes that a
+ * reader hands out, here and by waits, belong to one version of the sources. */
+int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, bool partly, size_t *got,
                 struct error *err) NODISCARD;
 
 /* Is all of it in the cache? Looks at the first and the last part only. */

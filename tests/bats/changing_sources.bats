@@ -141,6 +141,125 @@ read_twice() {
     [ "$(metric tasks_failed_total)" -ge 1 ] && being_read
 }
 
+# --- replaced between open and read ---------------------------------------------------------------
+
+by_rename() { mv "$1" "$2"; }
+in_place() { cat "$1" >"$2"; }
+
+# A run in the directory DIR, stored as ENDING says, and another one of another place and scaling.
+two_versions() {
+    make_run "$DS/$1/run.nii" --shape 8,8,4 --seed 1
+    make_run new.nii --shape 8,8,4 --seed 2 --shift 500 --slope 3 --inter 7
+    case $2 in
+    nii.gz) gzip -1 "$DS/$1/run.nii" new.nii ;;
+    nii.zst) zstd -q --rm "$DS/$1/run.nii" new.nii ;;
+    esac
+    RUN=$DS/$1/run.$2
+    NEW=new.$2
+}
+
+# each_kind_of_file CHECK: calls CHECK DIR NAME HOW for every way to store a run, every way to
+# replace it, and every kind of derived file.
+each_kind_of_file() {
+    local ending how name n=0
+    for ending in nii nii.gz nii.zst; do
+        for how in by_rename in_place; do
+            for name in tsnr.nii mean.nii.gz demeaned.nii demeaned.nii.gz tsnr.png; do
+                two_versions $((++n)) $ending
+                "$1" $n $name $how
+                rm -f "$NEW"
+            done
+        done
+    done
+}
+
+mount_with_series() {
+    printf '[demeaned]\nexpr = bold - mean(bold)\n' >recipes.ini
+    mount_derivfs "$DS" --recipes=recipes.ini
+}
+
+# The open file gives the bytes that its name stands for by now, or fails.
+is_of_one_version() {
+    local file=$MNT/$1/$2 fd
+    stat "$file" >/dev/null
+    exec {fd}<"$file"
+    "$3" "$NEW" "$RUN"
+    if cat <&"$fd" >out 2>err; then
+        wait_until cmp -s out "$file"
+    else
+        grep -q 'Input/output error' err
+    fi
+    exec {fd}<&-
+}
+
+@test "a source replaced between open and read: all bytes are of the new one, or none are" {
+    mount_with_series
+    each_kind_of_file is_of_one_version
+    reference tsnr "$MNT/1/tsnr.nii" "$DS/1/run.nii"
+}
+
+# Where the file's start could be read before its source was replaced, the rest cannot follow; where
+# reading that computed all of it, it does.
+goes_on_with_its_version() {
+    local file=$MNT/$1/$2 fd
+    exec {fd}<"$file"
+    dd bs=1000 count=1 status=none <&"$fd" >/dev/null
+    "$3" "$NEW" "$RUN"
+    case $2 in
+    tsnr.nii | demeaned.nii)
+        run ! cat <&"$fd"
+        assert_output --partial 'Input/output error'
+        ;;
+    mean.nii.gz) cat <&"$fd" >/dev/null ;;
+    esac
+    exec {fd}<&-
+}
+
+@test "a source replaced when the header was read: no voxels of the new one behind it" {
+    mount_with_series
+    each_kind_of_file goes_on_with_its_version
+}
+
+@test "a source replaced when the kernel has pages of the file: nobody gets new ones beside them" {
+    mount_with_series
+    two_versions 1 nii
+    /usr/bin/python3 - "$MNT/1/tsnr.nii" "$NEW" "$RUN" <<'END'
+import errno, os, sys
+
+path, new, run = sys.argv[1:]
+first, second = (os.open(path, os.O_RDONLY) for _ in range(2))
+os.pread(first, 348, 0)
+os.rename(new, run)
+try:
+    os.pread(second, 1024, 1024)
+except OSError as e:
+    assert e.errno == errno.EIO, e
+else:
+    raise AssertionError("voxels of another version than the header's")
+END
+    wait_until reference tsnr "$MNT/1/tsnr.nii" "$DS/1/run.nii"
+}
+
+has_open() {
+    ls -l "/proc/$2/fd" 2>/dev/null | grep -q "$1"
+}
+
+@test "derivctl: a source replaced while it computes: header and voxels are of one version" {
+    local name
+    for name in tsnr.nii mean.nii.gz; do
+        make_run "$DS/$name/run.nii" --shape 40,40,20 --volumes 40 --seed 1
+        new_run --volumes 40 --shift 500
+        mkdir "slow-$name"
+        mount_throttled "$DS/$name" 2000k "slow-$name"
+        derivctl compute "slow-$name/$name" --cache_dir="$CACHE" -o "out-$name" 3>&- 4>&- &
+        READER=$!
+        wait_until has_open run.nii $READER
+        mv new.nii "$DS/$name/run.nii"
+        wait $READER
+        reference "${name%%.*}" "out-$name" "$DS/$name/run.nii"
+    done
+}
+
 @test "while a source is read, a change of another one disturbs nobody" {
     slow_dataset
     make_run "$DS/other/run.nii" --seed 3
