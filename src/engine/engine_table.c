@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine_private.h"
+#include "reader_private.h"
 #include "table.h"
 #include "wait_private.h"
 
@@ -134,17 +134,31 @@ static int take_numbers(void *ctx, const struct batch_file *file, const void *by
     return 0;
 }
 
+/* Are the numbers those of the run that the row is about? It may have been replaced since. */
+static bool is_of_run(struct reader *r, const struct run *run)
+{
+    unsigned edition;
+    struct derived *d = reader_derived(r, &edition);
+    bool is = source_id_equal(&d->runs[0]->id, &run->id);
+
+    derived_put(d);
+    return is;
+}
+
 static void row_ended(void *ctx, const struct batch_file *file, const struct error *err)
 {
+    struct text_wait *w = ctx;
     struct table_row *row = file->of;
     struct error none;
 
+    if (!err && !is_of_run(file->reader, w->runs.at[row - w->rows].run->run))
+        error_set(&w->error, EIO, "%s: changed while the table was made", row->path);
     if (!err && reader_nbytes(file->reader) != sizeof row->numbers) {
         error_set(&none, EIO, "%s: the numbers are incomplete", row->path);
         err = &none;
     }
     if (err)
-        fail_row(ctx, row, err);
+        fail_row(w, row, err);
 }
 
 static void rows_done(void *ctx)

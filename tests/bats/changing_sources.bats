@@ -240,6 +240,24 @@ END
     wait_until reference tsnr "$MNT/1/tsnr.nii" "$DS/1/run.nii"
 }
 
+@test "a source replaced while a table is made: no row of one version with the numbers of another" {
+    local slow=$BATS_TEST_TMPDIR/slow
+    mkdir "$slow"
+    make_run "$DS/sub-01_task-a_bold.nii" --shape 40,40,20 --volumes 40
+    make_run "$DS/sub-01_task-b_bold.nii" --shape 10,10,10 --volumes 40
+    new_run --volumes 30
+    mount_throttled "$DS" 2000k "$slow"
+    mount_derivfs_foreground "$slow" --threads=1
+    cat "$MNT/tsnr.tsv" >table 2>err 3>&- &
+    READER=$!
+    wait_until being_read
+    mv new.nii "$DS/sub-01_task-b_bold.nii"
+    reader_fails
+    grep -q 'Input/output error' err
+    grep -q 'task-b_bold.nii: changed while the table was made' "$MNT/.derivfs/errors"
+    [[ $(grep task-b "$MNT/tsnr.tsv") == *$'\tb\t30\t'*$'\tn/a' ]]
+}
+
 has_open() {
     ls -l "/proc/$2/fd" 2>/dev/null | grep -q "$1"
 }
