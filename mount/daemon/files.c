@@ -46,29 +46,14 @@ struct file *files_open(struct files *t, enum file_kind kind)
     return f;
 }
 
-/* Take the callback if it is due. Under lock; the caller calls it after unlocking. */
-static void (*take_quiet(struct files *t))(void *)
-{
-    void (*quiet)(void *arg) = t->open ? NULL : t->quiet;
-
-    if (quiet)
-        t->quiet = NULL;
-    return quiet;
-}
-
 void files_close(struct files *t, struct file *f)
 {
-    void (*quiet)(void *arg);
-
     if (!f)
         return;
     pthread_mutex_lock(&t->lock);
     DL_DELETE(t->open, f);
-    quiet = take_quiet(t);
     pthread_mutex_unlock(&t->lock);
     file_free(f);
-    if (quiet)
-        quiet(t->quiet_arg);
 }
 
 void files_close_all(struct files *t)
@@ -83,15 +68,14 @@ void files_close_all(struct files *t)
     pthread_mutex_unlock(&t->lock);
 }
 
-void files_drain(struct files *t, void (*quiet)(void *arg), void *arg)
+bool files_any(struct files *t)
 {
+    bool any;
+
     pthread_mutex_lock(&t->lock);
-    t->quiet = quiet;
-    t->quiet_arg = arg;
-    quiet = take_quiet(t);
+    any = t->open;
     pthread_mutex_unlock(&t->lock);
-    if (quiet)
-        quiet(arg);
+    return any;
 }
 
 int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type)

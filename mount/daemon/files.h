@@ -40,17 +40,15 @@ struct file {
 /* Zero but for the lock at first. */
 struct files {
     pthread_mutex_t lock;
-    struct file *open;        /* guarded by lock */
-    void (*quiet)(void *arg); /* guarded by lock: NULL unless draining */
-    void *quiet_arg;
+    struct file *open; /* guarded by lock */
 };
 
 struct file *files_open(struct files *t, enum file_kind kind) NODISCARD; /* NULL: out of memory */
 void files_close(struct files *t, struct file *f);                       /* NULL is allowed */
 void files_close_all(struct files *t);
 
-/* Call `quiet` once, when nothing is open any more; at once if nothing is. */
-void files_drain(struct files *t, void (*quiet)(void *arg), void *arg);
+/* Is any open? */
+bool files_any(struct files *t);
 
 /* An engine_list_fn: add a name to the listing `ctx` (a struct file). */
 int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type);

@@ -3,11 +3,13 @@
  * derivfs, the daemon: options, mounting, the background, and an orderly end.
  *
  * SIGTERM, SIGINT or SIGHUP detach the mount, so that nothing new is opened. Reads in progress
- * finish. When the last file is closed, the session ends with exit status 0. A second signal ends
- * it at once.
+ * finish: the session ends with exit status 0 when no file is open any more, when nobody has read
+ * for QUIET_NS, or after PATIENCE_NS. Files that are only open, and commands that run, hold nothing
+ * up. A second signal ends it at once.
  */
 #include <dirent.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
@@ -29,6 +31,7 @@
 #include <fuse_lowlevel.h>
 
 #include "kernel_caps.h"
+#include "monotonic.h"
 #include "ops.h"
 #include "options.h"
 #include "utf8.h"
@@ -41,6 +44,11 @@ struct daemon {
     struct fuse_session *session;
     pthread_t main_thread, signal_thread;
 };
+
+static const int64_t QUIET_NS = INT64_C(2000000000);
+static const int64_t PATIENCE_NS = INT64_C(30000000000);
+static const int64_t LOOK_NS = 20000000;    /* between two looks at what goes on */
+static const int64_t STUCK_NS = 1000000000; /* after a second signal */
 
 static bool log_to_syslog; /* set once, before any thread starts */
 
@@ -239,10 +247,8 @@ static void wake(int sig)
     (void)sig; /* interrupts the main thread's wait */
 }
 
-static void end_session(void *arg)
+static void end_session(struct daemon *d)
 {
-    struct daemon *d = arg;
-
     fuse_session_exit(d->session);
     pthread_kill(d->main_thread, SIGUSR2);
 }
@@ -255,6 +261,38 @@ static void ending_signals(sigset_t *set)
     sigaddset(set, SIGHUP);
 }
 
+/* Wait for an ending signal for `ns`. */
+static bool signal_comes(const sigset_t *set, int64_t ns)
+{
+    struct timespec time = {ns / 1000000000, ns % 1000000000};
+
+    return sigtimedwait(set, NULL, &time) > 0;
+}
+
+/* Wait until the reads in progress are done. Programs read a file piece by piece: between two reads
+ * none is in progress. Returns early on a signal. */
+static bool wait_for_reads(struct daemon *d, const sigset_t *set)
+{
+    int64_t begin_ns = monotonic_ns(), last_ns = begin_ns, now_ns = begin_ns;
+    struct mount_activity before, now;
+
+    mount_activity(d->mount, &before);
+    now = before;
+    while (now.is_open || now.reads_wait) {
+        if (now.reads_wait || now.nreads != before.nreads)
+            last_ns = now_ns;
+        if (now_ns - last_ns > QUIET_NS || now_ns - begin_ns > PATIENCE_NS)
+            break;
+        if (signal_comes(set, LOOK_NS))
+            return false;
+        before = now;
+        now_ns = monotonic_ns();
+        mount_activity(d->mount, &now);
+    }
+    return true;
+}
+
+/* Runs until the session has ended. */
 static void *wait_for_signals(void *arg)
 {
     struct daemon *d = arg;
@@ -264,10 +302,37 @@ static void *wait_for_signals(void *arg)
     ending_signals(&set);
     sigwait(&set, &sig);
     detach(d->options.mountpoint);
-    mount_drain(d->mount, end_session, d);
-    sigwait(&set, &sig);
+    if (wait_for_reads(d, &set)) {
+        end_session(d);
+        signal_comes(&set, PATIENCE_NS);
+    }
     end_session(d);
-    return NULL;
+    signal_comes(&set, STUCK_NS);
+    _exit(0); /* an operation does not end, as of a dead file server */
+}
+
+static void end_at_once(int sig)
+{
+    (void)sig;
+    _exit(0);
+}
+
+/* The session has ended, and the tasks are being ended: from now on a signal ends the process, and
+ * so does time. */
+static void stop_waiting_for_signals(struct daemon *d)
+{
+    struct sigaction sa = {.sa_handler = end_at_once};
+    sigset_t set;
+
+    pthread_cancel(d->signal_thread);
+    pthread_join(d->signal_thread, NULL);
+    ending_signals(&set);
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sigismember(&set, sig) == 1)
+            sigaction(sig, &sa, NULL);
+    sigaction(SIGALRM, &sa, NULL);
+    alarm((unsigned)(PATIENCE_NS / 1000000000));
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* Before any thread starts, so that all inherit the mask. */
@@ -327,14 +392,14 @@ static int serve(struct daemon *d, struct error *err)
     if (ret < 0)
         return ret;
     d->main_thread = pthread_self();
-    if (pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0)
+    if (mount_start(d->mount) < 0 ||
+        pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0)
         return error_set(err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
     above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
     ret = loop(d);
     if (above >= 0)
         close(above); /* or the session's end would not close the connection */
-    pthread_cancel(d->signal_thread);
-    pthread_join(d->signal_thread, NULL);
+    stop_waiting_for_signals(d);
     return ret < 0 ? 1 : 0;
 }
 
@@ -382,10 +447,22 @@ static int open_session(struct daemon *d, struct fuse_args *args, struct error *
     return 0;
 }
 
+/* Ending a thread (pthread_cancel(3), in libfuse too) needs a library that the C library loads when
+ * it is first needed, as for a backtrace: load it while there are descriptors and memory. */
+static int load_unwinder(struct error *err)
+{
+    void *here[1];
+
+    return backtrace(here, 1) == 1 ? 0 : error_set(err, ENOMEM, "libgcc_s.so.1 cannot be loaded");
+}
+
 static int run(struct daemon *d, struct fuse_args *args)
 {
     struct error err;
     int ret = options_resolve(&d->options, &err);
+
+    if (ret == 0)
+        ret = load_unwinder(&err);
 
     if (ret == 0)
         ret = check_mountpoint(&d->options, &err);

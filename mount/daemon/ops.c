@@ -31,6 +31,8 @@ struct mount *mount_new(struct engine *e)
     m->engine = e;
     pthread_mutex_init(&m->files.lock, NULL);
     pthread_mutex_init(&m->iomodes.lock, NULL);
+    pthread_mutex_init(&m->parking.lock, NULL);
+    pthread_cond_init(&m->parking.changed, NULL);
     m->inodes = inodes_new();
     if (m->inodes)
         return m;
@@ -42,14 +44,22 @@ void mount_free(struct mount *m)
 {
     if (!m)
         return;
+    parking_stop(&m->parking);
     files_close_all(&m->files);
     inodes_free(m->inodes);
     free(m);
 }
 
-void mount_drain(struct mount *m, void (*quiet)(void *arg), void *arg)
+int mount_start(struct mount *m)
 {
-    files_drain(&m->files, quiet, arg);
+    return parking_start(&m->parking);
+}
+
+void mount_activity(struct mount *m, struct mount_activity *out)
+{
+    *out = (struct mount_activity){.reads_wait = parked_any(&m->parking),
+                                   .is_open = files_any(&m->files),
+                                   .nreads = atomic_load(&m->nreads)};
 }
 
 int reply_code(const struct error *err)

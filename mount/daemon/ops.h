@@ -27,7 +27,15 @@ struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args,
 /* Closes all open files: to be called between engine_stop() and engine_close(). NULL is allowed. */
 void mount_free(struct mount *m);
 
-/* Call `quiet` once, on any thread, when no file is open any more; at once if none is. */
-void mount_drain(struct mount *m, void (*quiet)(void *arg), void *arg);
+/* Start the mount's own thread. Returns 0 or -errno. */
+int mount_start(struct mount *m) NODISCARD;
+
+struct mount_activity {
+    bool reads_wait; /* requests wait for results, other than those of commands */
+    bool is_open;    /* files or directories are open */
+    unsigned nreads; /* reads so far, counted on from any number */
+};
+
+void mount_activity(struct mount *m, struct mount_activity *out);
 
 #endif

@@ -308,6 +308,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader)) {
         p.reply = reply_derived;
         p.file = file_of(fi);
+        p.unbounded = is_command(node);
         park(&p, reader_wait_new(p.file->reader, 0, 1));
     } else {
         reply_open(req, m, node, fi);

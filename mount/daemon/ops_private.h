@@ -13,6 +13,7 @@
 #include "files.h"
 #include "inode.h"
 #include "ops.h"
+#include "parked.h"
 #include "retries.h"
 
 struct mount {
@@ -21,6 +22,8 @@ struct mount {
     struct files files;
     struct iomodes iomodes;
     struct retries retries;
+    struct parking parking;
+    atomic_uint nreads; /* counts reads, to see whether there are some */
 };
 
 /* The errno for the kernel. */
@@ -43,26 +46,6 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 
 /* Close the file as a release does. */
 void close_file(struct mount *m, struct file *f);
-
-/* A request that is answered when a wait of the engine ends (parked.c), so that no thread of
- * libfuse waits for a task. */
-struct parked {
-    fuse_req_t req;
-    struct mount *m;
-    /* Answer the request after a wait that succeeded. If this fails, the caller answers it. */
-    int (*reply)(struct parked *p, struct wait *w, struct error *err);
-    struct file *file; /* closed if the request fails; NULL: none */
-    /* for `reply`; only those that it needs are set */
-    struct node *node;        /* the kernel keeps it while it opens it */
-    const struct file *reads; /* the file that is read, which stays open until the answer */
-    struct fuse_file_info fi;
-    uint64_t off;
-    size_t nbytes;
-};
-
-/* Answer p->req when `w` ends, or with EINTR when the request is interrupted. Copies *p, and takes
- * over the reference to `w`, which is not started yet. `w` NULL: answer ENOMEM. */
-void park(const struct parked *p, struct wait *w);
 
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

@@ -125,6 +125,7 @@ void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse
     struct node *node = inodes_find(m->inodes, ino);
     struct file *f = file_of(fi);
 
+    atomic_fetch_add(&m->nreads, 1);
     switch (f->kind) {
     case FILE_SOURCE:
         read_source(req, node, f->fd, size, off);

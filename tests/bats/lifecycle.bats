@@ -168,7 +168,7 @@ assert_ends_within_a_second() {
     wait "$DAEMON"
 }
 
-@test "SIGTERM with files open: they stay readable to their end, sources and derived" {
+@test "SIGTERM while files are read: their readers come to the end, sources and derived" {
     make_run "$DS/a.nii" --shape 32,32,16
     make_run "$DS/sub/b.nii" --shape 32,32,16
     mount_derivfs_foreground "$DS"
@@ -180,13 +180,46 @@ assert_ends_within_a_second() {
     cat <&5 >a.nii
     cat <&6 >tsnr.nii
     cat <&7 >mean.nii
-    exec 5<&- 6<&-
-    run ! gone "$DAEMON"
-    exec 7<&-
+    exec 5<&- 6<&- 7<&-
     wait "$DAEMON"
     cmp a.nii "$DS/a.nii"
     reference tsnr tsnr.nii "$DS/a.nii"
     reference mean mean.nii "$DS/sub/b.nii"
+}
+
+@test "SIGTERM does not wait for files and directories that nobody reads, nor for commands" {
+    make_run "$DS/a.nii"
+    cat >recipes.ini <<INI
+[slow.txt]
+command = echo \$\$ >$BATS_TEST_TMPDIR/pid; exec sleep 1000
+shell = yes
+INI
+    mount_derivfs_foreground "$DS" -o recipes=recipes.ini
+    exec 5<"$MNT/a.nii" 6<"$MNT/tsnr.nii" 7<"$MNT/slow"
+    head -c 1000 <&6 >/dev/null
+    (cd "$MNT" && exec sleep 1000 3>&- 4>&-) &
+    local inside=$!
+    start_reader "$MNT/slow.txt" got
+    wait_until test -s pid
+    kill -TERM "$DAEMON"
+    wait "$DAEMON" # with status 0
+    run ! mounted "$MNT"
+    wait_until gone "$READER"
+    wait_until gone "$(cat pid)"
+    kill "$inside"
+    assert_file_empty got
+}
+
+@test "exit status 0 also if neither descriptors nor memory are left at the end" {
+    local limit
+    make_run "$DS/a.nii"
+    for limit in nofile=3 as=1000000; do
+        mount_derivfs_foreground "$DS"
+        cat "$MNT/tsnr.nii" >/dev/null
+        prlimit --pid "$DAEMON" --$limit
+        fusermount3 -u "$MNT"
+        wait "$DAEMON"
+    done
 }
 
 @test "a second SIGTERM ends the daemon although a reader waits" {
