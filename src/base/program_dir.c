@@ -121,13 +121,6 @@ void program_dir_remove(struct program_dir *d)
     *d = (struct program_dir){.fd = -1};
 }
 
-static bool is_our_name(const char *name)
-{
-    size_t len = sizeof prefix - 1;
-
-    return strncmp(name, prefix, len) == 0 && strlen(name + len) == RANDOM_NBYTES;
-}
-
 /* An unlocked directory of this user's. */
 static bool is_left_behind(int fd)
 {
@@ -142,7 +135,10 @@ void program_dirs_sweep(void)
     struct dirent *de;
 
     while (parent && (de = readdir(parent))) {
-        int fd = is_our_name(de->d_name) ? open_dir(dirfd(parent), de->d_name) : -1;
+        size_t len = sizeof prefix - 1;
+        bool ours =
+            strncmp(de->d_name, prefix, len) == 0 && strlen(de->d_name + len) == RANDOM_NBYTES;
+        int fd = ours ? open_dir(dirfd(parent), de->d_name) : -1;
 
         if (fd >= 0 && is_left_behind(fd)) {
             empty_dir(fd, ".");

@@ -94,20 +94,6 @@ bool blob_is_invalidated(const struct blob *b)
     return atomic_load(&b->invalidated);
 }
 
-static int read_file(const struct blob *b, uint64_t off, unsigned char *to, size_t nbytes,
-                     struct error *err)
-{
-    ssize_t n = fd_pread(b->fd, to, nbytes, off);
-
-    if (n < 0)
-        return error_set(err, EIO, "reading a result at byte %" PRIu64 ": %s", off,
-                         strerror((int)-n));
-    if ((size_t)n < nbytes)
-        return error_set(err, EIO, "a result of %" PRIu64 " bytes ends at byte %" PRIu64, b->nbytes,
-                         off + (uint64_t)n);
-    return 0;
-}
-
 int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes, struct error *err)
 {
     if (off > b->nbytes || nbytes > b->nbytes - off)
@@ -117,9 +103,17 @@ int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes, stru
     if (blob_is_invalidated(b))
         return error_set(err, EAGAIN, "a result of %" PRIu64 " bytes was lost by the disk",
                          b->nbytes);
-    if (b->fd >= 0)
-        return read_file(b, off, buf, nbytes, err);
-    if (nbytes > 0)
-        memcpy(buf, b->data + off, nbytes);
+    if (b->fd < 0) {
+        if (nbytes > 0)
+            memcpy(buf, b->data + off, nbytes);
+        return 0;
+    }
+    ssize_t n = fd_pread(b->fd, buf, nbytes, off);
+    if (n < 0)
+        return error_set(err, EIO, "reading a result at byte %" PRIu64 ": %s", off,
+                         strerror((int)-n));
+    if ((size_t)n < nbytes)
+        return error_set(err, EIO, "a result of %" PRIu64 " bytes ends at byte %" PRIu64, b->nbytes,
+                         off + (uint64_t)n);
     return 0;
 }

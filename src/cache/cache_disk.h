@@ -49,7 +49,7 @@ struct disk_entry {
 
 struct disk_list {
     struct disk_entry *entries; /* [n] */
-    size_t n, room;
+    size_t n;
 };
 
 /* A relative `dir` is taken from the current directory of now. ENOMEM only. */

@@ -32,13 +32,6 @@ static int by_age(const void *a, const void *b)
     return (x->mtime_ns > y->mtime_ns) - (x->mtime_ns < y->mtime_ns);
 }
 
-/* What a writer left that was killed between meta and payload, or an evictor between payload and
- * meta. An hour is longer than anybody alive needs from the one to the other. */
-static bool is_left_over(const struct disk_entry *entry, int64_t now_ns)
-{
-    return entry->payload != entry->meta && entry->mtime_ns < now_ns - HOUR_NS;
-}
-
 static uint64_t target_nbytes(const struct cache *c, uint64_t total, uint64_t room)
 {
     uint64_t target = total > c->max_nbytes ? c->max_nbytes - c->max_nbytes / 5 : total;
@@ -64,7 +57,9 @@ static uint64_t evict(struct cache *c, struct disk_list *list, struct collection
     size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {
         struct disk_entry *entry = &list->entries[i];
-        if (is_left_over(entry, now_ns)) {
+        /* half an entry: left by a writer or evictor that was killed between payload and meta. An
+         * hour is longer than any live one needs from the one to the other. */
+        if (entry->payload != entry->meta && entry->mtime_ns < now_ns - HOUR_NS) {
             cache_remove_entry(c, entry, &how->freed_nbytes);
         } else if (entry->payload) {
             total += entry->nbytes;

@@ -87,15 +87,6 @@ static void *publisher_main(void *arg)
     return NULL;
 }
 
-/* With the mutex held. */
-static bool start_publisher(struct cache *c)
-{
-    struct later *l = &c->later;
-
-    l->started = l->started || thread_start(&l->thread, publisher_main, c) == 0;
-    return l->started;
-}
-
 void later_fini(struct cache *c)
 {
     struct later *l = &c->later;
@@ -120,7 +111,9 @@ bool later_add(struct cache *c, const struct key *key, struct cache_writer *w, s
         return false;
     *p = (struct pending){.key = *key, .writer = w, .publish = publish, .blob = blob_get(b)};
     pthread_mutex_lock(&c->mutex);
-    bool taken = !l->failed && l->nadded - l->nsettled < CACHE_LATER_MAX && start_publisher(c);
+    bool taken = !l->failed && l->nadded - l->nsettled < CACHE_LATER_MAX;
+    if (taken && !l->started)
+        taken = l->started = thread_start(&l->thread, publisher_main, c) == 0;
     if (taken) {
         DL_APPEND(l->queue, p);
         l->nadded++;

@@ -17,6 +17,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "grow.h"
+
 enum { TEMP_SUFFIX = 6 };
 
 static const char meta_suffix[] = ".meta";
@@ -67,20 +69,6 @@ static const char *next_name(DIR *dir, int *ret)
 static bool stat_regular(DIR *dir, const char *name, struct stat *st)
 {
     return fstatat(dirfd(dir), name, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
-}
-
-static int append(struct disk_list *list, const struct disk_entry *entry)
-{
-    if (list->n == list->room) {
-        size_t room = list->room > 0 ? 2 * list->room : 64;
-        struct disk_entry *grown = reallocarray(list->entries, room, sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        list->entries = grown;
-        list->room = room;
-    }
-    list->entries[list->n++] = *entry;
-    return 0;
 }
 
 static int by_key_payload_first(const void *a, const void *b)
@@ -148,8 +136,11 @@ static int scan_bucket(DIR *dir, const char *bucket, struct disk_list *list)
     const char *name;
     while (ret == 0 && (name = next_name(dir, &ret))) {
         struct disk_entry entry;
-        if (classify(dir, bucket, name, &entry))
-            ret = append(list, &entry);
+        if (!classify(dir, bucket, name, &entry))
+            continue;
+        ret = GROW(list->entries, list->n);
+        if (ret == 0)
+            list->entries[list->n++] = entry;
     }
     if (ret < 0 || list->n == from)
         return ret;

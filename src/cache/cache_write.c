@@ -64,14 +64,6 @@ static int take_memory(struct cache_writer *w, struct error *err)
     return error_set(err, ENOMEM, "%s: no memory for %" PRIu64 " bytes", w->meta.label, nbytes);
 }
 
-static void drop_memory(struct cache_writer *w)
-{
-    if (w->memory && w->cache->budget)
-        budget_give(w->cache->budget, (size_t)w->meta.nbytes);
-    free(w->memory);
-    w->memory = NULL;
-}
-
 static bool read_back(const struct cache_writer *w)
 {
     ssize_t n = fd_pread(w->temp.fd, w->memory, w->written_nbytes, 0);
@@ -374,7 +366,9 @@ void cache_abort(struct cache_writer *w)
     if (!w)
         return;
     disk_temp_discard(&w->temp);
-    drop_memory(w);
+    if (w->memory && w->cache->budget)
+        budget_give(w->cache->budget, (size_t)w->meta.nbytes);
+    free(w->memory);
     for (size_t i = 0; i < w->nsources; i++)
         blob_put(w->sources[i]);
     XXH3_freeState(w->xxh3);

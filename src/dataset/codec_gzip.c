@@ -16,37 +16,12 @@ static int gzip_open(const struct codec_input *in, void **out, struct error *err
     return *out ? 0 : error_set(err, ENOMEM, "out of memory");
 }
 
-static int gzip_read(void *z, void *buf, size_t nbytes, size_t *got, struct error *err)
-{
-    return gunzip_read(z, buf, nbytes, got, err);
-}
-
-static uint64_t gzip_consumed(const void *z)
-{
-    return gunzip_consumed(z);
-}
-
-static void gzip_free(void *z)
-{
-    gunzip_free(z);
-}
-
-static void gzip_set_cancel(void *z, const struct cancel_token *stop)
-{
-    gunzip_set_cancel(z, stop);
-}
-
 static int gzip_seek(void *z, uint64_t off, uint64_t *at, struct error *err)
 {
     int ret = gunzip_seek(z, off, err);
 
     *at = gunzip_tell(z);
     return ret;
-}
-
-static struct checkpoints *gzip_learned(void *z)
-{
-    return gunzip_learned(z);
 }
 
 const struct codec codec_gzip = {
@@ -58,10 +33,10 @@ const struct codec codec_gzip = {
     .reading = "inflate",
     .data = "inflated data",
     .open = gzip_open,
-    .read = gzip_read,
-    .consumed = gzip_consumed,
-    .free = gzip_free,
-    .set_cancel = gzip_set_cancel,
+    .read = gunzip_read,
+    .consumed = gunzip_consumed,
+    .free = gunzip_free,
+    .set_cancel = gunzip_set_cancel,
     .seek = gzip_seek,
-    .learned = gzip_learned,
+    .learned = gunzip_learned,
 };

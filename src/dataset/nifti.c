@@ -467,12 +467,6 @@ bool nifti_same_grid(const struct nifti *a, const struct nifti *b)
     return true;
 }
 
-static bool fits_nifti1(const struct nifti *like, int64_t nvol)
-{
-    return like->dim[0] <= INT16_MAX && like->dim[1] <= INT16_MAX && like->dim[2] <= INT16_MAX &&
-           nvol <= INT16_MAX;
-}
-
 /* Set what a float32 image of `nvol` volumes says differently from the file it comes from. */
 static void set_derived_fields(nifti_2_header *wide, const struct nifti *like, int64_t nvol)
 {
@@ -538,7 +532,8 @@ void nifti_derive(const struct nifti *like, int64_t nvol, const char *text,
     snprintf(wide.descrip, sizeof(wide.descrip), "%s", text);
 
     memset(out, 0, NIFTI_DERIVED_NBYTES);
-    if (fits_nifti1(like, nvol)) {
+    if (like->dim[0] <= INT16_MAX && like->dim[1] <= INT16_MAX && like->dim[2] <= INT16_MAX &&
+        nvol <= INT16_MAX) {
         nifti_1_header n1;
         narrow(&wide, &n1);
         memcpy(out, &n1, N1_NBYTES);

@@ -36,19 +36,6 @@ void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct sourc
     *mode &= given;
 }
 
-static void add_version(XXH3_state_t *state, const struct run *run)
-{
-    const struct source_id *id = &run->id;
-    uint64_t numbers[] = {id->dev, id->ino, id->size, (uint64_t)id->mtime_ns,
-                          (uint64_t)id->ctime_ns};
-
-    if (id->annex_key[0])
-        XXH3_64bits_update(state, id->annex_key, strlen(id->annex_key) + 1);
-    else
-        XXH3_64bits_update(state, numbers, sizeof numbers);
-    XXH3_64bits_update(state, &run->state, sizeof run->state);
-}
-
 /* Note why the file cannot be planned. A source's own code is kept only if it means the same for
  * the reader: a dangling link (ENOENT) must not make the derived file look nonexistent. */
 static void note_source_error(struct derived *d, const struct error *why)
@@ -157,8 +144,15 @@ static void describe(struct derived *d)
     d->mtime_ns = d->recipe->mtime_ns;
     for (size_t i = 0; i < d->nruns; i++) {
         const struct run *run = d->runs[i];
+        const struct source_id *id = &run->id;
+        uint64_t numbers[] = {id->dev, id->ino, id->size, (uint64_t)id->mtime_ns,
+                              (uint64_t)id->ctime_ns};
 
-        add_version(&state, run);
+        if (id->annex_key[0])
+            XXH3_64bits_update(&state, id->annex_key, strlen(id->annex_key) + 1);
+        else
+            XXH3_64bits_update(&state, numbers, sizeof numbers);
+        XXH3_64bits_update(&state, &run->state, sizeof run->state);
         if (run->id.ino != 0 || run->absent)
             derived_add_rights(&d->mode, &d->uid, &d->gid, &run->id, i == 0);
         if (run->id.mtime_ns > d->mtime_ns)

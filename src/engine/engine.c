@@ -22,17 +22,6 @@ static void warn_of_cache(void *ctx, const struct error *what)
     errlog_write(ctx, LOG_LEVEL_WARN, "%s", what->text);
 }
 
-static int copy_config(struct engine *e, const struct engine_config *config, struct error *err)
-{
-    e->config = *config;
-    e->config.dataset = strdup(config->dataset);
-    e->config.cache_dir = strdup(config->cache_dir);
-    e->config.recipes = config->recipes ? strdup(config->recipes) : NULL;
-    if (!e->config.dataset || !e->config.cache_dir || (config->recipes && !e->config.recipes))
-        return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
-    return 0;
-}
-
 static int open_store(struct engine *e, struct error *err)
 {
     struct cache_config cache = {
@@ -84,8 +73,13 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
         return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
     e->start_s = time(NULL);
     pthread_mutex_init(&e->requests.lock, NULL);
-    ret = copy_config(e, config, err);
-    if (ret == 0)
+    e->config = *config;
+    e->config.dataset = strdup(config->dataset);
+    e->config.cache_dir = strdup(config->cache_dir);
+    e->config.recipes = config->recipes ? strdup(config->recipes) : NULL;
+    if (!e->config.dataset || !e->config.cache_dir || (config->recipes && !e->config.recipes))
+        ret = error_set(err, ENOMEM, "%s: out of memory", config->dataset);
+    else
         ret = open_parts(e, err);
     if (ret < 0) {
         engine_close(e);

@@ -96,16 +96,6 @@ static int read_plane(const struct block *b, size_t input, size_t plane, size_t 
                      n * sizeof *to, err);
 }
 
-static int read_moments(const struct block *b, size_t input, size_t vox0, size_t n,
-                        struct moments_view *to, struct error *err)
-{
-    int ret = 0;
-
-    for (size_t plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
-        ret = read_plane(b, input, plane, vox0, n, to->plane[plane], err);
-    return ret;
-}
-
 static int merge_segments(struct block *b, const struct reduction *r, struct moments_view *merged,
                           size_t vox0, size_t n, struct error *err)
 {
@@ -114,8 +104,10 @@ static int merge_segments(struct block *b, const struct reduction *r, struct mom
     merged->n = 0;
     for (size_t i = 0; i < r->ndeps; i++) {
         const struct task *from = &b->k->g->tasks[t->deps[r->first_dep + i]];
-        int ret = read_moments(b, r->first_dep + i, vox0, n, &b->one, err);
+        int ret = 0;
 
+        for (size_t plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
+            ret = read_plane(b, r->first_dep + i, plane, vox0, n, b->one.plane[plane], err);
         if (ret < 0)
             return ret;
         b->one.n = (double)from->streams[0].nvol;

@@ -199,7 +199,7 @@ int compute_moments(const struct work *k, struct error *err)
     for (int plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
         ret = write_plane(k, m, (enum moments_plane)plane, raw ? h->slope : 1, raw ? h->inter : 0,
                           err);
-    moments_free(m);
+    free(m);
     return ret;
 }
 
@@ -303,7 +303,7 @@ int compute_trend(const struct work *k, struct error *err)
         ret = for_each_volume(k, s, add_to_trend, &trend, err);
     if (ret == 0)
         ret = write_trend(k, &trend, err);
-    moments_free(trend.m);
+    free(trend.m);
     legendre_free(trend.legendre);
     free(trend.along);
     free(trend.first);

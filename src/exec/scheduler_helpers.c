@@ -30,25 +30,19 @@ static struct sched *sched_of(struct helper_pool *helpers)
     return (struct sched *)((char *)helpers - offsetof(struct sched, helpers));
 }
 
-/* With the lock held: what this thread is at. The task is not over before its pieces are. */
-static const char *own_task(const struct sched *s)
-{
-    for (unsigned i = 0; i < s->config.nthreads; i++) {
-        const struct worker *w = &s->workers[i];
-
-        if (w->flight && pthread_equal(w->thread, pthread_self()))
-            return w->flight->task->label;
-    }
-    return "work";
-}
-
 static void offer(struct helper_pool *helpers, struct helper_job *job)
 {
     struct sched *s = sched_of(helpers);
 
     pthread_mutex_lock(&s->lock);
     if (job->kind == HELPER_PIECE)
-        job->helped = own_task(s);
+        job->helped = "work";
+    for (unsigned i = 0; job->kind == HELPER_PIECE && i < s->config.nthreads; i++) {
+        const struct worker *w = &s->workers[i];
+
+        if (w->flight && pthread_equal(w->thread, pthread_self()))
+            job->helped = w->flight->task->label; /* the task outlives its pieces */
+    }
     DL_APPEND(s->offers, job);
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);

@@ -90,15 +90,6 @@ void deflate_marker_window(const struct deflate_marker *d, unsigned char window[
         window[i] = (unsigned char)last[i];
 }
 
-/* Once all symbols are taken, move the window to the front. */
-static void make_room(struct deflate_marker *d)
-{
-    if (d->begin < d->end || d->end < DEFLATE_WINDOW + ROOM / 2)
-        return;
-    memmove(d->symbols, d->symbols + d->end - DEFLATE_WINDOW, DEFLATE_WINDOW * sizeof *d->symbols);
-    d->begin = d->end = DEFLATE_WINDOW;
-}
-
 /* ---- from symbols to bytes ---- */
 
 void deflate_meanings(const unsigned char *window, unsigned char *meanings)
@@ -388,7 +379,12 @@ enum deflate_status deflate_marker_run(struct deflate_marker *d, const unsigned 
 {
     enum deflate_status status = DEFLATE_BLOCK;
 
-    make_room(d);
+    /* once all symbols are taken, move the window to the front */
+    if (d->begin == d->end && d->end >= DEFLATE_WINDOW + ROOM / 2) {
+        memmove(d->symbols, d->symbols + d->end - DEFLATE_WINDOW,
+                DEFLATE_WINDOW * sizeof *d->symbols);
+        d->begin = d->end = DEFLATE_WINDOW;
+    }
     if (d->place == BETWEEN_BLOCKS)
         status = begin_block(d, in, nbytes, bit);
     if (status != DEFLATE_BLOCK)

@@ -115,8 +115,10 @@ struct gunzip *gunzip_new(const struct gunzip_options *options)
     return z;
 }
 
-void gunzip_free(struct gunzip *z)
+void gunzip_free(void *gunzip)
 {
+    struct gunzip *z = gunzip;
+
     if (!z)
         return;
     ring_free(z->ring);
@@ -126,9 +128,9 @@ void gunzip_free(struct gunzip *z)
     free(z);
 }
 
-void gunzip_set_cancel(struct gunzip *z, const struct cancel_token *cancel)
+void gunzip_set_cancel(void *gunzip, const struct cancel_token *cancel)
 {
-    z->cancel = cancel;
+    ((struct gunzip *)gunzip)->cancel = cancel;
 }
 
 /* ---- members ---- */
@@ -429,8 +431,9 @@ static uint64_t consumed(const struct gunzip *z)
     return off < p->to ? off : p->to;
 }
 
-int gunzip_read(struct gunzip *z, void *buf, size_t nbytes, size_t *got, struct error *err)
+int gunzip_read(void *gunzip, void *buf, size_t nbytes, size_t *got, struct error *err)
 {
+    struct gunzip *z = gunzip;
     unsigned char *out = buf;
     size_t done = 0;
 
@@ -480,14 +483,16 @@ uint64_t gunzip_tell(const struct gunzip *z)
     return z->out_total;
 }
 
-struct checkpoints *gunzip_learned(struct gunzip *z)
+struct checkpoints *gunzip_learned(void *gunzip)
 {
+    struct gunzip *z = gunzip;
+
     if (!z->at_end || !z->learned || checkpoints_count(z->learned) == 0)
         return NULL;
     return checkpoints_get(z->learned);
 }
 
-uint64_t gunzip_consumed(const struct gunzip *z)
+uint64_t gunzip_consumed(const void *gunzip)
 {
-    return atomic_load_explicit(&z->consumed, memory_order_relaxed);
+    return atomic_load_explicit(&((const struct gunzip *)gunzip)->consumed, memory_order_relaxed);
 }

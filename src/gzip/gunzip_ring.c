@@ -391,19 +391,6 @@ static void offer_all(struct ring *r, const struct owner *o)
         r->o.helpers->offer(r->o.helpers, &p->job);
 }
 
-/* One feed may be inflated in several calls; their times are added up. */
-static void note_alone(struct ring *r, uint64_t fed)
-{
-    double now = (double)monotonic_ns();
-
-    if (r->since_ns > 0 && fed == r->since_fed)
-        return;
-    if (r->since_ns > 0)
-        rate_add(&r->alone, now - r->since_ns, (double)(fed - r->since_fed), WIDTH_MAX);
-    r->since_ns = now;
-    r->since_fed = fed;
-}
-
 /* A running piece becomes free when it ends. */
 static void drop_first(struct ring *r)
 {
@@ -420,10 +407,16 @@ static void drop_first(struct ring *r)
 
 uint64_t ring_go_on(struct ring *r, const struct owner *o)
 {
+    double now = (double)monotonic_ns();
     uint64_t bit = NO_BIT;
 
     pthread_mutex_lock(&r->lock);
-    note_alone(r, o->fed);
+    if (r->since_ns > 0 && o->fed != r->since_fed)
+        rate_add(&r->alone, now - r->since_ns, (double)(o->fed - r->since_fed), WIDTH_MAX);
+    /* one feed may be inflated in several calls; their times are added up */
+    if (r->since_ns <= 0 || o->fed != r->since_fed)
+        r->since_ns = now;
+    r->since_fed = o->fed;
     r->claim = o->fed + INFLATER_FEED_MAX;
     pthread_mutex_unlock(&r->lock);
     offer_all(r, o);

@@ -100,19 +100,6 @@ static __attribute__((noinline)) void eval_three(const struct expr *e, eval_leaf
     operations[e->op](e, n, x, y, z);
 }
 
-static void eval_elementwise(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n,
-                             double *out)
-{
-    if (e->nargs == 3) {
-        eval_three(e, leaf, ctx, n, out);
-    } else if (e->nargs == 2) {
-        eval_two(e, leaf, ctx, n, out);
-    } else {
-        eval_tile(e->args[0], leaf, ctx, n, out);
-        operations[e->op](e, n, out, NULL, NULL);
-    }
-}
-
 static void fill(size_t n, double *out, double number)
 {
     for (size_t i = 0; i < n; i++)
@@ -128,7 +115,14 @@ void eval_tile(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n, do
         fill(n, out, e->number);
         return;
     case EXPR_KIND_ELEMENTWISE:
-        eval_elementwise(e, leaf, ctx, n, out);
+        if (e->nargs == 3) {
+            eval_three(e, leaf, ctx, n, out);
+        } else if (e->nargs == 2) {
+            eval_two(e, leaf, ctx, n, out);
+        } else {
+            eval_tile(e->args[0], leaf, ctx, n, out);
+            operations[e->op](e, n, out, NULL, NULL);
+        }
         return;
     case EXPR_KIND_BOLD: /* a leaf of the caller, by contract */
     case EXPR_KIND_MOMENTS:

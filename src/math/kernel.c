@@ -90,11 +90,6 @@ size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most)
     return least <= most ? least : CALL_NBYTES;
 }
 
-void moments_free(struct moments *m)
-{
-    free(m);
-}
-
 #define DEFINE_SWAP(bits)                                                                          \
     VECTOR_LOOP static void swap##bits(size_t n, uint##bits##_t *x)                                \
     {                                                                                              \

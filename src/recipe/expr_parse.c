@@ -341,15 +341,6 @@ static int parse_subscript(struct parser *p, size_t start, struct expr **x)
     return node_finish(p, ret, e, column, x);
 }
 
-static int parse_postfix(struct parser *p, struct expr **out)
-{
-    size_t start = p->token.column;
-    int ret = parse_primary(p, out);
-    while (ret == 0 && token_is(&p->token, "["))
-        ret = parse_subscript(p, start, out);
-    return ret;
-}
-
 /* An operator and its right operand, with operators of `level` or tighter. Replaces *left, which it
  * takes over. */
 static int parse_right(struct parser *p, enum expr_op op, unsigned level, struct expr **left);
@@ -371,7 +362,9 @@ static int parse_unary(struct parser *p, struct expr **out)
             ret = parse_unary(p, out);
         ret = node_of(p, ret, expr_info_op(sign), column, *out, NULL, out);
     } else {
-        ret = parse_postfix(p, out);
+        ret = parse_primary(p, out);
+        while (ret == 0 && token_is(&p->token, "["))
+            ret = parse_subscript(p, column, out);
         if (ret == 0 && token_is(&p->token, expr_table[EXPR_POW].name))
             ret = parse_right(p, EXPR_POW, LEVEL_SIGN, out);
     }
@@ -394,11 +387,6 @@ static const struct expr_info *infix_at(const struct token *t)
     return t->kind == TOKEN_SYMBOL ? expr_info_find(FORM_INFIX, t->text, t->nbytes) : NULL;
 }
 
-static bool is_comparison(const struct expr_info *op)
-{
-    return op && op->level == LEVEL_COMPARE;
-}
-
 static int parse_binary(struct parser *p, unsigned level, struct expr **out)
 {
     int ret = parse_unary(p, out);
@@ -407,7 +395,8 @@ static int parse_binary(struct parser *p, unsigned level, struct expr **out)
         if (!op || op->level < level)
             break;
         ret = parse_right(p, expr_info_op(op), op->level + 1, out);
-        if (ret == 0 && is_comparison(op) && is_comparison(infix_at(&p->token))) {
+        const struct expr_info *next = infix_at(&p->token);
+        if (ret == 0 && op->level == LEVEL_COMPARE && next && next->level == LEVEL_COMPARE) {
             expr_free(*out);
             *out = NULL;
             return expr_fail(p->err, p->token.column, EINVAL,

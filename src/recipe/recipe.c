@@ -274,32 +274,27 @@ struct recipe_table *recipe_table_new(size_t room)
     return NULL;
 }
 
-static int build(struct recipe_file *file, const struct recipe_table *before,
-                 struct recipe_table **out, struct error *err)
+int recipe_table_load(const char *path, const struct recipe_table *before,
+                      struct recipe_table **out, struct error *err)
 {
-    struct recipe_table *table =
-        recipe_table_new(RECIPE_NBUILTINS + file->nsections + (before ? before->nrecipes : 0));
-    int ret = table ? add_builtins(table, file, err)
-                    : error_set(err, ENOMEM, "cannot set up recipes: out of memory");
+    struct recipe_file file = {0};
+    struct recipe_table *table = NULL;
+    int ret = path ? recipe_file_read(path, &file, err) : 0;
     if (ret == 0) {
-        ret = add_sections(table, file, before);
+        table =
+            recipe_table_new(RECIPE_NBUILTINS + file.nsections + (before ? before->nrecipes : 0));
+        ret = table ? add_builtins(table, &file, err)
+                    : error_set(err, ENOMEM, "cannot set up recipes: out of memory");
+    }
+    if (ret == 0) {
+        ret = add_sections(table, &file, before);
         if (ret < 0)
-            error_set(err, -ret, "%s: cannot read recipes: out of memory", file->path);
+            error_set(err, -ret, "%s: cannot read recipes: out of memory", file.path);
     }
     if (ret < 0)
         recipe_table_put(table);
     else
         *out = table;
-    return ret;
-}
-
-int recipe_table_load(const char *path, const struct recipe_table *before,
-                      struct recipe_table **out, struct error *err)
-{
-    struct recipe_file file = {0};
-    int ret = path ? recipe_file_read(path, &file, err) : 0;
-    if (ret == 0)
-        ret = build(&file, before, out, err);
     recipe_file_clear(&file);
     return ret;
 }
