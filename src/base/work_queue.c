@@ -11,6 +11,8 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "thread.h"
+
 struct work_queue {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -53,7 +55,7 @@ int work_queue_new(unsigned nthreads, struct work_queue **out, struct error *err
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->changed, NULL);
     for (; q->nthreads < nthreads && code == 0; q->nthreads += code == 0)
-        code = pthread_create(&q->threads[q->nthreads], NULL, run_items, q);
+        code = thread_start(&q->threads[q->nthreads], run_items, q);
     if (code == 0) {
         *out = q;
         return 0;

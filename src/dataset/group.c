@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "grow.h"
+
 enum { PART_MAX = BIDS_NAME_MAX + 16 };
 
 /* A group while it is being formed. */
@@ -40,29 +42,21 @@ struct draft {
 
 struct drafts {
     struct draft *draft; /* [n] */
-    size_t n, room;
+    size_t n;
 };
 
 static int append_run(struct group *group, struct run *run)
 {
-    struct run **grown = realloc(group->runs, (group->nruns + 1) * sizeof *grown);
-    if (!grown)
+    if (GROW(group->runs, group->nruns) < 0)
         return -ENOMEM;
-    group->runs = grown;
     group->runs[group->nruns++] = run_get(run);
     return 0;
 }
 
 static int open_draft(struct drafts *drafts, struct run *run, const struct bids_name *name)
 {
-    if (drafts->n == drafts->room) {
-        size_t room = drafts->room ? 2 * drafts->room : 8;
-        struct draft *grown = realloc(drafts->draft, room * sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        drafts->draft = grown;
-        drafts->room = room;
-    }
+    if (GROW(drafts->draft, drafts->n) < 0)
+        return -ENOMEM;
     struct draft *draft = &drafts->draft[drafts->n++];
     memset(draft, 0, sizeof *draft);
     draft->name = name;

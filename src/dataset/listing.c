@@ -24,6 +24,7 @@
 #include "bids.h"
 #include "codec.h"
 #include "fd.h"
+#include "grow.h"
 
 static const int64_t SETTLE_NS = 2500000000;
 
@@ -68,23 +69,6 @@ int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_s
     return 0;
 }
 
-static int add_name(struct listing *list, size_t *room, const char *name)
-{
-    if (list->n == *room) {
-        size_t more = *room ? 2 * *room : 16;
-        char **grown = realloc(list->name, more * sizeof *grown);
-        if (!grown)
-            return -ENOMEM;
-        list->name = grown;
-        *room = more;
-    }
-    char *copy = strdup(name);
-    if (!copy)
-        return -ENOMEM;
-    list->name[list->n++] = copy;
-    return 0;
-}
-
 static bool may_be_file(int dirfd, const struct dirent *entry)
 {
     if (entry->d_type != DT_UNKNOWN)
@@ -97,7 +81,6 @@ static bool may_be_file(int dirfd, const struct dirent *entry)
 
 static int collect(DIR *stream, const char *dir, struct listing *list, struct error *err)
 {
-    size_t room = 0;
     for (;;) {
         errno = 0;
         const struct dirent *entry = readdir(stream);
@@ -106,8 +89,9 @@ static int collect(DIR *stream, const char *dir, struct listing *list, struct er
         if (entry->d_name[0] == '.' || !bids_is_nifti_name(entry->d_name) ||
             !may_be_file(dirfd(stream), entry))
             continue;
-        if (add_name(list, &room, entry->d_name))
+        if (GROW(list->name, list->n) < 0 || !(list->name[list->n] = strdup(entry->d_name)))
             return fail(err, dir, "read directory", ENOMEM);
+        list->n++;
     }
 }
 
