@@ -273,16 +273,26 @@ static void print_tasks(FILE *f, struct sched *s, const char *role)
     free(tasks);
 }
 
-char *engine_status_text(struct engine *e)
+/* The text that `print` writes: malloced. NULL: out of memory. */
+static char *printed(struct engine *e, int (*print)(FILE *f, struct engine *e))
 {
-    struct cache_stats cache = {.entries = 0};
-    struct sched_stats s;
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
+    int ret = f ? print(f, e) : -ENOMEM;
 
-    if (!f)
-        return NULL;
+    text = f ? text_end(f, &text) : NULL;
+    if (ret == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+static int print_status(FILE *f, struct engine *e)
+{
+    struct cache_stats cache = {.entries = 0};
+    struct sched_stats s;
+
     sched_stats(e->workers.sched, &s);
     put_line(f, "%s, layout %s\n", dataset_path(e->tree.dataset), layout_name(e->tree.layout));
     fprintf(f, "threads: %u, %u busy; tasks: %u queued; requests waiting: %u\n", s.nthreads,
@@ -296,7 +306,12 @@ char *engine_status_text(struct engine *e)
     print_results(f, e);
     print_tasks(f, e->workers.sched, "thread");
     print_tasks(f, e->workers.fetcher, "fetch");
-    return text_end(f, &text);
+    return 0;
+}
+
+char *engine_status_text(struct engine *e)
+{
+    return printed(e, print_status);
 }
 
 static void metric(FILE *f, const char *name, const char *help, uint64_t value)
@@ -307,16 +322,11 @@ static void metric(FILE *f, const char *name, const char *help, uint64_t value)
             name, type, name, value);
 }
 
-char *engine_metrics_text(struct engine *e)
+static int print_metrics(FILE *f, struct engine *e)
 {
     struct cache_stats cache = {.entries = 0};
     struct sched_stats s;
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
 
-    if (!f)
-        return NULL;
     sched_stats(e->workers.sched, &s);
     metric(f, "tasks_running", "Tasks on a worker thread now.", s.running);
     metric(f, "threads_helping", "Worker threads that help with other tasks now.", s.helping);
@@ -340,7 +350,12 @@ char *engine_metrics_text(struct engine *e)
         metric(f, "cache_evicted_total", "Results removed for space.", cache.evicted);
         metric(f, "cache_corrupt_total", "Damaged entries found.", cache.corrupt);
     }
-    return text_end(f, &text);
+    return 0;
+}
+
+char *engine_metrics_text(struct engine *e)
+{
+    return printed(e, print_metrics);
 }
 
 static void print_error(void *ctx, const struct errlog_entry *e)
@@ -356,17 +371,17 @@ static void print_error(void *ctx, const struct errlog_entry *e)
         put_line(ctx, "%s %s: %s\n", when, e->path, e->text);
 }
 
-char *engine_errors_text(struct engine *e)
+static int print_errors(FILE *f, struct engine *e)
 {
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
 
-    if (!f)
-        return NULL;
     recipe_table_put(recipes_get(e->tree.recipes)); /* notes new mistakes in the recipes */
     errlog_visit(e->errors, print_error, f);
-    return text_end(f, &text);
+    return 0;
+}
+
+char *engine_errors_text(struct engine *e)
+{
+    return printed(e, print_errors);
 }
 
 /* Print a key of an INI file. Values joined from several lines may exceed the limit for a line:
@@ -422,27 +437,23 @@ static int print_recipe(FILE *f, const struct recipe *r)
     return 0;
 }
 
-char *engine_recipes_text(struct engine *e)
+static int print_recipes(FILE *f, struct engine *e)
 {
     struct recipe_table *table;
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
     int ret = 0;
 
-    if (!f)
-        return NULL;
     table = recipes_get(e->tree.recipes);
     for (size_t i = 0; i < table->nrecipes && ret == 0; i++) {
         fputs(i > 0 ? "\n" : "", f);
         ret = print_recipe(f, &table->recipes[i]);
     }
     recipe_table_put(table);
-    text = text_end(f, &text);
-    if (ret == 0)
-        return text;
-    free(text);
-    return NULL;
+    return ret;
+}
+
+char *engine_recipes_text(struct engine *e)
+{
+    return printed(e, print_recipes);
 }
 
 char *engine_trace_json(struct engine *e)
