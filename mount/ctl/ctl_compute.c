@@ -105,19 +105,13 @@ static int make_text(const struct target *t, char **text, size_t *nbytes, struct
 /* Called when the numbers are computed: runs that failed have a row, too. */
 static int write_table(const struct target *t, const char *out)
 {
-    struct error err, why;
-    struct sink sink;
+    struct error err;
     size_t nbytes;
     char *text = NULL;
     int ret = make_text(t, &text, &nbytes, &err);
 
     if (ret == 0)
-        ret = sink_open(&sink, out, &err);
-    if (ret == 0) {
-        ret = sink_write(&sink, text, nbytes, &err);
-        if (sink_close(&sink, ret == 0, ret == 0 ? &err : &why) < 0)
-            ret = -EIO;
-    }
+        ret = sink_put(out, text, nbytes, &err);
     free(text);
     return ret < 0 ? ctl_say("%s: %s", t->asked, err.text) : CTL_OK;
 }

@@ -9,6 +9,7 @@
 
 #include "ctl.h"
 #include "render.h"
+#include "sink.h"
 
 static void status_of(void *ctx, const struct key *key, struct task_status *out)
 {
@@ -29,14 +30,14 @@ static const char *format_of(const char *out)
 
 static int write_out(const char *out, const char *bytes, size_t nbytes)
 {
-    FILE *f = out ? fopen(out, "we") : stdout;
-    bool written = f && fwrite(bytes, 1, nbytes, f) == nbytes;
+    struct error err;
+    int ret = 0;
 
-    if (f && out && fclose(f) != 0)
-        written = false;
-    if (written)
-        return CTL_OK;
-    return ctl_say("%s: write: %s", out ? out : "standard output", strerror(errno));
+    if (out)
+        ret = sink_put(out, bytes, nbytes, &err);
+    else if (fwrite(bytes, 1, nbytes, stdout) != nbytes)
+        ret = error_set(&err, errno, "write: %s", strerror(errno));
+    return ret == 0 ? CTL_OK : ctl_say("%s: %s", out ? out : "standard output", err.text);
 }
 
 static int draw(const struct ctl *ctl, const struct target *t, const struct found *f)

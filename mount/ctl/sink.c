@@ -68,3 +68,15 @@ int sink_close(struct sink *sink, bool complete, struct error *err)
     free(sink->temp);
     return code ? error_set(err, code, "write: %s", strerror(code)) : 0;
 }
+
+int sink_put(const char *path, const char *bytes, size_t n, struct error *err)
+{
+    struct sink sink;
+    struct error why;
+    int ret = sink_open(&sink, path, err);
+
+    if (ret < 0)
+        return ret;
+    ret = sink_write(&sink, bytes, n, err);
+    return sink_close(&sink, ret == 0, ret == 0 ? err : &why) < 0 ? -EIO : ret;
+}

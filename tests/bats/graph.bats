@@ -71,8 +71,24 @@ well_formed() {
     run -1 ctl graph "$DS"
     assert_output --partial 'graph: not a derived file'
     run -1 ctl graph "$DS/tsnr.nii" -o nowhere/out.svg
-    assert_output --partial 'derivctl: nowhere/out.svg: write: No such file'
+    assert_output 'derivctl: nowhere/out.svg: create: No such file or directory'
 }
+
+@test "graph -o leaves the old file if the new one cannot be written whole" {
+    runs 2
+    echo old >out.dot
+    run -1 without_room graph "$DS/tsnr.nii" -o out.dot
+    assert_output 'derivctl: out.dot: write: File too large'
+    assert_equal "$(<out.dot)" old
+    assert_equal "$(echo out.dot*)" out.dot
+}
+
+# derivctl, which may write files of up to 1 KiB
+without_room() (
+    trap '' XFSZ
+    ulimit -f 1
+    ctl "$@"
+)
 
 @test "nodes tell the states and times of a mount: to do, cached, failed" {
     runs 3
