@@ -193,19 +193,11 @@ static int show_copy(const struct ctl *ctl, const struct target *t, const struct
     return ret;
 }
 
-static bool is_image(const char *name)
-{
-    size_t n = strlen(name);
-
-    return (n > 4 && strcmp(name + n - 4, ".nii") == 0) ||
-           (n > 7 && strcmp(name + n - 7, ".nii.gz") == 0);
-}
-
 static int view_file(const struct ctl *ctl, const struct target *t, const struct found_list *list)
 {
     int ret;
 
-    if (list->n != 1 || !is_image(derived_info(list->files[0].derived).name)) {
+    if (list->n != 1 || !derived_is_image(list->files[0].derived)) {
         ret = ctl_say("%s: view: takes one derived image, .nii or .nii.gz", t->asked);
     } else if (t->status) {
         ret = ctl_compute_list(t, list, NULL);

@@ -33,6 +33,14 @@ struct derived_info derived_info(const struct derived *d)
     return info;
 }
 
+bool derived_is_image(const struct derived *d)
+{
+    size_t stem;
+    const struct output_format *format = output_find(d->name, &stem);
+
+    return format == &output_nii || format == &output_nii_gz;
+}
+
 const char *derived_source(const struct derived *d, size_t i)
 {
     return d->runs[i]->path;

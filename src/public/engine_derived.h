@@ -40,6 +40,9 @@ struct derived_info {
 
 struct derived_info derived_info(const struct derived *d);
 
+/* Is it an image by its name: .nii or .nii.gz? A command's file may be one, too. */
+bool derived_is_image(const struct derived *d);
+
 /* The path of run `i` of nsources, in the order in which they are joined. */
 const char *derived_source(const struct derived *d, size_t i);
 
