@@ -176,26 +176,22 @@ struct origin {
     const struct run *first, *bad;
 };
 
-static struct origin origin_of_run(const struct dir_run *member)
-{
-    const struct run *run = member->run;
-    bool sound = run->state == RUN_OK;
-
-    return (struct origin){.prefix = member->entities,
-                           .map = member->map_suffix,
-                           .runs = &member->run,
-                           .nruns = 1,
-                           .first = sound ? run : NULL,
-                           .bad = sound ? NULL : run};
-}
-
 /* Origin `i` of a directory: its groups, then its runs. */
 static struct origin origin_of(const struct dir_scan *scan, size_t i)
 {
     const struct group *group = &scan->groups[i];
 
-    if (i >= scan->ngroups)
-        return origin_of_run(&scan->runs[i - scan->ngroups]);
+    if (i >= scan->ngroups) {
+        const struct dir_run *member = &scan->runs[i - scan->ngroups];
+        bool sound = member->run->state == RUN_OK;
+
+        return (struct origin){.prefix = member->entities,
+                               .map = member->map_suffix,
+                               .runs = &member->run,
+                               .nruns = 1,
+                               .first = sound ? member->run : NULL,
+                               .bad = sound ? NULL : member->run};
+    }
     return (struct origin){.prefix = group->prefix,
                            .runs = group->runs,
                            .nruns = group->nruns,
@@ -229,10 +225,10 @@ static char *recipe_file_name(const struct origin *origin, const struct recipe *
     return file_name(origin, recipe->name, stem, extension);
 }
 
-char *derived_run_name(const struct dir_run *run, const struct recipe *recipe,
+char *derived_run_name(const struct run_place *at, const struct recipe *recipe,
                        const char *extension)
 {
-    struct origin origin = origin_of_run(run);
+    struct origin origin = {.prefix = at->entities, .map = at->map_suffix};
 
     return recipe_file_name(&origin, recipe, extension);
 }

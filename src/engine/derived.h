@@ -72,8 +72,16 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
 int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
                   struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
+/* A run, and the mount's directory that shows what is derived from it. Its own copies: a list of
+ * all runs of a dataset must not keep their snapshots. */
+struct run_place {
+    char *dir, *path;            /* path: of the run, in the dataset */
+    char *entities, *map_suffix; /* of struct dir_run: for derived_run_name() */
+    int64_t nvol;                /* 0: the run is absent or broken */
+};
+
 /* The name of one run's file: "sub-01_stat-tsnr_boldmap.nii". malloced; NULL: out of memory. */
-char *derived_run_name(const struct dir_run *run, const struct recipe *recipe,
+char *derived_run_name(const struct run_place *at, const struct recipe *recipe,
                        const char *extension) NODISCARD;
 
 /* Restrict owner and mode by a source: nobody may read more through the derived file than through

@@ -24,13 +24,6 @@ struct engine {
     int64_t start_s; /* CLOCK_REALTIME */
 };
 
-/* A run, and the mount's directory that shows what is derived from it. */
-struct run_place {
-    struct dir_scan *scan; /* a reference: keeps `run` alive */
-    const struct dir_run *run;
-    char *dir; /* owned */
-};
-
 struct run_list {
     struct run_place *at; /* [n] */
     size_t n;

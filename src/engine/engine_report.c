@@ -25,7 +25,7 @@ static int find(const struct page *p, const struct run_place *at,
                 const struct output_format *format, struct derived **out, char **path,
                 struct error *err)
 {
-    char *name = derived_run_name(at->run, p->recipe, format->extension);
+    char *name = derived_run_name(at, p->recipe, format->extension);
     int ret;
 
     *path = name ? join_path(at->dir, name) : NULL;
@@ -73,7 +73,6 @@ static int look_at(const struct page *p, const struct run_place *at,
 static int describe(const struct page *p, const struct run_place *at, struct report_row *row,
                     struct error *err)
 {
-    const struct run *run = at->run->run;
     struct derived_status status = {.state = STATE_VIRTUAL};
     struct blob *b = NULL;
     int ret = look_at(p, at, &output_numbers, &status, &b, err);
@@ -85,8 +84,8 @@ static int describe(const struct page *p, const struct run_place *at, struct rep
     if (ret < 0)
         return ret;
     *row = (struct report_row){
-        .path = run->path,
-        .nvol = run->state == RUN_OK ? run->nifti.nvol : 0,
+        .path = at->path,
+        .nvol = at->nvol,
         .state = derived_state_name(status.state),
     };
     row->has_numbers = b && blob_read(b, 0, &row->numbers, sizeof row->numbers, NULL) == 0;
@@ -94,7 +93,7 @@ static int describe(const struct page *p, const struct run_place *at, struct rep
     if (status.state != STATE_FAILED)
         return 0;
     row->reason = strdup(status.error.text);
-    return row->reason ? 0 : error_set(err, ENOMEM, "%s: out of memory", run->path);
+    return row->reason ? 0 : error_set(err, ENOMEM, "%s: out of memory", at->path);
 }
 
 static int add_rows(struct page *p, struct error *err)

@@ -6,7 +6,8 @@
  *
  * So rows share work with other readers of these images, are cached separately, and appear in
  * `status` like other requests. They are not one graph: that would need runs of one grid, and a
- * broken run would fail it. Costs a path and five numbers a run.
+ * broken run would fail it. Memory: for each run its numbers and four short texts, outside the
+ * budget.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -72,10 +73,8 @@ static int find_rows(struct text_wait *w, const struct cancel_token *cancel, str
     if (!w->rows)
         return error_set(err, ENOMEM, "%s: out of memory", w->name);
     for (size_t i = 0; i < w->runs.n; i++) {
-        const struct run *run = w->runs.at[i].run->run;
-
-        w->rows[i].path = run->path;
-        w->rows[i].nvol = run->state == RUN_OK ? run->nifti.nvol : 0;
+        w->rows[i].path = w->runs.at[i].path;
+        w->rows[i].nvol = w->runs.at[i].nvol;
     }
     return cancel_check(cancel, err);
 }
@@ -106,7 +105,7 @@ static bool next_row(void *ctx, struct batch_file *out)
 
     while (w->next < w->runs.n) {
         struct run_place *at = &w->runs.at[w->next];
-        char *name = derived_run_name(at->run, w->what.recipe, ending_numbers);
+        char *name = derived_run_name(at, w->what.recipe, ending_numbers);
         struct error err = {.code = ENOMEM, .text = "out of memory"};
         int ret = -ENOMEM;
 
@@ -134,31 +133,29 @@ static int take_numbers(void *ctx, const struct batch_file *file, const void *by
     return 0;
 }
 
-/* Are the numbers those of the run that the row is about? It may have been replaced since. */
-static bool is_of_run(struct reader *r, const struct run *run)
+/* The run may have been replaced since find_rows(): the row is of the version that was read. */
+static void take_volumes(struct table_row *row, struct reader *r)
 {
     unsigned edition;
     struct derived *d = reader_derived(r, &edition);
-    bool is = source_id_equal(&d->runs[0]->id, &run->id);
 
+    row->nvol = d->runs[0]->nifti.nvol;
     derived_put(d);
-    return is;
 }
 
 static void row_ended(void *ctx, const struct batch_file *file, const struct error *err)
 {
-    struct text_wait *w = ctx;
     struct table_row *row = file->of;
     struct error none;
 
-    if (!err && !is_of_run(file->reader, w->runs.at[row - w->rows].run->run))
-        error_set(&w->error, EIO, "%s: changed while the table was made", row->path);
     if (!err && reader_nbytes(file->reader) != sizeof row->numbers) {
         error_set(&none, EIO, "%s: the numbers are incomplete", row->path);
         err = &none;
     }
     if (err)
-        fail_row(w, row, err);
+        fail_row(ctx, row, err);
+    else
+        take_volumes(row, file->reader);
 }
 
 static void rows_done(void *ctx)
@@ -277,17 +274,19 @@ int engine_each_row(struct engine *e, const char *dir, const char *name, engine_
         return ret;
     ret = find_runs(e, dir, &what, SCAN_RECENT, NULL, &runs, err);
     for (size_t i = 0; i < runs.n && ret == 0; i++) {
-        char *file = derived_run_name(runs.at[i].run, what.recipe, ending_numbers);
+        char *file = derived_run_name(&runs.at[i], what.recipe, ending_numbers);
         char *path = file ? join_path(runs.at[i].dir, file) : NULL;
         struct derived *d;
 
-        ret = path ? derived_lookup(runs.at[i].scan, what.owner, file, &d, err)
+        ret = path ? tree_find_derived(&e->tree, runs.at[i].dir, file, SCAN_RECENT, &d, err)
                    : error_set(err, ENOMEM, "%s: out of memory", dir);
         free(file);
         if (ret == 0)
             ret = fn(ctx, d, path);
         else
             free(path);
+        if (ret == -ENOENT) /* removed meanwhile */
+            ret = 0;
     }
     run_list_clear(&runs);
     recipe_table_put(what.owner);

@@ -92,6 +92,14 @@ struct collection {
     struct run_list *list;
 };
 
+static void place_clear(struct run_place *at)
+{
+    free(at->dir);
+    free(at->path);
+    free(at->entities);
+    free(at->map_suffix);
+}
+
 static int add_runs(void *ctx, const char *dir, struct error *err)
 {
     struct collection *c = ctx;
@@ -104,12 +112,19 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
     if (ret != 0)
         return ret;
     for (size_t i = 0; i < scan->nruns && ret == 0; i++) {
-        char *copy = strdup(dir);
+        const struct dir_run *member = &scan->runs[i];
+        struct run_place at = {
+            .dir = strdup(dir),
+            .path = strdup(member->run->path),
+            .entities = strdup(member->entities),
+            .map_suffix = strdup(member->map_suffix),
+            .nvol = member->run->state == RUN_OK ? member->run->nifti.nvol : 0,
+        };
 
-        if (copy && GROW(l->at, l->n) == 0) {
-            l->at[l->n++] = (struct run_place){dir_scan_get(scan), &scan->runs[i], copy};
+        if (at.dir && at.path && at.entities && at.map_suffix && GROW(l->at, l->n) == 0) {
+            l->at[l->n++] = at;
         } else {
-            free(copy);
+            place_clear(&at);
             ret = error_set(err, ENOMEM, "%s: out of memory", dir);
         }
     }
@@ -128,9 +143,7 @@ int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshne
 
 void run_list_clear(struct run_list *l)
 {
-    for (size_t i = 0; i < l->n; i++) {
-        dir_scan_put(l->at[i].scan);
-        free(l->at[i].dir);
-    }
+    for (size_t i = 0; i < l->n; i++)
+        place_clear(&l->at[i]);
     free(l->at);
 }
