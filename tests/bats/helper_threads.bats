@@ -58,7 +58,7 @@ helped() {
 }
 
 # alike NAME...: tsnr, and from its moments smallest and largest value, are those of one thread, and
-# the hands have helped.
+# the helpers have helped.
 alike() {
     local name
     cat >range.ini <<'END'

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * helpers of threads of a test's own, which take jobs in the order in which they are offered.
+ * Helpers: threads of a test's own, which take jobs in the order in which they are offered.
  * Include after cmocka.h.
  */
-#ifndef DERIVFS_TESTS_HANDS_H
-#define DERIVFS_TESTS_HANDS_H
+#ifndef DERIVFS_TESTS_HELPER_THREADS_H
+#define DERIVFS_TESTS_HELPER_THREADS_H
 
 #include <pthread.h>
 
@@ -12,7 +12,7 @@
 
 #include "helpers.h"
 
-enum { HANDS_MAX = 16 };
+enum { HELPER_THREADS_MAX = 16 };
 
 struct helper_threads {
     struct helper_pool helpers; /* must be first */
@@ -21,7 +21,7 @@ struct helper_threads {
     struct helper_job *offered; /* guarded by lock */
     bool stopping;              /* guarded by lock */
     unsigned nthreads;
-    pthread_t threads[HANDS_MAX];
+    pthread_t threads[HELPER_THREADS_MAX];
 };
 
 static inline void helper_threads_offer(struct helper_pool *helpers, struct helper_job *job)

@@ -252,7 +252,7 @@ static void test_checkpoints_of_another_file(void **state)
 }
 
 /* Helpers help where much is read; the bytes are the same, and checkpoints are learned as well. */
-static void test_with_hands(void **state)
+static void test_with_helpers(void **state)
 {
     struct helper_threads helpers;
     struct cursor_pool *pool;
@@ -274,7 +274,7 @@ int main(void)
         cmocka_unit_test(test_any_volume_after_a_pass),
         cmocka_unit_test(test_rubbish_under_the_key),
         cmocka_unit_test(test_checkpoints_of_another_file),
-        cmocka_unit_test(test_with_hands),
+        cmocka_unit_test(test_with_helpers),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

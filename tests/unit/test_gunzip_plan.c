@@ -12,7 +12,7 @@
 
 #include "gunzip_private.h"
 
-enum { HANDS_MAX = 16 };
+enum { HELPER_THREADS_MAX = 16 };
 
 static const double MB = 1e6;
 
@@ -28,7 +28,7 @@ struct world {
  * before that, at most. */
 static double simulate(const struct world *w, double *idle)
 {
-    double at = 0, reader = 0, free_at[HANDS_MAX] = {0}, gap, width;
+    double at = 0, reader = 0, free_at[HELPER_THREADS_MAX] = {0}, gap, width;
 
     for (;;) {
         unsigned hand = 0;
