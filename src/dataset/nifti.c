@@ -265,6 +265,20 @@ static enum nifti_content content_of_dims(int64_t ndim, int nabove, int last, in
     return last == 3 || (last == 4 && nvox > 1) ? NIFTI_SERIES : NIFTI_NOT_TIME;
 }
 
+/* More than these are no scan, and less than what overflows where a volume's or a series' numbers
+ * are multiplied by planes of float64 (2^20 of them). */
+#define VOLUME_NVOX_MAX (INT64_C(1) << 36)
+#define SERIES_NVOL_MAX (INT64_C(1) << 32)
+
+static int check_series(const struct nifti *h, struct error *err)
+{
+    if (nifti_nvox(h) > VOLUME_NVOX_MAX)
+        return error_set(err, EIO, "dimensions overflow: a volume of more than 2^36 voxels");
+    if (h->nvol > SERIES_NVOL_MAX)
+        return error_set(err, EIO, "dimensions overflow: more than 2^32 volumes");
+    return 0;
+}
+
 static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct error *err)
 {
     int64_t extent[7], nbytes = VOXEL_NBYTES_MAX;
@@ -294,7 +308,7 @@ static int parse_dims(const nifti_2_header *wide, struct nifti *out, struct erro
         out->content = content_of_voxels(wide->datatype);
     if (out->content == NIFTI_SERIES)
         out->content = content_of_dims(wide->dim[0], nabove, last, nifti_nvox(out));
-    return 0;
+    return out->content == NIFTI_SERIES ? check_series(out, err) : 0;
 }
 
 static int parse_datatype(const nifti_2_header *wide, struct nifti *out, struct error *err)

@@ -61,12 +61,24 @@ static void orthonormalise(struct legendre *l)
     }
 }
 
+/* More polynomials than volumes add nothing. */
+static unsigned order_of_fit(int64_t nvol, unsigned order)
+{
+    return (int64_t)order < nvol ? order : (unsigned)(nvol - 1);
+}
+
+size_t legendre_nbytes(int64_t nvol, unsigned order)
+{
+    size_t m = order_of_fit(nvol, order) + 1;
+
+    return sizeof(struct legendre) + (2 * m * (size_t)nvol + m * m) * sizeof(double);
+}
+
 int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err)
 {
-    /* more polynomials than volumes add nothing */
-    unsigned most = (int64_t)order < nvol ? order : (unsigned)(nvol - 1);
+    unsigned most = order_of_fit(nvol, order);
     size_t m = most + 1, n = m * (size_t)nvol;
-    struct legendre *l = calloc(1, sizeof *l + (2 * n + m * m) * sizeof *l->p);
+    struct legendre *l = calloc(1, legendre_nbytes(nvol, order));
 
     if (!l)
         return error_set(err, ENOMEM, "out of memory");

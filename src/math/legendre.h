@@ -27,7 +27,10 @@ struct legendre {
     double *r; /* [order + 1][order + 1]: p_k = sum over j <= k of r[j][k] q_j */
 };
 
-/* `nvol` at least 1, `order` at most LEGENDRE_ORDER_MAX. */
+/* Bytes that it takes. */
+size_t legendre_nbytes(int64_t nvol, unsigned order);
+
+/* `nvol` at least 1 and at most 2^32, `order` at most LEGENDRE_ORDER_MAX. */
 int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err) NODISCARD;
 void legendre_free(struct legendre *l); /* NULL is allowed */
 

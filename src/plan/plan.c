@@ -265,6 +265,20 @@ int plan_output(struct planner *p, const struct recipe *recipe, const struct out
     return plan_add_task(p, &t, task);
 }
 
+/* Can the bytes of all volumes be counted, in any format? Each run's can (nifti.h). */
+static int check_size(const struct plan_request *q, struct error *err)
+{
+    int64_t nvol = 0, nbytes = 4 * sizeof(double);
+
+    for (size_t i = 0; i < q->nruns; i++)
+        nvol += q->runs[i]->nifti.nvol;
+    if (__builtin_mul_overflow(nbytes, nifti_nvox(&q->runs[0]->nifti), &nbytes) ||
+        __builtin_mul_overflow(nbytes, nvol, &nbytes))
+        return error_set(err, EOVERFLOW, "%s: the runs joined have more than 2^58 voxels",
+                         q->runs[0]->path);
+    return 0;
+}
+
 /* Make a graph without tasks, and a planner for it. */
 static int begin(const struct plan_request *q, struct planner *p, struct error *err)
 {
@@ -286,7 +300,7 @@ static int begin(const struct plan_request *q, struct planner *p, struct error *
             p->starts[i] = p->starts[i - 1] + q->runs[i - 1]->nifti.nvol;
     }
     g->nvox = p->nvox = (size_t)nifti_nvox(&q->runs[0]->nifti);
-    return 0;
+    return check_size(q, err);
 }
 
 static const char not_by_slices[] = "it cannot be computed slice by slice";
@@ -358,11 +372,11 @@ int plan_nvol(const struct plan_request *q, int64_t *out, struct error *err)
 {
     struct joined_runs bold = {q->runs, q->nruns};
     struct timeline all;
-    int ret;
+    int ret = check_size(q, err);
 
     *out = 1;
-    if (q->recipe->expr->rank != EXPR_SERIES)
-        return 0;
+    if (ret < 0 || q->recipe->expr->rank != EXPR_SERIES)
+        return ret;
     ret = timeline_of(q->recipe->expr, &bold, &all, err);
     if (ret < 0)
         return error_wrap(err, ret, "%s", q->recipe->name);

@@ -11,6 +11,7 @@
  * time and memory do not change a result and are not part of it.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,9 @@
 #include "grow.h"
 #include "plan_private.h"
 #include "text.h"
+
+/* Of a series that a command gets a copy of: 256 GiB. A header may claim any number. */
+enum { PARTS_MAX = 1 << 16 };
 
 /* Find the dataset's file of that name. -ENOENT: there is none. */
 static int find_source(struct planner *p, const char *name, struct command_input *in)
@@ -52,6 +56,9 @@ static int plan_series(struct planner *p, const struct expr *x, struct task *t,
         return ret;
     in->e = x;
     in->nvol = timeline_nvol(all);
+    if (in->nvol / part > PARTS_MAX)
+        return error_set(p->err, EOVERFLOW, "a series of %" PRId64 " volumes is too long for it",
+                         in->nvol);
     for (int64_t vol = 0; vol < in->nvol && ret == 0; vol += part) {
         ret = plan_volumes(p, TASK_CHUNK, x, vol, in->nvol - vol < part ? in->nvol - vol : part,
                            &task);

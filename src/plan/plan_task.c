@@ -12,6 +12,7 @@
 
 #include "grow.h"
 #include "kernel.h"
+#include "legendre.h"
 #include "plan_private.h"
 #include "text.h"
 
@@ -285,7 +286,8 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
         else if (leaf->kind == LEAF_PLANE)
             sum += p->nvox * sizeof(double);
         else
-            sum += p->nvox * leaf->order * sizeof(double);
+            sum += legendre_nbytes(leaf->fit_nvol, leaf->order) +
+                   p->nvox * leaf->order * sizeof(double);
     }
     return sum;
 }

@@ -313,6 +313,61 @@ PYTHON
     assert [ "$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$DAEMON/status")" -lt 1000000 ]
 }
 
+# Sizes that a header claims and a compressed file need not have.
+claims() { # DIR FILE DIMS: a gzip file with a NIfTI-2 header alone
+    make_run "$DS/$1/$2.nii.gz" --version 2 --set dim="$3"
+}
+
+# claim_fails FILE ERRNO_TEXT: stat(2) has an answer, reading behind the header fails, the daemon
+# lives.
+claim_fails() {
+    stat "$MNT/$1" >/dev/null
+    run ! head -c 1M "$MNT/$1"
+    assert_output --partial "$2"
+    mounted "$MNT"
+}
+
+@test "claims of any size: stat and read agree, nothing overflows" {
+    local name i
+    for i in 1 2 3 4; do
+        claims joined "sub-1_task-$i""_bold" 4,65536,1024,1,2147483648,1,1,1 # 2^57 voxels each
+    done
+    claims volumes x 4,16,16,4,4294967296,1,1,1
+    claims voxels x 4,262144,262144,1,2,1,1,1
+    claims "most" sub-1_task-a_bold 4,65536,65536,17,4,1,1,1
+    cat >recipes.ini <<'END'
+[z]
+expr = zscore(bold)
+[flat]
+expr = detrend(bold, 10)
+[med]
+expr = median(bold)
+[vol]
+expr = bold[..., -1]
+[copy.txt]
+command = wc -c {z.nii}
+END
+    mount_here --memory=64M --recipes=recipes.ini
+    for name in z.nii z.nii.gz flat.nii; do
+        assert_equal "$(stat -c %s "$MNT/joined/$name")" 0
+        claim_fails "joined/$name" 'Input/output error'
+    done
+    for name in tsnr.nii tsnr.nii.gz tsnr.png med.nii vol.nii; do
+        claim_fails "joined/$name" 'Input/output error'
+    done
+    assert_regex "$(errors_of joined/tsnr.nii)" 'the runs joined have more than 2.58 voxels'
+    for name in z.nii z.nii.gz flat.nii tsnr.nii tsnr.nii.gz tsnr.png med.nii; do
+        claim_fails "voxels/$name" 'Cannot allocate memory'
+        claim_fails "most/$name" 'Input/output error' # one volume is too large
+    done
+    for name in flat.nii med.nii; do
+        claim_fails "volumes/$name" 'Cannot allocate memory'
+    done
+    claim_fails volumes/copy.txt 'Input/output error'
+    assert_regex "$(errors_of volumes/copy.txt)" 'a series of 4294967296 volumes is too long'
+    reference tsnr "$MNT/well/tsnr.nii" "$DS/well/$GOOD"
+}
+
 @test "a file that may not be read" {
     cp "$SOUND.nii" "$DS/sick/$BAD.nii"
     chown nobody "$DS/sick/$BAD.nii"

@@ -218,6 +218,28 @@ static void refuses_impossible_dims(void **state)
     refused_n2(n2, "overflow");
 }
 
+/* Of a series: what is computed of it has more planes than it has volumes. */
+static void refuses_series_beyond_all_scans(void **state)
+{
+    nifti_2_header n2 = image_n2();
+    struct nifti h;
+
+    (void)state;
+    n2.dim[1] = n2.dim[2] = 1 << 18;
+    n2.dim[3] = 1;
+    assert_int_equal(nifti_parse((unsigned char *)&n2, sizeof n2, &h, NULL), 0);
+    n2.dim[3] = 2;
+    refused_n2(n2, "a volume of more than 2^36 voxels");
+    n2.dim[0] = 3; /* no series: nothing is computed of it */
+    assert_int_equal(nifti_parse((unsigned char *)&n2, sizeof n2, &h, NULL), 0);
+    n2 = image_n2();
+    n2.dim[1] = n2.dim[2] = n2.dim[3] = 1;
+    n2.dim[4] = 1LL << 32;
+    assert_int_equal(nifti_parse((unsigned char *)&n2, sizeof n2, &h, NULL), 0);
+    n2.dim[4]++;
+    refused_n2(n2, "more than 2^32 volumes");
+}
+
 static void refuses_unknown_datatypes(void **state)
 {
     static const short unknown[] = {DT_UNKNOWN, DT_BINARY, DT_ALL, 3, -4, 4096};
@@ -632,6 +654,7 @@ int main(void)
         cmocka_unit_test(every_datatype),
         cmocka_unit_test(refuses_what_is_no_header),
         cmocka_unit_test(refuses_impossible_dims),
+        cmocka_unit_test(refuses_series_beyond_all_scans),
         cmocka_unit_test(refuses_unknown_datatypes),
         cmocka_unit_test(vox_offset_rules),
         cmocka_unit_test(only_time_makes_a_series),
