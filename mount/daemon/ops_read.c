@@ -19,6 +19,9 @@
 #include "fd.h"
 #include "ops_private.h"
 
+/* How often a request may find that the cache lost its bytes between the wait and the reply. */
+enum { LOST_MAX = 3 };
+
 /* Answer a read of the node that failed. */
 static void fail_read(fuse_req_t req, const struct node *node, const struct error *err)
 {
@@ -62,7 +65,11 @@ static int reply_bytes(struct parked *p, struct wait *w, struct error *err)
     if (ret == 0)
         fuse_reply_buf(p->req, buf, p->nbytes);
     free(buf);
-    return ret;
+    if (ret != -EAGAIN || p->nlost == LOST_MAX)
+        return ret;
+    p->nlost++;
+    park(p, reader_wait_again(w, p->off, p->nbytes));
+    return 0;
 }
 
 /* Reply with bytes that belong to the open file. Sends a copy, because the program may get its

@@ -93,6 +93,7 @@ void park(const struct parked *p, struct wait *w)
 
     if (copy) {
         *copy = *p;
+        copy->state = PARKED_WAITS; /* `p` may be one that was answered: it waits once more */
         copy->wait = wait_get(w);
         copy->caller = fuse_req_ctx(p->req)->pid;
         pthread_mutex_lock(&t->lock);

@@ -38,6 +38,7 @@ struct parked {
     struct fuse_file_info fi;
     uint64_t off;
     size_t nbytes;
+    unsigned nlost; /* times that the cache lost the bytes between the wait and the reply */
     /* the rest belongs to parked.c */
     struct wait *wait; /* a reference */
     pid_t caller;      /* thread */

@@ -22,7 +22,8 @@ struct blob {
     int fd;              /* -1: in memory */
     unsigned char *data; /* NULL: in a file */
     uint64_t nbytes;
-    struct budget *budget; /* given nbytes back at the end; NULL: nothing to give */
+    struct blob_entry entry; /* of a file */
+    struct budget *budget;   /* given nbytes back at the end; NULL: nothing to give */
 };
 
 static void release(int fd, void *data, uint64_t nbytes, struct budget *budget)
@@ -36,7 +37,7 @@ static void release(int fd, void *data, uint64_t nbytes, struct budget *budget)
 
 static struct blob *blob_new(int fd, void *data, uint64_t nbytes, struct budget *budget)
 {
-    struct blob *b = malloc(sizeof(*b));
+    struct blob *b = calloc(1, sizeof(*b));
     if (!b) {
         release(fd, data, nbytes, budget);
         return NULL;
@@ -55,9 +56,18 @@ struct blob *blob_from_memory(void *malloced, uint64_t nbytes, struct budget *bu
     return blob_new(-1, malloced, nbytes, budget);
 }
 
-struct blob *blob_from_fd(int fd, uint64_t nbytes)
+struct blob *blob_from_fd(int fd, const struct blob_entry *entry)
 {
-    return blob_new(fd, NULL, nbytes, NULL);
+    struct blob *b = blob_new(fd, NULL, entry->nbytes, NULL);
+
+    if (b)
+        b->entry = *entry;
+    return b;
+}
+
+const struct blob_entry *blob_entry(const struct blob *b)
+{
+    return b->fd >= 0 ? &b->entry : NULL;
 }
 
 struct blob *blob_get(struct blob *b)
@@ -108,12 +118,13 @@ int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes, stru
             memcpy(buf, b->data + off, nbytes);
         return 0;
     }
+    /* A network file system gives ESTALE or EFAULT once another host has evicted the entry. */
     ssize_t n = fd_pread(b->fd, buf, nbytes, off);
     if (n < 0)
-        return error_set(err, EIO, "reading a result at byte %" PRIu64 ": %s", off,
+        return error_set(err, EAGAIN, "reading a result at byte %" PRIu64 ": %s", off,
                          strerror((int)-n));
     if ((size_t)n < nbytes)
-        return error_set(err, EIO, "a result of %" PRIu64 " bytes ends at byte %" PRIu64, b->nbytes,
+        return error_set(err, EAGAIN, "a result of %" PRIu64 " bytes ends at byte %" PRIu64, b->nbytes,
                          off + (uint64_t)n);
     return 0;
 }

@@ -62,18 +62,18 @@ static void touch(struct cache *c, const struct key *key, int fd, const struct s
     /* A time far ahead (somebody's clock was wrong) is as bad as one far back. Where the touch is
      * refused (read-only), the entry looks older than it is, and that is all. */
     if (llabs(age_ns) > HOUR_NS && disk_touch(fd, now_ns))
-        cache_remember(c, key, fd);
+        cache_remember_touched(c, key, fd);
 }
 
 /* An entry that is there and sound. */
-static int find(struct cache *c, const struct key *key, int *fd, struct stat *st)
+static int find(struct cache *c, const struct key *key, struct disk_meta *meta, int *fd,
+                struct stat *st)
 {
-    struct disk_meta meta;
-    int ret = disk_open(&c->disk, key, &meta, fd, st);
+    int ret = disk_open(&c->disk, key, meta, fd, st);
     if (ret == 0 && !cache_is_verified(c, key, st)) {
-        ret = disk_check(*fd, &meta);
+        ret = disk_check(*fd, meta->nbytes, meta->xxh3);
         if (ret == 0)
-            cache_remember(c, key, *fd);
+            cache_remember(c, key, st);
         else
             close(*fd);
     }
@@ -84,16 +84,18 @@ static int find(struct cache *c, const struct key *key, int *fd, struct stat *st
 
 int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
 {
-    int fd;
+    struct disk_meta meta;
     struct stat st;
-    int ret = c->max_nbytes > 0 ? find(c, key, &fd, &st) : -ENOENT;
+    int fd;
+    int ret = c->max_nbytes > 0 ? find(c, key, &meta, &fd, &st) : -ENOENT;
     if (ret < 0) {
         atomic_fetch_add(&c->misses, 1);
         return -ENOENT;
     }
     touch(c, key, fd, &st);
     atomic_fetch_add(&c->hits, 1);
-    *out = blob_from_fd(fd, (uint64_t)st.st_size);
+    *out = blob_from_fd(
+        fd, &(struct blob_entry){.key = *key, .nbytes = meta.nbytes, .xxh3 = meta.xxh3});
     return *out ? 0 : -ENOENT;
 }
 
@@ -125,7 +127,7 @@ void cache_retire(struct cache *c, const struct key *key)
         return;
     bool verified = cache_is_verified(c, key, &st);
     if (disk_touch(fd, 0) && verified)
-        cache_remember(c, key, fd);
+        cache_remember_touched(c, key, fd);
     close(fd);
 }
 
@@ -224,9 +226,9 @@ static int verify_entry(struct cache *c, const struct key *key, struct disk_meta
     int ret = disk_open(&c->disk, key, meta, &fd, &st);
     if (ret < 0)
         return ret;
-    ret = disk_check(fd, meta);
+    ret = disk_check(fd, meta->nbytes, meta->xxh3);
     if (ret == 0)
-        cache_remember(c, key, fd);
+        cache_remember(c, key, &st);
     close(fd);
     return ret;
 }

@@ -45,12 +45,18 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
 void cache_close(struct cache *c);
 const char *cache_dir(const struct cache *c);
 
-/* The entry's bytes, or -ENOENT. The checksum is verified at first use in this process; a bad
- * entry is unlinked and absent. Counts as a use for LRU (at most one touch an hour). */
+/* The entry's bytes, or -ENOENT. The checksum is verified at first use in this process, and again a
+ * day later; a bad entry is unlinked and absent. Counts as a use for LRU (at most one touch an hour). */
 int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
 /* The same, and besides what cache_commit_later() has not published yet: for tasks, which say so by
  * cache_computed_from(). */
 int cache_lookup_early(struct cache *c, const struct key *key, struct blob **out);
+
+/* Compare the bytes with the checksum once more. What is in memory is right. EAGAIN: they differ, or
+ * are not there any more; the entry is removed, `b` invalidated, and its task has to run again. */
+int cache_check(struct cache *c, struct blob *b, struct error *err) NODISCARD;
+/* Read all bytes, and compare these. Errors as above. */
+int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error *err) NODISCARD;
 
 /* Is an entry of `nbytes` one that the cache would keep on disk? */
 bool cache_keeps(const struct cache *c, uint64_t nbytes);
@@ -85,9 +91,9 @@ int cache_begin_spare(struct cache *c, const struct key *key, const char *label,
                       struct cache_writer **out, struct error *err) NODISCARD;
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
                 struct error *err) NODISCARD;
-/* What is written is computed from these: committing waits until those of them are published that
- * were handed on early. EAGAIN, from here or from committing: the disk has lost one of them, and it
- * has to be computed again. */
+/* What was written is computed from these, which are checked (cache_check) after they were read.
+ * Committing waits until those of them are published that were handed on early. EAGAIN, from here or
+ * from committing: the disk has lost or damaged one of them, and it has to be computed again. */
 int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size_t n,
                         struct error *err) NODISCARD;
 /* Publish and hand back the bytes. Frees the writer in any case. Fewer or more bytes written than

@@ -323,23 +323,25 @@ int disk_open(const struct disk *d, const struct key *key, struct disk_meta *met
     return -EBADMSG;
 }
 
-int disk_check(int fd, const struct disk_meta *meta)
+int disk_check(int fd, uint64_t nbytes, uint64_t xxh3)
 {
-    size_t nblock = meta->nbytes < CHECK_NBYTES ? (size_t)meta->nbytes : CHECK_NBYTES;
+    size_t nblock = nbytes < CHECK_NBYTES ? (size_t)nbytes : CHECK_NBYTES;
     unsigned char *block = malloc(nblock > 0 ? nblock : 1);
     XXH3_state_t *state = XXH3_createState();
     int ret = block && state && XXH3_64bits_reset(state) == XXH_OK ? 0 : -ENOMEM;
-    for (uint64_t off = 0; ret == 0 && off < meta->nbytes;) {
-        uint64_t left = meta->nbytes - off;
+    for (uint64_t off = 0; ret == 0 && off < nbytes;) {
+        uint64_t left = nbytes - off;
         ssize_t n = fd_pread(fd, block, left < nblock ? (size_t)left : nblock, off);
-        if (n <= 0) {
+        if (n == -ESTALE || n == -EFAULT) {
+            ret = -ESTALE; /* removed; some network file systems say EFAULT */
+        } else if (n <= 0) {
             ret = -EBADMSG; /* cut short meanwhile, or the disk cannot read it */
         } else {
             XXH3_64bits_update(state, block, (size_t)n);
             off += (uint64_t)n;
         }
     }
-    if (ret == 0 && XXH3_64bits_digest(state) != meta->xxh3)
+    if (ret == 0 && XXH3_64bits_digest(state) != xxh3)
         ret = -EBADMSG;
     XXH3_freeState(state);
     free(block);
@@ -389,15 +391,17 @@ static int publish_meta(struct disk *d, const struct key *key, const struct disk
 
 /* Something is there under the key: 0 with a descriptor if it is sound, else it is cleared away and
  * the answer is -EAGAIN. */
-static int use_theirs(const struct disk *d, const struct key *key, int *theirs_fd)
+static int use_theirs(const struct disk *d, const struct key *key, struct disk_meta *meta,
+                      int *theirs_fd)
 {
-    struct disk_meta meta;
+    struct disk_meta theirs;
     struct stat st;
     int fd;
-    int ret = disk_open(d, key, &meta, &fd, &st);
+    int ret = disk_open(d, key, &theirs, &fd, &st);
     if (ret == 0) {
-        ret = disk_check(fd, &meta);
+        ret = disk_check(fd, theirs.nbytes, theirs.xxh3);
         if (ret == 0) {
+            *meta = theirs;
             *theirs_fd = fd;
             return 0;
         }
@@ -410,23 +414,23 @@ static int use_theirs(const struct disk *d, const struct key *key, int *theirs_f
 }
 
 static int publish_once(struct disk *d, const struct key *key, const struct disk_temp *t,
-                        const struct disk_meta *meta, int *theirs_fd)
+                        struct disk_meta *meta, int *theirs_fd)
 {
     int ret = publish_meta(d, key, meta);
     if (ret == -EEXIST) {
         /* The same key and the same bytes: this meta serves whoever links the payload first. */
         struct disk_meta found;
         if (read_meta(d, key, &found) != 0 || !same_content(&found, meta))
-            return use_theirs(d, key, theirs_fd);
+            return use_theirs(d, key, meta, theirs_fd);
     } else if (ret < 0) {
         return ret;
     }
     ret = temp_link(t, payload_path(d, key).text);
-    return ret == -EEXIST ? use_theirs(d, key, theirs_fd) : ret;
+    return ret == -EEXIST ? use_theirs(d, key, meta, theirs_fd) : ret;
 }
 
 int disk_publish(struct disk *d, const struct key *key, const struct disk_temp *t,
-                 const struct disk_meta *meta, int *theirs_fd)
+                 struct disk_meta *meta, int *theirs_fd)
 {
     *theirs_fd = -1;
     int ret = -EAGAIN;

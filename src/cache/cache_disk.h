@@ -72,17 +72,17 @@ void disk_temp_discard(struct disk_temp *t);
 /* What was written is safe on the disk when this returns 0. */
 int disk_sync(const struct disk_temp *t) NODISCARD;
 
-/* Make the finished temp the entry of `key`. Where a sound entry is there already that one stays
- * and *theirs_fd is a descriptor of it, open for reading; else *theirs_fd is -1. An entry that is
- * damaged is replaced. */
+/* Make the finished temp the entry of `key`. Where a sound entry is there already that one stays,
+ * *theirs_fd is a descriptor of it, open for reading, and *meta becomes its meta; else *theirs_fd is
+ * -1. An entry that is damaged is replaced. */
 int disk_publish(struct disk *d, const struct key *key, const struct disk_temp *t,
-                 const struct disk_meta *meta, int *theirs_fd) NODISCARD;
+                 struct disk_meta *meta, int *theirs_fd) NODISCARD;
 
 /* Open an entry of the right length for reading. With `fd` NULL only look whether it is there. */
 int disk_open(const struct disk *d, const struct key *key, struct disk_meta *meta, int *fd,
               struct stat *st) NODISCARD;
-/* Read the whole payload and compare its checksum. */
-int disk_check(int fd, const struct disk_meta *meta) NODISCARD;
+/* Read the whole payload and compare its checksum. -ESTALE: another host has removed it. */
+int disk_check(int fd, uint64_t nbytes, uint64_t xxh3) NODISCARD;
 /* Unlink payload and meta, in this order. */
 void disk_remove(const struct disk *d, const struct key *key);
 

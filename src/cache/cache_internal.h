@@ -65,10 +65,12 @@ int64_t cache_now_ns(const struct cache *c);
 /* Call the warning callback, unless it heard of this errno since the last success. */
 void cache_warn(struct cache *c, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* The payload of `key` that `fd` is open on is known to be sound. If memory is short it is not
- * remembered, and checked again next time. */
-void cache_remember(struct cache *c, const struct key *key, int fd);
-/* Was the payload with this stat found sound in this process? */
+/* The payload of `key` with this stat, from before its bytes were compared, is sound. If memory is
+ * short it is not remembered, and checked again next time. */
+void cache_remember(struct cache *c, const struct key *key, const struct stat *st);
+/* The same payload has got another time: what is known of it still holds. */
+void cache_remember_touched(struct cache *c, const struct key *key, int fd);
+/* Was the payload with this stat found sound in this process, less than a day ago? */
 bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st);
 void cache_forget(struct cache *c, const struct key *key);
 void cache_forget_all(struct cache *c);

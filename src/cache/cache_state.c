@@ -2,9 +2,9 @@
  *
  * The state of an open cache: its clock, its warnings, the payloads known to be sound, its size.
  *
- * A payload's checksum is computed once in the process. It is remembered under (inode, size,
- * mtime). Two threads that meet an unknown payload at once may both compute it, which costs time and
- * harms nothing.
+ * A payload's checksum is computed at first use in the process, and again after a day: disks decay.
+ * It is remembered under (device, inode, size, mtime, ctime). Two threads that meet an unknown
+ * payload at once may both compute it, which costs time and harms nothing.
  */
 #include "cache_internal.h"
 
@@ -17,14 +17,39 @@
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
+#include <xxhash.h>
+
+#define CHECKED_HOLDS_NS (24 * HOUR_NS)
+
+struct payload_id {
+    dev_t dev;
+    ino_t ino;
+    off_t size;
+    struct timespec mtim, ctim;
+};
 
 struct verified {
     struct key key;
-    ino_t ino;
-    off_t size;
-    int64_t mtime_ns;
+    struct payload_id id;
+    int64_t checked_ns;
     UT_hash_handle hh;
 };
+
+static struct payload_id id_of(const struct stat *st)
+{
+    return (struct payload_id){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static bool same_payload(const struct payload_id *a, const struct payload_id *b)
+{
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           same_time(a->mtim, b->mtim) && same_time(a->ctim, b->ctim);
+}
 
 int64_t cache_now_ns(const struct cache *c)
 {
@@ -83,29 +108,27 @@ void cache_forget_all(struct cache *c)
 
 bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st)
 {
+    struct payload_id id = id_of(st);
+    int64_t now_ns = cache_now_ns(c);
     struct verified *v;
+
     pthread_mutex_lock(&c->mutex);
     HASH_FIND(hh, c->verified, key->hex, KEY_HEX, v);
-    bool yes =
-        v && v->ino == st->st_ino && v->size == st->st_size && v->mtime_ns == disk_mtime_ns(st);
+    /* a clock that was set back makes it old, too */
+    bool yes = v && same_payload(&v->id, &id) && llabs(now_ns - v->checked_ns) < CHECKED_HOLDS_NS;
     pthread_mutex_unlock(&c->mutex);
     return yes;
 }
 
-/* Where memory is out it is not remembered, and verified again next time. */
-void cache_remember(struct cache *c, const struct key *key, int fd)
+void cache_remember(struct cache *c, const struct key *key, const struct stat *st)
 {
-    struct stat st;
-    struct verified *fresh = calloc(1, sizeof(*fresh));
-    if (!fresh || fstat(fd, &st) != 0) {
-        free(fresh);
+    struct verified *fresh = calloc(1, sizeof(*fresh)), *old;
+
+    if (!fresh)
         return;
-    }
     fresh->key = *key;
-    fresh->ino = st.st_ino;
-    fresh->size = st.st_size;
-    fresh->mtime_ns = disk_mtime_ns(&st);
-    struct verified *old;
+    fresh->id = id_of(st);
+    fresh->checked_ns = cache_now_ns(c);
     pthread_mutex_lock(&c->mutex);
     HASH_FIND(hh, c->verified, key->hex, KEY_HEX, old);
     if (old)
@@ -116,6 +139,20 @@ void cache_remember(struct cache *c, const struct key *key, int fd)
     free(old);
     if (!kept)
         free(fresh);
+}
+
+void cache_remember_touched(struct cache *c, const struct key *key, int fd)
+{
+    struct verified *v;
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        return;
+    pthread_mutex_lock(&c->mutex);
+    HASH_FIND(hh, c->verified, key->hex, KEY_HEX, v);
+    if (v)
+        v->id = id_of(&st);
+    pthread_mutex_unlock(&c->mutex);
 }
 
 /* ---- entries ---- */
@@ -130,6 +167,43 @@ void cache_remove_damaged(struct cache *c, const struct key *key)
     atomic_fetch_add(&c->corrupt, 1);
     cache_forget(c, key);
     disk_remove(&c->disk, key);
+}
+
+/* Nobody reads from it any more; if it has its name still, it loses that. */
+static int lose(struct cache *c, struct blob *b, int why, struct error *err)
+{
+    const struct key *key = &blob_entry(b)->key;
+    struct stat st;
+
+    if (why == -ENOMEM)
+        return error_set(err, ENOMEM, "checking cache entry %s: %s", key->hex, strerror(ENOMEM));
+    blob_invalidate(b);
+    cache_forget(c, key);
+    if (why == -ESTALE)
+        return error_set(err, EAGAIN, "cache %s: entry %s was removed by another host",
+                         c->disk.root, key->hex);
+    if (fstat(blob_fd(b), &st) == 0 && st.st_nlink > 0)
+        cache_remove_damaged(c, key);
+    return error_set(err, EAGAIN, "cache %s: entry %s is damaged", c->disk.root, key->hex);
+}
+
+int cache_check(struct cache *c, struct blob *b, struct error *err)
+{
+    const struct blob_entry *e = blob_entry(b);
+    int ret = e ? disk_check(blob_fd(b), e->nbytes, e->xxh3) : 0;
+
+    return ret < 0 ? lose(c, b, ret, err) : 0;
+}
+
+int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error *err)
+{
+    const struct blob_entry *e = blob_entry(b);
+    uint64_t nbytes = blob_nbytes(b);
+    int ret = blob_read(b, 0, bytes, nbytes, err);
+
+    if (e && (ret == -EAGAIN || (ret == 0 && XXH3_64bits(bytes, nbytes) != e->xxh3)))
+        ret = lose(c, b, -EBADMSG, err);
+    return ret;
 }
 
 bool cache_account(struct cache *c, uint64_t nbytes)

@@ -229,6 +229,8 @@ int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size
     /* in this order: what is not pending any more is invalidated by now, or never */
     for (size_t i = 0; i < n; i++) {
         int ret = blob_is_invalidated(inputs[i]) ? cache_settle(w->cache, inputs[i], err) : 0;
+        if (ret == 0)
+            ret = cache_check(w->cache, inputs[i], err);
         if (ret < 0)
             return ret;
     }
@@ -255,11 +257,12 @@ static int seal(struct cache_writer *w)
 }
 
 /* Name the file, which `fd` is open on too. Returns a descriptor of somebody else's entry where
- * that was first, else -1; also where the file gets no name. `*full`: it is time for cache_tidy().
- */
+ * that was first, whose meta w->meta then is, else -1; also where the file gets no name. `*full`: it
+ * is time for cache_tidy(). */
 static int publish(struct cache_writer *w, int fd, bool *full)
 {
     struct cache *c = w->cache;
+    struct stat st;
     int theirs;
     int refused = disk_publish(&c->disk, &w->key, &w->temp, &w->meta, &theirs);
     if (is_full(refused)) { /* of all things, the meta or a directory did not fit */
@@ -272,10 +275,17 @@ static int publish(struct cache_writer *w, int fd, bool *full)
         return -1;
     }
     disk_temp_discard(&w->temp);
-    cache_remember(c, &w->key, theirs >= 0 ? theirs : fd);
+    if (fstat(theirs >= 0 ? theirs : fd, &st) == 0)
+        cache_remember(c, &w->key, &st);
     if (theirs < 0)
         *full = cache_account(c, w->meta.nbytes);
     return theirs;
+}
+
+static struct blob *blob_of(const struct cache_writer *w, int fd)
+{
+    return blob_from_fd(
+        fd, &(struct blob_entry){.key = w->key, .nbytes = w->meta.nbytes, .xxh3 = w->meta.xxh3});
 }
 
 static int commit_file(struct cache_writer *w, struct blob **out, struct error *err)
@@ -298,7 +308,7 @@ static int commit_file(struct cache_writer *w, struct blob **out, struct error *
     }
     if (full)
         cache_tidy(w->cache, &w->key);
-    *out = blob_from_fd(fd, w->meta.nbytes);
+    *out = blob_of(w, fd);
     return *out ? 0 : error_set(err, ENOMEM, "%s: %s", w->meta.label, strerror(ENOMEM));
 }
 
@@ -354,7 +364,8 @@ static bool publish_handed_on(struct cache_writer *w, struct blob *b, bool *full
 int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *err)
 {
     int fd = is_complete(w) && !w->memory && !w->spare ? reopen(w) : -1;
-    *out = fd >= 0 ? blob_from_fd(fd, w->meta.nbytes) : NULL;
+    w->meta.xxh3 = XXH3_64bits_digest(w->xxh3);
+    *out = fd >= 0 ? blob_of(w, fd) : NULL;
     if (*out && later_add(w->cache, &w->key, w, *out, publish_handed_on))
         return 0;
     blob_put(*out);

@@ -88,7 +88,8 @@ static int describe(const struct page *p, const struct run_place *at, struct rep
         .nvol = at->nvol,
         .state = derived_state_name(status.state),
     };
-    row->has_numbers = b && blob_read(b, 0, &row->numbers, sizeof row->numbers, NULL) == 0;
+    row->has_numbers = b && blob_nbytes(b) == sizeof row->numbers &&
+                       cache_read_whole(p->engine->store.cache, b, &row->numbers, NULL) == 0;
     blob_put(b);
     if (status.state != STATE_FAILED)
         return 0;

@@ -126,6 +126,24 @@ void reader_keep_part(struct reader *r, const struct part *part)
     blob_put(dropped);
 }
 
+void reader_lose_part(struct reader *r, struct blob *blob)
+{
+    size_t n = 0;
+    int ret = cache_check(r->engine->store.cache, blob, NULL);
+
+    (void)ret; /* sound or not, it could not be read */
+    blob_get(blob);
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < READER_KEPT; i++)
+        if (r->kept[i].blob == blob)
+            blob_put(blob);
+        else
+            r->kept[n++] = r->kept[i];
+    memset(r->kept + n, 0, (READER_KEPT - n) * sizeof *r->kept);
+    pthread_mutex_unlock(&r->lock);
+    blob_put(blob);
+}
+
 void reader_take_size(struct reader *r, const struct blob *blob)
 {
     if (!r->sized) {
@@ -492,7 +510,11 @@ static int copy_available(struct reader *r, uint64_t off, char *buf, size_t nbyt
 
         if (part.edition == *edition)
             ret = reader_copy_part(r, &part, off + *got, buf + *got, nbytes - *got, &n, err);
+        if (ret == -EAGAIN)
+            reader_lose_part(r, part.blob);
         blob_put(part.blob);
+        if (ret == -EAGAIN)
+            break; /* the caller waits for it */
         if (ret < 0)
             return ret;
         if (n == 0)

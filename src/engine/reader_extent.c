@@ -151,8 +151,8 @@ static void note_size(struct reader *r, const struct blob *blob)
     reader_take_size(r, blob);
 }
 
-/* Add the part to the checksum if it is the next one. */
-static int sum_part(struct reader *r, size_t number, const struct blob *blob, struct error *err)
+/* Add the part to the checksum if it is the next one: not before it is known to be right. */
+static int sum_part(struct reader *r, size_t number, struct blob *blob, struct error *err)
 {
     uint32_t crc;
     bool next;
@@ -165,6 +165,8 @@ static int sum_part(struct reader *r, size_t number, const struct blob *blob, st
     if (!next)
         return 0;
     ret = output_sum(blob, &crc, err);
+    if (ret == 0)
+        ret = cache_check(r->engine->store.cache, blob, err);
     pthread_mutex_lock(&r->lock);
     if (ret == 0 && r->nsummed == number) {
         r->crc = crc;

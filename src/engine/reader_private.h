@@ -79,6 +79,9 @@ struct part reader_kept_part(struct reader *r, uint64_t off);
 /* Unless it is of a former edition. */
 void reader_keep_part(struct reader *r, const struct part *part);
 
+/* The bytes of the part cannot be read: it is not kept any more, and goes if it is damaged. */
+void reader_lose_part(struct reader *r, struct blob *blob);
+
 /* Take the size of the file from the result of a command. */
 void reader_take_size(struct reader *r, const struct blob *blob);
 
@@ -121,7 +124,7 @@ int reader_wait_add(struct reader_wait *w, const struct part *part, struct error
 void reader_choose_slices(struct reader_wait *w);
 /* Plan the next job, of the latest version of the file. */
 int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *err) NODISCARD;
-/* Take the result of this job. EIO: it has not the expected size. */
+/* Take the result of this job. EIO: it has not the expected size. EAGAIN: the cache has lost it. */
 int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *err) NODISCARD;
 
 #endif

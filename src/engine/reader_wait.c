@@ -34,6 +34,8 @@ int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, 
         int ret =
             reader_copy_part(w->reader, &w->parts[i], off + got, at + got, nbytes - got, &n, err);
 
+        if (ret == -EAGAIN)
+            reader_lose_part(w->reader, w->parts[i].blob);
         if (ret < 0)
             return ret;
         got += n;
@@ -60,13 +62,22 @@ static void fail(struct reader_wait *w, const struct error *err)
 static void submit_next(struct reader_wait *w);
 static void go_on(struct reader_wait *w);
 
+/* The cache has lost a result. More than once only if a task of another plan was joined. */
+static bool plan_again(struct reader_wait *w, const struct error *err)
+{
+    return err->code == EAGAIN && w->nevicted++ < EVICTED_MAX;
+}
+
 static void take_part(struct reader_wait *w, struct blob *blob)
 {
     struct reader *r = w->reader;
     struct error err;
 
     if (reader_take_result(w, blob, &err) < 0) {
-        fail(w, &err);
+        if (plan_again(w, &err))
+            submit_next(w);
+        else
+            fail(w, &err);
         return;
     }
     pthread_mutex_lock(&r->lock);
@@ -124,8 +135,8 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
     }
     if (result) {
         take_part(w, result);
-    } else if (err->code == EAGAIN && w->nevicted++ < EVICTED_MAX) {
-        submit_next(w); /* more than once only if a task of another plan was joined */
+    } else if (plan_again(w, err)) {
+        submit_next(w);
     } else if (err->code != ESTALE) {
         fail(w, err);
     } else if (w->retried) {
@@ -333,6 +344,11 @@ struct wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes)
         w->end = off + nbytes > r->nbytes ? r->nbytes : off + nbytes;
     }
     return &w->wait;
+}
+
+struct wait *reader_wait_again(struct wait *wait, uint64_t off, size_t nbytes)
+{
+    return reader_wait_new(((struct reader_wait *)wait)->reader, off, nbytes);
 }
 
 double reader_wait_progress(struct wait *wait)

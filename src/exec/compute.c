@@ -75,15 +75,25 @@ static int attempt(struct work *k, struct blob **out, struct error *err)
 
     if (ret < 0)
         return ret;
-    ret = cache_computed_from(k->w, k->inputs, t->ndeps, err);
+    ret = write_result(k, err);
     if (ret == 0)
-        ret = write_result(k, err);
+        ret = cache_computed_from(k->w, k->inputs, t->ndeps, err);
     if (ret < 0) {
         cache_abort(k->w);
         return ret;
     }
     return t == graph_root(k->g) ? cache_commit(k->w, out, err)
                                  : cache_commit_later(k->w, out, err);
+}
+
+/* An input could not be read. Those that are damaged go, so that the next plan computes them. */
+static void drop_damaged(const struct work *k)
+{
+    for (size_t i = 0; i < k->t->ndeps; i++) {
+        int ret = cache_check(k->c->cache, k->inputs[i], NULL);
+
+        (void)ret;
+    }
 }
 
 static bool stop_asked(void *ctl)
@@ -104,13 +114,13 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     }
     if (graph_need(g, t) == NEED_RESULT && t->ndeps > 0)
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
-    if (t->kind == TASK_COMMAND)
-        return compute_command(&k, out, err);
     k.nvox = g->nvox;
     k.stop = (struct cancel_token){.asked = stop_asked, .ctx = (void *)(uintptr_t)ctl};
     /* each run's checkpoints may be wrong, once */
     for (size_t i = 0; ret == -ERESTART && i <= g->nruns; i++)
-        ret = attempt(&k, out, err);
+        ret = t->kind == TASK_COMMAND ? compute_command(&k, out, err) : attempt(&k, out, err);
+    if (ret == -EAGAIN)
+        drop_damaged(&k);
     if (ret == -ERESTART)
         return error_set(err, EIO, "%s: checkpoints do not fit, time and again", t->label);
     return ret;

@@ -267,9 +267,9 @@ static int store_result(struct execution *x, struct blob **out, struct error *er
         return fd;
     ret = cache_begin(x->k->c->cache, &t->key, t->label, nbytes, &w, err);
     if (ret == 0) {
-        ret = cache_computed_from(w, x->k->inputs, t->ndeps, err);
+        ret = read_result(x, fd, nbytes, w, err);
         if (ret == 0)
-            ret = read_result(x, fd, nbytes, w, err);
+            ret = cache_computed_from(w, x->k->inputs, t->ndeps, err);
         if (ret < 0)
             cache_abort(w);
         else

@@ -40,13 +40,14 @@ static bool key_of(const struct run *run, struct key *out)
     return true;
 }
 
-static struct checkpoints *unpack(const struct blob *blob, struct budget *budget)
+/* What is wrong here is found too late, if at all: the bytes are checked each time. */
+static struct checkpoints *unpack(struct cache *cache, struct blob *blob, struct budget *budget)
 {
     struct checkpoints *known = NULL;
     size_t nbytes = (size_t)blob_nbytes(blob);
     unsigned char *bytes = malloc(nbytes);
 
-    if (bytes && blob_read(blob, 0, bytes, nbytes, NULL) == 0 &&
+    if (bytes && cache_read_whole(cache, blob, bytes, NULL) == 0 &&
         checkpoints_unpack(bytes, nbytes, budget, &known, NULL) < 0)
         known = NULL;
     free(bytes);
@@ -71,7 +72,7 @@ struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct ru
     if (!cursor_has_checkpoints(cache, run) || !key_of(run, &key) ||
         cache_lookup(cache, &key, &blob) < 0)
         return NULL;
-    known = blob_nbytes(blob) < run->id.size ? unpack(blob, budget) : NULL;
+    known = blob_nbytes(blob) < run->id.size ? unpack(cache, blob, budget) : NULL;
     blob_put(blob);
     return known;
 }

@@ -69,6 +69,8 @@ static int write_all(struct cache *c, const struct task *t, const struct task_co
             break;
         }
         ret = copy(part, ctl, &b, err);
+        if (ret == 0)
+            ret = cache_check(c, part, err);
         blob_put(part);
     }
     if (ret == 0)

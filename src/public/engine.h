@@ -204,9 +204,12 @@ int reader_fd(struct reader *r);
 
 /* Wait until bytes [off, off + nbytes), at most a MiB, are computed. `off` is within the file. */
 struct wait *reader_wait_new(struct reader *r, uint64_t off, size_t nbytes) NODISCARD;
-/* After that: copy all or some of these bytes. */
+/* After that: copy all or some of these bytes. EAGAIN: the cache has lost them meanwhile; wait for
+ * them again. */
 int reader_wait_read(struct wait *w, uint64_t off, void *buf, size_t nbytes,
                      struct error *err) NODISCARD;
+/* As reader_wait_new(), for the reader of `w`. */
+struct wait *reader_wait_again(struct wait *w, uint64_t off, size_t nbytes) NODISCARD;
 /* The progress, from 0 to 1. */
 double reader_wait_progress(struct wait *w);
 

@@ -64,7 +64,7 @@ is_joined() {
     start
     cat "$MNT/centred.nii" >/dev/null
     wait_until is_joined
-    assert_equal "$(basename "$(wholes)")" 7edaefe66185bc6fc04c2a7cdddc226cf2ce9a9c
+    assert_equal "$(basename "$(wholes)")" 4ff16eeb78e1eb83782c508ba737d689af72b7e3
 }
 
 @test "killed while it joins: the parts serve, and the next reader has it joined" {
