@@ -7,11 +7,9 @@
  * for QUIET_NS, or after PATIENCE_NS. Files that are only open, and commands that run, hold nothing
  * up. A second signal ends it at once.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <execinfo.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -19,11 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -34,10 +28,12 @@
 #include "monotonic.h"
 #include "ops.h"
 #include "options.h"
+#include "place.h"
 #include "utf8.h"
 
 struct daemon {
     struct options options;
+    struct kept kept;
     struct fuse_cmdline_opts fuse;
     struct engine *engine;
     struct mount *mount;
@@ -108,108 +104,6 @@ static const char *fuse_reason(const char *otherwise)
 
     fuse_complaint[strcspn(fuse_complaint, "\n")] = '\0';
     return fuse_complaint[0] ? fuse_complaint + skip : otherwise;
-}
-
-/* Run fusermount3, for users who may not call umount2(2). */
-static void fusermount_detach(const char *mountpoint)
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        execlp("fusermount3", "fusermount3", "-q", "-u", "-z", "--", mountpoint, (char *)NULL);
-        _exit(127);
-    }
-    if (pid > 0)
-        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-}
-
-static void detach(const char *mountpoint)
-{
-    if (umount2(mountpoint, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
-        fusermount_detach(mountpoint);
-}
-
-/* Is a live derivfs mounted on top? Then it has a control directory. */
-static bool is_derivfs_mount(const char *mountpoint)
-{
-    char path[PATH_MAX];
-
-    if (snprintf(path, sizeof path, "%s/.derivfs/version", mountpoint) >= (int)sizeof path)
-        return false;
-    return access(path, F_OK) == 0;
-}
-
-/* Is there a mount whose daemon has died? statfs always asks the daemon, while the kernel may
- * answer stat(2) from its cache within a second of the death. */
-static bool is_dead_mount(const char *mountpoint)
-{
-    struct statvfs st;
-
-    return statvfs(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
-}
-
-/* Does the directory have entries, as far as it can be read? */
-static bool has_entries(const char *dir)
-{
-    DIR *d = opendir(dir);
-    const struct dirent *de;
-    bool found = false;
-
-    while (d && !found && (de = readdir(d)))
-        found = strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0;
-    if (d)
-        closedir(d);
-    return found;
-}
-
-/* A mount inside its own dataset would show itself and wait for itself. A mount on the dataset's
- * directory is fine. */
-static int check_places(const char *dataset, const char *mountpoint, struct error *err)
-{
-    char *top = realpath(dataset, NULL), *place = realpath(mountpoint, NULL);
-    size_t n = top ? strlen(top) : 0;
-    bool over = top && place && strcmp(top, place) == 0;
-    bool inside = top && place && !over && strncmp(top, place, n) == 0 &&
-                  (place[n] == '/' || strcmp(top, "/") == 0);
-
-    free(top);
-    free(place);
-    if (inside)
-        return error_set(err, EINVAL,
-                         "%s: cannot be mounted on: it is inside the dataset, which would show "
-                         "itself (choose a directory elsewhere)",
-                         mountpoint);
-    if (!over && has_entries(mountpoint))
-        say("%s: not empty: the mount hides its contents", mountpoint);
-    return 0;
-}
-
-static int check_mountpoint(const struct options *o, struct error *err)
-{
-    const char *mountpoint = o->mountpoint;
-    struct stat st;
-
-    if (is_dead_mount(mountpoint)) {
-        say("%s: detaching the mount of a daemon that died", mountpoint);
-        detach(mountpoint);
-        if (is_dead_mount(mountpoint))
-            return error_set(err, ENOTCONN,
-                             "%s: the mount of a daemon that died cannot be detached (as root: "
-                             "umount -l %s)",
-                             mountpoint, mountpoint);
-    }
-    if (stat(mountpoint, &st) < 0)
-        return error_set(err, errno, "%s: cannot be mounted on: %s%s", mountpoint, strerror(errno),
-                         errno == ENOENT ? " (make the directory first)" : "");
-    if (!S_ISDIR(st.st_mode))
-        return error_set(err, ENOTDIR,
-                         "%s: cannot be mounted on: not a directory (name an empty one)",
-                         mountpoint);
-    if (is_derivfs_mount(mountpoint))
-        return error_set(err, EBUSY, "%s: a derivfs is mounted there already (fusermount3 -u %s)",
-                         mountpoint, mountpoint);
-    return check_places(o->dataset, mountpoint, err);
 }
 
 /* Append the options of every mount, whatever the user says. */
@@ -301,7 +195,7 @@ static void *wait_for_signals(void *arg)
 
     ending_signals(&set);
     sigwait(&set, &sig);
-    detach(d->options.mountpoint);
+    place_detach(d->options.mountpoint);
     if (wait_for_reads(d, &set)) {
         end_session(d);
         signal_comes(&set, PATIENCE_NS);
@@ -463,9 +357,10 @@ static int run(struct daemon *d, struct fuse_args *args)
 
     if (ret == 0)
         ret = load_unwinder(&err);
-
     if (ret == 0)
-        ret = check_mountpoint(&d->options, &err);
+        ret = place_check(&d->options, say, &err);
+    if (ret == 0)
+        ret = place_keep(&d->options, &d->kept, &err);
     if (ret == 0) {
         prepare_signals();
         raise_file_limit();
@@ -522,6 +417,7 @@ int main(int argc, char **argv)
         ret = run(&d, &args);
     }
     free(d.fuse.mountpoint);
+    place_release(&d.kept);
     options_free(&d.options);
     fuse_opt_free_args(&args);
     return ret;

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -349,9 +348,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     struct statvfs st;
 
     (void)ino;
-    if (statvfs(engine_config(m->engine)->cache_dir, &st) < 0)
+    if (engine_statvfs(m->engine, &st) < 0)
         st = (struct statvfs){.f_bsize = 4096, .f_namemax = 255};
-    st.f_bavail = st.f_bfree = st.f_favail = st.f_ffree = 0; /* read-only */
     fuse_reply_statfs(req, &st);
 }
 

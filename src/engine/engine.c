@@ -22,10 +22,26 @@ static void warn_of_cache(void *ctx, const struct error *what)
     errlog_write(ctx, LOG_LEVEL_WARN, "%s", what->text);
 }
 
+static int copy_config(struct engine *e, const struct engine_config *config, struct error *err)
+{
+    e->config = *config;
+    e->config.dataset = strdup(config->dataset);
+    e->config.cache_dir = strdup(config->cache_dir);
+    e->config.cache_at = strdup(config->cache_at ? config->cache_at : config->cache_dir);
+    e->config.recipes = config->recipes ? strdup(config->recipes) : NULL;
+    e->config.recipes_at = config->recipes_at ? strdup(config->recipes_at)
+                           : config->recipes  ? strdup(config->recipes)
+                                              : NULL;
+    if (!e->config.dataset || !e->config.cache_dir || !e->config.cache_at ||
+        (config->recipes && (!e->config.recipes || !e->config.recipes_at)))
+        return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
+    return 0;
+}
+
 static int open_store(struct engine *e, struct error *err)
 {
     struct cache_config cache = {
-        .dir = e->config.cache_dir,
+        .dir = e->config.cache_at,
         .max_nbytes = e->config.cache_nbytes,
         .budget = e->workers.budget,
         .warn = warn_of_cache,
@@ -59,7 +75,7 @@ static int open_parts(struct engine *e, struct error *err)
         dataset_keep_headers(e->tree.dataset, e->headers);
     }
     if (ret == 0)
-        ret = recipes_open(e->config.recipes, e->config.recipes_optional, e->errors,
+        ret = recipes_open(e->config.recipes_at, e->config.recipes_optional, e->errors,
                            &e->tree.recipes, err);
     return ret;
 }
@@ -73,13 +89,8 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
         return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
     e->start_s = time(NULL);
     pthread_mutex_init(&e->requests.lock, NULL);
-    e->config = *config;
-    e->config.dataset = strdup(config->dataset);
-    e->config.cache_dir = strdup(config->cache_dir);
-    e->config.recipes = config->recipes ? strdup(config->recipes) : NULL;
-    if (!e->config.dataset || !e->config.cache_dir || (config->recipes && !e->config.recipes))
-        ret = error_set(err, ENOMEM, "%s: out of memory", config->dataset);
-    else
+    ret = copy_config(e, config, err);
+    if (ret == 0)
         ret = open_parts(e, err);
     if (ret < 0) {
         engine_close(e);
@@ -160,7 +171,9 @@ void engine_close(struct engine *e)
     pthread_mutex_destroy(&e->requests.lock);
     free((char *)e->config.dataset);
     free((char *)e->config.cache_dir);
+    free((char *)e->config.cache_at);
     free((char *)e->config.recipes);
+    free((char *)e->config.recipes_at);
     free(e);
 }
 
@@ -170,6 +183,11 @@ void engine_note(struct engine *e, const char *path, const struct error *err)
         errlog_clear(e->errors, path);
     else if (err->code != ECANCELED)
         errlog_failed(e->errors, path, err);
+}
+
+int engine_statvfs(struct engine *e, struct statvfs *out)
+{
+    return fstatvfs(dataset_rootfd(e->tree.dataset), out) < 0 ? -errno : 0;
 }
 
 /* Answers of a working mount: there is no such name, or the kernel or the caller asks again. */

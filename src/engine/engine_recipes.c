@@ -188,9 +188,9 @@ void engine_recipe_problems(struct engine *e, void (*add)(void *ctx, const char 
     recipe_table_put(table);
 }
 
-const char *recipes_path(const struct recipes *r)
+bool recipes_exist(const struct recipes *r)
 {
     struct stamp none = {.ino = 0}, stamp = stamp_of(r->path);
 
-    return same_stamp(&stamp, &none) ? NULL : r->path;
+    return !same_stamp(&stamp, &none);
 }

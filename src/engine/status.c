@@ -165,14 +165,14 @@ static json_t *cache_json(struct engine *e)
     struct error err;
 
     if (cache_stats(e->store.cache, &stats, &err) < 0)
-        return json_pack("{s:o, s:o}", "dir", utf8_json(cache_dir(e->store.cache)), "error",
+        return json_pack("{s:o, s:o}", "dir", utf8_json(e->config.cache_dir), "error",
                          utf8_json(err.text));
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dir",
-                     utf8_json(cache_dir(e->store.cache)), "entries", (json_int_t)stats.entries,
-                     "bytes", (json_int_t)stats.nbytes, "max_bytes", (json_int_t)stats.max_nbytes,
-                     "hits", (json_int_t)stats.hits, "misses", (json_int_t)stats.misses,
-                     "published", (json_int_t)stats.published, "evicted", (json_int_t)stats.evicted,
-                     "corrupt", (json_int_t)stats.corrupt);
+                     utf8_json(e->config.cache_dir), "entries", (json_int_t)stats.entries, "bytes",
+                     (json_int_t)stats.nbytes, "max_bytes", (json_int_t)stats.max_nbytes, "hits",
+                     (json_int_t)stats.hits, "misses", (json_int_t)stats.misses, "published",
+                     (json_int_t)stats.published, "evicted", (json_int_t)stats.evicted, "corrupt",
+                     (json_int_t)stats.corrupt);
 }
 
 static void add_error(void *ctx, const struct errlog_entry *e)
@@ -195,12 +195,11 @@ char *engine_status_json(struct engine *e)
         "s:o, s:o, s:o}",
         "version", DERIVFS_VERSION, "dataset", utf8_json(dataset_path(e->tree.dataset)), "layout",
         layout_name(e->tree.layout), "recipes",
-        recipes_path(e->tree.recipes) ? utf8_json(recipes_path(e->tree.recipes)) : json_null(),
-        "threads", (int)e->config.nthreads, "memory_bytes",
-        (json_int_t)budget_limit(e->workers.budget), "memory_used_bytes",
-        (json_int_t)budget_used(e->workers.budget), "tasks_running", (int)s.running, "tasks_queued",
-        (int)s.queued, "requests", (int)s.jobs, "tasks_done", (json_int_t)s.tasks_done,
-        "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
+        recipes_exist(e->tree.recipes) ? utf8_json(e->config.recipes) : json_null(), "threads",
+        (int)e->config.nthreads, "memory_bytes", (json_int_t)budget_limit(e->workers.budget),
+        "memory_used_bytes", (json_int_t)budget_used(e->workers.budget), "tasks_running",
+        (int)s.running, "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
+        (json_int_t)s.tasks_done, "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
         (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
         "results", results_json(e), "tasks", tasks_json(e->workers.sched), "errors", errors,
         "cache", cache_json(e));
@@ -301,7 +300,7 @@ static int print_status(FILE *f, struct engine *e)
             (double)budget_used(e->workers.budget) / 0x1p20,
             (double)budget_limit(e->workers.budget) / 0x1p20);
     if (cache_stats(e->store.cache, &cache, NULL) == 0)
-        put_line(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", cache_dir(e->store.cache),
+        put_line(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", e->config.cache_dir,
                  cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
     print_results(f, e);
     print_tasks(f, e->workers.sched, "thread");

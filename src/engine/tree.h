@@ -29,8 +29,8 @@ int recipes_open(const char *path, bool optional, struct errlog *errors, struct 
 void recipes_close(struct recipes *r);
 /* A reference. Looks at the file at most once a second, and reads it again if it changed. */
 struct recipe_table *recipes_get(struct recipes *r);
-/* The path of the user's recipes; NULL: there is no such file. */
-const char *recipes_path(const struct recipes *r);
+/* Is the user's file there? */
+bool recipes_exist(const struct recipes *r);
 
 /* The derived file `name` of the mount's directory `dir`. */
 int tree_find_derived(const struct tree *t, const char *dir, const char *name,

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "batch.h"
 #include "engine_derived.h"
@@ -30,13 +31,15 @@ enum engine_layout {
 };
 
 struct engine_config {
-    const char *dataset;   /* path */
-    const char *cache_dir; /* path */
-    uint64_t cache_nbytes; /* 0: keep nothing on disk */
-    unsigned nthreads;     /* at least 1 */
-    size_t memory_nbytes;  /* ceiling of compute buffers */
-    const char *recipes;   /* path of the user's recipes; NULL: built-in ones only */
-    bool recipes_optional; /* the file may appear later */
+    const char *dataset;    /* path */
+    const char *cache_dir;  /* path */
+    const char *cache_at;   /* path to open it by; NULL: cache_dir */
+    uint64_t cache_nbytes;  /* 0: keep nothing on disk */
+    unsigned nthreads;      /* at least 1 */
+    size_t memory_nbytes;   /* ceiling of compute buffers */
+    const char *recipes;    /* path of the user's recipes; NULL: built-in ones only */
+    const char *recipes_at; /* path to open them by; NULL: recipes */
+    bool recipes_optional;  /* the file may appear later */
     enum engine_layout layout;
     bool annex_get; /* a read fetches absent content of git-annex files */
     log_fn *log;    /* may be NULL */
@@ -104,6 +107,9 @@ struct entry {
 
 /* Release what the entry owns. */
 void entry_clear(struct entry *entry);
+
+/* statvfs(3) of the dataset's file system. */
+int engine_statvfs(struct engine *e, struct statvfs *out) NODISCARD;
 
 /* What is called `name` in `dir`. The dataset's own files come first. */
 int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
