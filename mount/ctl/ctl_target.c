@@ -179,6 +179,8 @@ static int locate_in_mount(struct target *t, const char *path, const char *mount
     take_setting(t, OPTION_CACHE_SIZE, cache, "max_bytes");
     take_setting(t, OPTION_LAYOUT, t->status, "layout");
     take_setting(t, OPTION_ANNEX, t->status, "annex");
+    take_setting(t, OPTION_TRUST_IDS, t->status, "trust_ids");
+    t->options.engine.session = json_string_value(json_object_get(t->status, "session"));
     take_setting(t, OPTION_RECIPES, t->status, "recipes");
     t->options.dataset = utf8_of_json(json_object_get(t->status, "dataset"));
     if (t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0)

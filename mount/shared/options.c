@@ -29,6 +29,9 @@ const char options_help[] =
     "                           derivatives: under derivatives/derivfs\n"
     "    -o annex=CHOICE        absent content of git-annex files: no: reading fails (default);\n"
     "                           get: git-annex fetches it first\n"
+    "    -o trust_ids=LIST      file systems whose inode numbers and times identify a file for "
+    "good,\n"
+    "                           besides those known to be: types and paths, separated by colons\n"
     "    -o xattr               show extended attributes user.derivfs.*\n"
     "    -o log_level=LEVEL     error, warn, info (default) or debug\n"
     "\n"
@@ -39,8 +42,8 @@ const char *const option_names[OPTION_NTEXTS] = {
     [OPTION_CACHE_DIR] = "cache_dir", [OPTION_CACHE_SIZE] = "cache_size",
     [OPTION_THREADS] = "threads",     [OPTION_MEMORY] = "memory",
     [OPTION_RECIPES] = "recipes",     [OPTION_LAYOUT] = "layout",
-    [OPTION_ANNEX] = "annex",         [OPTION_XATTR] = "xattr",
-    [OPTION_LOG_LEVEL] = "log_level",
+    [OPTION_ANNEX] = "annex",         [OPTION_TRUST_IDS] = "trust_ids",
+    [OPTION_XATTR] = "xattr",         [OPTION_LOG_LEVEL] = "log_level",
 };
 
 /* Options without a value; take_option() gets the others. */
@@ -204,6 +207,7 @@ static int resolve_paths(struct options *o, struct error *err)
     o->engine.dataset = o->dataset;
     o->engine.cache_dir = *cache_dir;
     o->engine.recipes = *recipes;
+    o->engine.trust_ids = o->text[OPTION_TRUST_IDS];
     return 0;
 }
 

@@ -163,7 +163,8 @@ static int find_files(struct dataset *ds, struct check *check, int64_t now_ns,
     close(dirfd);
     if (ret)
         return ret;
-    check->page = headers_page(ds->headers, check->stamp.dev, check->stamp.ino);
+    check->page =
+        check->stamp.lasting ? headers_page(ds->headers, &check->stamp.fs, check->stamp.ino) : NULL;
     ret = holds ? renew_files(check, scan) : match_files(check, &list, scan);
     header_page_close(check->page, scan->nfiles);
     listing_free(&list);

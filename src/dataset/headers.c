@@ -5,7 +5,7 @@
  *     ROOT/v1/headers/KEY      magic, number of records, XXH3 of the records;
  *                              then each: lengths, codec, its memory, identity, header
  *
- * KEY is a hash of the directory's device and inode. A page is read when the first header is asked
+ * KEY is a hash of the directory's file system and inode. A page is read when the first header is asked
  * for, checked as a whole, and replaced by rename(2) when a directory's files have changed. Two
  * daemons that replace one at the same time may lose each other's news, which are read again then;
  * nothing is synced. A page that is used tells so by its time, at most once a day, so that the ones
@@ -98,19 +98,18 @@ static void page_free(struct header_page *p)
     free(p);
 }
 
-struct header_page *headers_page(struct headers *h, uint64_t dev, uint64_t ino)
+struct header_page *headers_page(struct headers *h, const struct key *fs, uint64_t ino)
 {
     struct header_page *p = h ? calloc(1, sizeof *p) : NULL;
-    struct key_builder *b = p ? key_begin("headers", 1) : NULL;
-    char text[64];
+    struct key_builder *b = p ? key_begin("headers", 2) : NULL;
     struct key key;
 
     if (!b) {
         free(p);
         return NULL;
     }
-    snprintf(text, sizeof text, "%llu %llu", (unsigned long long)dev, (unsigned long long)ino);
-    key_add_text(b, "directory", text);
+    key_add_key(b, "file system", fs);
+    key_add_numbers(b, "directory", (const int64_t[]){(int64_t)ino}, 1);
     key_end(b, &key);
     if (asprintf(&p->dir, "%s/v1/headers", h->root) < 0)
         p->dir = NULL;

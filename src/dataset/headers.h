@@ -3,7 +3,7 @@
  * Headers that were read before: of each directory a page on disk, beside the cache's entries, so
  * that a header is read once and not once by each daemon.
  *
- * Keyed by a source's identity, so a changed file's header is never taken. Only a hint: whatever is
+ * Keyed by a source's lasting identity, so a changed file's header is never taken. Only a hint: whatever is
  * wrong with a page (damage, no right to write, no space), headers are read from the files.
  * Thread rule: struct headers any thread; a page belongs to one.
  */
@@ -29,9 +29,9 @@ struct header_page;
 struct headers *headers_new(const char *root) NODISCARD;
 void headers_free(struct headers *h); /* NULL is allowed */
 
-/* The page of the directory with this device and inode. Reads nothing yet. NULL where `h` is NULL,
+/* The page of the directory with this inode on this lasting file system. Reads nothing yet. NULL where `h` is NULL,
  * or memory is out; all that takes a page takes that for an empty one. */
-struct header_page *headers_page(struct headers *h, uint64_t dev, uint64_t ino);
+struct header_page *headers_page(struct headers *h, const struct key *fs, uint64_t ino);
 bool header_page_find(struct header_page *p, const struct source_id *id, struct header_bytes *out);
 /* The same for content that is not here, whose header is nowhere else. -ENOENT: it is not known;
  * other codes: the page cannot be read now. */

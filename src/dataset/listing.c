@@ -24,13 +24,14 @@
 #include "bids.h"
 #include "codec.h"
 #include "fd.h"
+#include "filesystem.h"
 #include "grow.h"
 
 static const int64_t SETTLE_NS = 2500000000;
 
-static int64_t nanoseconds(const struct timespec *t)
+static int64_t nanoseconds(const struct statx_timestamp *t)
 {
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+    return t->tv_sec * 1000000000 + t->tv_nsec;
 }
 
 static int fail(struct error *err, const char *dir, const char *operation, int code)
@@ -48,17 +49,20 @@ int listing_open(int rootfd, const char *dir, struct error *err)
 int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_stamp *before,
                   struct dir_stamp *out, bool *holds, struct error *err)
 {
-    struct stat st;
-    if (fstat(dirfd, &st))
+    struct statx stx;
+    struct filesystem fs;
+    if (statx(dirfd, "", AT_EMPTY_PATH, filesystem_statx_mask, &stx))
         return fail(err, dir, "stat", errno);
+    filesystem_of(dirfd, &stx, &fs);
     struct dir_stamp now = {
-        .dev = st.st_dev,
-        .ino = st.st_ino,
-        .mtime_ns = nanoseconds(&st.st_mtim),
-        .ctime_ns = nanoseconds(&st.st_ctim),
+        .fs = fs.lasting ? fs.name : fs.mount,
+        .lasting = fs.lasting,
+        .ino = stx.stx_ino,
+        .mtime_ns = nanoseconds(&stx.stx_mtime),
+        .ctime_ns = nanoseconds(&stx.stx_ctime),
         .since_ns = now_ns,
     };
-    bool same = before && before->dev == now.dev && before->ino == now.ino &&
+    bool same = before && key_equal(&before->fs, &now.fs) && before->ino == now.ino &&
                 before->mtime_ns == now.mtime_ns && before->ctime_ns == now.ctime_ns;
     *holds = same && before->settled;
     if (same) {

@@ -13,11 +13,14 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "key.h"
 
 /* A directory's identity and times. Any change of its names changes the times, but perhaps not if
  * it follows the one before within the file system's clock tick. */
 struct dir_stamp {
-    uint64_t dev, ino;
+    struct key fs; /* as in struct source_id */
+    bool lasting;
+    uint64_t ino;
     int64_t mtime_ns, ctime_ns;
     int64_t since_ns; /* when the rest was first seen as it is, by the caller's clock */
     bool settled;     /* a list made now will be wrong only if the times have changed */

@@ -22,7 +22,7 @@ enum {
 
 static bool is_identified(const struct run *run)
 {
-    return run->id.ino != 0 || run->id.dev != 0;
+    return run->id.fs.hex[0] != '\0';
 }
 
 /* A plain file must be as long as its header promises. */
@@ -78,13 +78,14 @@ static int understand_header(struct run *run, const struct header_bytes *header,
 static int find_header(int rootfd, struct run *run, struct header_page *page, struct error *err)
 {
     struct header_bytes header;
-    bool settled = source_is_settled(&run->id); /* as of before it was read */
+    /* as of before it was read */
+    bool keeps = run->id.lasting && source_is_settled(&run->id);
     int ret =
         header_page_find(page, &run->id, &header) ? 0 : read_header(rootfd, run, &header, err);
 
     if (ret == 0)
         ret = understand_header(run, &header, err);
-    if (ret == 0 && settled)
+    if (ret == 0 && keeps)
         header_page_add(page, &run->id, &header);
     return ret;
 }

@@ -91,7 +91,7 @@ static int check_unchanged(const struct source *s, struct error *err)
         return error_fault(err, why.code, "%s", why.text);
     if (ret < 0)
         return error_set(err, ESTALE, "%s: removed while it was read", s->path);
-    bool same_inode = now.dev == s->id.dev && now.ino == s->id.ino;
+    bool same_inode = key_equal(&now.fs, &s->id.fs) && now.ino == s->id.ino;
     if (!source_id_equal(&now, &s->id))
         return error_set(err, ESTALE, "%s: %s while it was read", s->path,
                          same_inode ? "changed" : "replaced");

@@ -30,7 +30,10 @@ enum { SOURCE_ID_TEXT_MAX = 512 };
 
 /* What tells that a source is unchanged. */
 struct source_id {
-    uint64_t dev, ino;
+    struct key fs; /* the file system (filesystem.h): its name if `lasting` */
+    bool lasting;  /* fs, ino, size, mtime and ctime identify the content for good; else
+                                   for this mount and session */
+    uint64_t ino;
     uint64_t size;              /* bytes of the file as stored (compressed) */
     int64_t mtime_ns, ctime_ns; /* nanoseconds since the epoch */
     uint32_t mode, uid, gid;    /* of the content, as stat(2) has them */
@@ -67,8 +70,8 @@ bool source_is_settled(const struct source_id *id);
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
 
-/* What tells it from others as a text: the annex key where there is one, else device, inode, size,
- * mtime and ctime. NUL-terminated, at most SOURCE_ID_TEXT_MAX bytes. */
+/* What tells it from others as a text: the annex key where there is one, else file system, inode,
+ * size, mtime and ctime. NUL-terminated, at most SOURCE_ID_TEXT_MAX bytes. */
 void source_id_text(const struct source_id *id, char *out);
 /* The same for a key: there are thousands, and printing takes longer than hashing. */
 void source_id_add_to_key(const struct source_id *id, struct key_builder *b);

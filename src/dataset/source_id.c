@@ -20,6 +20,7 @@
 
 #include "annex.h"
 #include "fd.h"
+#include "filesystem.h"
 
 static int system_fault(const char *path, const char *operation, int code, struct error *err)
 {
@@ -62,29 +63,40 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
     return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
 }
 
-static int64_t in_ns(struct timespec t)
+static int64_t in_ns(struct statx_timestamp t)
 {
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Which file system, and what attributes are worth there. A ctime in whole seconds is no evidence
+ * anywhere: it may be an image's, which was made with fixed times. */
+static void add_filesystem(int fd, const struct statx *stx, struct source_id *out)
+{
+    struct filesystem fs;
+
+    filesystem_of(fd, stx, &fs);
+    out->lasting = fs.lasting && stx->stx_ctime.tv_nsec != 0;
+    out->fs = out->lasting ? fs.name : fs.mount;
 }
 
 int source_id_of_fd(int fd, const char *path, struct source_id *out, mode_t *type,
                     struct error *err)
 {
-    struct stat st;
+    struct statx stx;
 
-    if (fstat(fd, &st) < 0)
+    if (statx(fd, "", AT_EMPTY_PATH, filesystem_statx_mask, &stx) < 0)
         return system_fault(path, "stat", errno, err);
-    *type = st.st_mode & S_IFMT;
+    *type = stx.stx_mode & S_IFMT;
     *out = (struct source_id){
-        .dev = st.st_dev,
-        .ino = st.st_ino,
-        .size = (uint64_t)st.st_size,
-        .mtime_ns = in_ns(st.st_mtim),
-        .ctime_ns = in_ns(st.st_ctim),
-        .mode = st.st_mode,
-        .uid = st.st_uid,
-        .gid = st.st_gid,
+        .ino = stx.stx_ino,
+        .size = stx.stx_size,
+        .mtime_ns = in_ns(stx.stx_mtime),
+        .ctime_ns = in_ns(stx.stx_ctime),
+        .mode = stx.stx_mode,
+        .uid = stx.stx_uid,
+        .gid = stx.stx_gid,
     };
+    add_filesystem(fd, &stx, out);
     return 0;
 }
 
@@ -168,7 +180,9 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out)
     if (ret != 0)
         return resolve_is_fault(ret) ? ret : -ENODATA;
     ret = c.key.is_content_hash && c.key.size >= 0 && c.ino != 0 ? 0 : -ENODATA;
-    out->dev = out->ino = 0;
+    out->fs = (struct key){.hex = ""};
+    out->lasting = false;
+    out->ino = 0;
     out->size = (uint64_t)c.key.size;
     out->mode = S_IFREG | (c.mode & 0444);
     out->uid = c.uid;
@@ -180,7 +194,7 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out)
 
 static bool same_inode(const struct source_id *a, const struct source_id *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->mtime_ns == b->mtime_ns &&
+    return key_equal(&a->fs, &b->fs) && a->ino == b->ino && a->mtime_ns == b->mtime_ns &&
            a->ctime_ns == b->ctime_ns;
 }
 
@@ -226,7 +240,8 @@ bool source_is_settled(const struct source_id *id)
     if (id->annex_key[0])
         return true;
     clock_gettime(CLOCK_REALTIME, &now);
-    return in_ns(now) - id->ctime_ns > (coarse ? INT64_C(2000000000) : INT64_C(20000000));
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec - id->ctime_ns >
+           (coarse ? INT64_C(2000000000) : INT64_C(20000000));
 }
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b)
@@ -242,18 +257,18 @@ void source_id_text(const struct source_id *id, char *out)
         snprintf(out, SOURCE_ID_TEXT_MAX, "annex %s", id->annex_key);
     else
         snprintf(out, SOURCE_ID_TEXT_MAX,
-                 "dev %" PRIu64 " ino %" PRIu64 " size %" PRIu64 " mtime %" PRId64
-                 " ctime %" PRId64,
-                 id->dev, id->ino, id->size, id->mtime_ns, id->ctime_ns);
+                 "fs %s ino %" PRIu64 " size %" PRIu64 " mtime %" PRId64 " ctime %" PRId64,
+                 id->fs.hex, id->ino, id->size, id->mtime_ns, id->ctime_ns);
 }
 
 void source_id_add_to_key(const struct source_id *id, struct key_builder *b)
 {
-    if (id->annex_key[0])
+    if (id->annex_key[0]) {
         key_add_text(b, "annex", id->annex_key);
-    else
-        key_add_numbers(b, "source",
-                        (const int64_t[]){(int64_t)id->dev, (int64_t)id->ino, (int64_t)id->size,
-                                          id->mtime_ns, id->ctime_ns},
-                        5);
+        return;
+    }
+    key_add_key(b, "file system", &id->fs);
+    key_add_numbers(
+        b, "source",
+        (const int64_t[]){(int64_t)id->ino, (int64_t)id->size, id->mtime_ns, id->ctime_ns}, 4);
 }

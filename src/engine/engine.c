@@ -10,6 +10,7 @@
 
 #include "budget.h"
 #include "engine_private.h"
+#include "filesystem.h"
 #include "monotonic.h"
 #include "program.h"
 
@@ -32,8 +33,11 @@ static int copy_config(struct engine *e, const struct engine_config *config, str
     e->config.recipes_at = config->recipes_at ? strdup(config->recipes_at)
                            : config->recipes  ? strdup(config->recipes)
                                               : NULL;
+    e->config.trust_ids = config->trust_ids ? strdup(config->trust_ids) : NULL;
+    e->config.session = NULL; /* joined by engine_open() */
     if (!e->config.dataset || !e->config.cache_dir || !e->config.cache_at ||
-        (config->recipes && (!e->config.recipes || !e->config.recipes_at)))
+        (config->recipes && (!e->config.recipes || !e->config.recipes_at)) ||
+        (config->trust_ids && !e->config.trust_ids))
         return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
     return 0;
 }
@@ -90,6 +94,10 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
     e->start_s = time(NULL);
     pthread_mutex_init(&e->requests.lock, NULL);
     ret = copy_config(e, config, err);
+    if (ret == 0)
+        ret = filesystem_trust(config->trust_ids, err);
+    if (ret == 0 && config->session)
+        filesystem_join_session(config->session);
     if (ret == 0)
         ret = open_parts(e, err);
     if (ret < 0) {
@@ -174,6 +182,7 @@ void engine_close(struct engine *e)
     free((char *)e->config.cache_at);
     free((char *)e->config.recipes);
     free((char *)e->config.recipes_at);
+    free((char *)e->config.trust_ids);
     free(e);
 }
 

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "engine_private.h"
+#include "filesystem.h"
 #include "human.h"
 #include "json_text.h"
 #include "text.h"
@@ -206,6 +207,9 @@ char *engine_status_json(struct engine *e)
     if (!root)
         return NULL;
     json_object_set_new(root, "annex", json_string(e->tree.annex_get ? "get" : "no"));
+    json_object_set_new(root, "trust_ids",
+                        e->config.trust_ids ? utf8_json(e->config.trust_ids) : json_null());
+    json_object_set_new(root, "session", json_string(filesystem_session()));
     json_object_set_new(root, "fetches", tasks_json(e->workers.fetcher));
     text = json_text(root);
     json_decref(root);

@@ -41,8 +41,12 @@ struct engine_config {
     const char *recipes_at; /* path to open them by; NULL: recipes */
     bool recipes_optional;  /* the file may appear later */
     enum engine_layout layout;
-    bool annex_get; /* a read fetches absent content of git-annex files */
-    log_fn *log;    /* may be NULL */
+    bool annex_get;        /* a read fetches absent content of git-annex files */
+    const char *trust_ids; /* file systems whose inode numbers and times identify a file for good:
+                              types and paths, separated by colons; NULL: only those known to be */
+    const char *session;   /* identify files as the engine with this session does (its status
+                              has it); NULL: a session of its own */
+    log_fn *log;           /* may be NULL */
     void *log_ctx;
 };
 

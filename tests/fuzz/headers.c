@@ -22,8 +22,11 @@ static struct scratch dir;
 static struct headers *all;
 static char page[PATH_MAX + 300]; /* the path of the page */
 
-static const struct source_id known = {.dev = 1, .ino = 2, .size = 3, .mtime_ns = 4, .ctime_ns = 5};
-static const struct source_id other = {.dev = 1, .ino = 9, .size = 3, .mtime_ns = 4, .ctime_ns = 5};
+static const struct key fs = {"file system"};
+static const struct source_id known = {
+    .fs = {"file system"}, .lasting = true, .ino = 2, .size = 3, .mtime_ns = 4, .ctime_ns = 5};
+static const struct source_id other = {
+    .fs = {"file system"}, .lasting = true, .ino = 9, .size = 3, .mtime_ns = 4, .ctime_ns = 5};
 
 static void remove_all(void)
 {
@@ -45,7 +48,7 @@ static void setup(void)
     snprintf(path, sizeof path, "%s/v1", dir.path);
     assert_int_equal(mkdir(path, 0700), 0);
     all = headers_new(dir.path);
-    p = headers_page(all, 7, 8);
+    p = headers_page(all, &fs, 8);
     header_page_add(p, &known, &header);
     header_page_close(p, 1);
     snprintf(path, sizeof path, "%s/v1/headers", dir.path);
@@ -87,12 +90,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
     if (!all)
         setup();
     write_page(data + 1, nbytes - 1, data[0] & 1);
-    p = headers_page(all, 7, 8);
+    p = headers_page(all, &fs, 8);
     found = header_page_find(p, &known, &first);
     header_page_add(p, &other, &second);
     header_page_close(p, 1000);
 
-    p = headers_page(all, 7, 8);
+    p = headers_page(all, &fs, 8);
     assert_int_equal(header_page_find(p, &known, &second), found);
     if (found) {
         assert_true(first.nbytes <= sizeof first.bytes && first.nbytes == second.nbytes);

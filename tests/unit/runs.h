@@ -22,7 +22,8 @@ static inline struct run *runs_make(unsigned number, int64_t nvol)
     assert_true(asprintf(&run->path, "sub-01/func/run-%u_bold.nii.gz", number) > 0);
     run->state = RUN_OK;
     run->codec = &codec_gzip;
-    run->id = (struct source_id){.dev = 1, .ino = 100 + number, .size = 1000, .mode = 0644};
+    run->id = (struct source_id){
+        .fs = {"file system"}, .lasting = true, .ino = 100 + number, .size = 1000, .mode = 0644};
     run->nifti.real = true;
     run->nifti.content = NIFTI_SERIES;
     run->nifti.sample = SAMPLE_INT16;

@@ -295,7 +295,7 @@ static void known_from_a_page(void **state)
         .codec = &codec_zstd, .reading_nbytes = 12345, .nbytes = sizeof(nifti_1_header)};
     nifti_1_header h = image_n1();
     struct headers *headers = headers_new(dir.path);
-    struct header_page *page = headers_page(headers, 1, 1);
+    struct header_page *page = headers_page(headers, &(struct key){"here"}, 1);
     struct run *run = make_run(21);
 
     (void)state;
@@ -304,7 +304,7 @@ static void known_from_a_page(void **state)
     header_page_add(page, &run->id, &header);
     header_page_close(page, 1);
     run_put(run);
-    page = headers_page(headers, 1, 1);
+    page = headers_page(headers, &(struct key){"here"}, 1);
     run = run_probe(rootfd, "run.nii.zst", page);
     assert_ptr_equal(run->codec, &codec_zstd);
     assert_int_equal(run->reading_nbytes, 12345);

@@ -219,7 +219,7 @@ static void hard_link_of_an_object(void **state)
     nifti_1_header h = image_n1();
     struct header_bytes header = {.codec = &codec_plain, .nbytes = sizeof h};
     struct headers *headers = headers_new(dir.path);
-    struct header_page *page = headers_page(headers, 1, 1);
+    struct header_page *page = headers_page(headers, &(struct key){"here"}, 1);
     char object[128];
     struct source_id id;
     struct source *s;
