@@ -124,7 +124,7 @@ int blob_read(const struct blob *b, uint64_t off, void *buf, size_t nbytes, stru
         return error_set(err, EAGAIN, "reading a result at byte %" PRIu64 ": %s", off,
                          strerror((int)-n));
     if ((size_t)n < nbytes)
-        return error_set(err, EAGAIN, "a result of %" PRIu64 " bytes ends at byte %" PRIu64, b->nbytes,
-                         off + (uint64_t)n);
+        return error_set(err, EAGAIN, "a result of %" PRIu64 " bytes ends at byte %" PRIu64,
+                         b->nbytes, off + (uint64_t)n);
     return 0;
 }
