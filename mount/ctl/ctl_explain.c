@@ -21,7 +21,7 @@ static void print_run(const struct explained_run *run)
               run->absent ? ", not here" : "");
     if (run->way)
         ctl_print(", %s, read %s", run->codec, run->way);
-    ctl_print("\n");
+    ctl_print("\n        identified by %s\n", run->by);
 }
 
 static void print_task(const struct explained_task *task, size_t i,
@@ -142,16 +142,19 @@ static json_t *explanation_json(const struct target *t, const struct found *f,
     struct derived_info info = derived_info(f->derived);
     struct derived_status status;
     json_t *o = ctl_summary_json(t, f, &status), *params = json_object(), *ways = json_array();
+    json_t *by = json_array();
 
     for (size_t i = 0; i < x->nparams; i++)
         json_object_set_new(params, x->params[i].name, json_real(x->params[i].value));
     for (size_t i = 0; i < x->nruns; i++)
         json_array_append_new(ways, json_pack("s?", x->runs[i].way));
+    for (size_t i = 0; i < x->nruns; i++)
+        json_array_append_new(by, json_pack("s?", x->runs[i].by));
     json_object_update_new(
-        o, json_pack("{s:o, s:o, s:o, s:o, s:s?, s:s?, s:b}", "recipe", utf8_json(info.recipe),
+        o, json_pack("{s:o, s:o, s:o, s:o, s:o, s:s?, s:s?, s:b}", "recipe", utf8_json(info.recipe),
                      info.is_command ? "command" : "expression", utf8_json(info.text), "parameters",
-                     params, "sources_read", ways, "array", x->array, "key",
-                     status.key.hex[0] ? status.key.hex : NULL, "cached",
+                     params, "sources_read", ways, "sources_identified_by", by, "array", x->array,
+                     "key", status.key.hex[0] ? status.key.hex : NULL, "cached",
                      (int)(status.state == STATE_CACHED)));
     if (x->ntasks > 0)
         add_tasks_json(o, t, x);

@@ -7,6 +7,8 @@
  *     DIR/v1/objects/ab/KEY.meta   five lines of text: "derivfs-cache 1", then length, xxh3, time
  *                                  and label, each followed by a blank and its value
  *     DIR/v1/headers/KEY           headers of a directory's runs (headers.c): no entries
+ *     DIR/v1/names/KEY             names of contents (names.c): no entries
+ *     DIR/v1/secret                what these are hashed with (names.c)
  *     DIR/v1/tmp/KEY.XXXXXX        a file being written, where O_TMPFILE is not to be had
  *     DIR/v1/lock                  flock()ed by the one who evicts
  *

@@ -97,7 +97,7 @@ int disk_scan(const struct disk *d, struct disk_list *out) NODISCARD;
 void disk_list_free(struct disk_list *list);
 /* Unlink named temps last written before `before_ns`; adds their bytes to *freed_nbytes. */
 int disk_sweep(const struct disk *d, int64_t before_ns, uint64_t *freed_nbytes) NODISCARD;
-/* Unlink the headers of runs last written before `before_ns`. */
+/* Unlink the headers of runs, and the names of contents, last written before `before_ns`. */
 void disk_sweep_headers(const struct disk *d, int64_t before_ns);
 
 /* The collectors' lock: a descriptor (closing it unlocks), or -EWOULDBLOCK without `wait`. */

@@ -224,6 +224,7 @@ void disk_sweep_headers(const struct disk *d, int64_t before_ns)
 
     /* what stays takes some space and nothing else */
     (void)sweep(d, "headers", is_headers_name, before_ns, &freed_nbytes);
+    (void)sweep(d, "names", is_headers_name, before_ns, &freed_nbytes);
 }
 
 int disk_lock(const struct disk *d, bool wait)

@@ -56,6 +56,7 @@ struct dataset {
     char *path;
     int64_t (*clock_ns)(void);
     struct headers *headers; /* borrowed; NULL: none are kept */
+    struct names *names;     /* borrowed; NULL: none are kept */
     pthread_mutex_t lock;
     struct kept *kept; /* guarded by lock: hash by dir */
     uint64_t tick;     /* guarded by lock: counts uses, beginnings and ends of checks */
@@ -71,6 +72,7 @@ struct check {
     struct dir_stamp old_stamp; /* valid with old */
     struct dir_stamp stamp;
     struct header_page *page;
+    struct names *names;
 };
 
 static int out_of_memory(struct error *err, const char *dir)
@@ -99,7 +101,7 @@ static struct run *renew(const struct check *check, struct run *known)
 
     if (run_is_current(check->rootfd, known))
         return run_get(known);
-    run = run_probe(check->rootfd, known->path, check->page);
+    run = run_probe(check->rootfd, known->path, check->page, check->names);
     if (!run || !is_same_fault(run, known))
         return run;
     run_put(run);
@@ -138,7 +140,7 @@ static int match_files(const struct check *check, const struct listing *list, st
             char *path;
             if (asprintf(&path, "%s%s%s", check->dir, *check->dir ? "/" : "", name) < 0)
                 return -ENOMEM;
-            run = run_probe(check->rootfd, path, check->page);
+            run = run_probe(check->rootfd, path, check->page, check->names);
             free(path);
         }
         if (!run)
@@ -381,7 +383,7 @@ static struct dir_scan *begin(struct dataset *ds, enum scan_freshness freshness,
 int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshness,
                  struct dir_scan **out, struct error *err)
 {
-    struct check check = {.rootfd = ds->rootfd, .dir = dir};
+    struct check check = {.rootfd = ds->rootfd, .dir = dir, .names = ds->names};
     int64_t now_ns = ds->clock_ns();
     *out = begin(ds, freshness, now_ns, &check);
     if (*out)
@@ -445,9 +447,10 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
     return error_set(err, code, "%s: %s: %s", path, operation, strerror(code));
 }
 
-void dataset_keep_headers(struct dataset *ds, struct headers *headers)
+void dataset_keep(struct dataset *ds, struct headers *headers, struct names *names)
 {
     ds->headers = headers;
+    ds->names = names;
 }
 
 void dataset_close(struct dataset *ds)

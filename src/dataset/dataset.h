@@ -67,9 +67,9 @@ struct dataset;
  * it. `clock_ns` is CLOCK_MONOTONIC or a test's own clock, and may be called from any thread. */
 int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **out,
                  struct error *err) NODISCARD;
-/* Find headers that were read before in `headers`, which is borrowed, and add new ones. Before the
- * first scan. */
-void dataset_keep_headers(struct dataset *ds, struct headers *headers);
+/* Find headers and names that are known from before, and add new ones. Both are borrowed, and may be
+ * NULL. Before the first scan. */
+void dataset_keep(struct dataset *ds, struct headers *headers, struct names *names);
 void dataset_close(struct dataset *ds);
 
 int dataset_rootfd(const struct dataset *ds);

@@ -61,7 +61,6 @@ struct header_page {
     char *dir;
     struct record *records; /* by id, the oldest first */
     bool loaded, added;
-    int failed; /* -errno: why it could not be read */
 };
 
 struct headers *headers_new(const char *root)
@@ -192,18 +191,12 @@ static void load(struct header_page *p)
     struct stat st;
 
     p->loaded = true;
-    if (fd < 0) {
-        p->failed = -errno;
+    if (fd < 0)
         return;
-    }
-    if (fstat(fd, &st) < 0) {
-        p->failed = -errno;
-    } else if (S_ISREG(st.st_mode) && st.st_size <= PAGE_MAX_NBYTES &&
-               (buf = malloc((size_t)st.st_size + 1))) {
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= PAGE_MAX_NBYTES &&
+        (buf = malloc((size_t)st.st_size + 1))) {
         ssize_t n = fd_pread(fd, buf, (size_t)st.st_size, 0);
 
-        if (n < 0)
-            p->failed = (int)n;
         take_records(p, buf, n < 0 ? 0 : (size_t)n);
         free(buf);
         if (llabs((long long)time(NULL) - st.st_mtim.tv_sec) > USED_S)
@@ -226,13 +219,6 @@ bool header_page_find(struct header_page *p, const struct source_id *id, struct 
     if (r)
         *out = r->header;
     return r != NULL;
-}
-
-int header_page_look(struct header_page *p, const struct source_id *id, struct header_bytes *out)
-{
-    if (header_page_find(p, id, out))
-        return 0;
-    return p && resolve_is_fault(p->failed) ? p->failed : -ENOENT;
 }
 
 void header_page_add(struct header_page *p, const struct source_id *id,

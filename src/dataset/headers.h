@@ -33,10 +33,6 @@ void headers_free(struct headers *h); /* NULL is allowed */
  * or memory is out; all that takes a page takes that for an empty one. */
 struct header_page *headers_page(struct headers *h, const struct key *fs, uint64_t ino);
 bool header_page_find(struct header_page *p, const struct source_id *id, struct header_bytes *out);
-/* The same for content that is not here, whose header is nowhere else. -ENOENT: it is not known;
- * other codes: the page cannot be read now. */
-int header_page_look(struct header_page *p, const struct source_id *id,
-                     struct header_bytes *out) NODISCARD;
 void header_page_add(struct header_page *p, const struct source_id *id,
                      const struct header_bytes *header);
 /* Free it; first write it if something was added. A page keeps the headers of twice as many files

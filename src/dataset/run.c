@@ -99,15 +99,15 @@ static bool recognise(int rootfd, struct run *run, struct header_page *page)
            header_page_find(page, &run->id, &header) && understand_header(run, &header, NULL) == 0;
 }
 
-/* Content that is not here, but may have been before: then its header is known under its git-annex
- * key. -ENODATA: it is not. */
-static int remember(int rootfd, struct run *run, struct header_page *page)
+/* Content that has been here, or elsewhere, before: it was hashed to the git-annex key. -ENODATA: it
+ * is not known. */
+static int remember(int rootfd, struct run *run)
 {
-    struct header_bytes header;
-    int ret = page ? source_identify_absent(rootfd, run->path, &run->id) : -ENODATA;
+    struct annexed known;
+    int ret = run->names ? source_identify_absent(rootfd, run->path, &run->id) : -ENODATA;
 
     if (ret == 0)
-        ret = header_page_look(page, &run->id, &header);
+        ret = names_of_annex(run->names, run->id.annex_key, &known);
     if (ret == -ENOENT)
         return -ENODATA;
     if (ret < 0)
@@ -115,9 +115,11 @@ static int remember(int rootfd, struct run *run, struct header_page *page)
                    ? ret
                    : error_fault(&run->error, -ret, "%s: cannot look for its header: %s", run->path,
                                  strerrordesc_np(-ret));
-    if (understand_header(run, &header, NULL) < 0)
+    if (understand_header(run, &known.header, NULL) < 0)
         return -ENODATA;
     run->absent = true;
+    run->naming.named = NAMED_ANNEX;
+    run->naming.name = known.name;
     return 0;
 }
 
@@ -134,12 +136,13 @@ static int probe_once(int rootfd, struct run *run, struct header_page *page)
     memset(&run->id, 0, sizeof(run->id));
     memset(&run->error, 0, sizeof(run->error));
     run->absent = false;
+    run->naming.named = NAMED_NOT;
     if (recognise(rootfd, run, page))
         return 0;
     int ret = source_identify(rootfd, run->path, &run->id, &run->error);
     bool identified = ret == 0;
     if (ret == -ENODATA)
-        ret = remember(rootfd, run, page);
+        ret = remember(rootfd, run);
     else if (ret == 0)
         ret = find_header(rootfd, run, page, &run->error);
     if (ret < 0) {
@@ -158,7 +161,7 @@ static void give_up(struct run *run)
     memset(&run->id, 0, sizeof(run->id));
 }
 
-struct run *run_probe(int rootfd, const char *path, struct header_page *page)
+struct run *run_probe(int rootfd, const char *path, struct header_page *page, struct names *names)
 {
     struct run *run = calloc(1, sizeof(*run));
     int ret = -ESTALE;
@@ -166,6 +169,8 @@ struct run *run_probe(int rootfd, const char *path, struct header_page *page)
     if (!run)
         return NULL;
     atomic_init(&run->refs, 1);
+    pthread_mutex_init(&run->naming.lock, NULL);
+    run->names = names;
     run->path = strdup(path);
     for (int i = 0; run->path && ret == -ESTALE && i < PROBES_MAX; i++)
         ret = probe_once(rootfd, run, page);
@@ -204,6 +209,7 @@ void run_put(struct run *run)
 {
     if (!run || atomic_fetch_sub_explicit(&run->refs, 1, memory_order_acq_rel) != 1)
         return;
+    pthread_mutex_destroy(&run->naming.lock);
     free(run->path);
     free(run);
 }

@@ -8,11 +8,13 @@
 #ifndef DERIVFS_RUN_H
 #define DERIVFS_RUN_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <time.h>
 
 #include "error.h"
 #include "headers.h"
+#include "names.h"
 #include "nifti.h"
 #include "source.h"
 
@@ -26,6 +28,22 @@ enum run_state {
                     perhaps a run */
 };
 
+/* What a run is called in keys, as far as it is known. */
+enum run_named {
+    NAMED_NOT,        /* nobody has asked */
+    NAMED_ATTRIBUTES, /* after its attributes, or those of another file of the same content, which
+                         were recorded */
+    NAMED_CONTENT,    /* its content has been hashed, so it has its name for good */
+    NAMED_ANNEX,      /* absent: by its git-annex key */
+};
+
+struct naming {
+    pthread_mutex_t lock;
+    enum run_named named; /* guarded by lock; the later, the more is known */
+    struct key name;      /* guarded by lock; valid unless NAMED_NOT */
+    bool looked;          /* guarded by lock: run_find_name() has found none */
+};
+
 struct run {
     atomic_int refs;
     char *path; /* relative to the dataset's root */
@@ -34,17 +52,41 @@ struct run {
     struct nifti nifti;        /* valid for RUN_OK and RUN_NOT */
     const struct codec *codec; /* likewise: how the file is stored */
     size_t reading_nbytes;     /* likewise: of memory that its codec holds while it is read */
-    bool absent;        /* RUN_OK, RUN_NOT: known by its git-annex key and a header read before; its
-                           content is not here, only what was made of it may be */
-    struct error error; /* for RUN_ABSENT, RUN_BROKEN and RUN_UNKNOWN: what a reader is told */
+    bool absent; /* RUN_OK, RUN_NOT: known by its git-annex key, which its content was hashed to
+                           before; its content is not here, only what was made of it may be */
+    struct error error;  /* for RUN_ABSENT, RUN_BROKEN and RUN_UNKNOWN: what a reader is told */
+    struct names *names; /* borrowed; NULL: its name is its own */
+    struct naming naming;
 };
 
 /* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may
- * be NULL) has it, which gets it otherwise. Never fails but for memory (NULL): what is wrong with the
+ * be NULL) has it, which gets it otherwise. `names` (may be NULL) outlives the run. Never fails but for memory (NULL): what is wrong with the
  * file is told by `state`. Plain files are also checked for being long enough for what their header
  * promises; a compressed file's length is known only when it has been read. Returns with one
  * reference. */
-struct run *run_probe(int rootfd, const char *path, struct header_page *page) NODISCARD;
+struct run *run_probe(int rootfd, const char *path, struct header_page *page,
+                      struct names *names) NODISCARD;
+
+/* Add its name to a key. */
+void run_add_to_key(struct run *run, struct key_builder *b);
+
+/* Is it worth to hash the file before it is read: may its content have a name? */
+bool run_may_have_name(struct run *run);
+/* Hash it, if its fingerprint is that of a known content; then that content's name is its own. Not
+ * finding one is no failure; ECANCELED, ENOMEM. */
+int run_find_name(int rootfd, struct run *run, const struct cancel_token *cancel,
+                  struct error *err) NODISCARD;
+
+/* What its bytes are to be hashed with while they are read: NULL: they were hashed before, or there
+ * are no names. */
+const struct hash_secret *run_hash_secret(struct run *run);
+/* Record that the run, which was read as a whole, has this content; `was_settled`: as
+ * source_is_settled() said before. Then hash its content to its git-annex key, if it claims one that is
+ * not known. */
+void run_learn(int rootfd, struct run *run, const struct content_id *content, bool was_settled);
+
+/* What its name comes from, for people. */
+enum run_named run_named(struct run *run);
 
 /* True while the file at run->path is still the one that was probed; never after a fault. */
 bool run_is_current(int rootfd, const struct run *run);

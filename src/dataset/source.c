@@ -22,14 +22,21 @@
 #include "fd.h"
 #include "source_id.h"
 
-enum { SCRATCH_NBYTES = 128 * 1024, HEADER_READ_MAX = 64 * 1024 };
+enum {
+    SCRATCH_NBYTES = 128 * 1024,
+    HEADER_READ_MAX = 64 * 1024,
+    MISSING_MAX = 256 * 1024, /* bytes that are read once more for a content id, beside a part */
+    MISSING_PART = 8,         /* of this of the file */
+};
 
 struct source {
     int rootfd; /* the caller's */
     int fd;
     char *path;
-    struct source_id id;      /* with the annex key */
+    struct source_id id;      /* with the annex key that its place claims */
     struct source_id at_open; /* what fstat told then: for comparing the open file with itself */
+    struct content *content;  /* NULL: the bytes are not hashed */
+    bool has_content;         /* it is complete */
     struct codec_input input;
     const struct codec *codec;
     void *z;                         /* what the codec has opened */
@@ -61,6 +68,8 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
         return error_fault(err, (int)-n, "read fails at byte %llu: %s", (unsigned long long)off,
                            strerrordesc_np((int)-n));
     *got = (size_t)n;
+    if (s->content)
+        content_add(s->content, off, buf, *got);
     return 0;
 }
 
@@ -72,8 +81,6 @@ int source_check_opened(const struct source *s, struct error *err)
 
     if (ret < 0)
         return ret;
-    if (s->id.annex_key[0]) /* an object gets a new ctime when another clone links to it */
-        now.ctime_ns = s->at_open.ctime_ns;
     if (!source_id_equal(&now, &s->at_open))
         return error_set(err, ESTALE, "%s: changed while it was read", s->path);
     return 0;
@@ -151,6 +158,8 @@ int source_open(int rootfd, const char *path, const struct source_options *optio
         if (o->expect && !source_id_equal(o->expect, &s->id))
             ret = error_set(err, ESTALE, "%s: has changed", path);
     }
+    if (ret == 0 && o->secret) /* without memory for it there is no content id */
+        s->content = content_new(o->secret, s->id.size);
     if (ret == 0)
         ret = open_codec(s, o, err);
     if (ret < 0) {
@@ -268,12 +277,45 @@ int source_seek(struct source *s, uint64_t off, struct error *err)
     return s->pos < off ? fail_short(s, off, err) : 0;
 }
 
+/* Complete the hash of a file that was read as a whole, or nearly so. */
+static void finish_content(struct source *s)
+{
+    if (!s->content || content_missing(s->content) > s->id.size / MISSING_PART + MISSING_MAX)
+        return;
+    s->has_content = content_fill(s->content, true, read_stored, s, s->stop, NULL) == 0;
+}
+
 int source_finish(struct source *s, struct error *err)
 {
     /* no seek, for that need not read it */
     int ret = s->codec->plain ? 0 : drop(s, UINT64_MAX, err);
 
+    if (ret == 0)
+        finish_content(s);
     return ret == 0 ? check_unchanged(s, err) : ret;
+}
+
+bool source_content(const struct source *s, struct content_id *out)
+{
+    return s->has_content && content_end(s->content, true, out, NULL) == 0;
+}
+
+int source_read_content(struct source *s, bool all, struct content_id *out, struct error *err)
+{
+    int ret = s->content ? content_fill(s->content, all, read_stored, s, s->stop, err)
+                         : error_set(err, ENOMEM, "out of memory");
+
+    if (ret == 0)
+        ret = content_end(s->content, all, out, err);
+    return ret == 0 ? check_unchanged(s, err) : error_wrap(err, ret, "%s: hash", s->path);
+}
+
+int source_read_stored(struct source *s, uint64_t off, void *buf, size_t nbytes, size_t *got,
+                       struct error *err)
+{
+    int ret = read_stored(s, off, buf, nbytes, got, err);
+
+    return ret < 0 ? error_wrap(err, ret, "%s", s->path) : 0;
 }
 
 struct checkpoints *source_learned(struct source *s)
@@ -301,6 +343,7 @@ void source_close(struct source *s)
         budget_give(s->input.budget, s->forced_nbytes);
     if (s->fd >= 0)
         close(s->fd);
+    content_free(s->content);
     free(s->path);
     free(s);
 }

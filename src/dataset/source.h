@@ -21,12 +21,13 @@
 #include "budget.h"
 #include "checkpoints.h"
 #include "codec.h"
+#include "content.h"
 #include "error.h"
 #include "helpers.h"
 #include "key.h"
 #include "thread.h"
 
-enum { SOURCE_ID_TEXT_MAX = 512 };
+enum { SOURCE_ID_TEXT_MAX = 256 };
 
 /* What tells that a source is unchanged. */
 struct source_id {
@@ -38,7 +39,8 @@ struct source_id {
     int64_t mtime_ns, ctime_ns; /* nanoseconds since the epoch */
     uint32_t mode, uid, gid;    /* of the content, as stat(2) has them */
     char annex_key[256];        /* git-annex key where the path is a link into .git/annex/objects
-                                   and the key's backend is a hash of the content; else "" */
+                                   and the key's backend is a hash of the content; else "". A claim
+                                   (run_learn() in run.h) */
 };
 
 /* Identify the file at `path` beneath `rootfd`. ENODATA: a git-annex link or pointer whose content
@@ -70,22 +72,25 @@ bool source_is_settled(const struct source_id *id);
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
 
-/* What tells it from others as a text: the annex key where there is one, else file system, inode,
- * size, mtime and ctime. NUL-terminated, at most SOURCE_ID_TEXT_MAX bytes. */
+/* What tells it from others as a text: file system, inode, size, mtime and ctime. NUL-terminated, at
+ * most SOURCE_ID_TEXT_MAX bytes. */
 void source_id_text(const struct source_id *id, char *out);
 /* The same for a key: there are thousands, and printing takes longer than hashing. */
 void source_id_add_to_key(const struct source_id *id, struct key_builder *b);
+/* The same as a key of its own: the name of the content in keys, unless it has another one. */
+bool source_id_name(const struct source_id *id, struct key *out);
 
 struct source;
 
 /* How to read; all zero: alone, from whatever file is there. What is pointed at outlives the
  * source, but for `expect`. The others matter to codecs that can do with them. */
 struct source_options {
-    const struct source_id *expect; /* ESTALE when the opened file is not that one; NULL: any */
-    struct helper_pool *helpers;    /* free helpers inflate ahead of the reader; NULL: none */
-    struct budget *budget;          /* what reading takes is taken from here; NULL: no ceiling */
-    struct checkpoints *known;      /* of the file `expect`; NULL: none. A reference is taken */
-    bool learn;                     /* note checkpoints on the way */
+    const struct source_id *expect;   /* ESTALE when the opened file is not that one; NULL: any */
+    struct helper_pool *helpers;      /* free helpers inflate ahead of the reader; NULL: none */
+    struct budget *budget;            /* what reading takes is taken from here; NULL: no ceiling */
+    struct checkpoints *known;        /* of the file `expect`; NULL: none. A reference is taken */
+    bool learn;                       /* note checkpoints on the way */
+    const struct hash_secret *secret; /* hash the bytes on the way; NULL: don't */
     size_t counted_nbytes; /* of what the codec holds, so much has been taken from the budget by
                               the caller; what it comes to hold on top is taken by the source */
 };
@@ -122,6 +127,20 @@ int source_finish(struct source *s, struct error *err) NODISCARD;
 
 /* After source_finish(): a reference to the checkpoints noted, NULL for none (gunzip_learned). */
 struct checkpoints *source_learned(struct source *s);
+
+/* After source_finish(): what was hashed on the way. False: too little of the file was read for
+ * that, or there was no secret. */
+bool source_content(const struct source *s, struct content_id *out);
+
+/* Read the file for its hash alone, of a source that was opened with a secret: the fingerprint, or
+ * with `all` all of it; then ESTALE if it has changed since it was opened. */
+int source_read_content(struct source *s, bool all, struct content_id *out,
+                        struct error *err) NODISCARD;
+
+/* Stored bytes: at most `nbytes` from `off` on; 0 at the end. They say nothing of where the source
+ * stands. */
+int source_read_stored(struct source *s, uint64_t off, void *buf, size_t nbytes, size_t *got,
+                       struct error *err) NODISCARD;
 
 /* Only check that the file has not changed since it was opened: ESTALE if it has. For those who do
  * not read to the end. */

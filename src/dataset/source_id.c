@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which file a source is: opened beneath the root, identified by its inode or its git-annex key.
+ * Which file a source is: opened beneath the root, identified by file system, inode, size, mtime and
+ * ctime.
  *
- * An annex object's key is a hash of its content, so it stays the same when the object is fetched
- * again or hard-linked elsewhere (which changes ctime); everything else is told by device, inode,
- * size, mtime and ctime. The object's place is asked from the kernel (/proc/self/fd) once the file
- * is open, because links in the middle of a path count too; where there is no /proc the inode does.
+ * An annex object's key is a hash of its content, says its place; but anybody can put any file
+ * there, and a disk can damage it. So a key is only noted. The object's place is asked from the
+ * kernel (/proc/self/fd) once the file is open, because links in the middle of a path count too;
+ * where there is no /proc the file has no key.
  */
 #include "source_id.h"
 
@@ -237,8 +238,6 @@ bool source_is_settled(const struct source_id *id)
     bool coarse = id->ctime_ns % 1000000000 == 0;
     struct timespec now;
 
-    if (id->annex_key[0])
-        return true;
     clock_gettime(CLOCK_REALTIME, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec - id->ctime_ns >
            (coarse ? INT64_C(2000000000) : INT64_C(20000000));
@@ -246,29 +245,32 @@ bool source_is_settled(const struct source_id *id)
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b)
 {
-    if (!same_size_and_rights(a, b) || strcmp(a->annex_key, b->annex_key) != 0)
-        return false;
-    return a->annex_key[0] || same_inode(a, b);
+    return same_size_and_rights(a, b) && strcmp(a->annex_key, b->annex_key) == 0 &&
+           same_inode(a, b);
 }
 
 void source_id_text(const struct source_id *id, char *out)
 {
-    if (id->annex_key[0])
-        snprintf(out, SOURCE_ID_TEXT_MAX, "annex %s", id->annex_key);
-    else
-        snprintf(out, SOURCE_ID_TEXT_MAX,
-                 "fs %s ino %" PRIu64 " size %" PRIu64 " mtime %" PRId64 " ctime %" PRId64,
-                 id->fs.hex, id->ino, id->size, id->mtime_ns, id->ctime_ns);
+    snprintf(out, SOURCE_ID_TEXT_MAX,
+             "fs %s ino %" PRIu64 " size %" PRIu64 " mtime %" PRId64 " ctime %" PRId64, id->fs.hex,
+             id->ino, id->size, id->mtime_ns, id->ctime_ns);
 }
 
 void source_id_add_to_key(const struct source_id *id, struct key_builder *b)
 {
-    if (id->annex_key[0]) {
-        key_add_text(b, "annex", id->annex_key);
-        return;
-    }
     key_add_key(b, "file system", &id->fs);
     key_add_numbers(
         b, "source",
         (const int64_t[]){(int64_t)id->ino, (int64_t)id->size, id->mtime_ns, id->ctime_ns}, 4);
+}
+
+bool source_id_name(const struct source_id *id, struct key *out)
+{
+    struct key_builder *b = key_begin("source", 1);
+
+    if (!b)
+        return false;
+    source_id_add_to_key(id, b);
+    key_end(b, out);
+    return true;
 }

@@ -12,8 +12,6 @@
 #include "error.h"
 #include "source.h"
 
-_Static_assert(SOURCE_ID_TEXT_MAX > sizeof(((struct source_id *)0)->annex_key) + 8, "text fits");
-
 /* Open the regular file at `path` and identify it; fails as source_identify() does. */
 int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *out,
                    struct error *err) NODISCARD;

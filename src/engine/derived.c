@@ -147,10 +147,8 @@ static void describe(struct derived *d)
         const struct source_id *id = &run->id;
         uint64_t numbers[] = {id->ino, id->size, (uint64_t)id->mtime_ns, (uint64_t)id->ctime_ns};
 
-        if (id->annex_key[0])
-            XXH3_64bits_update(&state, id->annex_key, strlen(id->annex_key) + 1);
-        else
-            XXH3_64bits_update(&state, numbers, sizeof numbers);
+        XXH3_64bits_update(&state, id->annex_key, strlen(id->annex_key) + 1);
+        XXH3_64bits_update(&state, numbers, sizeof numbers);
         XXH3_64bits_update(&state, id->fs.hex, sizeof id->fs.hex);
         XXH3_64bits_update(&state, &run->state, sizeof run->state);
         if (run->id.ino != 0 || run->absent)

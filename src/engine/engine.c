@@ -76,7 +76,8 @@ static int open_parts(struct engine *e, struct error *err)
     ret = open_store(e, err);
     if (ret == 0 && e->config.cache_nbytes > 0) {
         e->headers = headers_new(cache_dir(e->store.cache));
-        dataset_keep_headers(e->tree.dataset, e->headers);
+        e->names = names_new(cache_dir(e->store.cache));
+        dataset_keep(e->tree.dataset, e->headers, e->names);
     }
     if (ret == 0)
         ret = recipes_open(e->config.recipes_at, e->config.recipes_optional, e->errors,
@@ -176,6 +177,7 @@ void engine_close(struct engine *e)
     if (e->tree.dataset)
         dataset_close(e->tree.dataset);
     headers_free(e->headers);
+    names_free(e->names);
     pthread_mutex_destroy(&e->requests.lock);
     free((char *)e->config.dataset);
     free((char *)e->config.cache_dir);

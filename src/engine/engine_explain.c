@@ -33,7 +33,27 @@ static int explain_recipe(struct explanation *x, const struct recipe *recipe)
     return 0;
 }
 
-static int explain_run(const struct store *s, const struct run *run, struct explained_run *out)
+/* What identifies a run in keys, and what follows for results. */
+static const char *identified_by(struct run *run)
+{
+    bool may_be_known = run_may_have_name(run); /* gives it a name */
+
+    switch (run_named(run)) {
+    case NAMED_ANNEX:
+        return "git-annex key, to which its content was hashed when it was here";
+    case NAMED_CONTENT:
+        return "content, which was read before";
+    case NAMED_NOT:
+    case NAMED_ATTRIBUTES:
+        break;
+    }
+    if (may_be_known)
+        return "attributes, which are new; when it is read, its content is compared with known "
+               "ones";
+    return run->id.lasting ? "attributes" : "attributes, for this mount and daemon only";
+}
+
+static int explain_run(const struct store *s, struct run *run, struct explained_run *out)
 {
     struct array_desc n;
 
@@ -48,6 +68,7 @@ static int explain_run(const struct store *s, const struct run *run, struct expl
     out->absent = run->absent;
     out->codec = run->codec->name;
     out->way = cursor_way(s->cache, run);
+    out->by = identified_by(run);
     return out->array ? 0 : -ENOMEM;
 }
 

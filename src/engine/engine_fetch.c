@@ -93,18 +93,6 @@ int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph
     return plan_lacking(&l, ret, out, err);
 }
 
-/* Will the task read the run? (A cached result is not computed again.) */
-static bool reads(const struct store *s, const struct graph *g, const struct task *t,
-                  const struct run *run)
-{
-    bool found = t->call && t->call->recipe->command->uses_runs;
-
-    for (size_t i = 0; i < t->nstreams && !found; i++)
-        for (size_t k = 0; k < t->streams[i].nleaves && !found; k++)
-            found = t->streams[i].leaves[k].run == run;
-    return found && graph_need(g, t) == NEED_RUN && !cache_has(s->cache, &t->key);
-}
-
 int fetch_of_graph(const struct tree *t, const struct store *s, const struct graph *g,
                    struct graph **out, struct error *err)
 {
@@ -112,11 +100,7 @@ int fetch_of_graph(const struct tree *t, const struct store *s, const struct gra
     int ret = 0;
 
     for (size_t r = 0; r < g->nruns && ret == 0; r++) {
-        bool needed = false;
-
-        for (size_t i = 0; i < g->ntasks && g->runs[r]->absent && !needed; i++)
-            needed = reads(s, g, &g->tasks[i], g->runs[r]);
-        if (needed)
+        if (g->runs[r]->absent && store_reads(s, g, g->runs[r]))
             ret = add_lacking(t, &l, g->runs[r]->path, err);
     }
     return plan_lacking(&l, ret, out, err);

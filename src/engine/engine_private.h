@@ -17,6 +17,7 @@ struct engine {
     struct engine_config config; /* strings owned */
     struct errlog *errors;
     struct headers *headers; /* NULL: nothing is kept on disk */
+    struct names *names;     /* likewise */
     struct tree tree;
     struct store store;
     struct workers workers;

@@ -283,6 +283,17 @@ int reader_plan(struct reader *r, size_t part, struct graph **out, unsigned *edi
     return ret;
 }
 
+void reader_forget_plan(struct reader *r)
+{
+    struct graph *plan;
+
+    pthread_mutex_lock(&r->lock);
+    plan = r->plan;
+    r->plan = NULL;
+    pthread_mutex_unlock(&r->lock);
+    graph_put(plan);
+}
+
 /* ---- opening ---- */
 
 /* Plan the first part, and look its result up in the cache. A part that belongs to a checksum is

@@ -70,6 +70,8 @@ bool reader_hand_out(struct reader *r, unsigned edition) NODISCARD;
  * latest plan; does not cut it. */
 int reader_plan(struct reader *r, size_t part, struct graph **out, unsigned *edition,
                 struct error *err) NODISCARD;
+/* Plan anew: the names of runs are known now. */
+void reader_forget_plan(struct reader *r);
 
 /* Where the trailer begins, or the file ends. */
 uint64_t reader_trailer_off(const struct reader *r);
@@ -113,6 +115,7 @@ struct reader_wait {
     unsigned edition;  /* of the parts, and of the job that is under way */
     bool retried;      /* after a change of a source */
     bool fetched;      /* runs that were absent */
+    bool identified;   /* runs that are new here */
     unsigned nevicted; /* plans repeated after an eviction */
 };
 

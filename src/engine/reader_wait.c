@@ -116,7 +116,8 @@ static void resolve_and_submit(struct reader_wait *w)
 {
     struct error err;
 
-    w->slices.nbytes = 0; /* the runs may be compressed now */
+    w->slices.nbytes = 0;  /* the runs may be compressed now */
+    w->identified = false; /* runs may be others now */
     if (resolve_again(w->reader, &err) < 0)
         fail(w, &err);
     else
@@ -178,6 +179,32 @@ static int fetch_for(struct reader_wait *w, const struct graph *g, struct error 
     return ret;
 }
 
+static void runs_identified(void *arg, struct blob *result, const struct error *err)
+{
+    struct reader_wait *w = arg;
+
+    if (!result) {
+        fail(w, err);
+        return;
+    }
+    reader_forget_plan(w->reader);
+    submit_next(w);
+}
+
+/* Submit a job that finds the names of runs that `g` reads; -ENOENT: there are none to be found. */
+static int identify_for(struct reader_wait *w, const struct graph *g, struct error *err)
+{
+    struct graph *identify;
+    int ret = identify_of_graph(&w->reader->engine->store, g, &identify, err);
+
+    if (ret < 0)
+        return ret;
+    w->identified = true;
+    ret = submit_graph(w, w->reader->engine->workers.sched, identify, runs_identified, err);
+    graph_put(identify);
+    return ret;
+}
+
 /* Submit a job for the next part of the latest version of the file. */
 static void submit_next(struct reader_wait *w)
 {
@@ -188,6 +215,8 @@ static void submit_next(struct reader_wait *w)
 
     if (ret == 0) {
         ret = workers->fetcher && !w->fetched ? fetch_for(w, g, &err) : -ENOENT;
+        if (ret == -ENOENT && !w->identified)
+            ret = identify_for(w, g, &err);
         if (ret == -ENOENT)
             ret = submit_graph(w, workers->sched, g, job_done, &err);
         graph_put(g);

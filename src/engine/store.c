@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "engine_private.h"
+#include "graph_call.h"
 #include "join.h"
 
 int store_key(const struct store *s, const struct derived *d, size_t part, struct key *out,
@@ -26,6 +27,27 @@ int store_key(const struct store *s, const struct derived *d, size_t part, struc
     *out = graph_root(g)->key;
     graph_put(g);
     return 0;
+}
+
+static bool task_reads(const struct task *t, const struct run *run)
+{
+    bool found = t->call && t->call->recipe->command->uses_runs;
+
+    for (size_t i = 0; i < t->nstreams && !found; i++)
+        for (size_t k = 0; k < t->streams[i].nleaves && !found; k++)
+            found = t->streams[i].leaves[k].run == run;
+    return found;
+}
+
+bool store_reads(const struct store *s, const struct graph *g, const struct run *run)
+{
+    for (size_t i = 0; i < g->ntasks; i++) {
+        const struct task *t = &g->tasks[i];
+
+        if (task_reads(t, run) && graph_need(g, t) == NEED_RUN && !cache_has(s->cache, &t->key))
+            return true;
+    }
+    return false;
 }
 
 static bool is_cached(void *ctx, const struct key *key)

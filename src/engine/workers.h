@@ -59,6 +59,10 @@ int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph
  * results, are here. */
 int fetch_of_graph(const struct tree *t, const struct store *s, const struct graph *g,
                    struct graph **out, struct error *err) NODISCARD;
+/* Plan to find the names of the contents of runs that `g` reads and that may be known. -ENOENT: there
+ * are none. */
+int identify_of_graph(const struct store *s, const struct graph *g, struct graph **out,
+                      struct error *err) NODISCARD;
 /* Is fetch_of_derived() under way? Then *percent is its progress. */
 bool fetch_progress(const struct workers *w, const struct tree *t, const struct derived *d,
                     double *percent);

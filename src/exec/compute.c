@@ -96,6 +96,17 @@ static void drop_damaged(const struct work *k)
     }
 }
 
+/* Whatever the file has become meanwhile, and whether its content is known or not: no failure. */
+static int compute_identify(const struct work *k, struct blob **out, struct error *err)
+{
+    int ret = k->t->run ? run_find_name(k->c->rootfd, k->t->run, &k->stop, err) : 0;
+
+    if (ret < 0)
+        return ret;
+    *out = blob_from_memory(NULL, 0, NULL);
+    return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+}
+
 static bool stop_asked(void *ctl)
 {
     return task_cancelled(ctl);
@@ -108,6 +119,9 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     struct work k = {.c = c, .g = g, .t = t, .inputs = inputs, .ctl = ctl};
     int ret = -ERESTART;
 
+    k.stop = (struct cancel_token){.asked = stop_asked, .ctx = (void *)(uintptr_t)ctl};
+    if (t->kind == TASK_IDENTIFY)
+        return compute_identify(&k, out, err);
     if (!g->is_slices && cache_lookup_early(c->cache, &t->key, out) == 0) {
         task_found(ctl);
         return 0;
@@ -115,7 +129,6 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     if (graph_need(g, t) == NEED_RESULT && t->ndeps > 0)
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     k.nvox = g->nvox;
-    k.stop = (struct cancel_token){.asked = stop_asked, .ctx = (void *)(uintptr_t)ctl};
     /* each run's checkpoints may be wrong, once */
     for (size_t i = 0; ret == -ERESTART && i <= g->nruns; i++)
         ret = t->kind == TASK_COMMAND ? compute_command(&k, out, err) : attempt(&k, out, err);

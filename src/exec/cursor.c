@@ -38,6 +38,7 @@ struct cursor {
     struct run *run;           /* a reference */
     struct checkpoints *known; /* a reference, or NULL */
     uint64_t off;              /* of the next sample, bytes from the first one */
+    bool was_settled;          /* source_is_settled() before it was opened */
     bool helped;               /* has the helpers: not for the pool */
     size_t spared_nbytes;      /* taken from the budget while it is parked */
     struct cursor *prev, *next;
@@ -59,7 +60,7 @@ struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config)
     if (!pool)
         return NULL;
     pool->config = *config;
-    pool->keeper = keeper_new(config->cache, config->helpers);
+    pool->keeper = keeper_new(config->rootfd, config->cache, config->helpers);
     if (!pool->keeper) {
         free(pool);
         return NULL;
@@ -134,7 +135,7 @@ static bool is_much(const struct run *run, int64_t nvol)
     return run->codec->parallel && (uint64_t)nvol * volume_nbytes(run) >= MUCH_NBYTES;
 }
 
-const char *cursor_way(struct cache *cache, const struct run *run)
+const char *cursor_way(struct cache *cache, struct run *run)
 {
     bool much = is_much(run, run->nifti.nvol);
 
@@ -222,6 +223,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
     c->pool = pool;
     c->run = run_get(run);
     c->helped = helped;
+    c->was_settled = source_is_settled(&run->id);
     c->known = shared_checkpoints(pool, run);
     if (!c->known)
         c->known = keeper_find(pool->keeper, run);
@@ -233,6 +235,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
         .budget = config->budget,
         .known = c->known,
         .learn = config->cache && !c->known,
+        .secret = config->cache ? run_hash_secret(run) : NULL,
         .counted_nbytes = run->reading_nbytes,
     };
     ret = source_open(config->rootfd, run->path, &options, &c->source, err);
@@ -298,18 +301,27 @@ static bool at_end(const struct cursor *c)
     return c->off >= nifti_data_nbytes(&c->run->nifti);
 }
 
+/* What a whole pass has told of the run. */
+static void keep_learned(struct cursor *c)
+{
+    struct checkpoints *learned = c->known ? NULL : source_learned(c->source);
+    struct content_id content;
+    bool has_content = source_content(c->source, &content);
+
+    if (learned || has_content)
+        keeper_add(c->pool->keeper, c->run, learned, has_content ? &content : NULL, c->was_settled);
+    checkpoints_put(learned);
+}
+
 int cursor_check(struct cursor *c, struct error *err)
 {
-    struct checkpoints *learned;
     int ret;
 
     if (!at_end(c))
         return distrust(c, source_check(c->source, err), err);
     ret = distrust(c, source_finish(c->source, err), err);
-    learned = ret == 0 ? source_learned(c->source) : NULL;
-    if (learned && !c->known)
-        keeper_add(c->pool->keeper, c->run, learned);
-    checkpoints_put(learned);
+    if (ret == 0)
+        keep_learned(c);
     return ret;
 }
 

@@ -37,7 +37,7 @@ struct cursor_pool *cursor_pool_new(const struct cursor_pool_config *config) NOD
 void cursor_pool_free(struct cursor_pool *pool); /* NULL is allowed */
 
 /* How a compressed run is read now, in words; NULL: it is not compressed. `cache` may be NULL. */
-const char *cursor_way(struct cache *cache, const struct run *run);
+const char *cursor_way(struct cache *cache, struct run *run);
 
 /* A cursor that stands before volume `vol` of `run`, from which about `nvol` volumes will be read;
  * from the pool if one is near. `stop` (may be NULL) is asked while it is read, until it is given

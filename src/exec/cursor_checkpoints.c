@@ -6,6 +6,8 @@
  * that the disk has damaged is found by the cache, one that was never sound by unpacking, one of
  * another file's bytes when it is used: then it goes (distrust() in cursor.c).
  *
+ * The names of contents (run_learn()) go the same way.
+ *
  *     pass over a run ──> keeper_add() ──> the list ──> an idle worker packs and publishes them
  *                                            └──> meanwhile keeper_find() knows them
  *
@@ -23,19 +25,17 @@
 #include <utlist.h>
 
 enum {
-    VERSION = 1,            /* of what is in an entry */
+    VERSION = 2,            /* of what is in an entry */
     LEAST_NBYTES = 1 << 20, /* a stored file below that has no checkpoint worth asking for */
 };
 
-static bool key_of(const struct run *run, struct key *out)
+static bool key_of(struct run *run, struct key *out)
 {
     struct key_builder *b = key_begin("checkpoints", VERSION);
-    char id[SOURCE_ID_TEXT_MAX];
 
     if (!b)
         return false;
-    source_id_text(&run->id, id);
-    key_add_text(b, "source", id);
+    run_add_to_key(run, b);
     key_end(b, out);
     return true;
 }
@@ -54,7 +54,7 @@ static struct checkpoints *unpack(struct cache *cache, struct blob *blob, struct
     return known;
 }
 
-bool cursor_has_checkpoints(struct cache *cache, const struct run *run)
+bool cursor_has_checkpoints(struct cache *cache, struct run *run)
 {
     struct key key;
 
@@ -62,7 +62,7 @@ bool cursor_has_checkpoints(struct cache *cache, const struct run *run)
            cache_has(cache, &key);
 }
 
-struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct run *run,
+struct checkpoints *cursor_load_checkpoints(struct cache *cache, struct run *run,
                                             struct budget *budget)
 {
     struct checkpoints *known;
@@ -77,7 +77,7 @@ struct checkpoints *cursor_load_checkpoints(struct cache *cache, const struct ru
     return known;
 }
 
-static void publish(struct cache *cache, const struct run *run, const struct key *key,
+static void publish(struct cache *cache, struct run *run, const struct key *key,
                     const unsigned char *bytes, size_t nbytes)
 {
     struct cache_writer *w;
@@ -95,7 +95,7 @@ static void publish(struct cache *cache, const struct run *run, const struct key
 
 /* For the next cursor, if the cache keeps anything and the file's identity is sure to change with
  * the file; that it cannot is no failure. */
-static void keep_checkpoints(struct cache *cache, const struct run *run,
+static void keep_checkpoints(struct cache *cache, struct run *run,
                              const struct checkpoints *learned)
 {
     unsigned char *bytes;
@@ -110,7 +110,7 @@ static void keep_checkpoints(struct cache *cache, const struct run *run,
     free(bytes);
 }
 
-void cursor_drop_checkpoints(struct cache *cache, const struct run *run)
+void cursor_drop_checkpoints(struct cache *cache, struct run *run)
 {
     struct key key;
 
@@ -126,11 +126,14 @@ struct keeping {
     struct helper_job job; /* must be first */
     struct keeper *keeper;
     struct run *run;             /* a reference */
-    struct checkpoints *learned; /* a reference */
+    struct checkpoints *learned; /* a reference, or NULL */
+    struct content_id content;
+    bool has_content, was_settled;
     struct keeping *prev, *next;
 };
 
 struct keeper {
+    int rootfd;
     struct cache *cache;
     struct helper_pool *helpers;
     pthread_mutex_t lock;
@@ -139,12 +142,13 @@ struct keeper {
     unsigned pending;     /* those, and those that are being let go; guarded by lock */
 };
 
-struct keeper *keeper_new(struct cache *cache, struct helper_pool *helpers)
+struct keeper *keeper_new(int rootfd, struct cache *cache, struct helper_pool *helpers)
 {
     struct keeper *k = calloc(1, sizeof *k);
 
     if (!k)
         return NULL;
+    k->rootfd = rootfd;
     k->cache = cache;
     k->helpers = helpers;
     pthread_mutex_init(&k->lock, NULL);
@@ -152,13 +156,21 @@ struct keeper *keeper_new(struct cache *cache, struct helper_pool *helpers)
     return k;
 }
 
+static void keep_now(const struct keeper *k, struct run *run, struct checkpoints *learned,
+                     const struct content_id *content, bool was_settled)
+{
+    if (learned && checkpoints_are_trusted(learned))
+        keep_checkpoints(k->cache, run, learned);
+    if (content)
+        run_learn(k->rootfd, run, content, was_settled);
+}
+
 static void keep(struct helper_job *job)
 {
     struct keeping *one = (struct keeping *)job;
     struct keeper *k = one->keeper;
 
-    if (checkpoints_are_trusted(one->learned))
-        keep_checkpoints(k->cache, one->run, one->learned);
+    keep_now(k, one->run, one->learned, one->has_content ? &one->content : NULL, one->was_settled);
     pthread_mutex_lock(&k->lock);
     DL_DELETE(k->list, one);
     pthread_mutex_unlock(&k->lock);
@@ -193,7 +205,8 @@ void keeper_free(struct keeper *k)
     free(k);
 }
 
-void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
+void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned,
+                const struct content_id *content, bool was_settled)
 {
     struct keeping *one = NULL;
 
@@ -203,7 +216,7 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
     if (k->helpers && !crowded)
         one = calloc(1, sizeof *one);
     if (!one) {
-        keep_checkpoints(k->cache, run, learned);
+        keep_now(k, run, learned, content, was_settled);
         return;
     }
     one->job.run = keep;
@@ -211,7 +224,11 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned)
     one->keeper = k;
     one->run = run_get(run);
     one->job.helped = run->path;
-    one->learned = checkpoints_get(learned);
+    one->learned = learned ? checkpoints_get(learned) : NULL;
+    one->has_content = content != NULL;
+    one->was_settled = was_settled;
+    if (content)
+        one->content = *content;
     pthread_mutex_lock(&k->lock);
     DL_APPEND(k->list, one);
     k->pending++;
@@ -226,7 +243,8 @@ struct checkpoints *keeper_find(struct keeper *k, const struct run *run)
 
     pthread_mutex_lock(&k->lock);
     DL_FOREACH(k->list, one)
-    if (!found && checkpoints_are_trusted(one->learned) && source_id_equal(&one->run->id, &run->id))
+    if (!found && one->learned && checkpoints_are_trusted(one->learned) &&
+        source_id_equal(&one->run->id, &run->id))
         found = checkpoints_get(one->learned);
     pthread_mutex_unlock(&k->lock);
     return found;

@@ -46,8 +46,9 @@
  *     COMMAND     the output of a program
  *     FETCH       no bytes: the task puts a file's content into the dataset (fetch.h)
  *     JOIN        a 4-D file in one piece, from its parts in the cache (join.h)
+ *     IDENTIFY    no bytes: the task finds the name of a run's content (run_find_name())
  *
- * FETCH and JOIN are never in a graph with other kinds.
+ * FETCH, JOIN and IDENTIFY are never in a graph with other kinds.
  *
  * Columns: the kind; the operation, which begins keys and labels; its version, which is in the key
  * (raise it when results change; an OUTPUT has that of its format); words for people before the
@@ -68,7 +69,8 @@
 #define TASK_KINDS_OTHER(ROW)                                                                      \
     ROW(COMMAND, "command", 2, NULL, RESULT_UNKNOWN)                                               \
     ROW(FETCH, "fetch", 1, NULL, RESULT_UNKNOWN)                                                   \
-    ROW(JOIN, "join", 1, NULL, RESULT_BYTES)
+    ROW(JOIN, "join", 1, NULL, RESULT_BYTES)                                                       \
+    ROW(IDENTIFY, "identify", 1, NULL, RESULT_UNKNOWN)
 #define TASK_KINDS(ROW) TASK_KINDS_WRITTEN(ROW) TASK_KINDS_OTHER(ROW)
 
 #define TASK_KIND(name, ...) TASK_##name,
@@ -152,6 +154,8 @@ struct task {
     struct command_call *call;          /* COMMAND (graph_call.h) */
     struct annex_content *content;      /* FETCH (annex.h); NULL: of all that it depends on */
     struct join_pieces *pieces;         /* JOIN */
+    struct run *run; /* IDENTIFY: one of the graph's; NULL: of all that it depends
+                                           on */
 };
 
 /* What a graph needs of a task. */

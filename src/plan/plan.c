@@ -144,7 +144,7 @@ static int key_of_image(struct planner *p, struct task *t)
             key_add_key(b, "task", &p->g->tasks[t->deps[r->first_dep + d]].key);
     }
     if (t->kind == TASK_IMAGE) /* the header is that of the first run */
-        source_id_add_to_key(&p->g->runs[0]->id, b);
+        run_add_to_key(p->g->runs[0], b);
     key_end(b, &t->key);
     return 0;
 }

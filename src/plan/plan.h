@@ -53,6 +53,11 @@ int plan_nvol(const struct plan_request *q, int64_t *out, struct error *err) NOD
 int plan_fetch(struct annex_content *list, size_t n, struct graph **out,
                struct error *err) NODISCARD;
 
+/* Plan to find the names of runs[n]' contents, n at least 1: a task for each, and one behind several.
+ * ENOMEM. */
+int plan_identify(struct run *const *runs, size_t n, struct graph **out,
+                  struct error *err) NODISCARD;
+
 /* Plan to join the pieces of the file `name` into the entry `key` of `nbytes`. Takes the pieces
  * over, also when it fails (ENOMEM). */
 int plan_join(const struct key *key, const char *name, struct join_pieces *pieces, uint64_t nbytes,

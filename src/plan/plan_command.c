@@ -155,7 +155,7 @@ static void key_add_input(struct planner *p, struct key_builder *b, const struct
     }
     if (in->e) { /* its header depends on these */
         key_add_numbers(b, "volumes", &in->nvol, 1);
-        source_id_add_to_key(&p->g->runs[0]->id, b);
+        run_add_to_key(p->g->runs[0], b);
     }
     for (size_t i = 0; i < in->ndeps; i++)
         key_add_key(b, "task", &p->g->tasks[t->deps[in->first_dep + i]].key);
@@ -175,7 +175,7 @@ static int make_key(struct planner *p, const struct recipe *r, struct task *t)
     for (size_t i = 0; i < t->call->ninputs; i++)
         key_add_input(p, b, t, &t->call->inputs[i], r->command->files[i].name);
     for (size_t i = 0; r->command->uses_runs && i < p->g->nruns; i++) {
-        source_id_add_to_key(&p->g->runs[i]->id, b);
+        run_add_to_key(p->g->runs[i], b);
         key_add_text(b, "path", p->g->runs[i]->path);
     }
     key_end(b, &t->key);

@@ -197,7 +197,7 @@ static void key_add_stream(struct planner *p, struct key_builder *b, const struc
         key_add_numbers(b, "leaf",
                         (const int64_t[]){leaf->kind, leaf->vol0, leaf->order, leaf->fit_nvol}, 4);
         if (leaf->kind == LEAF_SAMPLE)
-            source_id_add_to_key(&leaf->run->id, b);
+            run_add_to_key(leaf->run, b);
         else
             key_add_key(b, "task", &p->g->tasks[leaf->task].key);
     }

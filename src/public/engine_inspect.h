@@ -53,6 +53,7 @@ struct explained_run {
     bool absent;       /* its content is not here */
     const char *codec; /* "gzip" */
     const char *way;   /* how a compressed run is read; NULL: uncompressed */
+    const char *by;    /* what identifies it, and so finds its results: "content" */
 };
 
 struct explained_task {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # What a result is made from: two contents are never taken for each other, whatever the file system
-# says of them.
+# says of them; and the same content is known again, wherever it is.
 
 load helper
 
@@ -130,7 +130,7 @@ mount_squashfuse() {
 read_others() {
     local i
     for i in {1..8}; do
-        make_run "$DS/other$i.nii"
+        make_run "$DS/other$i.nii" --seed $((10 + ++NOTHERS))
     done
     cat "$MNT"/other{1..8}_stat-std_boldmap.nii >/dev/null
 }
@@ -173,4 +173,230 @@ read_others() {
     done
     run ! derivfs --trust_ids=fuse.other:/nowhere "$PWD/at" "$MNT"
     assert_output --partial 'trust_ids=/nowhere: No such file'
+}
+
+# --- found again ----------------------------------------------------------------------------------
+
+# known DATASET [OPTION...]: fails unless a new daemon gives the right mean of d1 from the cache.
+known() {
+    local dataset=$1
+    shift
+    mount_derivfs "$dataset" "$@"
+    reference mean "$MNT/sub-01/func/mean.nii" "$D1/$R"
+    assert_equal "$(metric cache_published_total)" 0
+    assert_equal "$(metric tasks_failed_total)" 0
+    unmount_derivfs
+}
+
+# The mean of a copy of d1 in $DS, in the cache.
+computed() {
+    rmdir "$DS"
+    cp -r "$D1" "$DS"
+    compute "$DS/sub-01/func/mean.nii"
+}
+
+@test "a copy, whatever its attributes, finds the results of the first one" {
+    computed
+    cp -a "$DS" archived
+    known archived
+    known archived # now by its attributes
+    cp -r "$DS" copied
+    known copied
+    cp -al "$DS" linked
+    known linked
+    rsync -a "$DS/" synced
+    known synced
+    chmod g+w "$DS/$R"
+    known "$DS"
+    touch "$DS/$R"
+    known "$DS"
+    mv "$DS/$R" "$DS/sub-01/func/sub-01_task-y_bold.nii"
+    known "$DS"
+}
+
+@test "images of d1, in turn on one device, find the results of the first one" {
+    as_root
+    computed
+    for TYPE in squashfs erofs ext4; do
+        mount_image "$D1" at
+        known "$PWD/at"
+        known "$PWD/at"
+        umount at
+    done
+    mount_overlay "$D1" at
+    known "$PWD/at"
+}
+
+@test "through FUSE, results are found" {
+    computed
+    mount_squashfuse "$D1" at
+    known "$PWD/at"
+    fusermount3 -u at
+    bindfs --no-allow-other "$D1" at 3>&- 4>&-
+    known "$PWD/at"
+}
+
+@test "results of an image, or through FUSE, are found by its next daemon and by copies" {
+    mount_squashfuse "$D1" at
+    compute at/sub-01/func/mean.nii
+    known "$PWD/at"
+    fusermount3 -u at
+    known "$D1"
+}
+
+@test "a file that differs in one byte from a known one has a result of its own" {
+    computed
+    cp -r "$D1" other
+    # not in its first, middle or last block
+    make_run big.nii --shape 40,40,20 --volumes 10
+    cp big.nii "$DS/$R"
+    cp big.nii "other/$R"
+    printf '\\1' | dd of="other/$R" bs=1 seek=100000 conv=notrunc status=none
+    run ! cmp "$DS/$R" "other/$R"
+    compute "$DS/sub-01/func/mean.nii"
+    gives_the_mean other "other/$R"
+    gives_the_mean "$DS" big.nii
+}
+
+@test "compressed runs are known again, also when several threads have read them" {
+    mkdir a b c
+    make_run a/long.nii.gz --shape 64,64,30 --volumes 120
+    make_run b/short.nii.gz
+    cp b/short.nii.gz a/short.nii.gz
+    zstd -q <"$D1/$R" >a/zstd.nii.zst
+    compute --threads=4 a/{long,short,zstd}_stat-mean_boldmap.nii
+    cp a/* c
+    mount_derivfs "$PWD/c"
+    cat "$MNT"/{long,short,zstd}_stat-mean_boldmap.nii >/dev/null
+    assert_equal "$(metric cache_published_total)" 0
+}
+
+@test "another cache has another secret, and nobody else can read it" {
+    computed
+    compute --cache_dir="$PWD/other" "$DS/sub-01/func/mean.nii"
+    assert_equal "$(stat -c '%s %a' "$CACHE/v1/secret" other/v1/secret | sort -u)" '16 600'
+    run ! cmp "$CACHE/v1/secret" other/v1/secret
+}
+
+@test "damaged facts and secrets are made anew" {
+    computed
+    local file
+    for file in "$CACHE"/v1/names/*; do
+        echo rubbish >"$file"
+    done
+    cp -r "$DS" copied
+    gives_the_mean copied "$D1/$R"
+    cp -r "$DS" again
+    known again
+    : >"$CACHE/v1/secret"
+    make_run new.nii --seed 3
+    compute new_stat-mean_boldmap.nii
+    assert_equal "$(stat -c %s "$CACHE/v1/secret")" 16
+    derivctl cache clear --cache_dir="$CACHE"
+    assert_equal "$(ls "$CACHE/v1/names")" ''
+}
+
+# --- git-annex ------------------------------------------------------------------------------------
+
+# annexed DATASET KEY FILE: DATASET's run is a link to an object of KEY, with the content of FILE.
+annexed() {
+    local object=$1/.git/annex/objects/Xx/1Z/$2/$2
+    mkdir -p "${object%/*}" "$1/sub-01/func"
+    echo '{}' >"$1/dataset_description.json" # here it begins, for derivctl
+    ln -sfn "../../.git/annex/objects/Xx/1Z/$2/$2" "$1/$R"
+    cp "$3" "$object"
+}
+
+# The key of FILE, which is as long as those of d1 and d2, by BACKEND.
+key_of() {
+    echo "$1-s$(stat -c %s "$2")--$("${3:-sha256sum}" "$2" | cut -d ' ' -f 1)${4-}"
+}
+
+gives_nothing() {
+    run ! compute "$1/sub-01/func/mean.nii" -o mean.nii
+    assert_output --partial 'content is not here'
+}
+
+@test "a damaged object of git-annex: its result is not that of the repaired one" {
+    local key
+    key=$(key_of SHA256E "$D1/$R" sha256sum .nii)
+    annexed "$DS" "$key" "$D2/$R"
+    gives_the_mean "$DS" "$D2/$R"
+    cp "$D1/$R" "$DS/$R"
+    gives_the_mean "$DS" "$D1/$R"
+    annexed "$PWD/clone" "$key" "$D1/$R"
+    gives_the_mean clone "$D1/$R"
+}
+
+@test "a path that looks like an annex's gives no other data set its voxels" {
+    local key
+    key=$(key_of SHA256E "$D1/$R" sha256sum .nii)
+    mkdir hostile
+    annexed "$PWD/hostile" "$key" "$D2/$R"
+    gives_the_mean hostile "$D2/$R"
+    # of content that is not here, its key is all that is known: it was never seen
+    annexed "$DS" "$key" "$D1/$R"
+    rm -r "$DS"/.git/annex/objects/*
+    gives_nothing "$DS"
+    annexed "$DS" "$key" "$D1/$R"
+    gives_the_mean "$DS" "$D1/$R"
+    gives_the_mean hostile "$D2/$R"
+    rm -r hostile/.git/annex/objects/* # now it was: by the right one
+    gives_the_mean hostile "$D1/$R"
+}
+
+@test "keys of each backend: content that was hashed to its key is known when it is gone" {
+    local key i=0
+    compute "$D1/sub-01/func/mean.nii"
+    for key in "$(key_of SHA256E "$D1/$R" sha256sum .nii)" "$(key_of SHA512 "$D1/$R" sha512sum)" \
+        "$(key_of MD5E "$D1/$R" md5sum .nii.gz)" "$(key_of SHA1 "$D1/$R" sha1sum)" \
+        "$(key_of BLAKE2B512E "$D1/$R" b2sum .nii)" "$(key_of SHA224 "$D1/$R" sha224sum)"; do
+        rm -rf "$CACHE"
+        annexed "$PWD/annex$((++i))" "$key" "$D1/$R"
+        compute "$PWD/annex$i/sub-01/func/mean.nii"
+        rm -r "annex$i"/.git/annex/objects/*
+        gives_the_mean "annex$i" "$D1/$R"
+    done
+    for key in WORM-s3232-m1--name.nii URL--http%c%%x "$(key_of SKEIN256 "$D1/$R")" \
+        "$(key_of SHA256 "$D1/$R" md5sum)" "$(key_of SHA512 "$D2/$R" sha512sum)"; do
+        annexed "$PWD/annex$((++i))" "$key" "$D1/$R"
+        [[ $key != WORM* ]] || truncate -s 3232 "annex$i/$R"
+        gives_the_mean "annex$i" "$D1/$R"
+        rm -r "annex$i"/.git/annex/objects/*
+        gives_nothing "annex$i"
+    done
+}
+
+# --- explain --------------------------------------------------------------------------------------
+
+# explained DATASET WHAT: derivctl says that the run is identified by WHAT.
+explained() {
+    run -0 derivctl explain --cache_dir="$CACHE" "$1/sub-01/func/mean.nii"
+    assert_line "        identified by $2"
+}
+
+@test "explain says what identifies a source" {
+    rmdir "$DS"
+    cp -r "$D1" "$DS"
+    explained "$DS" attributes
+    compute "$DS/sub-01/func/mean.nii"
+    explained "$DS" 'content, which was read before'
+    cp -r "$DS" copied
+    wait_until older_than_a_tick "copied/$R" # before that, its attributes count for nothing
+    explained copied 'attributes, which are new; when it is read, its content is compared with known ones'
+    compute copied/sub-01/func/mean.nii
+    explained copied 'content, which was read before'
+    run -0 derivctl explain --json --cache_dir="$CACHE" copied/sub-01/func/mean.nii
+    assert_equal "$(json 'd["sources_identified_by"][0]' <<<"$output")" 'content, which was read before'
+    bindfs --no-allow-other copied at 3>&- 4>&-
+    rm -r "$CACHE"
+    explained at 'attributes, for this mount and daemon only'
+    annexed "$PWD/annexed" "$(key_of SHA256E "$D1/$R" sha256sum .nii)" "$D1/$R"
+    compute annexed/sub-01/func/mean.nii
+    rm -r annexed/.git/annex/objects/*
+    explained annexed 'git-annex key, to which its content was hashed when it was here'
+}
+
+older_than_a_tick() {
+    (($(date +%s%N) - $(date -r "$1" +%s%N) > 50000000))
 }

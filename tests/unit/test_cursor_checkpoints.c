@@ -70,7 +70,7 @@ static int setup(void **state)
     config.dir = path;
     assert_int_equal(cache_open(&config, &cache, NULL), 0);
     write_run();
-    run = run_probe(rootfd, "run.nii.gz", NULL);
+    run = run_probe(rootfd, "run.nii.gz", NULL, NULL);
     assert_int_equal(run->state, RUN_OK);
     return 0;
 }
@@ -186,15 +186,13 @@ static void test_any_volume_after_a_pass(void **state)
 /* An entry of the run's checkpoints that the cache finds sound, whatever is in it. */
 static void publish(const void *bytes, size_t nbytes)
 {
-    struct key_builder *b = key_begin("checkpoints", 1);
-    char id[SOURCE_ID_TEXT_MAX];
+    struct key_builder *b = key_begin("checkpoints", 2);
     struct cache_writer *w;
     struct blob *blob;
     struct key key;
 
     clear_cache();
-    source_id_text(&run->id, id);
-    key_add_text(b, "source", id);
+    run_add_to_key(run, b);
     key_end(b, &key);
     assert_int_equal(cache_begin(cache, &key, "rubbish", nbytes, &w, NULL), 0);
     assert_int_equal(cache_write(w, bytes, nbytes, NULL), 0);

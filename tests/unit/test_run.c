@@ -54,7 +54,7 @@ static void write_gzip(const char *name, const void *bytes, size_t nbytes)
 
 static struct run *probe(const char *path, enum run_state want)
 {
-    struct run *run = run_probe(rootfd, path, NULL);
+    struct run *run = run_probe(rootfd, path, NULL, NULL);
 
     assert_non_null(run);
     assert_string_equal(run->path, path);
@@ -242,7 +242,7 @@ static void hard_link_of_an_object(void **state)
 
     const char *names[] = {"own.nii", "linked.nii", "linked.nii"};
     for (size_t i = 0; i < 3; i++) {
-        struct run *run = run_probe(rootfd, names[i], page);
+        struct run *run = run_probe(rootfd, names[i], page, NULL);
 
         assert_string_equal(run->id.annex_key, i > 0 ? key : "");
         assert_int_equal(

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Facts as files:
+ *
+ *     ROOT/v1/secret           16 random bytes, mode 0600
+ *     ROOT/v1/names/KEY        magic, XXH3 of the rest, the rest: what KEY is known to be
+ *
+ * KEY is a hash of the kind of the fact and of what it is about. A file is complete when it gets its
+ * name, by link(2): whoever is first stays. Nothing is synced: a damaged file goes when it is met. One
+ * that is used tells so by its time, at most once a day, so that others can go
+ * (disk_sweep_headers() in cache_disk.h).
+ */
+#include "names.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <xxhash.h>
+
+#include "fd.h"
+
+enum { FACT_MAX_NBYTES = 1024, USED_S = 24 * 3600, VERSION = 1 };
+static const uint64_t MAGIC = 0x316d616e736676; /* 'vfsnam1' */
+
+struct names {
+    char *root;
+    pthread_mutex_t lock;
+    bool has_secret;           /* guarded by lock */
+    struct hash_secret secret; /* set once */
+};
+
+struct fact_head {
+    uint64_t magic, xxh3;
+};
+
+struct names *names_new(const char *root)
+{
+    struct names *n = calloc(1, sizeof *n);
+
+    if (n)
+        n->root = strdup(root);
+    if (n && !n->root) {
+        free(n);
+        return NULL;
+    }
+    if (n)
+        pthread_mutex_init(&n->lock, NULL);
+    return n;
+}
+
+void names_free(struct names *n)
+{
+    if (!n)
+        return;
+    pthread_mutex_destroy(&n->lock);
+    free(n->root);
+    free(n);
+}
+
+/* ---- files ---- */
+
+/* A new file `path` with these bytes, unless there is one. False: it could not be made. */
+static bool make_file(const char *path, const void *bytes, size_t nbytes, bool sync)
+{
+    char *temp = NULL;
+    int fd = asprintf(&temp, "%s.XXXXXX", path) < 0 ? -1 : mkostemp(temp, O_CLOEXEC);
+    bool made = false;
+
+    if (fd >= 0) {
+        made = fd_write(fd, bytes, nbytes) == 0 && (!sync || fsync(fd) == 0);
+        made = close(fd) == 0 && made && (link(temp, path) == 0 || errno == EEXIST);
+        unlink(temp);
+        free(temp);
+    }
+    return made;
+}
+
+static int open_file(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+/* ---- the secret ---- */
+
+/* One that a crash has cut off goes. */
+static bool read_secret(const char *path, unsigned char key[HASH_KEY_NBYTES])
+{
+    int fd = open_file(path);
+    ssize_t got = fd < 0 ? -1 : fd_pread(fd, key, HASH_KEY_NBYTES, 0);
+
+    if (fd >= 0)
+        close(fd);
+    if (got >= 0 && got != HASH_KEY_NBYTES)
+        unlink(path);
+    return got == HASH_KEY_NBYTES;
+}
+
+static bool find_secret(const struct names *n, unsigned char key[HASH_KEY_NBYTES])
+{
+    unsigned char fresh[HASH_KEY_NBYTES];
+    char *path = NULL;
+    bool found;
+
+    if (asprintf(&path, "%s/v1/secret", n->root) < 0)
+        return false;
+    found = read_secret(path, key) ||
+            (getentropy(fresh, sizeof fresh) == 0 && make_file(path, fresh, sizeof fresh, true) &&
+             read_secret(path, key));
+    free(path);
+    return found;
+}
+
+const struct hash_secret *names_secret(struct names *n)
+{
+    unsigned char key[HASH_KEY_NBYTES];
+    bool has;
+
+    pthread_mutex_lock(&n->lock);
+    has = n->has_secret;
+    pthread_mutex_unlock(&n->lock);
+    if (has)
+        return &n->secret;
+    if (!find_secret(n, key))
+        return NULL;
+    pthread_mutex_lock(&n->lock);
+    if (!n->has_secret)
+        keyed_hash()->secret(key, &n->secret);
+    n->has_secret = true;
+    pthread_mutex_unlock(&n->lock);
+    return &n->secret;
+}
+
+/* ---- facts ---- */
+
+/* The path of the fact of this kind about subject[nbytes]. malloced; NULL: out of memory. */
+static char *path_of(const struct names *n, const char *kind, const void *subject, size_t nbytes)
+{
+    struct key_builder *b = key_begin(kind, VERSION);
+    char *path = NULL;
+    struct key key;
+
+    if (!b)
+        return NULL;
+    key_add(b, "of", subject, nbytes);
+    key_end(b, &key);
+    return asprintf(&path, "%s/v1/names/%s", n->root, key.hex) < 0 ? NULL : path;
+}
+
+/* How many bytes the sound fact has; -EBADMSG: it is none. */
+static ssize_t read_fact(int fd, void *out, size_t cap)
+{
+    unsigned char buf[FACT_MAX_NBYTES];
+    struct fact_head head;
+    ssize_t n = fd_pread(fd, buf, sizeof buf, 0);
+
+    if (n < 0)
+        return n;
+    n -= (ssize_t)sizeof head;
+    if (n < 0)
+        return -EBADMSG;
+    memcpy(&head, buf, sizeof head);
+    if (head.magic != MAGIC || head.xxh3 != XXH3_64bits(buf + sizeof head, (size_t)n) ||
+        (size_t)n > cap)
+        return -EBADMSG;
+    memcpy(out, buf + sizeof head, (size_t)n);
+    return n;
+}
+
+static void note_use(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == 0 && llabs((long long)time(NULL) - st.st_mtim.tv_sec) > USED_S)
+        (void)futimens(fd, NULL); /* refused: it looks older than it is */
+}
+
+/* -ENOENT: there is no sound fact; other codes: it cannot be read. */
+static int look(const struct names *n, const char *kind, const void *subject, size_t nbytes,
+                void *out, size_t out_nbytes)
+{
+    char *path = path_of(n, kind, subject, nbytes);
+    int fd = path ? open_file(path) : -1;
+    int ret = !path ? -ENOMEM : fd < 0 ? -errno : 0;
+
+    if (ret == 0) {
+        ssize_t got = read_fact(fd, out, out_nbytes);
+
+        if (got == (ssize_t)out_nbytes)
+            note_use(fd);
+        else if (got >= 0 || got == -EBADMSG)
+            unlink(path);
+        ret = got == (ssize_t)out_nbytes ? 0 : got >= 0 || got == -EBADMSG ? -ENOENT : (int)got;
+        close(fd);
+    }
+    free(path);
+    return ret;
+}
+
+static bool find(const struct names *n, const char *kind, const void *subject, size_t nbytes,
+                 void *out, size_t out_nbytes)
+{
+    return look(n, kind, subject, nbytes, out, out_nbytes) == 0;
+}
+
+static void add(const struct names *n, const char *kind, const void *subject, size_t nbytes,
+                const void *what, size_t what_nbytes)
+{
+    unsigned char buf[FACT_MAX_NBYTES];
+    struct fact_head head = {MAGIC, XXH3_64bits(what, what_nbytes)};
+    char *path, *dir = NULL;
+
+    if (find(n, kind, subject, nbytes, buf, what_nbytes))
+        return;
+    path = path_of(n, kind, subject, nbytes);
+    if (path) {
+        memcpy(buf, &head, sizeof head);
+        memcpy(buf + sizeof head, what, what_nbytes);
+        if (!make_file(path, buf, sizeof head + what_nbytes, false) &&
+            asprintf(&dir, "%s/v1/names", n->root) >= 0 && mkdir(dir, 0700) == 0)
+            (void)make_file(path, buf, sizeof head + what_nbytes, false);
+    }
+    free(dir);
+    free(path);
+}
+
+/* ---- kinds of facts ---- */
+
+/* On disk, a name has no NUL. */
+static bool find_name(const struct names *n, const char *kind, const void *subject, size_t nbytes,
+                      struct key *name)
+{
+    struct key found = {.hex = ""};
+
+    if (!find(n, kind, subject, nbytes, found.hex, KEY_HEX))
+        return false;
+    *name = found;
+    return true;
+}
+
+bool names_of_attributes(const struct names *n, const struct key *own, struct key *name)
+{
+    return find_name(n, "attributes", own->hex, KEY_HEX, name);
+}
+
+void names_add_attributes(const struct names *n, const struct key *own, const struct key *name)
+{
+    add(n, "attributes", own->hex, KEY_HEX, name->hex, KEY_HEX);
+}
+
+bool names_know_size(const struct names *n, uint64_t nbytes)
+{
+    char none;
+
+    return find(n, "size", &nbytes, sizeof nbytes, &none, 0);
+}
+
+bool names_know_fingerprint(const struct names *n, const struct content_id *id)
+{
+    char none;
+
+    return find(n, "fingerprint", id->fingerprint, HASH_NBYTES, &none, 0);
+}
+
+bool names_of_content(const struct names *n, const struct content_id *id, struct key *name)
+{
+    return find_name(n, "content", id->hash, HASH_NBYTES, name);
+}
+
+/* The name first: what is found through the others has one. */
+void names_add_content(const struct names *n, const struct content_id *id, const struct key *name)
+{
+    add(n, "content", id->hash, HASH_NBYTES, name->hex, KEY_HEX);
+    add(n, "fingerprint", id->fingerprint, HASH_NBYTES, "", 0);
+    add(n, "size", &id->nbytes, sizeof id->nbytes, "", 0);
+}
+
+struct annex_fact {
+    char name[KEY_HEX];
+    uint64_t codec, reading_nbytes, header_nbytes;
+    unsigned char header[NIFTI_HEADER_NBYTES];
+};
+
+_Static_assert(sizeof(struct annex_fact) + sizeof(struct fact_head) <= FACT_MAX_NBYTES, "it fits");
+
+int names_of_annex(const struct names *n, const char *annex_key, struct annexed *out)
+{
+    struct annex_fact fact;
+    int ret = look(n, "annex", annex_key, strlen(annex_key), &fact, sizeof fact);
+
+    if (ret < 0)
+        return ret == -ENOENT || resolve_is_fault(ret) ? ret : -ENOENT;
+    if (fact.header_nbytes > sizeof fact.header)
+        return -ENOENT;
+    *out = (struct annexed){.header = {.nbytes = (size_t)fact.header_nbytes,
+                                       .codec = codec_with_id((unsigned)fact.codec),
+                                       .reading_nbytes = (size_t)fact.reading_nbytes}};
+    memcpy(out->name.hex, fact.name, KEY_HEX);
+    memcpy(out->header.bytes, fact.header, sizeof fact.header);
+    return out->header.codec ? 0 : -ENOENT; /* else a later version's */
+}
+
+void names_add_annex(const struct names *n, const char *annex_key, const struct annexed *what)
+{
+    struct annex_fact fact;
+
+    memset(&fact, 0, sizeof fact);
+    memcpy(fact.name, what->name.hex, KEY_HEX);
+    fact.codec = what->header.codec->id;
+    fact.reading_nbytes = what->header.reading_nbytes;
+    fact.header_nbytes = what->header.nbytes;
+    memcpy(fact.header, what->header.bytes, sizeof fact.header);
+    add(n, "annex", annex_key, strlen(annex_key), &fact, sizeof fact);
+}

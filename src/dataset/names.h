@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names of contents: small facts beside the cache's entries, by which a result is found again though
+ * the file that it was made from has other attributes now.
+ *
+ * In keys, a content has the name of the first file that had it (source_id_name()). Facts say which
+ * name a content id, other attributes or a git-annex key has. A fact about bytes is added only when
+ * these bytes have been hashed; a fingerprint is only a reason to hash a file. Only hints: without
+ * them (damage, no right to write, no space) results are computed again.
+ * Thread rule: any thread.
+ */
+#ifndef DERIVFS_NAMES_H
+#define DERIVFS_NAMES_H
+
+#include <stdbool.h>
+
+#include "content.h"
+#include "headers.h"
+#include "key.h"
+
+struct names;
+
+/* Beneath the cache directory `root`. NULL: out of memory. */
+struct names *names_new(const char *root) NODISCARD;
+void names_free(struct names *n); /* NULL is allowed */
+
+/* The secret that all content ids of this cache are hashed with; made if there is none yet. It
+ * lives as long as `n`. NULL: there is none, as the directory cannot be read or written. */
+const struct hash_secret *names_secret(struct names *n);
+
+/* Which name the content of a file with the attributes `own` has; false: its own. */
+bool names_of_attributes(const struct names *n, const struct key *own, struct key *name);
+void names_add_attributes(const struct names *n, const struct key *own, const struct key *name);
+
+/* May a file of `nbytes` have a known content: has any content that is known as many? */
+bool names_know_size(const struct names *n, uint64_t nbytes);
+bool names_know_fingerprint(const struct names *n, const struct content_id *id);
+bool names_of_content(const struct names *n, const struct content_id *id, struct key *name);
+/* A content that has a name keeps it. */
+void names_add_content(const struct names *n, const struct content_id *id, const struct key *name);
+
+/* What is known of a git-annex key whose content was hashed to it. */
+struct annexed {
+    struct key name;
+    struct header_bytes header;
+};
+
+/* -ENOENT: nothing; other codes: a fault of the system, so nobody knows. */
+int names_of_annex(const struct names *n, const char *annex_key, struct annexed *out) NODISCARD;
+void names_add_annex(const struct names *n, const char *annex_key, const struct annexed *what);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a run is called in keys.
+ *
+ *     known attributes ------------------------------------> the name recorded for them
+ *     a fingerprint that some content has -- hash all -----> the name recorded for the content
+ *     else ------------------------------------------------> its own; recorded when it was read
+ *
+ * So results belong to contents, and not even a copy's first reader has to know that it is one before
+ * the file is read. The first two lines give names that are right for ever: attributes are recorded
+ * only where they last, and after the content was hashed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "annex_digest.h"
+#include "run.h"
+
+/* From here on the run has this name, unless more is known of it already. */
+static void settle(struct run *run, enum run_named named, const struct key *name)
+{
+    struct naming *n = &run->naming;
+
+    pthread_mutex_lock(&n->lock);
+    if (named > n->named) {
+        n->named = named;
+        n->name = *name;
+    }
+    pthread_mutex_unlock(&n->lock);
+}
+
+enum run_named run_named(struct run *run)
+{
+    enum run_named named;
+
+    pthread_mutex_lock(&run->naming.lock);
+    named = run->naming.named;
+    pthread_mutex_unlock(&run->naming.lock);
+    return named;
+}
+
+/* Without memory for a hash, the attributes as they are. */
+static void name_after_attributes(const struct source_id *id, struct key *out)
+{
+    if (!source_id_name(id, out))
+        snprintf(out->hex, sizeof out->hex, "%.8s%08x%016llx%08x", id->fs.hex, (unsigned)id->ino,
+                 (unsigned long long)id->ctime_ns, (unsigned)id->size);
+}
+
+static struct key name_of(struct run *run)
+{
+    struct key own, name;
+
+    if (run_named(run) == NAMED_NOT) {
+        name_after_attributes(&run->id, &own);
+        if (run->names && run->id.lasting && names_of_attributes(run->names, &own, &name))
+            settle(run, NAMED_CONTENT, &name);
+        else
+            settle(run, NAMED_ATTRIBUTES, &own);
+    }
+    pthread_mutex_lock(&run->naming.lock);
+    name = run->naming.name;
+    pthread_mutex_unlock(&run->naming.lock);
+    return name;
+}
+
+void run_add_to_key(struct run *run, struct key_builder *b)
+{
+    struct key name = name_of(run);
+
+    key_add_key(b, "source", &name);
+}
+
+static bool has_looked(struct run *run)
+{
+    bool looked;
+
+    pthread_mutex_lock(&run->naming.lock);
+    looked = run->naming.looked;
+    pthread_mutex_unlock(&run->naming.lock);
+    return looked;
+}
+
+bool run_may_have_name(struct run *run)
+{
+    (void)name_of(run);
+    return run->names && run_named(run) == NAMED_ATTRIBUTES && !has_looked(run) &&
+           names_know_size(run->names, run->id.size);
+}
+
+static int look_for_name(struct run *run, bool was_settled, struct source *s, struct error *err)
+{
+    struct content_id content;
+    struct key name;
+    int ret = source_read_content(s, false, &content, err);
+
+    if (ret < 0 || !names_know_fingerprint(run->names, &content))
+        return ret;
+    ret = source_read_content(s, true, &content, err);
+    if (ret < 0 || !names_of_content(run->names, &content, &name))
+        return ret;
+    if (run->id.lasting && was_settled) {
+        struct key own;
+
+        if (source_id_name(&run->id, &own))
+            names_add_attributes(run->names, &own, &name);
+    }
+    settle(run, NAMED_CONTENT, &name);
+    return 0;
+}
+
+int run_find_name(int rootfd, struct run *run, const struct cancel_token *cancel, struct error *err)
+{
+    struct source_options options = {.expect = &run->id, .secret = names_secret(run->names)};
+    bool was_settled = source_is_settled(&run->id);
+    struct source *s;
+    int ret;
+
+    if (!options.secret)
+        return 0;
+    ret = source_open(rootfd, run->path, &options, &s, err);
+    if (ret < 0)
+        return ret == -ENOMEM ? ret : 0;
+    source_set_cancel(s, cancel);
+    ret = look_for_name(run, was_settled, s, err);
+    source_close(s);
+    if (ret == -ENOMEM || ret == -ECANCELED)
+        return ret;
+    pthread_mutex_lock(&run->naming.lock);
+    run->naming.looked = true;
+    pthread_mutex_unlock(&run->naming.lock);
+    return 0;
+}
+
+const struct hash_secret *run_hash_secret(struct run *run)
+{
+    return run->names && run_named(run) < NAMED_CONTENT ? names_secret(run->names) : NULL;
+}
+
+/* Wait until no change of the file can leave its attributes as they are: a moment, or not at all. */
+static bool become_settled(const struct run *run)
+{
+    static const struct timespec moment = {.tv_nsec = 5000000};
+
+    for (int i = 0; i < 5 && !source_is_settled(&run->id); i++)
+        nanosleep(&moment, NULL);
+    return source_is_settled(&run->id);
+}
+
+/* Has the file, now that it is settled, the content that it had when it was read? */
+static bool still_has(int rootfd, const struct run *run, const struct content_id *content)
+{
+    struct source_options options = {.expect = &run->id, .secret = names_secret(run->names)};
+    struct content_id now;
+    struct source *s;
+    bool same;
+
+    if (!become_settled(run) || source_open(rootfd, run->path, &options, &s, NULL) < 0)
+        return false;
+    same = source_read_content(s, true, &now, NULL) == 0 &&
+           memcmp(now.hash, content->hash, sizeof now.hash) == 0;
+    source_close(s);
+    return same;
+}
+
+/* ---- git-annex keys ---- */
+
+static int digest(struct source *s, struct annex_digest *d, struct error *err)
+{
+    unsigned char *buf = malloc(CONTENT_BLOCK_NBYTES);
+    size_t got = 1;
+    int ret = buf ? 0 : error_set(err, ENOMEM, "out of memory");
+
+    for (uint64_t off = 0; ret == 0 && got > 0; off += got) {
+        ret = source_read_stored(s, off, buf, CONTENT_BLOCK_NBYTES, &got, err);
+        if (ret == 0)
+            annex_digest_add(d, buf, got);
+    }
+    free(buf);
+    return ret;
+}
+
+/* Is the content what the key says? */
+static bool keeps_its_claim(struct run *run, struct source *s)
+{
+    struct annex_digest *d = annex_digest_new(run->id.annex_key);
+    bool read = d && digest(s, d, NULL) == 0 && source_check(s, NULL) == 0;
+
+    return annex_digest_end(d) && read;
+}
+
+static void verify_annex_key(int rootfd, struct run *run)
+{
+    struct source_options options = {.expect = &run->id};
+    struct annexed known = {.name = name_of(run)};
+    struct source *s;
+
+    if (names_of_annex(run->names, run->id.annex_key, &known) == 0 ||
+        source_open(rootfd, run->path, &options, &s, NULL) < 0)
+        return;
+    known = (struct annexed){.name = name_of(run), .header = {.codec = source_codec(s)}};
+    if (source_read_some(s, known.header.bytes, sizeof known.header.bytes, &known.header.nbytes,
+                         NULL) == 0) {
+        known.header.reading_nbytes = run->reading_nbytes;
+        if (keeps_its_claim(run, s))
+            names_add_annex(run->names, run->id.annex_key, &known);
+    }
+    source_close(s);
+}
+
+void run_learn(int rootfd, struct run *run, const struct content_id *content, bool was_settled)
+{
+    struct key name = name_of(run), known;
+
+    if (!was_settled && !still_has(rootfd, run, content))
+        return;
+    if (!names_of_content(run->names, content, &known))
+        names_add_content(run->names, content, &name);
+    if (run->id.lasting) /* nobody has to hash it again to know */
+        names_add_attributes(run->names, &name, &name);
+    settle(run, NAMED_CONTENT, &name);
+    if (run->id.annex_key[0])
+        verify_annex_key(rootfd, run);
+}
