@@ -24,6 +24,7 @@ struct blob_entry {
     struct key key;
     uint64_t nbytes;
     uint64_t xxh3; /* XXH3 (64 bits) of the bytes */
+    bool remote;   /* other hosts may remove the file while it is open */
 };
 
 /* Both own what they are given from the call on, also when they fail (NULL: out of memory).

@@ -32,6 +32,7 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
     pthread_mutex_init(&c->mutex, NULL);
     later_init(&c->later);
     ret = c->max_nbytes > 0 ? disk_prepare(&c->disk) : 0;
+    c->disk.remote = disk_is_remote(c->disk.root);
     if (ret < 0)
         cache_warn(c, -ret, "cache directory %s: %s; results are kept in memory only", c->disk.root,
                    strerror(-ret));
@@ -70,6 +71,10 @@ static int find(struct cache *c, const struct key *key, struct disk_meta *meta, 
                 struct stat *st)
 {
     int ret = disk_open(&c->disk, key, meta, fd, st);
+    if (ret == -ENOENT && c->disk.remote) {
+        disk_refresh(&c->disk, key);
+        ret = disk_open(&c->disk, key, meta, fd, st);
+    }
     if (ret == 0 && !cache_is_verified(c, key, st)) {
         ret = disk_check(*fd, meta->nbytes, meta->xxh3);
         if (ret == 0)
@@ -95,7 +100,8 @@ int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
     touch(c, key, fd, &st);
     atomic_fetch_add(&c->hits, 1);
     *out = blob_from_fd(
-        fd, &(struct blob_entry){.key = *key, .nbytes = meta.nbytes, .xxh3 = meta.xxh3});
+        fd, &(struct blob_entry){
+                .key = *key, .nbytes = meta.nbytes, .xxh3 = meta.xxh3, .remote = c->disk.remote});
     return *out ? 0 : -ENOENT;
 }
 

@@ -179,7 +179,7 @@ static int set_aside(int fd, uint64_t nbytes)
 int disk_temp_open(struct disk *d, const struct key *key, uint64_t nbytes, struct disk_temp *out)
 {
     int ret = open_temp(d, key, out);
-    if (ret == -ENOENT) { /* somebody deleted the directory */
+    if (ret == -ENOENT || ret == -ESTALE) { /* somebody deleted the directory */
         ret = disk_prepare(d);
         if (ret == 0)
             ret = open_temp(d, key, out);
@@ -272,7 +272,7 @@ static int read_meta(const struct disk *d, const struct key *key, struct disk_me
     ssize_t n = fd_read(fd, text, sizeof(text) - 1);
     close(fd);
     if (n < 0)
-        return -EBADMSG;
+        return n == -ESTALE ? -ESTALE : -EBADMSG;
     text[n] = '\0';
     return strlen(text) == (size_t)n && parse_meta(text, m) ? 0 : -EBADMSG;
 }
@@ -399,6 +399,8 @@ static int use_theirs(const struct disk *d, const struct key *key, struct disk_m
     struct disk_meta theirs;
     struct stat st;
     int fd;
+    if (d->remote)
+        disk_refresh(d, key);
     int ret = disk_open(d, key, &theirs, &fd, &st);
     if (ret == 0) {
         ret = disk_check(fd, theirs.nbytes, theirs.xxh3);

@@ -23,6 +23,7 @@ enum { DISK_LABEL_MAX = 256 };
 
 struct disk {
     char *root;             /* absolute path of the cache directory */
+    bool remote;            /* other hosts change it, too; set by its owner */
     atomic_bool no_tmpfile; /* this file system has no O_TMPFILE: use named files in v1/tmp */
 };
 
@@ -90,12 +91,19 @@ void disk_remove(const struct disk *d, const struct key *key);
 int64_t disk_mtime_ns(const struct stat *st);
 bool disk_touch(int fd, int64_t mtime_ns);
 
+/* ---- file systems that other hosts change, too (cache_remote.c) ---- */
+
+bool disk_is_remote(const char *path);
+/* Have the kernel ask for the key's files, which another host may have published. */
+void disk_refresh(const struct disk *d, const struct key *key);
+
 /* ---- the whole directory (cache_scan.c) ---- */
 
 /* All entries and halves of entries, in no order. Free with disk_list_free() in any case. */
 int disk_scan(const struct disk *d, struct disk_list *out) NODISCARD;
 void disk_list_free(struct disk_list *list);
-/* Unlink named temps last written before `before_ns`; adds their bytes to *freed_nbytes. */
+/* Unlink named temps, and what network file systems keep of removed files, last written before
+ * `before_ns`; adds their bytes to *freed_nbytes. */
 int disk_sweep(const struct disk *d, int64_t before_ns, uint64_t *freed_nbytes) NODISCARD;
 /* Unlink the headers of runs, and the names of contents, last written before `before_ns`. */
 void disk_sweep_headers(const struct disk *d, int64_t before_ns);

@@ -37,6 +37,13 @@ static bool is_temp_name(const char *name)
                TEMP_SUFFIX;
 }
 
+/* What NFS or FUSE keep of a file that was removed while it was open. It goes when it is closed,
+ * unless the host dies. Elsewhere, reads of it fail with ESTALE then. */
+static bool is_silly_name(const char *name)
+{
+    return strncmp(name, ".nfs", 4) == 0 || strncmp(name, ".fuse_hidden", 12) == 0;
+}
+
 /* *out is NULL where there is no such directory. */
 static int open_dir(const struct disk *d, const char *below, DIR **out)
 {
@@ -187,8 +194,8 @@ void disk_list_free(struct disk_list *list)
     *list = (struct disk_list){0};
 }
 
-/* Unlink the regular files in `below` whose names are `wanted` and that were last written before
- * `before_ns`. */
+/* Unlink the regular files in `below` whose names are `wanted`, or silly, and that were last written
+ * before `before_ns`. */
 static int sweep(const struct disk *d, const char *below, bool (*wanted)(const char *name),
                  int64_t before_ns, uint64_t *freed_nbytes)
 {
@@ -199,17 +206,31 @@ static int sweep(const struct disk *d, const char *below, bool (*wanted)(const c
     const char *name;
     while ((name = next_name(dir, &ret))) {
         struct stat st;
-        if (wanted(name) && stat_regular(dir, name, &st) && disk_mtime_ns(&st) < before_ns &&
-            unlinkat(dirfd(dir), name, 0) == 0)
+        if ((is_silly_name(name) || wanted(name)) && stat_regular(dir, name, &st) &&
+            disk_mtime_ns(&st) < before_ns && unlinkat(dirfd(dir), name, 0) == 0)
             *freed_nbytes += (uint64_t)st.st_size;
     }
     closedir(dir);
     return ret;
 }
 
+static bool is_nothing(const char *name)
+{
+    (void)name;
+    return false;
+}
+
 int disk_sweep(const struct disk *d, int64_t before_ns, uint64_t *freed_nbytes)
 {
-    return sweep(d, "tmp", is_temp_name, before_ns, freed_nbytes);
+    int ret = sweep(d, "tmp", is_temp_name, before_ns, freed_nbytes);
+
+    for (unsigned i = 0; i < 256 && ret == 0 && d->remote; i++) {
+        char bucket[32];
+
+        snprintf(bucket, sizeof bucket, "objects/%02x", i);
+        ret = sweep(d, bucket, is_nothing, before_ns, freed_nbytes);
+    }
+    return ret;
 }
 
 /* KEY, or KEY.XXXXXX of a writer that died. */

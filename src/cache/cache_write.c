@@ -284,8 +284,10 @@ static int publish(struct cache_writer *w, int fd, bool *full)
 
 static struct blob *blob_of(const struct cache_writer *w, int fd)
 {
-    return blob_from_fd(
-        fd, &(struct blob_entry){.key = w->key, .nbytes = w->meta.nbytes, .xxh3 = w->meta.xxh3});
+    return blob_from_fd(fd, &(struct blob_entry){.key = w->key,
+                                                 .nbytes = w->meta.nbytes,
+                                                 .xxh3 = w->meta.xxh3,
+                                                 .remote = w->cache->disk.remote});
 }
 
 static int commit_file(struct cache_writer *w, struct blob **out, struct error *err)

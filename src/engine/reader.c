@@ -471,7 +471,8 @@ bool reader_is_computed(struct reader *r)
 int reader_fd(struct reader *r)
 {
     struct blob *whole = whole_file(r);
-    int fd = whole ? blob_fd(whole) : -1;
+    bool steady = whole && blob_entry(whole) && !blob_entry(whole)->remote;
+    int fd = steady ? blob_fd(whole) : -1;
 
     blob_put(whole);
     return fd;

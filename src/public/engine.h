@@ -208,7 +208,8 @@ int reader_read(struct reader *r, uint64_t off, void *buf, size_t nbytes, bool p
 /* Is all of it in the cache? Looks at the first and the last part only. */
 bool reader_is_computed(struct reader *r);
 
-/* The descriptor of a file with exactly these bytes; -1: there is none. The reader owns it; it is
+/* The descriptor of a file with exactly these bytes, which no other host can remove; -1: there is
+ * none. The reader owns it; it is
  * valid until the next call for this reader. */
 int reader_fd(struct reader *r);
 

@@ -10,7 +10,12 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include "cache_fixture.h"
 
@@ -21,7 +26,39 @@ static struct {
     off_t at;
     int code; /* not 0: reads fail with this errno */
     unsigned ncalls;
+    bool remote; /* the file system is NFS; there the kernel remembers: */
+    bool hidden; /* that no entry is there, until somebody reads a directory */
+    unsigned nrefreshes;
 } disk;
+
+int statfs(const char *file, struct statfs *buf)
+{
+    int ret = (int)syscall(SYS_statfs, file, buf);
+    if (ret == 0 && disk.remote)
+        buf->f_type = NFS_SUPER_MAGIC;
+    return ret;
+}
+
+int open(const char *file, int oflag, ...)
+{
+    va_list args;
+    va_start(args, oflag);
+    mode_t mode = va_arg(args, mode_t);
+    va_end(args);
+    if (disk.hidden && strstr(file, "/v1/objects/")) {
+        errno = ENOENT;
+        return -1;
+    }
+    return (int)syscall(SYS_openat, AT_FDCWD, file, oflag, mode);
+}
+
+DIR *opendir(const char *name)
+{
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    disk.hidden = false;
+    disk.nrefreshes++;
+    return fd < 0 ? NULL : fdopendir(fd);
+}
 
 ssize_t pread(int fd, void *buf, size_t nbytes, off_t offset)
 {
@@ -218,6 +255,92 @@ static void test_unreadable(void **state)
     assert_int_equal(stats_of(f->cache).corrupt, 1);
 }
 
+/* ---- network file systems ---- */
+
+static void test_entry_of_another_host_is_seen(void **state)
+{
+    struct fixture *f = *state;
+    entry_put(f->cache, 1, NBYTES);
+    struct blob *b = found(f, 1, false);
+    assert_false(blob_entry(b)->remote);
+    blob_put(b);
+    disk.remote = true;
+    fixture_reopen(f, 1 << 30);
+    disk.hidden = true;
+    b = found(f, 1, false);
+    assert_true(blob_entry(b)->remote);
+    blob_put(b);
+    assert_int_equal(disk.nrefreshes, 1);
+    /* what is there costs no more, and what is not is not there */
+    entry_assert_hit(f->cache, 1, NBYTES);
+    assert_int_equal(disk.nrefreshes, 1);
+    entry_assert_miss(f->cache, 2);
+    /* a listing must stay cheap */
+    disk.nrefreshes = 0;
+    assert_false(entry_there(f->cache, 3));
+    assert_int_equal(disk.nrefreshes, 0);
+    disk.remote = false;
+    fixture_reopen(f, 1 << 30);
+    entry_assert_miss(f->cache, 2);
+    assert_int_equal(disk.nrefreshes, 0);
+}
+
+/* Somebody else published the same meanwhile, which this host does not see yet. */
+static void test_published_by_another_host(void **state)
+{
+    struct fixture *f = *state;
+    entry_put(f->cache, 1, NBYTES);
+    disk.remote = true;
+    fixture_reopen(f, 1 << 30);
+    disk.hidden = true;
+    entry_put(f->cache, 1, NBYTES);
+    assert_int_equal(f->nwarnings, 0);
+    assert_int_equal(stats_of(f->cache).published, 0);
+    entry_assert_hit(f->cache, 1, NBYTES);
+}
+
+static void leave_file(const struct fixture *f, const char *name, int64_t age_s)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = fixture_now_s - age_s}};
+    scratch_write(&f->scratch, name, "0123456789", 10);
+    assert_int_equal(utimensat(AT_FDCWD, scratch_at(&f->scratch, name), times, 0), 0);
+}
+
+static bool is_there(const struct fixture *f, const char *name)
+{
+    return access(scratch_at(&f->scratch, name), F_OK) == 0;
+}
+
+static void test_leftovers_of_removed_files(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const places[] = {"tmp", "objects/00", "objects/ff"};
+    static const char *const names[] = {".nfs000000000123456700000001",
+                                        ".fuse_hidden0000000200000001"};
+    char old[sizeof places / sizeof *places][2][128], young[128], foreign[128];
+    uint64_t freed;
+    disk.remote = true;
+    fixture_reopen(f, 1 << 30);
+    for (int i = 0; i < 3; i++) {
+        snprintf(young, sizeof young, "cache/v1/%s", places[i]);
+        mkdir(scratch_at(&f->scratch, young), 0700);
+        for (int j = 0; j < 2; j++) {
+            snprintf(old[i][j], sizeof old[i][j], "cache/v1/%s/%s", places[i], names[j]);
+            leave_file(f, old[i][j], HOUR_S + 1);
+        }
+    }
+    snprintf(young, sizeof young, "cache/v1/tmp/%s2", names[0]);
+    snprintf(foreign, sizeof foreign, "cache/v1/tmp/.profile");
+    leave_file(f, young, HOUR_S - 60);
+    leave_file(f, foreign, 10 * HOUR_S);
+    assert_int_equal(cache_prune(f->cache, &freed, NULL), 0);
+    assert_int_equal(freed, 60);
+    for (int i = 0; i < 6; i++)
+        assert_false(is_there(f, old[i / 2][i % 2]));
+    assert_true(is_there(f, young));
+    assert_true(is_there(f, foreign));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +352,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_checked_again_when_old, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_by_another_host, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, fixture_setup, teardown),
+        cmocka_unit_test_setup_teardown(test_entry_of_another_host_is_seen, fixture_setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_published_by_another_host, fixture_setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leftovers_of_removed_files, fixture_setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
