@@ -224,46 +224,66 @@ int cache_clear(struct cache *c, uint64_t *freed_nbytes, struct error *err)
     return 0;
 }
 
-/* Whatever this process believes of it: the file itself is read. */
-static int verify_entry(struct cache *c, const struct key *key, struct disk_meta *meta)
+/* Whatever this process believes of it: the file itself is read. A payload alone is what is left of
+ * a damaged entry: a meta is published first and removed last. */
+static int verify_entry(struct cache *c, const struct disk_entry *entry, struct disk_meta *meta)
 {
     struct stat st;
     int fd;
-    int ret = disk_open(&c->disk, key, meta, &fd, &st);
+    int ret = disk_open(&c->disk, &entry->key, meta, &fd, &st);
+    if (ret == -ENOENT && entry->payload && !entry->meta)
+        return -EBADMSG;
     if (ret < 0)
         return ret;
     ret = disk_check(fd, meta->nbytes, meta->xxh3);
     if (ret == 0)
-        cache_remember(c, key, &st);
+        cache_remember(c, &entry->key, &st);
     close(fd);
     return ret;
+}
+
+/* A sentence about an entry that is damaged (-EBADMSG) or cannot be read; `stays` is why it was not
+ * removed, or 0. */
+static void describe(const struct key *key, int found, int stays, const char *label,
+                     struct error *out)
+{
+    if (found != -EBADMSG)
+        error_set(out, -found, "cache entry %s (%s) cannot be read: %s", key->hex, label,
+                  strerror(-found));
+    else if (stays < 0)
+        error_set(out, -stays, "cache entry %s (%s) is damaged and cannot be removed: %s", key->hex,
+                  label, strerror(-stays));
+    else
+        error_set(out, EIO, "cache entry %s (%s) is damaged; removed", key->hex, label);
 }
 
 int cache_verify(struct cache *c, uint64_t *good, uint64_t *bad,
                  void (*report)(void *ctx, const struct error *what), void *ctx, struct error *err)
 {
     *good = *bad = 0;
+    uint64_t nkept = 0;
     struct disk_list list;
     int ret = scan(c, "verifying", &list, err);
     if (ret < 0)
         return ret;
-    for (size_t i = 0; ret == 0 && i < list.n; i++) {
-        const struct key *key = &list.entries[i].key;
+    for (size_t i = 0; i < list.n; i++) {
         struct disk_meta meta = {.label = "unreadable label"};
-        int found = list.entries[i].payload ? verify_entry(c, key, &meta) : -ENOENT;
-        if (found == 0) {
-            ++*good;
-        } else if (found == -EBADMSG) {
-            ++*bad;
-            cache_remove_damaged(c, key);
-            struct error what;
-            error_set(&what, EIO, "cache entry %s (%s) is damaged; removed", key->hex, meta.label);
-            if (report)
-                report(ctx, &what);
-        } else if (found != -ENOENT) {
-            ret = error_set(err, -found, "cache entry %s: %s", key->hex, strerror(-found));
-        }
+        struct error what;
+        const struct key *key = &list.entries[i].key;
+        int found = verify_entry(c, &list.entries[i], &meta);
+        int stays = found == -EBADMSG ? cache_remove_damaged(c, key) : found;
+        *good += found == 0;
+        if (found == 0 || stays == -ENOENT || stays == -ESTALE) /* gone meanwhile */
+            continue;
+        *bad += stays == 0;
+        nkept += stays < 0;
+        describe(key, found, stays, meta.label, &what);
+        if (report)
+            report(ctx, &what);
     }
     disk_list_free(&list);
-    return ret;
+    return nkept > 0
+               ? error_set(err, EIO, "cache %s: %" PRIu64 " entries cannot be read or removed",
+                           c->disk.root, nkept)
+               : 0;
 }

@@ -124,7 +124,8 @@ int cache_prune(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODI
 /* Remove every entry, those included that are being published. Never removes a file that is not the
  * cache's own. */
 int cache_clear(struct cache *c, uint64_t *freed_nbytes, struct error *err) NODISCARD;
-/* Check every entry's checksum; remove the bad ones; `report` (may be NULL) is told each. */
+/* Check every entry's checksum; remove the bad ones; `report` (may be NULL) is told each. Half an
+ * entry that somebody may be publishing is none. EIO at the end: some cannot be read or removed. */
 int cache_verify(struct cache *c, uint64_t *good, uint64_t *bad,
                  void (*report)(void *ctx, const struct error *what), void *ctx,
                  struct error *err) NODISCARD;

@@ -350,10 +350,12 @@ int disk_check(int fd, uint64_t nbytes, uint64_t xxh3)
     return ret;
 }
 
-void disk_remove(const struct disk *d, const struct key *key)
+int disk_remove(const struct disk *d, const struct key *key)
 {
-    unlink(payload_path(d, key).text);
-    unlink(meta_path(d, key).text);
+    int payload = unlink(payload_path(d, key).text) == 0 ? 0 : -errno;
+    int meta = unlink(meta_path(d, key).text) == 0 ? 0 : -errno;
+
+    return meta == -ENOENT || (meta == 0 && payload != -ENOENT) ? payload : meta;
 }
 
 bool disk_touch(int fd, int64_t mtime_ns)

@@ -84,8 +84,8 @@ int disk_open(const struct disk *d, const struct key *key, struct disk_meta *met
               struct stat *st) NODISCARD;
 /* Read the whole payload and compare its checksum. -ESTALE: another host has removed it. */
 int disk_check(int fd, uint64_t nbytes, uint64_t xxh3) NODISCARD;
-/* Unlink payload and meta, in this order. */
-void disk_remove(const struct disk *d, const struct key *key);
+/* Unlink payload and meta, in this order. -errno: one of them stays; -ENOENT: there is neither. */
+int disk_remove(const struct disk *d, const struct key *key);
 
 /* The time of last use, for LRU, is the payload's mtime. A file system may refuse the touch. */
 int64_t disk_mtime_ns(const struct stat *st);

@@ -74,8 +74,8 @@ void cache_remember_touched(struct cache *c, const struct key *key, int fd);
 bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st);
 void cache_forget(struct cache *c, const struct key *key);
 void cache_forget_all(struct cache *c);
-/* Remove an entry that was found damaged, and count it. */
-void cache_remove_damaged(struct cache *c, const struct key *key);
+/* Remove an entry that was found damaged, and count it. Fails as disk_remove(). */
+int cache_remove_damaged(struct cache *c, const struct key *key);
 
 /* An entry of `nbytes` was published: forget the warnings, and count it. True: it is time to evict,
  * for which the caller calls cache_tidy(). */

@@ -162,11 +162,11 @@ bool cache_keeps(const struct cache *c, uint64_t nbytes)
     return nbytes <= c->max_nbytes && c->max_nbytes > 0;
 }
 
-void cache_remove_damaged(struct cache *c, const struct key *key)
+int cache_remove_damaged(struct cache *c, const struct key *key)
 {
     atomic_fetch_add(&c->corrupt, 1);
     cache_forget(c, key);
-    disk_remove(&c->disk, key);
+    return disk_remove(&c->disk, key);
 }
 
 /* Nobody reads from it any more; if it has its name still, it loses that. */

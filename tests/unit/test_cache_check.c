@@ -255,6 +255,32 @@ static void test_unreadable(void **state)
     assert_int_equal(stats_of(f->cache).corrupt, 1);
 }
 
+static void count_report(void *ctx, const struct error *what)
+{
+    unsigned *n = ctx;
+    ++*n;
+    assert_non_null(strstr(what->text, entry_key(1).hex));
+    assert_non_null(strstr(what->text, "cannot be removed"));
+}
+
+/* It is told, and the others are verified all the same. */
+static void test_verify_what_cannot_be_removed(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t good, bad;
+    unsigned reported = 0;
+    struct error err;
+    for (unsigned i = 1; i <= 3; i++)
+        entry_put(f->cache, i, NBYTES);
+    assert_int_equal(unlink(entry_path(f, 1, "")), 0);
+    assert_int_equal(mkdir(entry_path(f, 1, ""), 0700), 0);
+    assert_int_equal(cache_verify(f->cache, &good, &bad, count_report, &reported, &err), -EIO);
+    assert_non_null(strstr(err.text, f->dir));
+    assert_int_equal(good, 2);
+    assert_int_equal(bad, 0);
+    assert_int_equal(reported, 1);
+}
+
 /* ---- network file systems ---- */
 
 static void test_entry_of_another_host_is_seen(void **state)
@@ -352,6 +378,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_checked_again_when_old, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_removed_by_another_host, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_unreadable, fixture_setup, teardown),
+        cmocka_unit_test_setup_teardown(test_verify_what_cannot_be_removed, fixture_setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_entry_of_another_host_is_seen, fixture_setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_published_by_another_host, fixture_setup, teardown),
