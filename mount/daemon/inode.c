@@ -109,6 +109,11 @@ struct node *inodes_enter(struct inodes *t, struct node *parent, const char *nam
         if (old)
             leave(t, old);
         HASH_ADD_KEYPTR(hh, t->table, fresh->key, fresh->key_nbytes, fresh);
+        if (!fresh->hh.tbl) {
+            pthread_mutex_unlock(&t->lock);
+            node_free(fresh);
+            return NULL;
+        }
         DL_APPEND(t->all, fresh);
         fresh->entered = true;
         parent->refs++;

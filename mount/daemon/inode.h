@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "error.h"

@@ -412,13 +412,15 @@ int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, voi
     return list_sources(t, &place, add, ctx, err);
 }
 
-/* Does a file of the dataset hide the derived one? One that cannot be looked at is listed already.
- */
-static bool is_hidden(const struct tree *t, const struct place *place, const char *path)
+/* Does a file of the dataset hide the derived one? One that may not be looked at is listed already.
+ * 1, 0, or -errno after a fault, which leaves it open. */
+static int is_hidden(const struct tree *t, const struct place *place, const char *path,
+                     struct error *err)
 {
     struct stat st;
+    int ret = place->shows_sources ? tree_stat(t, path, &st, err) : -ENOENT;
 
-    return place->shows_sources && tree_stat(t, path, &st, NULL) != -ENOENT;
+    return ret == -ENOENT ? 0 : resolve_is_fault(ret) ? ret : 1;
 }
 
 /* Find the derived files that the plain name stands for, or with NULL those that a listing shows.
@@ -457,10 +459,11 @@ static int list_derived_files(const struct tree *t, const struct place *place, c
     for (size_t i = 0; i < n && ret == 0; i++) {
         char *path = join_path(dir, list[i]->name);
 
-        if (!path)
-            ret = error_set(err, ENOMEM, "%s: out of memory", dir);
-        else if (!is_hidden(t, place, path))
+        ret = path ? is_hidden(t, place, path, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", dir);
+        if (ret == 0)
             ret = add(ctx, list[i]->name, path_ino(path), DT_REG);
+        ret = ret > 0 ? 0 : ret;
         free(path);
     }
     derived_list_free(list, n);

@@ -7,6 +7,7 @@
 #ifndef DERIVFS_PLAN_PRIVATE_H
 #define DERIVFS_PLAN_PRIVATE_H
 
+#define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
 #include "plan.h"

@@ -60,6 +60,11 @@ int plan_add_task(struct planner *p, struct task *t, size_t *index)
     known->key = t->key;
     known->task = g->ntasks;
     HASH_ADD(hh, p->by_key, key.hex[0], KEY_HEX, known);
+    if (!known->hh.tbl) {
+        free(known);
+        task_clear(t);
+        return plan_out_of_memory(p);
+    }
     *index = g->ntasks;
     g->tasks[g->ntasks++] = *t;
     return 0;
@@ -94,6 +99,10 @@ static struct known_plan *add_known(struct planner *p, enum plan_known_as what,
         k->part.vol = vol;
         k->part.what = what;
         HASH_ADD(hh, p->known, part, sizeof k->part, k);
+    }
+    if (k && !k->hh.tbl) {
+        free(k);
+        return NULL;
     }
     return k;
 }

@@ -1,0 +1,53 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+#
+# System calls that fail: results are right or reading fails, and soon after the fault has gone all is
+# well again. contrib/soak-faults goes through many more.
+#
+# bats file_tags=release,once
+
+load helper
+
+# sweep KIND: fail every call of this kind (tests/faults/faults.py).
+sweep() {
+    run -0 /usr/bin/python3 "$ROOT/tests/faults/faults.py" --bin "$DERIVFS_BIN_DIR" \
+        --shim "$DERIVFS_BIN_DIR/../tests/libfaults.so" --only "$1"
+    assert_output --regexp " [1-9][0-9]* failed"
+}
+
+@test "calls about the dataset's files fail" {
+    sweep source
+}
+
+@test "calls about the cache fail: what cannot be kept is right all the same" {
+    sweep cache
+}
+
+@test "calls about the recipes file fail" {
+    run -0 /usr/bin/python3 "$ROOT/tests/faults/faults.py" --bin "$DERIVFS_BIN_DIR" \
+        --shim "$DERIVFS_BIN_DIR/../tests/libfaults.so" --only recipes
+    assert_output --regexp "recipes open +[1-9][0-9]* right"
+}
+
+@test "memory is out" {
+    sweep memory
+}
+
+@test "in a directory without BIDS names, a file that may not be read may be a run: reading fails" {
+    make_run "$DS/a.nii" --seed 1
+    make_run "$DS/b.nii" --seed 2
+    chown nobody "$DS/b.nii"
+    chmod 000 "$DS/b.nii"
+    # Root may read everything unless it gives up the right to.
+    local bits=-dac_override,-dac_read_search
+    setpriv "--bounding-set=$bits" "--inh-caps=$bits" \
+        derivfs -f --cache_dir="$CACHE" "$DS" "$MNT" >"$LOG" 2>&1 3>&- 4>&- &
+    wait_until mounted "$MNT"
+    run ! cat "$MNT/tsnr.nii"
+    assert_output --partial 'Permission denied'
+    grep -q 'tsnr.nii: b.nii: cannot open: Permission denied' "$MNT/.derivfs/errors"
+    run ! cat "$MNT/tsnr.json" # perhaps it is none of its sources
+    reference tsnr "$MNT/a_stat-tsnr_boldmap.nii" "$DS/a.nii"
+    chmod 644 "$DS/b.nii"
+    wait_until reference tsnr "$MNT/tsnr.nii" "$DS/a.nii" "$DS/b.nii"
+}
