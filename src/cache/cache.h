@@ -83,6 +83,10 @@ int cache_begin(struct cache *c, const struct key *key, const char *label, uint6
  * long as somebody holds them. */
 int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
                        struct cache_writer **out, struct error *err) NODISCARD;
+/* As cache_begin(), or with `key` NULL as cache_begin_unkept(), for a caller who has taken `nbytes`
+ * from the budget: they are the writer's from the call on, for the case that it needs them. */
+int cache_begin_with_room(struct cache *c, const struct key *key, const char *label,
+                          uint64_t nbytes, struct cache_writer **out, struct error *err) NODISCARD;
 /* The same for a second form of what the cache has already: on disk where there is free space, or
  * not at all. Nothing is evicted for it before it is there, and no memory taken. ENOSPC: it is not
  * kept.

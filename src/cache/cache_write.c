@@ -40,6 +40,7 @@ struct cache_writer {
     uint64_t begun_nbytes; /* of these are on their way to the disk */
     bool failed;           /* only cache_abort(), or a commit that fails */
     bool spare;            /* cache_begin_spare(): no eviction, never in memory */
+    bool room;             /* meta.nbytes are taken from the budget, but not in use */
     struct disk_temp temp; /* fd -1: in memory */
     unsigned char *memory; /* [meta.nbytes], taken from the budget; NULL: on disk */
     XXH3_state_t *xxh3;    /* of what is written to temp */
@@ -51,11 +52,12 @@ static int take_memory(struct cache_writer *w, struct error *err)
 {
     uint64_t nbytes = w->meta.nbytes;
     struct budget *budget = w->cache->budget;
-    if (nbytes > SIZE_MAX || (budget && !budget_take(budget, (size_t)nbytes)))
+    if (nbytes > SIZE_MAX || (budget && !w->room && !budget_take(budget, (size_t)nbytes)))
         return error_set(err, ENOMEM,
                          "%s: its %" PRIu64 " bytes cannot be kept on disk and are over the limit "
                          "on memory",
                          w->meta.label, nbytes);
+    w->room = false;
     w->memory = malloc(nbytes > 0 ? (size_t)nbytes : 1);
     if (w->memory)
         return 0;
@@ -136,26 +138,33 @@ static int start(struct cache_writer *w, struct error *err)
     return take_memory(w, err);
 }
 
-/* `key` NULL: in memory. */
-static int begin(struct cache *c, const struct key *key, bool spare, const char *label,
-                 uint64_t nbytes, struct cache_writer **out, struct error *err)
+/* What is known from the start. NULL: out of memory. */
+static struct cache_writer *writer_new(struct cache *c, const struct key *key, const char *label,
+                                       uint64_t nbytes)
 {
     struct cache_writer *w = calloc(1, sizeof(*w));
     if (!w)
-        return error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
+        return NULL;
     w->cache = c;
-    w->spare = spare;
     if (key)
         w->key = *key;
     w->meta.nbytes = nbytes;
     snprintf(w->meta.label, sizeof(w->meta.label), "%s", label);
     w->temp.fd = -1;
     w->xxh3 = XXH3_createState();
-    int ret;
-    if (!w->xxh3 || XXH3_64bits_reset(w->xxh3) != XXH_OK)
-        ret = error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
-    else
-        ret = key ? start(w, err) : take_memory(w, err);
+    if (w->xxh3 && XXH3_64bits_reset(w->xxh3) == XXH_OK)
+        return w;
+    cache_abort(w);
+    return NULL;
+}
+
+/* `key` NULL: in memory. Takes `w` over, which may be NULL. */
+static int begin(struct cache_writer *w, const struct key *key, const char *label,
+                 struct cache_writer **out, struct error *err)
+{
+    if (!w)
+        return error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
+    int ret = key ? start(w, err) : take_memory(w, err);
     if (ret < 0) {
         cache_abort(w);
         return ret;
@@ -167,19 +176,33 @@ static int begin(struct cache *c, const struct key *key, bool spare, const char 
 int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
                 struct cache_writer **out, struct error *err)
 {
-    return begin(c, key, false, label, nbytes, out, err);
+    return begin(writer_new(c, key, label, nbytes), key, label, out, err);
 }
 
 int cache_begin_spare(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
                       struct cache_writer **out, struct error *err)
 {
-    return begin(c, key, true, label, nbytes, out, err);
+    struct cache_writer *w = writer_new(c, key, label, nbytes);
+    if (w)
+        w->spare = true;
+    return begin(w, key, label, out, err);
 }
 
 int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
                        struct cache_writer **out, struct error *err)
 {
-    return begin(c, NULL, false, label, nbytes, out, err);
+    return begin(writer_new(c, NULL, label, nbytes), NULL, label, out, err);
+}
+
+int cache_begin_with_room(struct cache *c, const struct key *key, const char *label,
+                          uint64_t nbytes, struct cache_writer **out, struct error *err)
+{
+    struct cache_writer *w = writer_new(c, key, label, nbytes);
+    if (w)
+        w->room = c->budget != NULL;
+    else if (c->budget)
+        budget_give(c->budget, (size_t)nbytes);
+    return begin(w, key, label, out, err);
 }
 
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct error *err)
@@ -379,7 +402,7 @@ void cache_abort(struct cache_writer *w)
     if (!w)
         return;
     disk_temp_discard(&w->temp);
-    if (w->memory && w->cache->budget)
+    if ((w->memory || w->room) && w->cache->budget)
         budget_give(w->cache->budget, (size_t)w->meta.nbytes);
     free(w->memory);
     for (size_t i = 0; i < w->nsources; i++)

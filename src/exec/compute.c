@@ -63,15 +63,24 @@ static int write_result(const struct work *k, struct error *err)
     return error_set(err, EINVAL, "%s: no function computes it", k->t->label);
 }
 
+int work_begin(const struct work *k, const struct key *key, uint64_t nbytes,
+               struct cache_writer **out, struct error *err)
+{
+    struct cache *cache = k->c->cache;
+    const char *label = k->t->label;
+
+    if (nbytes <= SIZE_MAX && task_take_room(k->ctl, (size_t)nbytes))
+        return cache_begin_with_room(cache, key, label, nbytes, out, err);
+    return key ? cache_begin(cache, key, label, nbytes, out, err)
+               : cache_begin_unkept(cache, label, nbytes, out, err);
+}
+
 /* Compute the result, and publish it: at once where it is what a reader waits for. What others are
  * computed from is handed on to them meanwhile. */
 static int attempt(struct work *k, struct blob **out, struct error *err)
 {
-    const struct compute *c = k->c;
     const struct task *t = k->t;
-    int ret = k->g->is_slices
-                  ? cache_begin_unkept(c->cache, t->label, t->result_nbytes, &k->w, err)
-                  : cache_begin(c->cache, &t->key, t->label, t->result_nbytes, &k->w, err);
+    int ret = work_begin(k, k->g->is_slices ? NULL : &t->key, t->result_nbytes, &k->w, err);
 
     if (ret < 0)
         return ret;
@@ -136,5 +145,8 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
         drop_damaged(&k);
     if (ret == -ERESTART)
         return error_set(err, EIO, "%s: checkpoints do not fit, time and again", t->label);
+    /* perhaps for its result, which the disk did not take; a command has said how much that is */
+    if (ret == -ENOMEM && t->kind != TASK_COMMAND)
+        task_wants_room(ctl, (size_t)t->result_nbytes);
     return ret;
 }

@@ -265,7 +265,7 @@ static int store_result(struct execution *x, struct blob **out, struct error *er
 
     if (fd < 0)
         return fd;
-    ret = cache_begin(x->k->c->cache, &t->key, t->label, nbytes, &w, err);
+    ret = work_begin(x->k, &t->key, nbytes, &w, err);
     if (ret == 0) {
         ret = read_result(x, fd, nbytes, w, err);
         if (ret == 0)
@@ -276,6 +276,8 @@ static int store_result(struct execution *x, struct blob **out, struct error *er
             ret = cache_commit(w, out, err);
     }
     close(fd);
+    if (ret == -ENOMEM)
+        task_wants_room(x->k->ctl, (size_t)nbytes);
     return ret;
 }
 

@@ -25,6 +25,10 @@ int work_go_on(const struct work *k, struct error *err) NODISCARD;
 /* Write float64 values into k->w, with settled NaN (kernel.h). */
 int work_write(const struct work *k, const double *values, size_t n, struct error *err) NODISCARD;
 
+/* Begin the result, of `nbytes`; `key` NULL: it is not kept. */
+int work_begin(const struct work *k, const struct key *key, uint64_t nbytes,
+               struct cache_writer **out, struct error *err) NODISCARD;
+
 /* A function for each kind of task whose result is written into k->w. */
 #define COMPUTE(name, operation, version, verb, result, function)                                  \
     int compute_##function(const struct work *k, struct error *err) NODISCARD;

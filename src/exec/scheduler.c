@@ -9,10 +9,7 @@
  * result is freed. Every change of state that may let the queue's head start wakes one worker, and
  * a worker that has found something wakes the next; so a task that can start never waits for a
  * worker that is busy telling jobs.
- * Memory: the head of the queue waits until its memory fits the budget, and nothing overtakes it:
- * a large task is not starved by small ones. The budget tells when memory held by others (pieces of
- * running tasks, results that are being read) comes back. Where nothing runs it starts all the
- * same, for that may take as long as a reader likes.
+ * scheduler_memory.c says what starts when memory is short.
  */
 #include "scheduler_private.h"
 
@@ -40,11 +37,6 @@ void task_found(const struct task_control *ctl)
     ctl->flight->found = true;
 }
 
-static bool over_limit(const struct sched *s, const struct flight *f)
-{
-    return f->task->mem_nbytes > budget_limit(s->config.budget);
-}
-
 /* Called with the lock held, as all of the following that take `s` and no outcome. */
 static void wake_worker(struct sched *s)
 {
@@ -52,22 +44,11 @@ static void wake_worker(struct sched *s)
         pthread_cond_signal(&s->wake);
 }
 
-/* Take the head of the queue, if its memory can be had. One that is over the limit needs none: it
- * is taken to fail. */
 static struct flight *take_next(struct sched *s, unsigned thread)
 {
-    struct flight *f = s->queue;
+    struct flight *f = memory_next(s);
     if (!f)
         return NULL;
-    if (!over_limit(s, f)) {
-        size_t nbytes = f->task->mem_nbytes;
-        if (!budget_take_awaited(s->config.budget, nbytes)) {
-            if (s->stats.running > 0)
-                return NULL;
-            budget_force(s->config.budget, nbytes);
-        }
-        f->charged_nbytes = nbytes;
-    }
     DL_DELETE2(s->queue, f, queue_prev, queue_next);
     f->state = FLIGHT_RUNNING;
     f->thread = thread;
@@ -79,11 +60,8 @@ static struct flight *take_next(struct sched *s, unsigned thread)
 /* Without the lock. */
 static int run_flight(struct sched *s, struct flight *f, struct outcome *out)
 {
-    if (over_limit(s, f))
-        return error_set(&out->err, ENOMEM,
-                         "%s: needs %zu bytes of memory, and the limit is %zu bytes",
-                         f->task->label, f->task->mem_nbytes, budget_limit(s->config.budget));
-
+    if (flight_memory_fails(s, f, &out->err))
+        return -ENOMEM;
     int ret = s->config.run(s->config.ctx, f->graph, f->task, f->inputs, &f->control, &out->result,
                             &out->err);
     budget_give(s->config.budget, f->charged_nbytes);
@@ -131,7 +109,7 @@ static void fly(struct sched *s, struct worker *w, struct flight *f)
     s->busy_ns = monotonic_ns();
     if (ret == 0)
         flight_succeed(s, f, &out);
-    else
+    else if (!flight_waits_for_room(s, f, ret))
         flight_fail(s, f, &out);
     wake_worker(s);
     pthread_mutex_unlock(&s->lock);
@@ -168,6 +146,7 @@ static void memory_given(struct budget_listener *listener)
     struct sched *s = (struct sched *)((char *)listener - offsetof(struct sched, listener));
 
     pthread_mutex_lock(&s->lock);
+    memory_came_back(s);
     wake_worker(s);
     pthread_mutex_unlock(&s->lock);
 }

@@ -6,7 +6,8 @@
  * tasks start in the order of their submission, larger work first. Single flight: a task whose key
  * is already queued or running is joined, not run again. A task that nobody waits for any more is
  * taken from the queue or told to stop. A task starts only when its memory fits the budget (a lone
- * task starts in any case, unless it alone is over the limit: ENOMEM). A failure travels to every
+ * task starts in any case, unless it alone is over the limit: ENOMEM). A task whose result has to
+ * stay in memory, where there is no room for it now, is run again when there is. A failure travels to every
  * waiting job with its sentence and is forgotten afterwards. Workers that find no task to start
  * help those that run: they take the pieces that these offer (helpers.h). Thread rule: all functions
  * from any thread; none waits for a task but sched_free().
@@ -29,6 +30,12 @@ struct task_control;
 bool task_cancelled(const struct task_control *ctl);                      /* ask often: stop soon */
 void task_progress(const struct task_control *ctl, uint64_t done_nbytes); /* of work_nbytes */
 void task_found(const struct task_control *ctl); /* the result was there already */
+/* Before it fails with ENOMEM: the result needs so much memory of the budget besides the task's own.
+ * The task is run again when that is there, if it can ever be. */
+void task_wants_room(const struct task_control *ctl, size_t nbytes);
+/* Has so much been taken from the budget for the result, as the task wanted? Then it is the caller's
+ * from now on. */
+bool task_take_room(const struct task_control *ctl, size_t nbytes) NODISCARD;
 
 /* Run one task: inputs[i] is the result of deps[i]. Called on a worker thread without locks. On
  * success *out is the result (a reference for the scheduler); ECANCELED when it was told to stop.
@@ -43,6 +50,9 @@ struct sched_config {
     task_run_fn *run;
     void *ctx;
     struct trace *trace; /* told of every task that has run; outlives the scheduler; may be NULL */
+    /* So long a task that waits for room waits while nothing runs and no memory comes back, for
+     * readers may keep theirs for ever: then ENOMEM. 0: half a minute */
+    int64_t patience_ns;
 };
 
 struct sched;

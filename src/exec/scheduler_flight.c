@@ -74,7 +74,7 @@ static int compare_flights(const struct flight *a, const struct flight *b)
 }
 
 /* Searched from the tail, for most of what comes belongs to the latest job. */
-static void make_ready(struct sched *s, struct flight *f)
+void flight_make_ready(struct sched *s, struct flight *f)
 {
     struct flight *after = s->queue ? s->queue->queue_prev : NULL;
 
@@ -106,7 +106,7 @@ static void start_flight(struct sched *s, struct flight *f, struct flight *const
     DL_APPEND(s->flights, f);
     f->state = FLIGHT_WAITING;
     if (f->missing == 0)
-        make_ready(s, f);
+        flight_make_ready(s, f);
 }
 
 struct flight *flights_start(struct sched *s, const struct graph *g, uint64_t rank,
@@ -216,7 +216,7 @@ void flight_succeed(struct sched *s, struct flight *f, struct outcome *out)
         d->inputs[e->slot] = blob_get(out->result);
         d->below_nbytes += f->task->work_nbytes + f->below_nbytes;
         if (--d->missing == 0)
-            make_ready(s, d);
+            flight_make_ready(s, d);
     }
     retire(s, f, out);
 }

@@ -109,10 +109,12 @@ struct helper_job *helpers_take(struct sched *s, struct worker *w)
 /* What is on offer now has not been taken because it can wait: it may be, in a moment. */
 void helpers_wait(struct sched *s)
 {
-    int64_t until_ns = s->busy_ns + HELPER_MOMENT_NS;
-    struct timespec until = {.tv_sec = until_ns / SECOND_NS, .tv_nsec = until_ns % SECOND_NS};
+    int64_t until_ns = memory_deadline(s);
 
-    if (s->offers && s->stats.running == 0)
+    if (s->offers && s->stats.running == 0 && s->busy_ns + HELPER_MOMENT_NS < until_ns)
+        until_ns = s->busy_ns + HELPER_MOMENT_NS;
+    struct timespec until = {.tv_sec = until_ns / SECOND_NS, .tv_nsec = until_ns % SECOND_NS};
+    if (until_ns < INT64_MAX)
         pthread_cond_timedwait(&s->wake, &s->lock, &until);
     else
         pthread_cond_wait(&s->wake, &s->lock);

@@ -61,7 +61,9 @@ struct flight {
     /* Atomic: the task reads and writes them while it runs. */
     atomic_bool cancelled;
     _Atomic uint64_t done_nbytes;
-    bool found; /* only the worker that runs it sets and reads it */
+    bool found;           /* only the worker that runs it sets and reads it, as the next two */
+    size_t wanted_nbytes; /* for the result; 0: nothing */
+    size_t room_nbytes;   /* of charged_nbytes, taken for the result; otherwise what it waits for */
 
     /* Guarded by s->lock (inputs only until it runs: then they are the worker's). */
     enum flight_state state;
@@ -71,6 +73,8 @@ struct flight {
     bool doomed;             /* running, told to stop, out of the table */
     unsigned thread;         /* where FLIGHT_RUNNING */
     size_t charged_nbytes;   /* taken from the budget */
+    unsigned nwaits;         /* how often it has waited for room */
+    bool refused;            /* there is none: it is taken to fail */
     size_t ndeps;            /* dependencies: none where the graph is cut; fixed */
     size_t missing;          /* those that are not finished */
     uint64_t below_nbytes;   /* work of the dependencies that are */
@@ -112,10 +116,12 @@ struct sched {
     struct helper_job *offers;  /* pieces that nobody has taken; guarded by lock */
     struct sched_stats stats;   /* running, helping, and the counts since the start; guarded by lock
                                */
-    int64_t busy_ns;            /* when a task ended, or that was told, last; guarded by lock */
-    uint64_t last_job;          /* guarded by lock */
-    uint64_t last_seen;         /* guarded by lock */
-    bool stopping;              /* guarded by lock */
+    int64_t starving_ns; /* since when nothing runs, no memory comes back, and a task waits for
+                                   room; 0: that is not so; guarded by lock */
+    int64_t busy_ns;     /* when a task ended, or that was told, last; guarded by lock */
+    uint64_t last_job;   /* guarded by lock */
+    uint64_t last_seen;  /* guarded by lock */
+    bool stopping;       /* guarded by lock */
     struct budget_listener listener; /* fixed; on the budget's list until sched_stop() returns */
 };
 
@@ -145,6 +151,23 @@ void flight_fail(struct sched *s, struct flight *f, struct outcome *out);
 
 /* Take `job` off its root; what nobody needs then is dropped or told to stop. */
 void job_leave(struct sched *s, struct job *job, struct outcome *out);
+
+/* ---- scheduler_memory.c ---- */
+
+/* The flight that starts now, its memory taken; or NULL. One that cannot have its memory is taken to
+ * fail (flight_memory_fails()). */
+struct flight *memory_next(struct sched *s);
+/* Without the lock: tell why, if it has to fail for its memory. */
+bool flight_memory_fails(const struct sched *s, const struct flight *f, struct error *err);
+/* Has it failed for lack of room, and may it wait for that? Then it is in the queue again. */
+bool flight_waits_for_room(struct sched *s, struct flight *f, int ret);
+/* Memory has come back. */
+void memory_came_back(struct sched *s);
+/* When a flight's patience with readers ends, by the monotonic clock; INT64_MAX: none waits. */
+int64_t memory_deadline(const struct sched *s);
+
+/* Put a flight whose dependencies are done into the queue. */
+void flight_make_ready(struct sched *s, struct flight *f);
 
 /* ---- scheduler_helpers.c ---- */
 

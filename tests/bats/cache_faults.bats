@@ -283,3 +283,44 @@ warned_once_of() {
     reference tsnr "$MNT/tsnr.nii" "$DS/sub-01_task-a_bold.nii"
     run ! grep -F tsnr.nii "$MNT/.derivfs/errors"
 }
+
+@test "results in memory wait for room: many readers at once, and each gets his" {
+    # 3.0 MB to compute the moments of a run, 3.2 MB for them: one group of two needs 10 MB
+    local i j readers=()
+    for i in {1..8}; do
+        for j in 1 2; do
+            make_run "$DS/$i/sub-0${i}_task-${j}_bold.nii" --shape 50,50,40 --volumes 2 --seed "$i$j"
+        done
+    done
+    mount_derivfs_foreground "$DS" --memory=11M --cache_size=0
+    for i in {1..8}; do
+        cat "$MNT/$i/tsnr.nii" >"$i.nii" 3>&- 4>&- &
+        readers+=($!)
+    done
+    for i in "${readers[@]}"; do
+        wait "$i"
+    done
+    for i in {1..8}; do
+        reference tsnr "$i.nii" "$DS/$i"/*.nii
+    done
+    wait_until eval '[ "$(metric memory_used_bytes)" = 0 ]'
+}
+
+@test "results in memory that a program holds leave room for one more" {
+    local i
+    for i in 1 2 3; do
+        make_run "$DS/$i/run.nii" --shape 100,100,40 --volumes 2 --seed "$i"
+    done
+    # 13 MB for the moments of a run, 9 to compute them, 1.6 for the image
+    mount_derivfs_foreground "$DS" --memory=23M --cache_size=0
+    /usr/bin/python3 - "$MNT" <<'END'
+import os, sys
+
+held = []
+for i in 1, 2, 3:
+    held.append(os.open(f"{sys.argv[1]}/{i}/tsnr.nii", os.O_RDONLY))
+    assert len(os.pread(held[-1], 3000, 0)) == 3000
+END
+    reference tsnr "$MNT/3/tsnr.nii" "$DS/3/run.nii"
+    wait_until eval '[ "$(metric memory_used_bytes)" = 0 ]'
+}

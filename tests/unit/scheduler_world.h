@@ -36,6 +36,7 @@ struct world {
     char starts[MAX_STARTS][32]; /* names in the order in which they started */
     size_t nstarts, nstops;      /* nstops: those that saw that they were told to stop */
     size_t mem_now, mem_max;     /* of the tasks that run */
+    size_t used_max;             /* of the budget */
     unsigned ntold;              /* calls of `done`, of all jobs */
     struct budget *budget;
     struct sched *sched;
@@ -63,7 +64,7 @@ static bool starts_with(const char *text, const char *prefix)
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-static struct blob *result_of(const struct graph *g, const struct task *t,
+static struct blob *result_of(const struct world *w, const struct graph *g, const struct task *t,
                               struct blob *const *inputs)
 {
     size_t ninputs = graph_need(g, t) == NEED_RUN ? t->ndeps : 0;
@@ -80,7 +81,22 @@ static struct blob *result_of(const struct graph *g, const struct task *t,
         fprintf(f, "%s%.*s%s", i ? " " : "(", (int)n, input, i + 1 == ninputs ? ")" : "");
     }
     fclose(f);
-    return blob_from_memory(text, nbytes, NULL);
+    if (t->result_nbytes == 0)
+        return blob_from_memory(text, nbytes, NULL);
+    text = realloc(text, t->result_nbytes); /* filled up with zeros, which a string ends at */
+    memset(text + nbytes, 0, t->result_nbytes - nbytes);
+    return blob_from_memory(text, t->result_nbytes, w->budget);
+}
+
+/* A task with a result_nbytes has its result in memory, as where the disk is full. */
+static int take_result_memory(struct world *w, const struct task *t, const struct task_control *ctl,
+                              struct error *err)
+{
+    if (t->result_nbytes == 0 || task_take_room(ctl, t->result_nbytes) ||
+        budget_take(w->budget, t->result_nbytes))
+        return 0;
+    task_wants_room(ctl, t->result_nbytes);
+    return error_set(err, ENOMEM, "%s: no room", t->label);
 }
 
 /* With the lock held: do what the name says. */
@@ -118,12 +134,15 @@ static int fake_run(void *ctx, const struct graph *g, const struct task *t,
     w->mem_now += t->mem_nbytes;
     w->mem_max = w->mem_now > w->mem_max ? w->mem_now : w->mem_max;
     pthread_cond_broadcast(&w->changed);
-    int ret = behave(w, t, ctl, err);
+    int ret = take_result_memory(w, t, ctl, err);
+    if (ret == 0 && (ret = behave(w, t, ctl, err)) < 0)
+        budget_give(w->budget, t->result_nbytes);
+    w->used_max = budget_used(w->budget) > w->used_max ? budget_used(w->budget) : w->used_max;
     w->mem_now -= t->mem_nbytes;
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->lock);
     if (ret == 0)
-        *out = result_of(g, t, inputs);
+        *out = result_of(w, g, t, inputs);
     return ret;
 }
 
@@ -142,7 +161,7 @@ static void tell(void *arg, struct blob *result, const struct error *err)
     pthread_mutex_unlock(&j->world->lock);
 }
 
-static struct world *world_new(unsigned nthreads, size_t limit_nbytes)
+static struct world *world_with(unsigned nthreads, size_t limit_nbytes, int64_t patience_ns)
 {
     struct world *w = calloc(1, sizeof *w);
     struct error err;
@@ -152,9 +171,14 @@ static struct world *world_new(unsigned nthreads, size_t limit_nbytes)
     pthread_cond_init(&w->changed, NULL);
     w->budget = budget_new(limit_nbytes);
     assert_non_null(w->budget);
-    struct sched_config config = {nthreads, w->budget, fake_run, w};
+    struct sched_config config = {nthreads, w->budget, fake_run, w, NULL, patience_ns};
     assert_int_equal(sched_new(&config, &w->sched, &err), 0);
     return w;
+}
+
+static struct world *world_new(unsigned nthreads, size_t limit_nbytes)
+{
+    return world_with(nthreads, limit_nbytes, 0);
 }
 
 static void world_free(struct world *w)
@@ -225,6 +249,7 @@ struct spec {
     const char *deps; /* names of earlier tasks, or NULL */
     uint64_t work_nbytes;
     size_t mem_nbytes;
+    uint64_t result_nbytes; /* above 0: the result is in memory, and that large */
 };
 
 static void add_deps(struct graph *g, struct task *t, const char *deps)
@@ -252,6 +277,7 @@ static struct graph *graph_of(const struct spec *specs, size_t n)
         t->label = strdup(specs[i].name);
         t->work_nbytes = specs[i].work_nbytes;
         t->mem_nbytes = specs[i].mem_nbytes;
+        t->result_nbytes = specs[i].result_nbytes;
         if (specs[i].deps)
             add_deps(g, t, specs[i].deps);
     }

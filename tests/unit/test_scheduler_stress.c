@@ -242,7 +242,7 @@ static void test_stress(void **state)
     w->random = 4711;
     w->budget = budget_new(LIMIT_NBYTES);
     pthread_mutex_init(&w->lock, NULL);
-    struct sched_config config = {NTHREADS, w->budget, run, w, NULL};
+    struct sched_config config = {NTHREADS, w->budget, run, w, NULL, 0};
     assert_int_equal(sched_new(&config, &w->sched, &err), 0);
     for (size_t i = 0; i < NCLIENTS; i++) {
         clients[i].world = w;
