@@ -24,6 +24,7 @@ _derivfs_value() {
     *recipes | -o) compgen -f -- "$2" ;;
     *layout) compgen -W 'beside derivatives' -- "$2" ;;
     *annex) compgen -W 'no get' -- "$2" ;;
+    *join) compgen -W 'alike all' -- "$2" ;;
     *log_level) compgen -W 'error warn info debug' -- "$2" ;;
     *xattr) compgen -W 'on off' -- "$2" ;;
     esac
@@ -35,7 +36,8 @@ _derivfs_paths() {
     [[ $1 != */* ]] || dir=${1%/*}/
     {
         compgen -f -- "$1"
-        derivctl list -- "${dir:-.}" 2>/dev/null | sed -E 's/.* runs? +//; s|.*/||' |
+        derivctl list -- "${dir:-.}" 2>/dev/null |
+            sed -nE 's/^[a-z]+ +[^ ]+ +[0-9]+ runs? +//; T; s|.*/||; p' |
             while IFS= read -r name; do printf '%s\n' "$dir$name"; done
     } | sort -u | grep -F -- "$1"
 }

@@ -10,7 +10,7 @@ function __derivfs_options --argument-names program
         derivfs --help 2>/dev/null | sed -nE '/^FUSE options/q; s/^    -o ([a-z_]+)(=?).*/--\1\2/p'
         printf '%s\n' --log_level={error,warn,info,debug} --xattr={on,off}
     end
-    printf '%s\n' --layout={beside,derivatives} --annex={no,get}
+    printf '%s\n' --layout={beside,derivatives} --annex={no,get} --join={alike,all}
 end
 
 function __derivctl_commands
@@ -22,8 +22,8 @@ function __derivctl_paths
     set --local dir (string match --regex -- '.*/' (commandline --current-token))
     set --local from $dir
     test -n "$from"; or set from .
-    for line in (derivctl list $from 2>/dev/null)
-        echo $dir(string replace --regex '.* runs? +' '' -- $line | string replace --regex '.*/' '')
+    for path in (derivctl list $from 2>/dev/null | string replace --filter --regex '^[a-z]+ +\S+ +\d+ runs? +' '')
+        echo $dir(string replace --regex '.*/' '' -- $path)
     end
 end
 

@@ -100,6 +100,16 @@ int ctl_compute_list(const struct target *t, const struct found_list *list, cons
 json_t *ctl_summary_json(const struct target *t, const struct found *f,
                          struct derived_status *status);
 
+/* "not used", "not joined", "warning" ... */
+const char *ctl_remark_title(enum remark_kind kind);
+bool target_is_dir(const struct target *t);
+/* Print the remarks on the directory or file that `t` means, or add them to `all`; on stderr say what
+ * was seen if a directory has no runs. Returns their number. */
+size_t ctl_show_remarks(const struct target *t, json_t *all);
+/* Say on stderr why a derived file that `t` means may be missing; with `below` why there are no runs
+ * in a directory and those below. */
+void ctl_say_why_missing(const struct target *t, bool below);
+
 int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_graph(const struct ctl *ctl);

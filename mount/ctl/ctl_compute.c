@@ -126,8 +126,11 @@ static int compute_files(const struct ctl *ctl, const struct target *t,
         ctl_say("%s: -o takes the result of one file, but there are %zu", t->asked, list->n);
         return CTL_USAGE;
     }
-    if (list->n == 0)
-        return ctl_say("%s: nothing to compute: no runs (-r includes subdirectories)", t->asked);
+    if (list->n == 0) {
+        ctl_say("%s: nothing to compute: no runs (-r includes subdirectories)", t->asked);
+        ctl_say_why_missing(t, false);
+        return CTL_FAILED;
+    }
     ret = ctl_compute_list(t, list, table ? NULL : ctl->out);
     ending_raise(ending_signal());
     if (table && write_table(t, ctl->out) != CTL_OK)
@@ -166,9 +169,12 @@ static int compute_walk(const struct target *t, struct walk *w, bool named)
 
     if (q.nfiles == 0 && walk_counts(w)->nfailed > 0)
         return CTL_FAILED;
-    if (q.nfiles == 0)
-        return ctl_say("%s: nothing to compute: no runs%s", t->asked,
-                       named ? ", or no recipes of these names" : "");
+    if (q.nfiles == 0) {
+        ctl_say("%s: nothing to compute: no runs%s", t->asked,
+                named ? ", or no recipes of these names" : "");
+        ctl_say_why_missing(t, true);
+        return CTL_FAILED;
+    }
     ret = start(t->engine, t->asked);
     if (ret != CTL_OK)
         return ret;

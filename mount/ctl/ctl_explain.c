@@ -67,6 +67,13 @@ static void print_tasks(const struct target *t, const struct explanation *x)
         ctl_print("    %s\n", x->passes[i]);
 }
 
+static void print_remarks(const struct explanation *x)
+{
+    for (size_t i = 0; i < x->nremarks; i++)
+        ctl_print("%s: %s: %s\n", ctl_remark_title(x->remarks[i].kind), x->remarks[i].path,
+                  x->remarks[i].text);
+}
+
 static void print_explanation(const struct target *t, const struct found *f,
                               const struct explanation *x)
 {
@@ -90,6 +97,7 @@ static void print_explanation(const struct target *t, const struct found *f,
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < x->nruns; i++)
         print_run(&x->runs[i]);
+    print_remarks(x);
     if (x->ntasks > 0 && info.nparts > 1)
         printf("tasks, for the first of %zu chunks:\n", info.nparts);
     else if (x->ntasks > 0)
@@ -185,6 +193,8 @@ static int explain_files(const struct ctl *ctl, const struct target *t,
         printf("%s", i > 0 && !ctl->json ? "\n" : "");
         ret = explain(ctl, t, &list->files[i]);
     }
+    if (!ctl->json && (list->n == 0 || target_is_dir(t)))
+        ctl_show_remarks(t, NULL);
     return ret;
 }
 

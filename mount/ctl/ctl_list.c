@@ -70,6 +70,8 @@ static int list_files(const struct ctl *ctl, const struct target *t, const struc
             json_array_append_new(all, ctl_summary_json(t, &list->files[i], &status));
         else
             print_summary(t, &list->files[i]);
+    if (list->n == 0 || target_is_dir(t))
+        ctl_show_remarks(t, all);
     if (all)
         ctl_print_json(all);
     return CTL_OK;

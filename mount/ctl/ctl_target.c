@@ -181,6 +181,7 @@ static int locate_in_mount(struct target *t, const char *path, const char *mount
     take_setting(t, OPTION_ANNEX, t->status, "annex");
     take_setting(t, OPTION_TRUST_IDS, t->status, "trust_ids");
     t->options.engine.session = json_string_value(json_object_get(t->status, "session"));
+    take_setting(t, OPTION_JOIN, t->status, "join");
     take_setting(t, OPTION_RECIPES, t->status, "recipes");
     t->options.dataset = utf8_of_json(json_object_get(t->status, "dataset"));
     if (t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0)
@@ -406,6 +407,26 @@ bool target_is_table(const struct target *t)
     return entry.kind == ENTRY_TABLE;
 }
 
+/* A remark_fn. */
+static int is_about(void *path, const struct remark *r)
+{
+    return strcmp(path, r->path) == 0;
+}
+
+/* Is there something to be said of a file of the dataset? */
+static bool is_remarked(const struct target *t)
+{
+    const char *name;
+    char *dir;
+    bool found = false;
+
+    if (split_path(t->path, &dir, &name) == 0) {
+        found = engine_remarks(t->engine, dir, is_about, t->path, NULL) > 0;
+        free(dir);
+    }
+    return found;
+}
+
 /* The derived files that target->path means. If it fails, *out is still to be freed. */
 static int find_files(const struct target *t, struct found_list *out, struct error *err)
 {
@@ -425,6 +446,8 @@ static int find_files(const struct target *t, struct found_list *out, struct err
         return found_add(t->engine, t->path, NULL, out, err);
     if (entry.kind == ENTRY_TABLE)
         return find_rows(t, out, err);
+    if (entry.kind == ENTRY_SOURCE && is_remarked(t))
+        return 0;
     return error_set(err, EINVAL, "a file of the dataset, not a derived one");
 }
 
@@ -437,10 +460,13 @@ int ctl_with_files(const struct ctl *ctl, const char *path, ctl_files_fn *fn)
 
     if (ret != CTL_OK)
         return ret;
-    if (find_files(&t, &list, &err) < 0)
+    if (find_files(&t, &list, &err) < 0) {
         ret = ctl_say("%s: look up: %s", path, err.text);
-    else
+        if (err.code == ENOENT)
+            ctl_say_why_missing(&t, false);
+    } else {
         ret = fn(ctl, &t, &list);
+    }
     found_free(&list);
     target_close(&t);
     return ret;

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "grow.h"
@@ -103,27 +102,17 @@ static int skip(void *ctx, const char *dir, struct error *err)
     return 0;
 }
 
-static bool is_directory(const struct target *t)
-{
-    struct entry entry;
-
-    if (engine_lookup_path(t->engine, t->path, &entry, NULL) < 0)
-        return false;
-    entry_clear(&entry);
-    return S_ISDIR(entry.st.st_mode);
-}
-
 int walk_new(const struct target *t, char *const *names, size_t nnames, struct walk **out,
              struct error *err)
 {
     struct walk *w = calloc(1, sizeof *w);
-    struct walk_visitor v = {.extent = WALK_ALL, .enter = enter, .failed = skip, .ctx = w};
+    struct walk_visitor v = {.enter = enter, .failed = skip, .ctx = w};
     int ret;
 
     if (!w)
         return error_set(err, ENOMEM, "out of memory");
     *w = (struct walk){.t = t, .names = names, .nnames = nnames};
-    if (!is_directory(t)) {
+    if (!target_is_dir(t)) {
         walk_free(w);
         return error_set(err, ENOTDIR, "not a directory; -r needs one");
     }

@@ -32,6 +32,8 @@ const char options_help[] =
     "    -o trust_ids=LIST      file systems whose inode numbers and times identify a file for "
     "good,\n"
     "                           besides those known to be: types and paths, separated by colons\n"
+    "    -o join=CHOICE         runs without BIDS names: alike: joined if names differ only in a\n"
+    "                           run number (default); all: joined if their grids agree\n"
     "    -o xattr               show extended attributes user.derivfs.*\n"
     "    -o log_level=LEVEL     error, warn, info (default) or debug\n"
     "\n"
@@ -43,7 +45,8 @@ const char *const option_names[OPTION_NTEXTS] = {
     [OPTION_THREADS] = "threads",     [OPTION_MEMORY] = "memory",
     [OPTION_RECIPES] = "recipes",     [OPTION_LAYOUT] = "layout",
     [OPTION_ANNEX] = "annex",         [OPTION_TRUST_IDS] = "trust_ids",
-    [OPTION_XATTR] = "xattr",         [OPTION_LOG_LEVEL] = "log_level",
+    [OPTION_JOIN] = "join",           [OPTION_XATTR] = "xattr",
+    [OPTION_LOG_LEVEL] = "log_level",
 };
 
 /* Options without a value; take_option() gets the others. */
@@ -255,21 +258,24 @@ static int resolve_choices(struct options *o, struct error *err)
     static const char *const layouts[] = {
         [LAYOUT_BESIDE] = "beside", [LAYOUT_DERIVATIVES] = "derivatives", NULL};
     static const char *const annexes[] = {"no", "get", NULL};
+    static const char *const joins[] = {"alike", "all", NULL};
     static const char *const levels[] = {[LOG_LEVEL_ERROR] = "error",
                                          [LOG_LEVEL_WARN] = "warn",
                                          [LOG_LEVEL_INFO] = "info",
                                          [LOG_LEVEL_DEBUG] = "debug",
                                          NULL};
     static const char *const switches[] = {"off", "on", "no", "yes", "0", "1", NULL};
-    int layout, annex, level, xattr;
+    int layout, annex, join, level, xattr;
 
     if ((layout = resolve_choice(o, OPTION_LAYOUT, layouts, LAYOUT_BESIDE, err)) < 0 ||
         (annex = resolve_choice(o, OPTION_ANNEX, annexes, 0, err)) < 0 ||
+        (join = resolve_choice(o, OPTION_JOIN, joins, 0, err)) < 0 ||
         (level = resolve_choice(o, OPTION_LOG_LEVEL, levels, LOG_LEVEL_INFO, err)) < 0 ||
         (xattr = resolve_choice(o, OPTION_XATTR, switches, o->xattr, err)) < 0)
         return -EINVAL;
     o->engine.layout = (enum engine_layout)layout;
     o->engine.annex_get = annex == 1;
+    o->engine.join_all = join == 1;
     o->log_level = (enum log_level)level;
     o->xattr = xattr % 2;
     return 0;

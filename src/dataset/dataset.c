@@ -31,6 +31,7 @@
 
 #include "group.h"
 #include "listing.h"
+#include "text.h"
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -57,6 +58,7 @@ struct dataset {
     int64_t (*clock_ns)(void);
     struct headers *headers; /* borrowed; NULL: none are kept */
     struct names *names;     /* borrowed; NULL: none are kept */
+    bool join_all;
     pthread_mutex_t lock;
     struct kept *kept; /* guarded by lock: hash by dir */
     uint64_t tick;     /* guarded by lock: counts uses, beginnings and ends of checks */
@@ -82,8 +84,7 @@ static int out_of_memory(struct error *err, const char *dir)
 
 static const char *file_name(const struct run *run)
 {
-    const char *slash = strrchr(run->path, '/');
-    return slash ? slash + 1 : run->path;
+    return base_name(run->path);
 }
 
 /* The same fault as before is no news. */
@@ -169,14 +170,19 @@ static int find_files(struct dataset *ds, struct check *check, int64_t now_ns,
         check->stamp.lasting ? headers_page(ds->headers, &check->stamp.fs, check->stamp.ino) : NULL;
     ret = holds ? renew_files(check, scan) : match_files(check, &list, scan);
     header_page_close(check->page, scan->nfiles);
+    if (!ret)
+        ret =
+            omissions_copy_names(&scan->omissions, holds ? &check->old->omissions : &list.omitted);
+    scan->nothers = holds ? check->old->nothers : list.nothers;
     listing_free(&list);
     return ret ? out_of_memory(err, check->dir) : 0;
 }
 
 static bool same_files(const struct dir_scan *a, const struct dir_scan *b)
 {
-    return a->nfiles == b->nfiles &&
-           memcmp(a->files, b->files, a->nfiles * sizeof(struct run *)) == 0;
+    return a->nfiles == b->nfiles && a->nothers == b->nothers &&
+           memcmp(a->files, b->files, a->nfiles * sizeof(struct run *)) == 0 &&
+           omissions_same_names(&a->omissions, &b->omissions);
 }
 
 /* bold and cbv are the only suffixes of runs, so a suffix of its own for cbv keeps names unique. */
@@ -217,34 +223,51 @@ static bool may_be_run(const struct run *run, bool bids)
     return bids;
 }
 
+/* Why a candidate is no run. Expected is that an image without anything of a run is none. */
+static int omit(struct dir_scan *scan, const struct run *run, const struct bids_name *name)
+{
+    bool sound = run->state == RUN_NOT && run->error.code == 0;
+    bool odd = bids_has_run_suffix(name) || scan->nruns > 0 || !sound ||
+               (run->nifti.nvol > 1 && run->nifti.content != NIFTI_CIFTI);
+    return omissions_add(&scan->omissions, run->path,
+                         sound ? nifti_content_text(run->nifti.content) : run->error.text, !odd,
+                         false);
+}
+
 /* Which files are runs. Candidates either all have BIDS names or none has. */
 static int sort_files(struct dir_scan *scan)
 {
+    struct bids_name name;
+    int ret = 0;
     scan->runs = calloc(scan->nfiles + 1, sizeof *scan->runs);
     if (!scan->runs)
         return -ENOMEM;
-    for (size_t i = 0; i < scan->nfiles; i++) {
-        struct run *run = scan->files[i];
-        struct bids_name name;
-        bool bids = bids_parse(file_name(run), &name);
-        if (!scan->fault && run->state == RUN_UNKNOWN && run->error.fault)
-            scan->fault = run;
-        if (!may_be_run(run, bids))
-            continue;
-        if (add_run(scan, run, &name))
-            return -ENOMEM;
+    for (int left = 0; left < 2; left++) { /* first the runs, then what is left */
+        for (size_t i = 0; i < scan->nfiles && !ret; i++) {
+            struct run *run = scan->files[i];
+            bool is_run = may_be_run(run, bids_parse(file_name(run), &name));
+            if (!scan->fault && run->state == RUN_UNKNOWN && run->error.fault)
+                scan->fault = run;
+            if (is_run && !left)
+                ret = add_run(scan, run, &name);
+            else if (!is_run && left)
+                ret = omit(scan, run, &name);
+        }
     }
-    return 0;
+    omissions_sort(&scan->omissions);
+    return ret;
 }
 
-static int group_runs(struct dir_scan *scan, struct error *err)
+static int group_runs(struct dir_scan *scan, bool join_all, struct error *err)
 {
     struct run **runs = calloc(scan->nruns + 1, sizeof(struct run *));
     if (!runs)
         return out_of_memory(err, scan->dir);
     for (size_t i = 0; i < scan->nruns; i++)
         runs[i] = scan->runs[i].run;
-    int ret = groups_form(runs, scan->nruns, &scan->groups, &scan->ngroups, err);
+    size_t n;
+    int ret = groups_form(runs, scan->nruns, join_all, &scan->groups, &n, &scan->ngroups, err);
+    scan->napart = n - scan->ngroups;
     free(runs);
     return ret;
 }
@@ -266,8 +289,8 @@ static int check_dir(struct dataset *ds, struct check *check, int64_t now_ns, st
     }
     if (!ret) {
         scan->dir = strdup(check->dir);
-        ret =
-            !scan->dir || sort_files(scan) ? out_of_memory(err, check->dir) : group_runs(scan, err);
+        ret = !scan->dir || sort_files(scan) ? out_of_memory(err, check->dir)
+                                             : group_runs(scan, ds->join_all, err);
     }
     if (ret)
         dir_scan_put(scan);
@@ -407,7 +430,8 @@ void dir_scan_put(struct dir_scan *scan)
 {
     if (!scan || atomic_fetch_sub_explicit(&scan->refs, 1, memory_order_acq_rel) > 1)
         return;
-    groups_free(scan->groups, scan->ngroups);
+    groups_free(scan->groups, scan->ngroups + scan->napart);
+    omissions_clear(&scan->omissions);
     for (size_t i = 0; i < scan->nruns; i++) {
         run_put(scan->runs[i].run);
         free(scan->runs[i].entities);
@@ -451,6 +475,11 @@ void dataset_keep(struct dataset *ds, struct headers *headers, struct names *nam
 {
     ds->headers = headers;
     ds->names = names;
+}
+
+void dataset_join_all(struct dataset *ds)
+{
+    ds->join_all = true;
 }
 
 void dataset_close(struct dataset *ds)

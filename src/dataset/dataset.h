@@ -7,15 +7,16 @@
  * latest snapshot of each directory that was asked for and makes a new one when the directory or
  * one of its candidate files has changed.
  *
- * Runs: in a directory with BIDS names only bold and cbv files count, and never part-phase; in one
- * without, every 4-D NIfTI. Of files that differ only in their endings, such as .nii and .nii.gz,
- * one counts (codec_at() in codec.h).
+ * Runs: in a directory with BIDS names only bold and cbv files count, and of complex images only
+ * part-mag; in one without, every 4-D NIfTI. Of files that differ only in their endings, such as .nii
+ * and .nii.gz, one counts (codec_at() in codec.h).
  * Groups: runs that agree in suffix, in every entity but task and run, and in shape and affine;
- * joined in the order of their names (C locale). A file named like a run whose header cannot be
- * read belongs to every group with its entities (or makes one of its own), so that a result never
- * silently leaves a run out: reading such a group tells why. In a directory without BIDS names only
- * readable 4-D files count and the others are left out, but not those that could not be looked at:
- * they belong to every group, as they may be runs.
+ * joined in the order of bids_compare(). A file named like a run whose header cannot be read belongs
+ * to every group with its entities (or makes one of its own), so that a result never silently leaves
+ * a run out: reading such a group tells why. Names that are not BIDS are joined only if they differ
+ * in nothing but the number of a run; of these, only readable 4-D files count, and those that could
+ * not be looked at: they belong to every group, as they may be runs.
+ * Every other file that might be taken for a run is among the scan's omissions.
  * Hidden names and directories are never runs; links may be.
  * Thread rule: all functions may be called from any thread.
  */
@@ -26,15 +27,17 @@
 
 #include "bids.h"
 #include "error.h"
+#include "omission.h"
 #include "run.h"
 
-/* Runs joined in time, in the order of their names. */
+/* Runs joined in time, in the order of their names (bids_compare). */
 struct group {
     char *prefix;      /* what derived names start with: "" or "echo-1_", "shape-64x64x30_" */
     struct run **runs; /* [nruns], references owned by the scan */
     size_t nruns;
     const struct run *first; /* the first RUN_OK run: shape, affine and header; NULL if none */
     const struct run *bad;   /* the first member that is not RUN_OK; NULL if all are */
+    char *refusal;           /* why they cannot be joined though they should be; NULL: they can */
 };
 
 /* A run as a member of a directory: what its own derived files are named after. */
@@ -53,6 +56,10 @@ struct dir_scan {
     size_t nruns;
     struct group *groups; /* [ngroups] in the order of their first runs */
     size_t ngroups;
+    size_t napart; /* sets of runs after the groups, which no name says belong together:
+                                   groups[ngroups], and so on */
+    struct omissions omissions; /* files that might be taken for runs, in the order of paths */
+    size_t nothers;             /* NIfTI files that BIDS names tell to be something else */
     struct run **files; /* [nfiles] every candidate file, RUN_NOT too; what the next check needs */
     size_t nfiles;
     const struct run
@@ -70,6 +77,8 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
 /* Find headers and names that are known from before, and add new ones. Both are borrowed, and may be
  * NULL. Before the first scan. */
 void dataset_keep(struct dataset *ds, struct headers *headers, struct names *names);
+/* Join all runs of a directory that have one grid where names are not BIDS. Before the first scan. */
+void dataset_join_all(struct dataset *ds);
 void dataset_close(struct dataset *ds);
 
 int dataset_rootfd(const struct dataset *ds);

@@ -7,14 +7,18 @@
  * nobody knows: each joins every group of its name class, or opens one without a grid. So a group
  * is complete, or has a `bad` run that says why it is not.
  *
+ * Names that are not BIDS say too little: of one class and grid may be echoes, maps, and the stages
+ * of a pipeline. Only those that differ in nothing but a run number are joined.
+ *
  * Prefixes are refined step by step, and each step touches only groups that still collide:
  *
  *     entities that differ   echo-1_  echo-2_
  *     suffix                 bold_  cbv_
+ *     rest of the name       open_  closed_             of names that are nearly BIDS
  *     shape                  shape-64x64x30_
  *     affine                 affine-1_  affine-2_       in the order of the groups
  *
- * Names that are not BIDS have no entities and no suffix, so the same steps begin at the shape.
+ * Names that are not BIDS have few entities and no suffix, so the same steps begin at the shape.
  * Cost: runs times groups comparisons of short names; both are small in any real directory.
  */
 #include "group.h"
@@ -26,6 +30,7 @@
 #include <string.h>
 
 #include "grow.h"
+#include "text.h"
 
 enum { PART_MAX = BIDS_NAME_MAX + 16 };
 
@@ -33,6 +38,7 @@ enum { PART_MAX = BIDS_NAME_MAX + 16 };
 struct draft {
     struct group group;
     const struct bids_name *name; /* of the run that opened it */
+    bool mixed;                   /* names that differ in more than a run number */
     /* scratch of one refinement step */
     size_t head;         /* the first draft with the same prefix */
     size_t nfollowers;   /* of a head: drafts with its prefix so far */
@@ -70,8 +76,10 @@ static int place_readable(struct drafts *drafts, struct run *run, const struct b
     for (size_t i = 0; i < drafts->n; i++) {
         struct draft *draft = &drafts->draft[i];
         if (bids_same_group(draft->name, name) &&
-            nifti_same_grid(&draft->group.runs[0]->nifti, &run->nifti))
+            nifti_same_grid(&draft->group.runs[0]->nifti, &run->nifti)) {
+            draft->mixed |= strcmp(draft->name->rest, name->rest) != 0;
             return append_run(&draft->group, run);
+        }
     }
     return open_draft(drafts, run, name);
 }
@@ -101,10 +109,10 @@ static int place_all(struct drafts *drafts, struct run *const *runs, const struc
     return 0;
 }
 
-static int by_path(const void *a, const void *b)
+static int by_name(const void *a, const void *b)
 {
     const struct run *const *x = a, *const *y = b;
-    return strcmp((*x)->path, (*y)->path);
+    return bids_compare(base_name((*x)->path), base_name((*y)->path));
 }
 
 /* Groups that begin with the same unreadable run are ordered by their first readable ones. */
@@ -112,15 +120,15 @@ static int by_first_run(const void *a, const void *b)
 {
     const struct group *x = &((const struct draft *)a)->group;
     const struct group *y = &((const struct draft *)b)->group;
-    int order = strcmp(x->runs[0]->path, y->runs[0]->path);
-    return order || !x->first || !y->first ? order : strcmp(x->first->path, y->first->path);
+    int order = by_name(&x->runs[0], &y->runs[0]);
+    return order || !x->first || !y->first ? order : by_name(&x->first, &y->first);
 }
 
 static void order(struct drafts *drafts)
 {
     for (size_t i = 0; i < drafts->n; i++) {
         struct group *group = &drafts->draft[i].group;
-        qsort(group->runs, group->nruns, sizeof(struct run *), by_path);
+        qsort(group->runs, group->nruns, sizeof(struct run *), by_name);
         for (size_t r = group->nruns; r-- > 0;) {
             if (group->runs[r]->state == RUN_OK)
                 group->first = group->runs[r];
@@ -192,6 +200,14 @@ static void part_suffix(const struct draft *draft, size_t nth, char *part)
     snprintf(part, PART_MAX, "%s%s", draft->name->suffix, *draft->name->suffix ? "_" : "");
 }
 
+static void part_rest(const struct draft *draft, size_t nth, char *part)
+{
+    bool tells = *draft->name->suffix && *draft->name->rest;
+
+    (void)nth;
+    snprintf(part, PART_MAX, "%s%s", tells ? draft->name->rest : "", tells ? "_" : "");
+}
+
 static void part_shape(const struct draft *draft, size_t nth, char *part)
 {
     (void)nth;
@@ -231,10 +247,31 @@ static int refine(struct drafts *drafts, part_function make_part)
 
 static int make_prefixes(struct drafts *drafts)
 {
-    static const part_function steps[] = {part_suffix, part_shape, part_affine};
+    static const part_function steps[] = {part_suffix, part_rest, part_shape, part_affine};
     int ret = prefix_entities(drafts);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !ret; i++)
         ret = refine(drafts, steps[i]);
+    return ret;
+}
+
+/* Two files of a group that mean the same run cannot both be counted. Compares each pair: names are
+ * short, and most differ at once. */
+static int find_conflict(struct group *group)
+{
+    struct bids_name *names = calloc(group->nruns, sizeof *names);
+    int ret = names ? 0 : -ENOMEM;
+
+    for (size_t i = 0; i < group->nruns && ret == 0; i++)
+        bids_parse(base_name(group->runs[i]->path), &names[i]);
+    for (size_t i = 1; i < group->nruns && ret == 0; i++)
+        for (size_t k = 0; k < i && ret == 0 && !group->refusal; k++)
+            if (bids_same_run(&names[k], &names[i]) &&
+                asprintf(&group->refusal, "%s and %s mean the same run: rename or remove one",
+                         group->runs[k]->path, base_name(group->runs[i]->path)) < 0) {
+                group->refusal = NULL;
+                ret = -ENOMEM;
+            }
+    free(names);
     return ret;
 }
 
@@ -245,17 +282,29 @@ static int form(struct drafts *drafts, struct run *const *runs, const struct bid
     if (ret)
         return ret;
     order(drafts);
-    return make_prefixes(drafts);
+    ret = make_prefixes(drafts);
+    for (size_t i = 0; i < drafts->n && !ret; i++)
+        ret = find_conflict(&drafts->draft[i].group);
+    return ret;
 }
 
-/* Move the groups out of the drafts. */
-static int take_groups(const struct drafts *drafts, struct group **out)
+/* Move the groups out of the drafts, those that are joined first. */
+static int take_groups(const struct drafts *drafts, bool join_all, struct group **out,
+                       size_t *njoined)
 {
     struct group *groups = calloc(drafts->n, sizeof *groups);
+    size_t n = 0;
     if (!groups)
         return -ENOMEM;
-    for (size_t i = 0; i < drafts->n; i++)
-        groups[i] = drafts->draft[i].group;
+    for (int apart = 0; apart < 2; apart++) {
+        for (size_t i = 0; i < drafts->n; i++) {
+            const struct draft *draft = &drafts->draft[i];
+            bool mixed = draft->mixed && !*draft->name->suffix && !join_all;
+            if (mixed == apart)
+                groups[n++] = draft->group;
+        }
+        *njoined = apart ? *njoined : n;
+    }
     *out = groups;
     return 0;
 }
@@ -266,26 +315,25 @@ static void release_group(struct group *group)
         run_put(group->runs[i]);
     free(group->runs);
     free(group->prefix);
+    free(group->refusal);
 }
 
-int groups_form(struct run *const *runs, size_t nruns, struct group **out, size_t *nout,
-                struct error *err)
+int groups_form(struct run *const *runs, size_t nruns, bool join_all, struct group **out,
+                size_t *nout, size_t *njoined, struct error *err)
 {
     *out = NULL;
-    *nout = 0;
+    *nout = *njoined = 0;
     if (!nruns)
         return 0;
     struct drafts drafts = {0};
     struct bids_name *names = calloc(nruns, sizeof *names);
     int ret = names ? 0 : -ENOMEM;
-    for (size_t i = 0; i < nruns && !ret; i++) {
-        const char *slash = strrchr(runs[i]->path, '/');
-        bids_parse(slash ? slash + 1 : runs[i]->path, &names[i]);
-    }
+    for (size_t i = 0; i < nruns && !ret; i++)
+        bids_parse(base_name(runs[i]->path), &names[i]);
     if (!ret)
         ret = form(&drafts, runs, names, nruns);
     if (!ret)
-        ret = take_groups(&drafts, out);
+        ret = take_groups(&drafts, join_all, out, njoined);
     if (ret)
         for (size_t i = 0; i < drafts.n; i++)
             release_group(&drafts.draft[i].group);

@@ -90,7 +90,8 @@ static int collect(DIR *stream, const char *dir, struct listing *list, struct er
         const struct dirent *entry = readdir(stream);
         if (!entry)
             return errno ? fail(err, dir, "read directory", errno) : 0;
-        if (entry->d_name[0] == '.' || !bids_is_nifti_name(entry->d_name) ||
+        bool is_nifti = bids_is_nifti_name(entry->d_name);
+        if (entry->d_name[0] == '.' || (!is_nifti && !bids_names_other_format(entry->d_name)) ||
             !may_be_file(dirfd(stream), entry))
             continue;
         if (GROW(list->name, list->n) < 0 || !(list->name[list->n] = strdup(entry->d_name)))
@@ -104,13 +105,22 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool any_bids(const struct listing *list)
+/* The names of a directory, as a whole. */
+struct names_kind {
+    bool bids; /* a BIDS name is there: only BIDS names of runs count */
+    bool runs; /* and it has the suffix of a run */
+};
+
+static struct names_kind kind_of_names(const struct listing *list)
 {
+    struct names_kind kind = {false, false};
     struct bids_name name;
-    for (size_t i = 0; i < list->n; i++)
-        if (bids_parse(list->name[i], &name))
-            return true;
-    return false;
+    for (size_t i = 0; i < list->n; i++) {
+        bool is_bids = bids_is_nifti_name(list->name[i]) && bids_parse(list->name[i], &name);
+        kind.bids |= is_bids;
+        kind.runs |= is_bids && bids_has_run_suffix(&name);
+    }
+    return kind;
 }
 
 /* Is the same name there with the ending of a codec that is preferred? x.nii sorts right before
@@ -129,20 +139,42 @@ static bool has_preferred_twin(const struct listing *list, const char *name)
     return false;
 }
 
-/* Leave only candidates. Twins are judged on the whole list, hence the marks. */
-static int filter(struct listing *list)
+/* Is it a candidate? If not, note why, unless nobody would expect that. -ENOMEM. */
+static int judge(struct listing *list, const char *dir, const char *file,
+                 const struct names_kind *kind, bool *keep)
 {
-    if (!list->n)
-        return 0;
+    struct bids_name name;
+    bool is_bids;
+
+    *keep = false;
+    if (!bids_is_nifti_name(file))
+        return omissions_add_kind(&list->omitted, dir, file, OMITTED_FORMAT);
+    is_bids = bids_parse(file, &name);
+    if (kind->bids && !(is_bids && bids_has_run_suffix(&name))) {
+        list->nothers += is_bids;
+        return kind->runs && !is_bids ? omissions_add_kind(&list->omitted, dir, file, OMITTED_NAME)
+                                      : 0;
+    }
+    if (name.cifti)
+        return omissions_add_kind(&list->omitted, dir, file, OMITTED_CIFTI);
+    if (bids_is_part(&name))
+        return omissions_add_kind(&list->omitted, dir, file, OMITTED_PART);
+    if (has_preferred_twin(list, file))
+        return omissions_add_kind(&list->omitted, dir, file, OMITTED_TWIN);
+    *keep = true;
+    return 0;
+}
+
+/* Leave only candidates. Twins are judged on the whole list, hence the marks. */
+static int filter(struct listing *list, const char *dir)
+{
     bool *keep = calloc(list->n, sizeof *keep);
     if (!keep)
         return -ENOMEM;
-    bool bids = any_bids(list);
-    for (size_t i = 0; i < list->n; i++) {
-        struct bids_name name;
-        keep[i] = !bids || (bids_parse(list->name[i], &name) && bids_names_run(&name));
-        keep[i] = keep[i] && !has_preferred_twin(list, list->name[i]);
-    }
+    struct names_kind kind = kind_of_names(list);
+    int ret = 0;
+    for (size_t i = 0; i < list->n && ret == 0; i++)
+        ret = judge(list, dir, list->name[i], &kind, &keep[i]);
     size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {
         if (keep[i])
@@ -152,7 +184,7 @@ static int filter(struct listing *list)
     }
     list->n = n;
     free(keep);
-    return 0;
+    return ret;
 }
 
 int listing_read(int dirfd, const char *dir, struct listing *out, struct error *err)
@@ -173,7 +205,7 @@ int listing_read(int dirfd, const char *dir, struct listing *out, struct error *
     closedir(stream);
     if (!ret && out->n) {
         qsort(out->name, out->n, sizeof *out->name, by_name);
-        if (filter(out))
+        if (filter(out, dir))
             ret = fail(err, dir, "read directory", ENOMEM);
     }
     if (ret)
@@ -186,5 +218,6 @@ void listing_free(struct listing *list)
     for (size_t i = 0; i < list->n; i++)
         free(list->name[i]);
     free(list->name);
+    omissions_clear(&list->omitted);
     *list = (struct listing){0};
 }

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "key.h"
+#include "omission.h"
 
 /* A directory's identity and times. Any change of its names changes the times, but perhaps not if
  * it follows the one before within the file system's clock tick. */
@@ -38,6 +39,8 @@ int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_s
 struct listing {
     char **name; /* [n] in strcmp order, candidates only */
     size_t n;
+    struct omissions omitted; /* in the order of names: names that might be taken for runs */
+    size_t nothers;           /* NIfTI files with BIDS names of other suffixes */
 };
 
 /* The names that may be runs: NIfTI files (links too, directories and hidden names not), of names

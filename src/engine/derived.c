@@ -80,7 +80,9 @@ static void measure(struct derived *d)
         error_set(&d->error, EDOM, "%s", d->recipe->wrong);
         return;
     }
-    if (d->bad)
+    if (d->refusal)
+        error_set(&d->error, EIO, "%s", d->refusal);
+    else if (d->bad)
         note_source_error(d, &d->bad->error);
     else if (plan_nvol(&q, &d->nvol, &d->error) < 0)
         d->nvol = 0;
@@ -118,6 +120,10 @@ static void plan_command_file(struct derived *d, XXH3_state_t *version)
     struct error err;
     struct graph *g;
 
+    if (d->refusal) {
+        error_set(&d->error, EIO, "%s", d->refusal);
+        return;
+    }
     if (d->bad) {
         note_source_error(d, &d->bad->error);
         return;
@@ -172,6 +178,7 @@ struct origin {
     struct run *const *runs;
     size_t nruns;
     const struct run *first, *bad;
+    const char *refusal; /* as in struct group */
 };
 
 /* Origin `i` of a directory: its groups, then its runs. */
@@ -194,7 +201,8 @@ static struct origin origin_of(const struct dir_scan *scan, size_t i)
                            .runs = group->runs,
                            .nruns = group->nruns,
                            .first = group->first,
-                           .bad = group->bad};
+                           .bad = group->bad,
+                           .refusal = group->refusal};
 }
 
 static size_t count_origins(const struct dir_scan *scan)
@@ -253,6 +261,7 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
     d->nruns = origin->nruns;
     d->first = origin->first;
     d->bad = origin->bad;
+    d->refusal = origin->refusal;
     describe(d);
     return d;
 }

@@ -30,6 +30,7 @@
 #include "output.h"
 #include "plan.h"
 #include "recipe.h"
+#include "remark.h"
 
 struct derived {
     atomic_int refs;
@@ -39,6 +40,7 @@ struct derived {
     size_t nruns;
     const struct run *first;    /* the first sound run: grid and header; or NULL */
     const struct run *bad;      /* an absent or broken run; or NULL */
+    const char *refusal;        /* why these runs cannot be joined; or NULL */
     struct recipe_table *table; /* reference: keeps `recipe` alive */
     const struct recipe *recipe;
     const struct output_format *format;
@@ -53,6 +55,10 @@ struct derived {
     gid_t gid;
     uint64_t version; /* of sources and recipe: same version, same bytes */
 };
+
+/* Call `fn` with the remarks on the file: doubts about its joined runs, and which files beside them
+ * are no runs. A file of one run among several has none. -ENOMEM, or what `fn` returns. */
+int derived_remarks(const struct derived *d, remark_fn *fn, void *ctx) NODISCARD;
 
 /* May `name` be a derived file? Most names may not, and need no look at the directory. */
 bool derived_may_be(const struct recipe_table *table, const char *name);
@@ -72,12 +78,13 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
 int derived_named(struct dir_scan *scan, struct recipe_table *table, const char *plain,
                   struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
-/* A run, and the mount's directory that shows what is derived from it. Its own copies: a list of
- * all runs of a dataset must not keep their snapshots. */
+/* A run, and the mount's directory that shows what is derived from it; or a file that is no run. Its
+ * own copies: a list of all runs of a dataset must not keep their snapshots. */
 struct run_place {
     char *dir, *path;            /* path: of the run, in the dataset */
     char *entities, *map_suffix; /* of struct dir_run: for derived_run_name() */
     int64_t nvol;                /* 0: the run is absent or broken */
+    char *reason;                /* why it is no run, and has no entities; NULL: it is one */
 };
 
 /* The name of one run's file: "sub-01_stat-tsnr_boldmap.nii". malloced; NULL: out of memory. */

@@ -4,6 +4,11 @@
  */
 #include "derived.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "remarks.h"
+
 struct derived_info derived_info(const struct derived *d)
 {
     const struct recipe *recipe = d->recipe;
@@ -82,4 +87,50 @@ char *derived_array(const struct derived *d)
         graph_put(slice);
     }
     return array_desc_text(&n, true);
+}
+
+struct remarks_of {
+    const struct derived *d;
+    remark_fn *fn;
+    void *ctx;
+};
+
+static bool is_of_group(const struct derived *d)
+{
+    for (size_t i = 0; i < d->scan->nruns; i++)
+        if (d->runs == &d->scan->runs[i].run)
+            return false;
+    return true;
+}
+
+/* A remark_fn: those on files beside the runs. Those on groups are made for the file's own runs. */
+static int pass_omitted(void *ctx, const struct remark *remark)
+{
+    const struct remarks_of *of = ctx;
+
+    return remark->kind == REMARK_OMITTED ? of->fn(of->ctx, remark) : 0;
+}
+
+static int pass_text(const struct remarks_of *of, enum remark_kind kind, char *text)
+{
+    const char *path = *of->d->scan->dir ? of->d->scan->dir : ".";
+    int ret = text ? 0 : -ENOMEM;
+
+    if (text && *text)
+        ret = of->fn(of->ctx, &(struct remark){kind, path, text});
+    free(text);
+    return ret;
+}
+
+int derived_remarks(const struct derived *d, remark_fn *fn, void *ctx)
+{
+    struct remarks_of of = {d, fn, ctx};
+    int ret;
+
+    if (!is_of_group(d))
+        return 0;
+    ret = pass_text(&of, REMARK_DOUBT, remarks_doubts(d->runs, d->nruns));
+    if (ret == 0)
+        ret = pass_text(&of, REMARK_RULE, remarks_rule(d->runs, d->nruns));
+    return ret == 0 ? remarks_visit(d->scan, pass_omitted, &of) : ret;
 }

@@ -65,6 +65,8 @@ static int open_parts(struct engine *e, struct error *err)
 
     if (ret < 0)
         return ret;
+    if (e->config.join_all)
+        dataset_join_all(e->tree.dataset);
     e->errors = errlog_new(e->config.log, e->config.log_ctx);
     e->workers.budget = budget_new(e->config.memory_nbytes);
     e->workers.trace = trace_new(TRACE_NEVENTS, NULL);

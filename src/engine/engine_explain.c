@@ -4,11 +4,13 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "array_desc.h"
 #include "cursor.h"
 #include "engine.h"
 #include "engine_private.h"
+#include "grow.h"
 #include "passes.h"
 
 /* What callers see, and what that borrows from. */
@@ -85,6 +87,21 @@ static int explain_runs(const struct store *s, const struct derived *d, struct e
     return ret;
 }
 
+/* A remark_fn. */
+static int explain_remark(void *ctx, const struct remark *remark)
+{
+    struct explanation *x = ctx;
+    struct explained_remark new = {strdup(remark->path), strdup(remark->text), remark->kind};
+
+    if (!new.path || !new.text || GROW(x->remarks, x->nremarks) < 0) {
+        free(new.path);
+        free(new.text);
+        return -ENOMEM;
+    }
+    x->remarks[x->nremarks++] = new;
+    return 0;
+}
+
 static int explain_task(const struct store *s, const struct graph *g, const struct task *t,
                         struct explained_task *out)
 {
@@ -154,6 +171,8 @@ int engine_explain(struct engine *e, struct derived *d, struct explanation **out
     ret = explain_recipe(&x->shown, d->recipe);
     if (ret == 0)
         ret = explain_runs(&e->store, d, &x->shown);
+    if (ret == 0)
+        ret = derived_remarks(d, explain_remark, &x->shown);
     if (ret == 0 &&
         derived_plan(d, derived_part(d, 0), e->config.memory_nbytes, &x->graph, NULL) == 0)
         ret = explain_graph(&e->store, x);
@@ -173,7 +192,12 @@ void explanation_free(struct explanation *shown)
         free(shown->runs[i].array);
     for (size_t i = 0; i < shown->ntasks; i++)
         free(shown->tasks[i].array);
+    for (size_t i = 0; i < shown->nremarks; i++) {
+        free(shown->remarks[i].path);
+        free(shown->remarks[i].text);
+    }
     free(shown->array);
+    free(shown->remarks);
     free(shown->runs);
     free(shown->tasks);
     free(shown->params);

@@ -30,8 +30,8 @@ struct run_list {
     size_t n;
 };
 
-/* Add the runs of `dir`, and with `below` those of all directories that a walk by WALK_RUNS enters
- * from there. Fails if one of them cannot be read. `cancel` may be NULL. */
+/* Add the runs of `dir`, and with `below` those of all directories that a walk enters from there; and
+ * what might be taken for a run, but is left out. Fails if one of them cannot be read. `cancel` may be NULL. */
 int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
                 const struct cancel_token *cancel, struct run_list *out,
                 struct error *err) NODISCARD;

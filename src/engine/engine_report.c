@@ -75,7 +75,14 @@ static int describe(const struct page *p, const struct run_place *at, struct rep
 {
     struct derived_status status = {.state = STATE_VIRTUAL};
     struct blob *b = NULL;
-    int ret = look_at(p, at, &output_numbers, &status, &b, err);
+    int ret;
+
+    if (at->reason) {
+        *row =
+            (struct report_row){.path = at->path, .state = "omitted", .reason = strdup(at->reason)};
+        return row->reason ? 0 : error_set(err, ENOMEM, "%s: out of memory", at->path);
+    }
+    ret = look_at(p, at, &output_numbers, &status, &b, err);
 
     for (const struct output_format *const *f = output_formats();
          *f && ret == 0 && status.state == STATE_VIRTUAL; f++)
@@ -131,7 +138,7 @@ static struct blob *picture_of(void *ctx, size_t i)
 
     if (cancel_check(p->cancel, &cancelled) < 0) /* end soon */
         return NULL;
-    if (find(p, &p->runs.at[i], &output_png, &d, &path, NULL) < 0)
+    if (p->runs.at[i].reason || find(p, &p->runs.at[i], &output_png, &d, &path, NULL) < 0)
         return NULL;
     b = d->error.code == 0 ? cached(&p->engine->store, d) : NULL;
     derived_put(d);

@@ -105,11 +105,13 @@ static bool next_row(void *ctx, struct batch_file *out)
 
     while (w->next < w->runs.n) {
         struct run_place *at = &w->runs.at[w->next];
-        char *name = derived_run_name(at, w->what.recipe, ending_numbers);
+        char *name = at->reason ? NULL : derived_run_name(at, w->what.recipe, ending_numbers);
         struct error err = {.code = ENOMEM, .text = "out of memory"};
         int ret = -ENOMEM;
 
         *out = (struct batch_file){.of = &w->rows[w->next++]};
+        if (at->reason)
+            error_set(&err, EIO, "%s", at->reason);
         if (name)
             /* find_rows() has just looked: again for each row would cost O(n * n) */
             ret = reader_open_at(w->engine, at->dir, name, SCAN_RECENT, &out->reader, &err);
@@ -274,6 +276,8 @@ int engine_each_row(struct engine *e, const char *dir, const char *name, engine_
         return ret;
     ret = find_runs(e, dir, &what, SCAN_RECENT, NULL, &runs, err);
     for (size_t i = 0; i < runs.n && ret == 0; i++) {
+        if (runs.at[i].reason)
+            continue;
         char *file = derived_run_name(&runs.at[i], what.recipe, ending_numbers);
         char *path = file ? join_path(runs.at[i].dir, file) : NULL;
         struct derived *d;

@@ -79,6 +79,36 @@ static json_t *parameters_json(const struct recipe *recipe)
     return object;
 }
 
+/* A remark_fn. */
+static int add_remark(void *ctx, const struct remark *remark)
+{
+    bool names_file = remark->kind == REMARK_OMITTED;
+    json_t *list = ctx, *value;
+    char *text;
+
+    if (asprintf(&text, "%s%s%s", names_file ? remark->path : "",
+                 names_file ? " is not used: " : "", remark->text) < 0)
+        return -ENOMEM;
+    value = text_json(text);
+    free(text);
+    return json_array_append_new(list, value) < 0 ? -ENOMEM : 0;
+}
+
+/* Set "Remarks" if there are any. */
+static bool set_remarks(json_t *o, const struct derived *d)
+{
+    json_t *list = json_array();
+
+    if (!list || derived_remarks(d, add_remark, list) < 0) {
+        json_decref(list);
+        return false;
+    }
+    if (json_array_size(list) > 0)
+        return json_object_set_new(o, "Remarks", list) == 0;
+    json_decref(list);
+    return true;
+}
+
 /* The formula alone does not define the number. */
 static char *definition_of(const struct derived *d)
 {
@@ -125,7 +155,7 @@ static bool fill(json_t *o, const struct derived *d, const char *dataset)
                set(o, "Definition", json_string(definition)) &&
                set(o, "SoftwareName", json_string("derivfs")) &&
                set(o, "SoftwareVersion", json_string(DERIVFS_VERSION)) &&
-               (!is_of_table(d) || table_describe(o, recipe->name));
+               (!is_of_table(d) || table_describe(o, recipe->name)) && set_remarks(o, d);
 
     free(definition);
     return all;

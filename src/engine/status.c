@@ -210,6 +210,7 @@ char *engine_status_json(struct engine *e)
     json_object_set_new(root, "trust_ids",
                         e->config.trust_ids ? utf8_json(e->config.trust_ids) : json_null());
     json_object_set_new(root, "session", json_string(filesystem_session()));
+    json_object_set_new(root, "join", json_string(e->config.join_all ? "all" : "alike"));
     json_object_set_new(root, "fetches", tasks_json(e->workers.fetcher));
     text = json_text(root);
     json_decref(root);

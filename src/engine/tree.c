@@ -24,6 +24,7 @@
 #include "description.h"
 #include "engine_private.h"
 #include "fd.h"
+#include "remarks.h"
 #include "sidecar.h"
 
 #define DERIVATIVES "derivatives"
@@ -35,6 +36,7 @@ struct place {
     bool shows_sources; /* the dataset's own entries are in it */
     bool shows_derived; /* the derived files of `dir` are in it */
     bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
+    bool shows_links;   /* with shows_dirs: links among them, too, wherever they lead */
     const char *extra;  /* the name of one more ENTRY_DIR, or NULL */
     bool shows_texts;   /* the texts of the derivative dataset are in it (description.h) */
 };
@@ -78,17 +80,36 @@ int tree_stat(const struct tree *t, const char *path, struct stat *st, struct er
     return ret;
 }
 
-/* Note the broken files of the directory, once for each version of it, and clear the notes of the
- * others. */
-static void note_broken(const struct tree *t, struct dir_scan *scan)
+/* A remark_fn: those that a user must hear of. */
+static int note_remark(void *ctx, const struct remark *remark)
+{
+    const struct tree *t = ctx;
+    struct error err;
+
+    if (remark->kind == REMARK_EXPECTED || remark->kind == REMARK_RULE)
+        return 0;
+    error_set(&err, EIO, "%s", remark->text);
+    if (remark->kind == REMARK_REFUSED)
+        errlog_failed(t->errors, remark->path, &err);
+    else
+        errlog_add(t->errors, remark->path, &err);
+    return 0;
+}
+
+/* Note the broken files of the directory and the remarks on it, once for each version of it, and
+ * clear the notes of the others. */
+static void note_scan(const struct tree *t, struct dir_scan *scan)
 {
     if (atomic_exchange(&scan->noted, true))
         return;
+    errlog_clear(t->errors, *scan->dir ? scan->dir : ".");
     for (size_t i = 0; i < scan->nfiles; i++)
         if (scan->files[i]->state == RUN_BROKEN || scan->files[i]->state == RUN_UNKNOWN)
             errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
         else
             errlog_clear(t->errors, scan->files[i]->path);
+    if (remarks_visit(scan, note_remark, (void *)t) < 0)
+        errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir);
 }
 
 static int tree_scan_place(const struct tree *t, const struct place *place,
@@ -97,7 +118,7 @@ static int tree_scan_place(const struct tree *t, const struct place *place,
     int ret = dataset_scan(t->dataset, place->dir, freshness, out, err);
 
     if (ret == 0)
-        note_broken(t, *out);
+        note_scan(t, *out);
     return ret;
 }
 
@@ -114,6 +135,17 @@ int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshne
 const char *tree_derived_root(const struct tree *t)
 {
     return t->layout == LAYOUT_BESIDE ? "" : DERIVFS_DIR;
+}
+
+char *tree_derived_dir(const struct tree *t, const char *dir)
+{
+    size_t n = strlen(dir);
+
+    if (tree_place(t, dir).shows_derived)
+        return strdup(dir);
+    if (strncmp(dir, DERIVFS_DIR, n) == 0 && (n == 0 || DERIVFS_DIR[n] == '/'))
+        return strdup(DERIVFS_DIR);
+    return join_path(DERIVFS_DIR, dir);
 }
 
 /* Is it a directory that may have runs of its own? */
@@ -361,16 +393,24 @@ int engine_lookup_path(struct engine *e, const char *path, struct entry *out, st
     return ret;
 }
 
-/* Not every file system lists types. Where the type cannot be had, the name stays. */
-static bool may_be_dir(int dirfd, const struct dirent *de)
+/* DT_DIR, DT_LNK, or something else. Not every file system lists types. Where the type cannot be had,
+ * it counts as a directory: entering it says why. */
+static unsigned char type_of(int dirfd, const struct dirent *de)
 {
     struct stat st;
 
     if (de->d_type != DT_UNKNOWN)
-        return de->d_type == DT_DIR;
+        return de->d_type;
     if (fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno != ENOENT;
-    return S_ISDIR(st.st_mode);
+        return errno == ENOENT ? DT_UNKNOWN : DT_DIR;
+    return IFTODT(st.st_mode);
+}
+
+/* Does the mount have a directory for it, or may it have one? */
+static bool is_shown_dir(const struct place *place, const char *name, unsigned char type)
+{
+    return (type == DT_DIR || (place->shows_links && type == DT_LNK)) &&
+           is_mirrored_dir(place->dir, name);
 }
 
 /* List the dataset's directory: all of it, or only the directories that the mount mirrors. */
@@ -392,7 +432,7 @@ static int list_sources(const struct tree *t, const struct place *place, engine_
     while (ret == 0 && (errno = 0, de = readdir(d))) {
         if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
             continue;
-        if (place->shows_dirs && !(may_be_dir(fd, de) && is_mirrored_dir(place->dir, de->d_name)))
+        if (place->shows_dirs && !is_shown_dir(place, de->d_name, de->d_type = type_of(fd, de)))
             continue;
         if (place->extra && strcmp(place->extra, de->d_name) == 0)
             continue;
@@ -407,7 +447,8 @@ static int list_sources(const struct tree *t, const struct place *place, engine_
 int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err)
 {
-    struct place all = tree_place(t, dir), place = {.dir = all.dir, .shows_dirs = true};
+    struct place all = tree_place(t, dir),
+                 place = {.dir = all.dir, .shows_dirs = true, .shows_links = true};
 
     return list_sources(t, &place, add, ctx, err);
 }
@@ -519,6 +560,11 @@ int engine_list_derived(struct engine *e, const char *dir, const char *plain, st
     return ret;
 }
 
+const char *tree_source_dir(const struct tree *t, const char *dir)
+{
+    return tree_place(t, dir).dir;
+}
+
 int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
 {
     const struct tree *t = &e->tree;
@@ -539,20 +585,4 @@ int engine_open_source(struct engine *e, const char *path, int *fd, struct error
     close(opened);
     return ret > 0 ? error_set(err, ENODATA, "%s: content is not here", path)
                    : error_fault(err, -ret, "%s: open: %s", path, strerror(-ret));
-}
-
-int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)
-{
-    const struct tree *t = &e->tree;
-    int fd = tree_open(t, path, O_PATH | O_NOFOLLOW, err), ret;
-    ssize_t n;
-
-    if (fd < 0)
-        return fd;
-    n = readlinkat(fd, "", buf, nbytes - 1);
-    ret = n < 0 ? error_set(err, errno, "%s: readlink: %s", path, strerror(errno)) : 0;
-    if (n >= 0)
-        buf[n] = '\0';
-    close(fd);
-    return ret;
 }

@@ -43,11 +43,30 @@ int tree_stat(const struct tree *t, const char *path, struct stat *st, struct er
 /* The runs of the mount's directory `dir`, for dir_scan_put(). ENOENT: no derived files. */
 int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshness,
               struct dir_scan **out, struct error *err) NODISCARD;
-/* Call `add` for each directory in `dir` that may have runs of this dataset. */
+/* Call `add` for each directory in `dir` that may have runs of this dataset, and each link. */
 int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err) NODISCARD;
+/* What the mount's directory `dir` shows is derived from this directory of the dataset. */
+const char *tree_source_dir(const struct tree *t, const char *dir);
+/* Where does `name` of the mount's directory `dir` lead? */
+struct dir_id {
+    uint64_t dev, ino;
+};
+enum dir_link {
+    LINK_NO_DIR, /* to no directory */
+    LINK_INSIDE, /* to a directory of the dataset: *id is set */
+    LINK_OUT,    /* to a directory that is none of the dataset's */
+};
+enum dir_link tree_link(const struct tree *t, const char *dir, const char *name, struct dir_id *id);
+/* Note such a link in the errors. */
+#define LINK_OUT_TEXT                                                                              \
+    "a link that leads out of the dataset: runs behind it are not used; mount a dataset that has " \
+    "them, or copy them"
+void tree_note_link(const struct tree *t, const char *path);
 /* The mount's directory with the derived files of the dataset's root. */
 const char *tree_derived_root(const struct tree *t);
+/* The one with what is derived from `dir` and what is below it: malloced; NULL: out of memory. */
+char *tree_derived_dir(const struct tree *t, const char *dir);
 
 /* The meaning of the name of a table (tree_table.c). */
 struct table_name {

@@ -59,7 +59,7 @@ static int stat_dir_table(const struct tree *t, const char *dir, struct stat *st
 
     if (ret < 0)
         return ret;
-    if (scan->nruns == 0)
+    if (scan->nruns == 0 && !omissions_unexpected(&scan->omissions))
         ret = error_set(err, ENOENT, "%s: no runs are here", dir);
     for (size_t i = 0; i < scan->nruns; i++) {
         const struct source_id *id = &scan->runs[i].run->id;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "bids.h"
+#include "remarks.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -77,10 +78,15 @@ static void print_title(FILE *f, struct run *const *runs, size_t nruns)
 static void print_extent(FILE *f, struct run *const *runs, size_t nruns)
 {
     int64_t nvol = 0;
+    char *doubts; /* NULL without memory: the sidecar has them, too */
 
     for (size_t i = 0; i < nruns; i++)
         nvol += runs[i]->nifti.nvol;
     fprintf(f, "%zu run%s, %" PRId64 " volumes", nruns, nruns == 1 ? "" : "s", nvol);
+    doubts = nruns > 1 ? remarks_brief(runs, nruns) : NULL;
+    if (doubts && *doubts)
+        fprintf(f, ", %s", doubts);
+    free(doubts);
 }
 
 /* The output of `print`, malloced and clean; NULL: out of memory. */

@@ -23,7 +23,8 @@ struct caption {
     char *recipe;      /* "tsnr" */
     char *description; /* "" if there is none */
     char *expression;  /* "mean(bold) / std(bold)": other recipes put in */
-    char *extent;      /* "2 runs, 480 volumes" */
+    char *extent;      /* "2 runs, 480 volumes", and doubts whether they
+                          belong together */
 };
 
 /* `runs` is [nruns], at least one, all RUN_OK; `recipe` has an expression. ENOMEM. */

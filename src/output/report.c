@@ -48,7 +48,7 @@ static const char head[] =
     "tbody th { font-weight: 600; min-width: 17rem; overflow-wrap: anywhere }\n"
     ".n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }\n"
     ".mark { color: var(--mark); font-weight: 600 }\n"
-    ".failed { color: var(--bad); max-width: 20rem }\n"
+    ".failed, .omitted { color: var(--bad); max-width: 20rem }\n"
     "small { display: block; font-weight: 400; opacity: .75; overflow-wrap: anywhere }\n"
     "button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; "
     "padding: 0; cursor: pointer }\n"
@@ -202,10 +202,11 @@ static void print_row(const struct page *p, const struct report_row *row)
     print_number(p->f, row->has_numbers, n->p05, "%.1f");
     print_number(p->f, row->has_numbers, n->p95, "%.1f");
     fprintf(p->f, "<td class=\"%s\">%s", row->state,
-            strcmp(row->state, "virtual") == 0  ? "not computed"
-            : strcmp(row->state, "cached") != 0 ? row->state
-            : row->has_numbers                  ? "computed"
-                                                : "computed, not measured");
+            strcmp(row->state, "virtual") == 0   ? "not computed"
+            : strcmp(row->state, "omitted") == 0 ? "not used"
+            : strcmp(row->state, "cached") != 0  ? row->state
+            : row->has_numbers                   ? "computed"
+                                                 : "computed, not measured");
     if (row->reason) {
         fputs("<small>", p->f);
         print_text(p->f, row->reason);
@@ -240,9 +241,14 @@ static void print_fences(const struct page *p)
 static void print_head(const struct page *p)
 {
     const struct report *r = p->about;
-    size_t nfailed = count(r, "failed");
+    size_t nfailed = count(r, "failed"), nomitted = count(r, "omitted");
     FILE *f = p->f;
+    char omitted[80] = "";
 
+    if (nomitted > 0)
+        snprintf(omitted, sizeof omitted, "; %zu file%s", nomitted,
+                 nomitted == 1 ? " that might be taken for a run is none"
+                               : "s that might be taken for runs are none");
     fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>%s of ",
             r->measure);
     print_text(f, r->dataset);
@@ -251,13 +257,14 @@ static void print_head(const struct page *p)
     fprintf(
         f,
         "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, <span%s>%zu failed</span>, %zu "
-        "not computed.\n"
+        "not computed%s.\n"
         "<p>This page computes nothing. Reading <code>group_%s.tsv</code> computes all "
         "numbers, <code>derivctl compute -r <var>MOUNT</var> %s%s</code> all pictures; then "
         "copy it again.\n"
         "<p>Over the voxels of the head: what is brighter than " HEADMASK_DEFINITION ". ",
-        r->nrows, count(r, "cached"), count(r, "computing"), nfailed > 0 ? " class=\"failed\"" : "",
-        nfailed, count(r, "virtual"), r->recipe, r->recipe, ending_png);
+        r->nrows - nomitted, count(r, "cached"), count(r, "computing"),
+        nfailed > 0 ? " class=\"failed\"" : "", nfailed, count(r, "virtual"), omitted, r->recipe,
+        r->recipe, ending_png);
     if (isfinite(p->low))
         print_fences(p);
     fputs("\n<p>A click on a picture enlarges it; one on the head of a column sorts.", f);

@@ -19,10 +19,12 @@
 #include "numbers.h"
 
 struct report_row {
-    const char *path;   /* of the run, relative to the dataset's root */
-    int64_t nvol;       /* 0: not known */
-    const char *state;  /* "cached" (image or numbers), "computing", "failed" or "virtual" */
-    const char *reason; /* of a failure; else NULL */
+    const char *path; /* of the run, relative to the dataset's root */
+    int64_t nvol;     /* 0: not known */
+    const char
+        *state; /* "cached" (image or numbers), "computing", "failed", "virtual"; or "omitted"
+                           of a file that is no run */
+    const char *reason; /* of the last and of a failure; else NULL */
     bool has_numbers;
     struct numbers numbers;
 };

@@ -42,6 +42,7 @@ struct engine_config {
     bool recipes_optional;  /* the file may appear later */
     enum engine_layout layout;
     bool annex_get;        /* a read fetches absent content of git-annex files */
+    bool join_all;         /* join all runs of one grid where names are not BIDS */
     const char *trust_ids; /* file systems whose inode numbers and times identify a file for good:
                               types and paths, separated by colons; NULL: only those known to be */
     const char *session;   /* identify files as the engine with this session does (its status
@@ -140,24 +141,22 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
 int engine_list_derived(struct engine *e, const char *dir, const char *plain, struct derived ***out,
                         size_t *n, struct error *err) NODISCARD;
 
-/* The directories that a walk enters: never links, nor names that begin with a dot. */
-enum walk_extent {
-    WALK_RUNS, /* those that may have runs of this dataset */
-    WALK_ALL,  /* all of the mount */
-};
-
 struct walk_visitor {
-    enum walk_extent extent;
     /* Called for a directory before those in it. Non-zero ends the walk and is its result. */
     int (*enter)(void *ctx, const char *dir, struct error *err);
     /* Called if a directory cannot be listed, or enter() failed: 0 skips it. NULL: the walk ends.
      */
     int (*failed)(void *ctx, const char *dir, struct error *err);
+    /* Called for a link that leads out of the dataset to a directory, with the reason why it is not
+     * followed. As enter(); NULL: not called. */
+    int (*left_out)(void *ctx, const char *path, const char *reason, struct error *err);
     void *ctx;
 };
 
-/* Walk through `dir` and the directories below, depth first, in the order of names. Skips
- * directories that are removed meanwhile. */
+/* Walk through the derived files of `dir` and the directories below, depth first, in the order of
+ * names: all that may have runs of this dataset, which those under derivatives, sourcedata and code at
+ * the root have not, nor names that begin with a dot. Links are followed after that, each directory
+ * once. Skips directories that are removed meanwhile. */
 int engine_walk(struct engine *e, const char *dir, const struct walk_visitor *v,
                 struct error *err) NODISCARD;
 

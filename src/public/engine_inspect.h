@@ -13,6 +13,7 @@
 #include "engine_derived.h"
 #include "error.h"
 #include "key.h"
+#include "remark.h"
 #include "task_state.h"
 
 struct engine;
@@ -68,6 +69,11 @@ struct explained_task {
     uint64_t cached_nbytes; /* of its entry in the cache; 0: there is none */
 };
 
+struct explained_remark {
+    char *path, *text;
+    enum remark_kind kind;
+};
+
 struct explanation {
     char *array;                    /* of the file, as derived_array() */
     struct explained_param *params; /* [nparams] in the order of the recipe */
@@ -75,6 +81,8 @@ struct explanation {
     char *params_text;          /* "drop=4,detrend=2" */
     struct explained_run *runs; /* [nruns] in the order in which they are joined */
     size_t nruns;
+    struct explained_remark *remarks; /* [nremarks] on the runs and the files beside them */
+    size_t nremarks;
     struct explained_task *tasks; /* [ntasks] of the file's first part, dependencies first */
     size_t ntasks;                /* 0: it cannot be planned; then the rest is 0, too */
     unsigned npasses;             /* over the volumes that are read most often */
@@ -89,6 +97,29 @@ struct explanation {
 int engine_explain(struct engine *e, struct derived *d, struct explanation **out,
                    struct error *err) NODISCARD;
 void explanation_free(struct explanation *shown);
+
+/* ---- what is not used, and doubts ---- */
+
+/* Call `fn` with every remark on the runs and files of the mount's directory `dir`. ENOENT: there are
+ * no derived files. */
+int engine_remarks(struct engine *e, const char *dir, remark_fn *fn, void *ctx, struct error *err);
+
+/* What was seen where no run was found. */
+struct sight {
+    struct engine *engine; /* private */
+    size_t ndirs;          /* directories looked into */
+    size_t nruns;          /* with `below`, those of the first directory that has some */
+    size_t nomitted;       /* files that might be taken for runs */
+    size_t nothers;        /* NIfTI files that BIDS names tell to be something else */
+    size_t nunread;        /* directories that cannot be read */
+    size_t nsubdirs;       /* of `dir` */
+};
+
+/* Look for runs in the mount's directory `dir`, and `below` in those below it until there is one. */
+int engine_look(struct engine *e, const char *dir, bool below, struct sight *out,
+                struct error *err) NODISCARD;
+/* In words. malloced; NULL: out of memory. */
+char *sight_text(const struct sight *s) NODISCARD;
 
 /* ---- drawings ---- */
 

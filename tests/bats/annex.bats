@@ -154,15 +154,18 @@ assert_not_here() {
 }
 
 @test "without BIDS names what is not here is no run" {
-    annex x.nii.gz a.nii.gz
-    echo "/annex/objects/$(key b.nii.gz)" >"$DS/func/y.nii.gz"
-    cp b.nii.gz "$DS/func/z.nii.gz"
+    annex run1.nii.gz a.nii.gz
+    echo "/annex/objects/$(key b.nii.gz)" >"$DS/func/run2.nii.gz"
+    cp b.nii.gz "$DS/func/run3.nii.gz"
     mount_derivfs_foreground "$DS"
     reference tsnr "$MNT/func/tsnr.nii" b.nii.gz
-    assert_equal "$(derived_names | sort | xargs)" 'mean.nii std.nii tsnr.nii z_stat-tsnr_boldmap.nii'
+    assert_equal "$(derived_names | sort | xargs)" 'mean.nii run3_stat-tsnr_boldmap.nii std.nii tsnr.nii'
     assert_equal "$(<"$LOG")" ''
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --regexp ' func/run1.nii.gz: content is not here'
+    assert_line --regexp ' func/run2.nii.gz: content is not here'
     arrive a.nii.gz "$OBJECT"
-    wait_until is_listed x_stat-tsnr_boldmap.nii
+    wait_until is_listed run1_stat-tsnr_boldmap.nii
     reference tsnr "$MNT/func/tsnr.nii" a.nii.gz b.nii.gz
 }
 

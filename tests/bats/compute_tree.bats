@@ -118,7 +118,8 @@ listed() {
     run -1 ctl compute -r "$DS/dataset_description.json"
     assert_output "derivctl: $DS/dataset_description.json: compute: not a directory; -r needs one"
     run -1 ctl compute -r "$DS/empty"
-    assert_output "derivctl: $DS/empty: nothing to compute: no runs"
+    assert_line --index 0 "derivctl: $DS/empty: nothing to compute: no runs"
+    assert_line --index 1 'derivctl: empty: no runs: looked in 1 directory: no NIfTI file'
     run -2 ctl compute -r "$DS" -o out
     run -2 ctl compute -r
 }

@@ -39,8 +39,10 @@ state_of() {
     cd "$DS/func"
     run -0 ctl list
     assert_equal "${#lines[@]}" 8
-    run -0 ctl list "$DS"
+    run -0 --separate-stderr ctl list "$DS"
     assert_output ''
+    assert_equal "$stderr" \
+        "derivctl: $DS: no runs: looked in 1 directory: no NIfTI file; not into its subdirectories"
     assert_not_exists "$CACHE/v1/objects/*"
 }
 
@@ -61,7 +63,7 @@ state_of() {
     assert_equal "$(json '[f for f in d if f["path"] == "func/tsnr.nii"][0]' <<<"$output")" \
         '{"path":"func/tsnr.nii","state":"virtual","shape":[5,6,4],"bytes":1504,"sources":["func/sub-01_task-a_bold.nii.gz","func/sub-01_task-b_bold.nii"]}'
     assert_equal "$(json 'len(d)' <<<"$output")" 8
-    run -0 ctl list --json "$DS"
+    run -0 --separate-stderr ctl list --json "$DS"
     assert_output '[]'
 }
 

@@ -12,9 +12,9 @@ load helper
 # comparisons meet ties.
 make_joined() {
     make_run - <<END
-$1/a.nii.gz --volumes 12 --shape 6,4,3
-$1/b.nii --volumes 9 --shape 6,4,3 --seed 2 --dtype f4 --whole --slope 2 --inter=-90
-$1/c.nii.gz --volumes 16 --shape 6,4,3 --seed 3 --big --level 3 --spread 40
+$1/run1.nii.gz --volumes 12 --shape 6,4,3
+$1/run2.nii --volumes 9 --shape 6,4,3 --seed 2 --dtype f4 --whole --slope 2 --inter=-90
+$1/run3.nii.gz --volumes 16 --shape 6,4,3 --seed 3 --big --level 3 --spread 40
 END
 }
 
@@ -47,17 +47,17 @@ END
 
 @test "every operation on series gives what numpy makes of it" {
     make_joined "$DS/joined"
-    make_run "$DS/special/a.nii" --dtype f4 --special --volumes 10
-    make_run "$DS/special/b.nii.gz" --seed 5 --volumes 14 --slope 0.3 --inter 7
+    make_run "$DS/special/run1.nii" --dtype f4 --special --volumes 10
+    make_run "$DS/special/run2.nii.gz" --seed 5 --volumes 14 --slope 0.3 --inter 7
     mount_derivfs "$DS" --recipes="$NUMPY/series.ini"
     check_all "$NUMPY/series.ini" joined special
 }
 
 @test "random expressions of the whole language give what numpy makes of them" {
     make_joined "$DS/joined"
-    make_run "$DS/special/a.nii" --dtype f4 --special --volumes 11 --shape 5,4,3
-    make_run "$DS/special/b.nii.gz" --seed 5 --volumes 8 --slope 0.3 --inter 7 --shape 5,4,3
-    make_run "$DS/single/a.nii.gz" --volumes 20 --shape 7,5,2 --dtype u1
+    make_run "$DS/special/run1.nii" --dtype f4 --special --volumes 11 --shape 5,4,3
+    make_run "$DS/special/run2.nii.gz" --seed 5 --volumes 8 --slope 0.3 --inter 7 --shape 5,4,3
+    make_run "$DS/single/run1.nii.gz" --volumes 20 --shape 7,5,2 --dtype u1
     local number=400
     ! sanitized || number=80 # what they give is known; that they are in order is seen with fewer
     "$NUMPY/expressions.py" make $number 20240608 whole >recipes.ini
@@ -84,7 +84,7 @@ expr = median(bold)
 expr = percentile(bold, 50)
 END
     local files=(low 'low@low=33.3' spread cleaned middle fiftieth) name options n=0
-    files=("${files[@]/%/.nii}" a_stat-spread_boldmap.nii.gz a_stat-low_boldmap.nii)
+    files=("${files[@]/%/.nii}" run1_stat-spread_boldmap.nii.gz run1_stat-low_boldmap.nii)
     files=("${files[@]/#/joined/}" large/spread.nii large/many.nii large/middle.nii)
     run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/spread.nii"
     assert_line --regexp '    percentiles 25, 50, 75 of .*, [0-9]+ times for want of memory'
@@ -168,7 +168,7 @@ END
 make_long() {
     local number
     for ((number = 1; number <= ${1:-2}; number++)); do
-        echo "$DS/long/$number.nii.gz --volumes 40 --shape 64,50,32 --dtype u1 --seed $number"
+        echo "$DS/long/run$number.nii.gz --volumes 40 --shape 64,50,32 --dtype u1 --seed $number"
     done | make_run -
     cat >recipes.ini <<'END'
 [trendless]
@@ -279,7 +279,7 @@ END
     cmp "$MNT/long/trendless.nii.gz" trendless.nii.gz
     assert [ "$(kept_nbytes)" -lt 1200000 ]
     # of one run, and without a mount
-    gzip -t <"$MNT/long/1_stat-scored_boldmap.nii.gz"
+    gzip -t <"$MNT/long/run1_stat-scored_boldmap.nii.gz"
     derivctl compute --cache_dir="$CACHE" --recipes="$PWD/recipes.ini" -o out.nii.gz \
         "$DS/long/trendless.nii.gz"
     cmp out.nii.gz trendless.nii.gz
@@ -295,11 +295,11 @@ END
 }
 
 @test "reading a 4-D file from front to back inflates each run once" {
-    make_run "$DS/long/1.nii.gz" --volumes 120 --shape 64,50,32
+    make_run "$DS/long/run1.nii.gz" --volumes 120 --shape 64,50,32
     printf '[later]\nexpr = bold[..., 3:]\n' >recipes.ini
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     local before stored result
-    stored=$(stat -c %s "$DS/long/1.nii.gz")
+    stored=$(stat -c %s "$DS/long/run1.nii.gz")
     result=$(stat -c %s "$MNT/long/later.nii")
     before=$(sed -n 's/^rchar: //p' "/proc/$(daemon_pid)/io")
     cat "$MNT/long/later.nii" >/dev/null
@@ -335,8 +335,8 @@ kept_nbytes() {
 @test "a 4-D file of 300 MB is read in little memory" {
     local limit_kb=100000
     ! sanitized || limit_kb=1000000 # it needs memory of its own
-    make_run "$DS/long/1.nii" --volumes 2 --shape 64,64,30 --set dim=4,64,64,30,640,1,1,1
-    truncate -s $((352 + 2 * 64 * 64 * 30 * 640)) "$DS/long/1.nii"
+    make_run "$DS/long/run1.nii" --volumes 2 --shape 64,64,30 --set dim=4,64,64,30,640,1,1,1
+    truncate -s $((352 + 2 * 64 * 64 * 30 * 640)) "$DS/long/run1.nii"
     printf '[trendless]\nexpr = detrend(bold, 2)\n' >recipes.ini
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini" --threads=2
     assert_equal "$(wc -c <"$MNT/long/trendless.nii")" $((1024 + 4 * 64 * 64 * 30 * 640))
@@ -352,7 +352,7 @@ kept_nbytes() {
 import errno, os, shutil, sys
 
 mnt, dataset = sys.argv[1:]
-for directory, run in [("long", "1.nii.gz"), ("plain", "1.nii")]:
+for directory, run in [("long", "run1.nii.gz"), ("plain", "1.nii")]:
     source = f"{dataset}/{directory}/{run}"
     for name in ["later", "trendless"]:
         for change in ["touch", "replace"]:
@@ -378,8 +378,8 @@ END
 }
 
 @test "what a run is too short for is said, and fails alone" {
-    make_run "$DS/long/a.nii" --volumes 12
-    make_run "$DS/long/b.nii" --volumes 5 --seed 2
+    make_run "$DS/long/run1.nii" --volumes 12
+    make_run "$DS/long/run2.nii" --volumes 5 --seed 2
     cat >recipes.ini <<'END'
 [tenth]
 expr = bold[..., 10]
@@ -389,10 +389,10 @@ expr = bold[..., 7:]
 expr = bold[..., 1:] + bold
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
-    cat "$MNT/long/tenth.nii" "$MNT/long/after.nii" "$MNT/long/a_stat-tenth_boldmap.nii" >all
-    run cat "$MNT/long/b_stat-tenth_boldmap.nii"
+    cat "$MNT/long/tenth.nii" "$MNT/long/after.nii" "$MNT/long/run1_stat-tenth_boldmap.nii" >all
+    run cat "$MNT/long/run2_stat-tenth_boldmap.nii"
     assert_failure
-    run cat "$MNT/long/b_stat-after_boldmap.nii"
+    run cat "$MNT/long/run2_stat-after_boldmap.nii"
     assert_failure
     run cat "$MNT/long/mismatch.nii"
     assert_failure

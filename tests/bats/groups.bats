@@ -160,20 +160,120 @@ END
     mount_derivfs "$DS"
     assert_listed bids tsnr.nii mean.nii std.nii sub-1_task-a_stat-tsnr_boldmap.nii
     assert_listed plain ''
-    assert_equal "$(<"$MNT/.derivfs/errors")" ''
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --regexp ' bids/sub-1_task-b_bold.nii: a 3-D image, not a series$'
+    assert_line --regexp ' bids/sub-1_task-c_bold.nii.gz: one volume, not a series$'
+    assert_line --regexp ' bids/sub-1_task-e_bold.nii.gz: complex voxels$'
+    assert_line --regexp ' bids/sub-1_task-f_bold.nii: RGB voxels$'
+    assert_line --regexp ' plain/c.nii: complex voxels$'
+    assert_line --regexp ' plain/e.nii: more than four dimensions'
+    refute_line --partial ' plain/a.nii' # an anatomical image, say
 }
 
-@test "without BIDS names every 4-D image is a run" {
+@test "without BIDS names every 4-D image is a run, and only equals are joined" {
     make_run - <<END
-$DS/epi.nii
-$DS/T1w.nii.gz --seed 2
-$DS/anatomy.nii --volumes 0
-$DS/.hidden.nii --seed 3
+$DS/one/epi.nii
+$DS/one/anatomy.nii --volumes 0
+$DS/one/.hidden.nii --seed 3
+$DS/runs/func_9.nii
+$DS/runs/func_10.nii.gz --seed 2
+$DS/echoes/rest_run1_e1.nii
+$DS/echoes/rest_run1_e2.nii --seed 2
+$DS/echoes/rest_run2_e1.nii --seed 3
+$DS/echoes/rest_run2_e1_ph.nii --seed 4
+$DS/stages/func.nii
+$DS/stages/rafunc.nii --seed 2
+$DS/stages/small.nii --shape 4,4,3
+$DS/maps/beta_0001.nii
+$DS/maps/beta_0002.nii --seed 2
 END
-    echo 'no image' >"$DS/notes.txt"
+    echo 'no image' >"$DS/one/notes.txt"
     mount_derivfs "$DS"
-    assert_listed '' tsnr.nii mean.nii std.nii epi_stat-tsnr_boldmap.nii T1w_stat-tsnr_boldmap.nii
-    tsnr_of tsnr.nii T1w.nii.gz epi.nii
+    assert_listed one tsnr.nii mean.nii std.nii epi_stat-tsnr_boldmap.nii
+    assert_listed runs tsnr.nii mean.nii std.nii func_{9,10}_stat-tsnr_boldmap.nii
+    tsnr_of runs/tsnr.nii runs/func_9.nii runs/func_10.nii.gz
+    assert_listed echoes echo-{1,2}_{tsnr,mean,std}.nii rest_run{1_e1,1_e2,2_e1}_stat-tsnr_boldmap.nii
+    tsnr_of echoes/echo-1_tsnr.nii echoes/rest_run1_e1.nii echoes/rest_run2_e1.nii
+    assert_listed stages shape-4x4x3_{tsnr,mean,std}.nii {func,rafunc,small}_stat-tsnr_boldmap.nii
+    tsnr_of stages/rafunc_stat-tsnr_boldmap.nii stages/rafunc.nii
+    assert_listed maps beta_000{1,2}_stat-tsnr_boldmap.nii
+    assert_not_exists "$MNT/stages/tsnr.nii"
+    assert_not_exists "$MNT/stages/shape-5x6x4_tsnr.nii"
+    run -1 derivctl explain "$MNT/maps/tsnr.nii"
+    assert_line --partial 'maps: 2 runs are not joined, because their names differ in more than a run number (beta_0001.nii, beta_0002.nii)'
+    assert_line --partial '-o join=all'
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --partial ' stages: 2 runs are not joined'
+    refute_line --partial ' runs: '
+
+    unmount_derivfs
+    mount_derivfs "$DS" --join=all
+    tsnr_of maps/tsnr.nii maps/beta_0001.nii maps/beta_0002.nii
+    tsnr_of stages/shape-5x6x4_tsnr.nii stages/func.nii stages/rafunc.nii
+    assert_not_exists "$MNT/echoes/tsnr.nii" # what is known to differ stays apart
+    json 'd["Remarks"]' <"$MNT/stages/shape-5x6x4_tsnr.json" >remarks
+    grep -q 'may be stages of one pipeline: func.nii, rafunc.nii' remarks
+}
+
+@test "names that are nearly BIDS keep what is good in them" {
+    make_run - <<END
+$DS/a/sub-1_task-n-back_echo-1_bold.nii
+$DS/a/sub-1_task-n-back_echo-2_bold.nii --seed 2
+$DS/a/sub-1_task-rest_echo-1_bold.nii --seed 3
+$DS/b/sub-1_task-eyes_open_part-mag_bold.nii
+$DS/b/sub-1_task-eyes_open_part-phase_bold.nii --seed 2
+$DS/b/sub-1_task-eyes_closed_part-mag_bold.nii --seed 3
+END
+    mount_derivfs "$DS"
+    assert_listed a echo-{1,2}_{tsnr,mean,std}.nii sub-1_task-{n-back,rest}_echo-1_stat-tsnr_boldmap.nii \
+        sub-1_task-n-back_echo-2_stat-tsnr_boldmap.nii
+    tsnr_of a/echo-1_tsnr.nii a/sub-1_task-n-back_echo-1_bold.nii a/sub-1_task-rest_echo-1_bold.nii
+    assert_listed b {open,closed}_{tsnr,mean,std}.nii \
+        sub-1_task-eyes_{open,closed}_part-mag_stat-tsnr_boldmap.nii
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --partial 'a/sub-1_task-n-back_echo-2_bold.nii: not a valid BIDS name, because of "n-back"'
+}
+
+@test "run and echo are numbers, and two files of one run are an error" {
+    make_run - <<END
+$DS/a/sub-1_run-10_echo-2_bold.nii
+$DS/a/sub-1_run-2_echo-02_bold.nii --seed 2
+$DS/b/sub-1_run-1_bold.nii
+$DS/b/sub-1_run-01_bold.nii --seed 2
+END
+    mount_derivfs "$DS"
+    tsnr_of a/tsnr.nii a/sub-1_run-2_echo-02_bold.nii a/sub-1_run-10_echo-2_bold.nii
+    run cat "$MNT/b/tsnr.nii"
+    assert_failure
+    assert_output --partial 'Input/output error'
+    grep -q ' b: b/sub-1_run-01_bold.nii and sub-1_run-1_bold.nii mean the same run' "$MNT/.derivfs/errors"
+    run -0 derivctl explain "$MNT/b/tsnr.nii"
+    assert_output --partial 'mean the same run: rename or remove one'
+    tsnr_of b/sub-1_run-01_stat-tsnr_boldmap.nii b/sub-1_run-01_bold.nii
+}
+
+@test "joined runs that differ in TR or task are said to" {
+    make_run - <<END
+$DS/sub-1_task-movie_bold.nii --zooms 2,3,4,0.8
+$DS/sub-1_task-rest_bold.nii --zooms 2,3,4,2.4 --seed 2
+$DS/one/sub-1_task-rest_run-1_bold.nii --zooms 2,3,4,2
+$DS/one/sub-1_task-rest_run-2_bold.nii --zooms 2,3,4,2 --seed 2
+$DS/stage/sub-1_task-rest_bold.nii
+$DS/stage/sub-1_task-restSmoothed_bold.nii --seed 2
+END
+    mount_derivfs "$DS"
+    ls "$MNT" "$MNT/one" "$MNT/stage" >/dev/null
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --partial ' .: the joined runs differ in TR: 0.8 s in sub-1_task-movie_bold.nii, 2.4 s in sub-1_task-rest_bold.nii'
+    assert_line --partial ' stage: the joined runs may be stages of one pipeline'
+    refute_line --partial ' one: '
+    json '" ".join(d["Remarks"])' <"$MNT/tsnr.json" >remarks
+    grep -q 'differ in TR.*different tasks are joined (movie, rest).*tsnr_within' remarks
+    assert_equal "$(json '"Remarks" in d' <"$MNT/one/tsnr.json")" false
+    run -0 derivctl explain "$MNT/tsnr.nii"
+    assert_line --partial 'warning: .: the joined runs differ in TR'
+    assert_line --partial 'note: .: runs of different tasks are joined (movie, rest)'
+    grep -aq 'TR 0.8 to 2.4 s' "$MNT/tsnr.png"
 }
 
 @test "runs of different shapes are groups that are named after the shape" {
@@ -192,16 +292,16 @@ END
 
 @test "runs of different affines are groups, and rounding makes no difference" {
     make_run - <<END
-$DS/a.nii
-$DS/b.nii --shift 2 --seed 2
-$DS/c.nii --shift 0.0005 --seed 3
-$DS/d.nii --zooms 3,3,3.6,2 --seed 4
+$DS/run1.nii
+$DS/run2.nii --shift 2 --seed 2
+$DS/run3.nii --shift 0.0005 --seed 3
+$DS/run4.nii --zooms 3,3,3.6,2 --seed 4
 END
     mount_derivfs "$DS"
-    assert_listed '' affine-{1,2,3}_{tsnr,mean,std}.nii {a,b,c,d}_stat-tsnr_boldmap.nii
-    tsnr_of affine-1_tsnr.nii a.nii c.nii
-    tsnr_of affine-2_tsnr.nii b.nii
-    tsnr_of affine-3_tsnr.nii d.nii
+    assert_listed '' affine-{1,2,3}_{tsnr,mean,std}.nii run{1,2,3,4}_stat-tsnr_boldmap.nii
+    tsnr_of affine-1_tsnr.nii run1.nii run3.nii
+    tsnr_of affine-2_tsnr.nii run2.nii
+    tsnr_of affine-3_tsnr.nii run4.nii
 }
 
 @test "every recipe of every group and run resolves by name, listed or not" {
@@ -244,7 +344,7 @@ END
     assert_equal "$(find "$MNT" -name tsnr.nii | wc -l)" 1
 }
 
-@test "runs are joined in the order of their names in the C locale" {
+@test "runs are joined in the order of their names in the C locale, with numbers as numbers" {
     # Only the header shows which run is the first: grids that differ by less than the tolerance.
     make_run - <<END
 $DS/sub-1_task-B_run-10_bold.nii --shift 0.0001
@@ -253,7 +353,7 @@ $DS/sub-1_task-a_bold.nii --shift 0.0003 --seed 3
 $DS/sub-1_task-Z_bold.nii --shift 0.0004 --seed 4
 END
     mount_derivfs "$DS"
-    local order=(sub-1_task-B_run-10_bold.nii sub-1_task-B_run-9_bold.nii.gz
+    local order=(sub-1_task-B_run-9_bold.nii.gz sub-1_task-B_run-10_bold.nii
         sub-1_task-Z_bold.nii sub-1_task-a_bold.nii)
     tsnr_of tsnr.nii "${order[@]}"
     assert_equal "$(derivctl list --json "$MNT/tsnr.nii" |
@@ -303,25 +403,25 @@ END
 
 @test "a replaced run gives a new result at once, whatever its times say" {
     make_run - <<END
-$DS/a.nii --mtime 1e9
-$DS/b.nii.gz --mtime 1e9 --seed 2
+$DS/run1.nii --mtime 1e9
+$DS/run2.nii.gz --mtime 1e9 --seed 2
 END
     mount_derivfs "$DS"
-    tsnr_of tsnr.nii a.nii b.nii.gz
+    tsnr_of tsnr.nii run1.nii run2.nii.gz
     # Another file of the same size and mtime.
     make_run new.nii --seed 3 --mtime 1e9
-    mv new.nii "$DS/a.nii"
-    tsnr_of tsnr.nii a.nii b.nii.gz
+    mv new.nii "$DS/run1.nii"
+    tsnr_of tsnr.nii run1.nii run2.nii.gz
     # The same file, its bytes written over, its mtime put back.
-    make_run "$DS/a.nii" --seed 4 --mtime 1e9
-    assert_equal "$(stat -c %Y "$DS/a.nii")" 1000000000
-    tsnr_of tsnr.nii a.nii b.nii.gz
+    make_run "$DS/run1.nii" --seed 4 --mtime 1e9
+    assert_equal "$(stat -c %Y "$DS/run1.nii")" 1000000000
+    tsnr_of tsnr.nii run1.nii run2.nii.gz
     # Another shape, and so another size.
     make_run - <<END
-$DS/a.nii --seed 5 --shape 7,6,5
-$DS/b.nii.gz --seed 6 --shape 7,6,5
+$DS/run1.nii --seed 5 --shape 7,6,5
+$DS/run2.nii.gz --seed 6 --shape 7,6,5
 END
-    tsnr_of tsnr.nii a.nii b.nii.gz
+    tsnr_of tsnr.nii run1.nii run2.nii.gz
     assert_equal "$(stat -c %s "$MNT/tsnr.nii")" $((1024 + 4 * 7 * 6 * 5))
 }
 

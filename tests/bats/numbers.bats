@@ -64,11 +64,11 @@ bytes_read() {
 
 @test "integers that only 64 bits can hold are read" {
     make_run - <<END
-$DS/signed/a.nii --dtype i8 --level=-7e17 --spread 1e17
-$DS/signed/b.nii --dtype i8 --level 7e17 --spread 1e17 --big
-$DS/unsigned/a.nii --dtype u8 --level 1.5e19 --spread 2e17
-$DS/words/a.nii --dtype u4 --level 4e9 --spread 1e8
-$DS/words/b.nii --dtype i4 --level=-2e9 --spread 5e7
+$DS/signed/run1.nii --dtype i8 --level=-7e17 --spread 1e17
+$DS/signed/run2.nii --dtype i8 --level 7e17 --spread 1e17 --big
+$DS/unsigned/run1.nii --dtype u8 --level 1.5e19 --spread 2e17
+$DS/words/run1.nii --dtype u4 --level 4e9 --spread 1e8
+$DS/words/run2.nii --dtype i4 --level=-2e9 --spread 5e7
 END
     mount_derivfs "$DS"
     compare_each
@@ -76,8 +76,8 @@ END
 
 @test "a gzip file of several members is read to its end" {
     make_run - <<END
-$DS/two/a.nii.gz --members 2
-$DS/many/a.nii.gz --members 23 --volumes 40
+$DS/two/run1.nii.gz --members 2
+$DS/many/run1.nii.gz --members 23 --volumes 40
 END
     mount_derivfs "$DS"
     compare_each
@@ -85,12 +85,12 @@ END
 
 @test "each run's own slope and intercept count, and slope 0 means none" {
     make_run - <<END
-$DS/same/a.nii --slope 2.5 --inter=-1000
-$DS/mixed/a.nii --slope 2.5 --inter=-1000 --seed 2
-$DS/mixed/b.nii.gz --slope 0 --inter 12 --seed 3
-$DS/mixed/c.nii --slope=-0.125 --inter 3e4 --seed 4 --dtype u2
-$DS/mixed/d.nii --slope 1e-3 --inter 0 --seed 5 --dtype f4 --big
-$DS/nan/a.nii --set scl_slope=nan --set scl_inter=7
+$DS/same/run1.nii --slope 2.5 --inter=-1000
+$DS/mixed/run1.nii --slope 2.5 --inter=-1000 --seed 2
+$DS/mixed/run2.nii.gz --slope 0 --inter 12 --seed 3
+$DS/mixed/run3.nii --slope=-0.125 --inter 3e4 --seed 4 --dtype u2
+$DS/mixed/run4.nii --slope 1e-3 --inter 0 --seed 5 --dtype f4 --big
+$DS/nan/run1.nii --set scl_slope=nan --set scl_inter=7
 END
     mount_derivfs "$DS"
     compare_each
@@ -98,9 +98,9 @@ END
 
 @test "header extensions and a gap before the voxels are passed over" {
     make_run - <<END
-$DS/small/a.nii --extension 16
-$DS/small/b.nii.gz --extension 4096 --version 2
-$DS/large/a.nii.gz --extension 1200000 --seed 3
+$DS/small/run1.nii --extension 16
+$DS/small/run2.nii.gz --extension 4096 --version 2
+$DS/large/run1.nii.gz --extension 1200000 --seed 3
 END
     mount_derivfs "$DS"
     compare_each
@@ -108,10 +108,10 @@ END
 
 @test "five dimensions with a singleton in either place are a series" {
     make_run - <<END
-$DS/before/a.nii --five
-$DS/behind/a.nii --set dim=5,5,6,4,12,1,1,1
-$DS/both/a.nii.gz --five --version 2
-$DS/both/b.nii.gz --seed 2
+$DS/before/run1.nii --five
+$DS/behind/run1.nii --set dim=5,5,6,4,12,1,1,1
+$DS/both/run1.nii.gz --five --version 2
+$DS/both/run2.nii.gz --seed 2
 END
     mount_derivfs "$DS"
     compare_each
@@ -119,10 +119,10 @@ END
 
 @test "NaN and inf in the data come out as numpy has them" {
     make_run - <<END
-$DS/one/a.nii --dtype f4 --special
-$DS/joined/a.nii --dtype f8 --special
-$DS/joined/b.nii.gz --dtype i2
-$DS/joined/c.nii --dtype f4 --special --big --slope=-2 --inter 5
+$DS/one/run1.nii --dtype f4 --special
+$DS/joined/run1.nii --dtype f8 --special
+$DS/joined/run2.nii.gz --dtype i2
+$DS/joined/run3.nii --dtype f4 --special --big --slope=-2 --inter 5
 END
     mount_derivfs "$DS"
     compare_each
@@ -226,11 +226,11 @@ END
 
 @test "a mean far larger than the deviation loses no digits" {
     make_run - <<END
-$DS/float32/a.nii --dtype f4 --level 1e5 --spread 0.5
-$DS/float64/a.nii --dtype f8 --level 1e8 --spread 1 --volumes 200
-$DS/float64/b.nii --dtype f8 --level 1e8 --spread 1 --seed 2
-$DS/int32/a.nii --dtype i4 --level 2e9 --spread 3 --volumes 100
-$DS/inter/a.nii --dtype i2 --slope 0.001 --inter 1e6 --volumes 100
+$DS/float32/run1.nii --dtype f4 --level 1e5 --spread 0.5
+$DS/float64/run1.nii --dtype f8 --level 1e8 --spread 1 --volumes 200
+$DS/float64/run2.nii --dtype f8 --level 1e8 --spread 1 --seed 2
+$DS/int32/run1.nii --dtype i4 --level 2e9 --spread 3 --volumes 100
+$DS/inter/run1.nii --dtype i2 --slope 0.001 --inter 1e6 --volumes 100
 END
     mount_derivfs "$DS"
     compare_each
@@ -238,11 +238,11 @@ END
 
 @test "runs of one volume more than a power of two, and longer than any buffer" {
     make_run - <<END
-$DS/short/a.nii --volumes 17
-$DS/short/b.nii.gz --volumes 33 --dtype f4
-$DS/long/a.nii.gz --volumes 1025 --dtype u1 --shape 5,3,2
-$DS/odd/a.nii --shape 31,29,7 --volumes 65 --dtype f8 --level 1e6
-$DS/odd/b.nii.gz --shape 31,29,7 --volumes 129 --dtype i2
+$DS/short/run1.nii --volumes 17
+$DS/short/run2.nii.gz --volumes 33 --dtype f4
+$DS/long/run1.nii.gz --volumes 1025 --dtype u1 --shape 5,3,2
+$DS/odd/run1.nii --shape 31,29,7 --volumes 65 --dtype f8 --level 1e6
+$DS/odd/run2.nii.gz --shape 31,29,7 --volumes 129 --dtype i2
 END
     mount_derivfs "$DS"
     compare_each
@@ -250,10 +250,10 @@ END
 
 @test "runs of different datatypes are joined" {
     make_run - <<END
-$DS/a.nii --dtype u1
-$DS/b.nii.gz --dtype i2 --big --volumes 5
-$DS/c.nii --dtype f4 --version 2 --volumes 3
-$DS/d.nii --dtype f8 --slope 0.5 --volumes 7
+$DS/run1.nii --dtype u1
+$DS/run2.nii.gz --dtype i2 --big --volumes 5
+$DS/run3.nii --dtype f4 --version 2 --volumes 3
+$DS/run4.nii --dtype f8 --slope 0.5 --volumes 7
 $DS/e.nii.gz --dtype i8 --inter 4 --slope 1 --volumes 2
 END
     mount_derivfs "$DS"
@@ -285,19 +285,19 @@ END
 
 @test "the grid and the units of the first run are kept" {
     make_run - <<END
-$DS/flipped/a.nii --set pixdim=-1,2,3,4,1.5,0,0,0 --set quatern_b=0.5 --set quatern_c=-0.25
-$DS/qform/a.nii --set sform_code=0 --set qform_code=3 --set quatern_d=0.7071
-$DS/sform/a.nii --set qform_code=0 --set sform_code=4 --set srow_x=2,0.5,0,-9 --big
-$DS/neither/a.nii --set qform_code=0 --set sform_code=0
-$DS/units/a.nii --set xyzt_units=19
-$DS/version2/a.nii --version 2 --zooms 0.75,0.8,1.25,0.5 --set xyzt_units=1
+$DS/flipped/run1.nii --set pixdim=-1,2,3,4,1.5,0,0,0 --set quatern_b=0.5 --set quatern_c=-0.25
+$DS/qform/run1.nii --set sform_code=0 --set qform_code=3 --set quatern_d=0.7071
+$DS/sform/run1.nii --set qform_code=0 --set sform_code=4 --set srow_x=2,0.5,0,-9 --big
+$DS/neither/run1.nii --set qform_code=0 --set sform_code=0
+$DS/units/run1.nii --set xyzt_units=19
+$DS/version2/run1.nii --version 2 --zooms 0.75,0.8,1.25,0.5 --set xyzt_units=1
 END
     mount_derivfs "$DS"
     compare_each
 }
 
 @test "a dimension that NIfTI-1 cannot hold gives NIfTI-2" {
-    make_run "$DS/wide/a.nii" --version 2 --shape 40000,1,2 --volumes 5
+    make_run "$DS/wide/run1.nii" --version 2 --shape 40000,1,2 --volumes 5
     mount_derivfs "$DS"
     compare_each
     nifti_tool -check_nim -infiles "$MNT/wide/tsnr.nii"
@@ -305,10 +305,10 @@ END
 }
 
 @test "nibabel, nifti_tool and mrinfo read derived images without a warning" {
-    make_run "$DS/a.nii.gz"
+    make_run "$DS/run1.nii.gz"
     mount_derivfs "$DS"
     local file
-    for file in tsnr.nii mean.nii.gz a_stat-std_boldmap.nii; do
+    for file in tsnr.nii mean.nii.gz run1_stat-std_boldmap.nii; do
         /usr/bin/python3 -W error -c 'import nibabel, sys
 image = nibabel.load(sys.argv[1])
 assert image.get_fdata().shape == (5, 6, 4)' "$MNT/$file"
@@ -327,8 +327,8 @@ assert image.get_fdata().shape == (5, 6, 4)' "$MNT/$file"
 
 @test "NAME.nii.gz is a gzip of NAME.nii whose size is told before anything is computed" {
     make_run - <<END
-$DS/small/a.nii
-$DS/blocks/a.nii.gz --shape 64,32,17
+$DS/small/run1.nii
+$DS/blocks/run1.nii.gz --shape 64,32,17
 END
     mount_derivfs "$DS"
     local dir size
@@ -346,21 +346,21 @@ END
 @test "a second statistic of the same runs reads no run again" {
     # Long runs of few voxels: reading one is not to be confused with anything else.
     make_run - <<END
-$DS/a.nii.gz --shape 8,8,4 --volumes 1000
-$DS/b.nii --shape 8,8,4 --volumes 1000 --seed 2
+$DS/run1.nii.gz --shape 8,8,4 --volumes 1000
+$DS/run2.nii --shape 8,8,4 --volumes 1000 --seed 2
 END
     mount_derivfs "$DS"
     local before statistic
     cat "$MNT/mean.nii" >/dev/null
     assert_equal "$(metric cache_published_total)" 3 # two runs, one image
-    for statistic in tsnr std a_stat-tsnr_boldmap b_stat-mean_boldmap; do
+    for statistic in tsnr std run1_stat-tsnr_boldmap run2_stat-mean_boldmap; do
         before=$(bytes_read)
         cat "$MNT/$statistic.nii" >/dev/null
         assert [ $(($(bytes_read) - before)) -lt 100000 ]
     done
     assert_equal "$(metric cache_published_total)" 7
     before=$(bytes_read)
-    touch "$DS/b.nii"
+    touch "$DS/run2.nii"
     cat "$MNT/tsnr.nii" >/dev/null
     assert [ $(($(bytes_read) - before)) -gt 500000 ] # so it would have been seen
 }
@@ -402,8 +402,8 @@ expr = (mean(bold) - mean(bold)) / (range - range)
 expr = 1e39 * mean(bold) - 3e-46
 END
     make_run - <<END
-$DS/a.nii --dtype f4 --special --volumes 12
-$DS/b.nii.gz --dtype i2 --slope 0.5 --inter 1 --volumes 21
+$DS/run1.nii --dtype f4 --special --volumes 12
+$DS/run2.nii.gz --dtype i2 --slope 0.5 --inter 1 --volumes 21
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     assert [ ! -s "$MNT/.derivfs/errors" ]
@@ -415,9 +415,9 @@ END
     ! sanitized || number=40
     "$NUMPY/expressions.py" make $number 20240607 >recipes.ini
     make_run - <<END
-$DS/a.nii --dtype f4 --special --whole --slope 0.5 --volumes 8 --shape 5,4,3
-$DS/b.nii.gz --volumes 8 --shape 5,4,3 --seed 2
-$DS/c.nii.gz --volumes 16 --shape 5,4,3 --seed 3 --level 3 --spread 40
+$DS/run1.nii --dtype f4 --special --whole --slope 0.5 --volumes 8 --shape 5,4,3
+$DS/run2.nii.gz --volumes 8 --shape 5,4,3 --seed 2
+$DS/run3.nii.gz --volumes 16 --shape 5,4,3 --seed 3 --level 3 --spread 40
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     assert [ ! -s "$MNT/.derivfs/errors" ]

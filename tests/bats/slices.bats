@@ -9,9 +9,9 @@ load helper
 # make_runs: uncompressed runs of different datatypes, with slices of 1024 bytes of float32.
 make_runs() {
     make_run - <<END
-$DS/a.nii --shape 16,16,40 --volumes 30 --dtype i2
-$DS/b.nii --shape 16,16,40 --volumes 17 --dtype f4 --special --seed 2
-$DS/c.nii --shape 16,16,40 --volumes 23 --dtype i4 --big --slope 0.5 --inter -3 --seed 3
+$DS/run1.nii --shape 16,16,40 --volumes 30 --dtype i2
+$DS/run2.nii --shape 16,16,40 --volumes 17 --dtype f4 --special --seed 2
+$DS/run3.nii --shape 16,16,40 --volumes 23 --dtype i4 --big --slope 0.5 --inter -3 --seed 3
 END
 }
 
@@ -80,7 +80,7 @@ END
     mount_derivfs "$DS"
     exec 5<"$MNT/tsnr.nii"
     dd bs=1024 skip=21 count=1 status=none <&5 >slice.20
-    touch -d @1000000000 "$DS/b.nii"
+    touch -d @1000000000 "$DS/run2.nii"
     run -1 dd bs=1024 skip=3 count=1 status=none <&5
     assert_output --partial 'Input/output error'
     exec 5<&-
@@ -89,7 +89,7 @@ END
 }
 
 @test "a gzip run is read once, for all slices" {
-    make_run "$DS/a.nii.gz" --shape 16,16,40
+    make_run "$DS/run1.nii.gz" --shape 16,16,40
     mount_derivfs "$DS"
     slice 20 >slice.20
     [ "$(entries)" -eq 2 ]
@@ -108,7 +108,7 @@ END
 }
 
 @test "a series that has been computed is read through the page cache" {
-    make_run "$DS/a.nii" --shape 16,16,40 --volumes 120 # two parts
+    make_run "$DS/run1.nii" --shape 16,16,40 --volumes 120 # two parts
     printf '[demeaned]\nexpr = bold - mean(bold)\n' >recipes.ini
     mount_derivfs "$DS" --recipes=recipes.ini
     cat "$MNT/demeaned.nii" >computed

@@ -177,17 +177,18 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     make_run "$DS/sound.nii"
     mount_derivfs "$DS"
     cp "$MNT/group_tsnr.tsv" .
-    assert_equal "$(column filename <group_tsnr.tsv)" 'constant.nii nan.nii sound.nii'
+    assert_equal "$(column filename <group_tsnr.tsv)" 'constant.nii nan.nii one.nii sound.nii'
     assert_equal "$(column tsnr <group_tsnr.tsv | cut -d ' ' -f 1,2)" 'n/a n/a'
     assert_equal "$(column tsnr_n <group_tsnr.tsv | cut -d ' ' -f 1,2)" '0 0'
-    assert_equal "$(column reason <group_tsnr.tsv)" 'n/a n/a n/a'
-    run -0 grep -A 1 'Runs: 3, of which 3 computed' "$MNT/.derivfs/index.html"
+    assert_equal "$(column reason <group_tsnr.tsv)" 'n/a n/a one volume, not a series n/a'
+    run -0 grep -A 1 'Runs: 3, of which 3 computed.*; 1 file that might be taken for a run is none' \
+        "$MNT/.derivfs/index.html"
 
     # What is read is what is there now, not what was there when the names were looked at.
     rm "$DS/constant.nii" "$DS/nan.nii"
     make_run "$DS/sound.nii" --seed 2
     cp "$MNT/group_tsnr.tsv" later.tsv
     run -0 "$NUMPY/tables.py" later.tsv "$DS"
-    assert_output '1 0'
+    assert_output '1 1'
     run -1 cmp -s <(tail -n 1 later.tsv) <(tail -n 1 group_tsnr.tsv)
 }

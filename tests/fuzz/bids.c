@@ -33,16 +33,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
     struct bids_name b, again;
     bool is_bids = bids_parse(name, &b);
 
-    if (is_bids) {
+    assert_int_equal(is_bids, b.form != BIDS_FREE);
+    assert_true((b.form == BIDS_NEARLY) == (b.bad != NULL));
+    if (b.form == BIDS_PROPER && !b.cifti) {
         check_parts(name, &b);
+    } else if (is_bids) {
+        assert_true(b.nentities >= 1 && bids_has_run_suffix(&b));
+        assert_string_equal(b.entity[0].key, "sub");
     } else {
-        assert_true(b.nentities == 0 && b.suffix[0] == '\0' && !bids_names_run(&b));
+        assert_true(b.nentities <= 3 && b.suffix[0] == '\0' && !bids_has_run_suffix(&b));
         assert_string_equal(b.stem, b.entities);
     }
     assert_int_equal(strncmp(name, b.stem, strlen(b.stem)), 0);
     assert_true(!is_bids || bids_is_nifti_name(name));
     assert_int_equal(bids_parse(name, &again), is_bids);
-    assert_true(bids_same_group(&b, &again));
+    assert_true(bids_same_group(&b, &again) && bids_same_run(&b, &again));
+    assert_int_equal(bids_compare(name, name), 0);
     free(name);
     return 0;
 }

@@ -95,26 +95,21 @@ static struct dir_scan *scan(const struct fixture *f, const char *dir,
     return out;
 }
 
-static bool is_run(const struct dir_scan *s, const struct run *file)
-{
-    for (size_t i = 0; i < s->nruns; i++)
-        if (s->runs[i].run == file)
-            return true;
-    return false;
-}
-
 static void describe_runs(const struct dir_scan *s, char *text)
 {
     static const char *const states[] = {"ok", "not", "absent", "broken"};
     for (size_t i = 0; i < s->nruns; i++)
         text += sprintf(text, "%s %s_%s %s\n", s->runs[i].run->path, s->runs[i].entities,
                         s->runs[i].map_suffix, states[s->runs[i].run->state]);
-    for (size_t i = 0; i < s->nfiles; i++)
-        if (s->files[i]->state != RUN_NOT && !is_run(s, s->files[i]))
-            text +=
-                sprintf(text, "left out %s %s\n", s->files[i]->path, states[s->files[i]->state]);
-    for (size_t i = 0; i < s->ngroups; i++)
-        text += sprintf(text, "group '%s' of %zu\n", s->groups[i].prefix, s->groups[i].nruns);
+    for (size_t i = 0; i < s->omissions.n; i++)
+        text += sprintf(text, "%s %s: %s\n",
+                        s->omissions.list[i].expected ? "of course not" : "left out",
+                        s->omissions.list[i].path, s->omissions.list[i].reason);
+    if (s->nothers > 0)
+        text += sprintf(text, "%zu others\n", s->nothers);
+    for (size_t i = 0; i < s->ngroups + s->napart; i++)
+        text += sprintf(text, "%s '%s' of %zu\n", i < s->ngroups ? "group" : "apart",
+                        s->groups[i].prefix, s->groups[i].nruns);
 }
 
 static void assert_scan(const struct fixture *f, const char *dir, const char *expected)
@@ -162,27 +157,80 @@ static void bids_directory(void **state)
     write_nifti(f, "sub-01/func/sub-01_task-a_sbref.nii", 2);
     write_nifti(f, "sub-01/func/other.nii", 2);
     scratch_text(&f->scratch, "sub-01/func/sub-01_task-a_events.tsv", "onset\n");
-    assert_scan(f, "sub-01/func",
-                "sub-01/func/sub-01_task-a_bold.nii sub-01_task-a_boldmap ok\n"
-                "sub-01/func/sub-01_task-b_bold.nii sub-01_task-b_boldmap ok\n"
-                "group '' of 2\n");
+    scratch_text(&f->scratch, "sub-01/func/sub-01_task-e_bold.func.gii", "<GIFTI>\n");
+    assert_scan(
+        f, "sub-01/func",
+        "sub-01/func/sub-01_task-a_bold.nii sub-01_task-a_boldmap ok\n"
+        "sub-01/func/sub-01_task-b_bold.nii sub-01_task-b_boldmap ok\n"
+        "left out sub-01/func/other.nii: no BIDS name of a run, but the directory has some\n"
+        "of course not sub-01/func/sub-01_task-a_part-phase_bold.nii: a phase image, or the "
+        "real or imaginary part of a complex image\n"
+        "left out sub-01/func/sub-01_task-c_bold.nii: a 3-D image, not a series\n"
+        "left out sub-01/func/sub-01_task-d_bold.nii: one volume, not a series\n"
+        "left out sub-01/func/sub-01_task-e_bold.func.gii: not in a format that derivfs "
+        "reads (.nii, .nii.gz, .nii.zst)\n"
+        "1 others\n"
+        "group '' of 2\n");
     assert_scan(f, "sub-01", "");
 }
 
 static void plain_directory(void **state)
 {
     const struct fixture *f = *state;
-    write_nifti(f, "b.nii", 3);
-    write_nifti(f, "a.nii", 2);
+    write_nifti(f, "run2.nii", 3);
+    write_nifti(f, "run1.nii", 2);
+    write_nifti(f, "run1.nii.gz", 2);
     write_nifti(f, "anatomy.nii", 0);
     scratch_text(&f->scratch, "garbage.nii", "this is no image");
     scratch_link(&f->scratch, ".git/annex/objects/xx/yy/MD5E-s1--0/MD5E-s1--0", "away.nii");
     assert_scan(f, "",
-                "a.nii a_boldmap ok\n"
-                "b.nii b_boldmap ok\n"
-                "left out away.nii absent\n"
-                "left out garbage.nii broken\n"
+                "run1.nii run1_boldmap ok\n"
+                "run2.nii run2_boldmap ok\n"
+                "left out anatomy.nii: a 3-D image, not a series\n"
+                "left out away.nii: content is not here (git annex get away.nii)\n"
+                "left out garbage.nii: read header: not NIfTI: 16 bytes are too few for a header\n"
+                "of course not run1.nii.gz: the same name with another ending is the run\n"
                 "group '' of 2\n");
+    /* alone, an anatomical image is nothing to tell */
+    scratch_mkdir(&f->scratch, "anat");
+    write_nifti(f, "anat/anatomy.nii", 0);
+    assert_scan(f, "anat", "of course not anat/anatomy.nii: a 3-D image, not a series\n");
+}
+
+static void unlike_names_stay_apart_unless_all_are_joined(void **state)
+{
+    const struct fixture *f = *state;
+    struct error err;
+    write_nifti(f, "a.nii", 2);
+    write_nifti(f, "b.nii", 3);
+    assert_scan(f, "", "a.nii a_boldmap ok\nb.nii b_boldmap ok\napart '' of 2\n");
+    struct fixture all = *f;
+    assert_int_equal(dataset_open(f->scratch.path, clock_ns, &all.ds, &err), 0);
+    dataset_join_all(all.ds);
+    assert_scan(&all, "", "a.nii a_boldmap ok\nb.nii b_boldmap ok\ngroup '' of 2\n");
+    dataset_close(all.ds);
+}
+
+/* A settled listing keeps what it left out; a changed one is another snapshot. */
+static void omissions_are_as_fresh_as_runs(void **state)
+{
+    const struct fixture *f = *state;
+    write_nifti(f, "sub-01_task-a_bold.nii", 2);
+    write_nifti(f, "other.nii", 2);
+    for (int i = 0; i < 4; i++) {
+        struct dir_scan *s = scan(f, "", SCAN_NOW);
+        assert_int_equal(s->omissions.n, 1);
+        assert_string_equal(s->omissions.list[0].path, "other.nii");
+        dir_scan_put(s);
+        pass(3 * SECOND);
+    }
+    struct dir_scan *old = scan(f, "", SCAN_NOW);
+    scratch_unlink(&f->scratch, "other.nii");
+    struct dir_scan *new = scan(f, "", SCAN_NOW);
+    assert_ptr_not_equal(old, new);
+    assert_int_equal(new->omissions.n, 0);
+    dir_scan_put(old);
+    dir_scan_put(new);
 }
 
 static void cbv_beside_bold(void **state)
@@ -227,7 +275,9 @@ static void links_within_the_dataset_are_runs(void **state)
     scratch_link(&f->scratch, "../store/content", "func/a.nii");
     scratch_link(&f->scratch, "/etc/passwd", "func/b.nii");
     scratch_mkdir(&f->scratch, "func/c.nii");
-    assert_scan(f, "func", "func/a.nii a_boldmap ok\nleft out func/b.nii broken\ngroup '' of 1\n");
+    assert_scan(f, "func",
+                "func/a.nii a_boldmap ok\nleft out func/b.nii: cannot open: a link leads out of "
+                "the dataset\ngroup '' of 1\n");
 }
 
 static void directory_failures(void **state)
@@ -529,7 +579,7 @@ struct crowd {
     atomic_int wrong;
 };
 
-/* a.nii and c.nii are always there, b.nii comes and goes and changes */
+/* run1 and run3 are always there, run2 comes and goes and changes */
 static void *scan_along(void *arg)
 {
     struct crowd *crowd = arg;
@@ -542,7 +592,8 @@ static void *scan_along(void *arg)
         }
         size_t n = s->nruns;
         if (n < 2 || n > 3 || s->ngroups != 1 || s->groups[0].nruns != n ||
-            strcmp(s->runs[0].entities, "a") != 0 || strcmp(s->runs[n - 1].entities, "c") != 0)
+            strcmp(s->runs[0].entities, "run1") != 0 ||
+            strcmp(s->runs[n - 1].entities, "run3") != 0)
             atomic_fetch_add(&crowd->wrong, 1);
         dir_scan_put(s);
     }
@@ -554,20 +605,20 @@ static void threads_may_scan_one_changing_directory(void **state)
     enum { NTHREADS = 4, NCHANGES = 200 };
     struct crowd crowd = {.f = *state};
     pthread_t thread[NTHREADS];
-    write_nifti(crowd.f, "a.nii", 2);
-    write_nifti(crowd.f, "c.nii", 2);
+    write_nifti(crowd.f, "run1.nii", 2);
+    write_nifti(crowd.f, "run3.nii", 2);
     for (int i = 0; i < NTHREADS; i++)
         assert_int_equal(pthread_create(&thread[i], NULL, scan_along, &crowd), 0);
     for (int i = 0; i < NCHANGES; i++) {
         write_nifti(crowd.f, "tmp", 2 + i % 3);
-        scratch_rename(&crowd.f->scratch, "tmp", "b.nii");
+        scratch_rename(&crowd.f->scratch, "tmp", "run2.nii");
         pass(SECOND / 2);
         /* whoever looks now sees the change, however many are looking */
         struct dir_scan *s = scan(crowd.f, "", SCAN_NOW);
         assert_int_equal(s->nruns, 3);
         assert_int_equal(s->runs[1].run->nifti.nvol, 2 + i % 3);
         dir_scan_put(s);
-        scratch_unlink(&crowd.f->scratch, "b.nii");
+        scratch_unlink(&crowd.f->scratch, "run2.nii");
         pass(SECOND);
     }
     atomic_store(&crowd.stop, true);
@@ -583,6 +634,8 @@ int main(void)
         TEST(open_says_what_is_wrong),
         TEST(bids_directory),
         TEST(plain_directory),
+        TEST(unlike_names_stay_apart_unless_all_are_joined),
+        TEST(omissions_are_as_fresh_as_runs),
         TEST(cbv_beside_bold),
         TEST(unreadable_runs_stay_in_the_group),
         TEST(links_within_the_dataset_are_runs),

@@ -44,20 +44,22 @@ static struct run *make_run(const struct spec *spec)
 }
 
 /* Form groups of `specs` and compare with lines of "PREFIX: NAME NAME ..."; a name that is the
- * group's first has a "*" after it, one that is its bad run a "!". */
-static void assert_groups(const struct spec *specs, size_t n, const char *expected)
+ * group's first has a "*" after it, one that is its bad run a "!". A line of runs that are not joined
+ * begins with "apart ", one of a group that is refused with "refused ". */
+static void assert_groups(const struct spec *specs, size_t n, bool join_all, const char *expected)
 {
     struct run *runs[SPECS_MAX];
     for (size_t i = 0; i < n; i++)
         runs[i] = make_run(&specs[i]);
     struct group *groups;
-    size_t ngroups;
+    size_t ngroups, njoined;
     struct error err = {0};
-    assert_int_equal(groups_form(runs, n, &groups, &ngroups, &err), 0);
+    assert_int_equal(groups_form(runs, n, join_all, &groups, &ngroups, &njoined, &err), 0);
 
     char text[4096] = "";
     for (size_t g = 0; g < ngroups; g++) {
-        sprintf(text + strlen(text), "%s:", groups[g].prefix);
+        sprintf(text + strlen(text), "%s%s%s:", g >= njoined ? "apart " : "",
+                groups[g].refusal ? "refused " : "", groups[g].prefix);
         for (size_t r = 0; r < groups[g].nruns; r++) {
             const struct run *run = groups[g].runs[r];
             sprintf(text + strlen(text), " %s%s%s", strrchr(run->path, '/') + 1,
@@ -78,17 +80,18 @@ static void assert_groups(const struct spec *specs, size_t n, const char *expect
 #define GROUPS(expected, ...)                                                                      \
     do {                                                                                           \
         const struct spec specs[] = {__VA_ARGS__};                                                 \
-        assert_groups(specs, sizeof specs / sizeof *specs, expected);                              \
+        assert_groups(specs, sizeof specs / sizeof *specs, false, expected);                       \
     } while (0)
 
 static void no_runs_no_groups(void **state)
 {
     (void)state;
     struct group *groups = (struct group *)1;
-    size_t ngroups = 1;
+    size_t ngroups = 1, njoined = 1;
     struct error err = {0};
-    assert_int_equal(groups_form(NULL, 0, &groups, &ngroups, &err), 0);
+    assert_int_equal(groups_form(NULL, 0, false, &groups, &ngroups, &njoined, &err), 0);
     assert_null(groups);
+    assert_int_equal(njoined, 0);
     assert_int_equal(ngroups, 0);
     groups_free(groups, ngroups);
 }
@@ -99,7 +102,7 @@ static void one_session_is_one_group(void **state)
     GROUPS(": sub-01_task-a_bold.nii* sub-01_task-b_run-1_bold.nii sub-01_task-b_run-2_bold.nii\n",
            {"sub-01_task-a_bold.nii", 4, 0, RUN_OK}, {"sub-01_task-b_run-1_bold.nii", 4, 0, RUN_OK},
            {"sub-01_task-b_run-2_bold.nii", 4, 0, RUN_OK});
-    GROUPS(": a.nii* b.nii.gz\n", {"a.nii", 4, 0, RUN_OK}, {"b.nii.gz", 4, 0, RUN_OK});
+    GROUPS(": run1.nii* run2.nii.gz\n", {"run1.nii", 4, 0, RUN_OK}, {"run2.nii.gz", 4, 0, RUN_OK});
 }
 
 static void differing_entities_are_the_prefix(void **state)
@@ -142,8 +145,8 @@ static void suffix_tells_apart(void **state)
 static void shape_tells_apart(void **state)
 {
     (void)state;
-    GROUPS("shape-4x4x4_: a.nii* c.nii\nshape-4x4x5_: b.nii*\n", {"a.nii", 4, 0, RUN_OK},
-           {"b.nii", 5, 0, RUN_OK}, {"c.nii", 4, 0, RUN_OK});
+    GROUPS("shape-4x4x4_: run1.nii* run3.nii\nshape-4x4x5_: run2.nii*\n",
+           {"run1.nii", 4, 0, RUN_OK}, {"run2.nii", 5, 0, RUN_OK}, {"run3.nii", 4, 0, RUN_OK});
     GROUPS("bold_shape-4x4x4_: sub-01_task-a_bold.nii*\n"
            "cbv_: sub-01_task-a_cbv.nii*\n"
            "bold_shape-4x4x5_: sub-01_task-b_bold.nii*\n",
@@ -154,8 +157,8 @@ static void shape_tells_apart(void **state)
 static void affine_tells_apart(void **state)
 {
     (void)state;
-    GROUPS("affine-1_: a.nii* c.nii\naffine-2_: b.nii*\n", {"a.nii", 4, 0, RUN_OK},
-           {"b.nii", 4, 10, RUN_OK}, {"c.nii", 4, 0.0005, RUN_OK});
+    GROUPS("affine-1_: run1.nii* run3.nii\naffine-2_: run2.nii*\n", {"run1.nii", 4, 0, RUN_OK},
+           {"run2.nii", 4, 10, RUN_OK}, {"run3.nii", 4, 0.0005, RUN_OK});
     GROUPS("shape-4x4x4_affine-1_: a.nii*\n"
            "shape-4x4x5_: b.nii*\n"
            "shape-4x4x4_affine-2_: c.nii*\n",
@@ -166,8 +169,8 @@ static void affine_tells_apart(void **state)
 static void nearly_equal_grids_do_not_chain(void **state)
 {
     (void)state;
-    GROUPS("affine-1_: a.nii* b.nii\naffine-2_: c.nii*\n", {"a.nii", 4, 0, RUN_OK},
-           {"b.nii", 4, 0.0008, RUN_OK}, {"c.nii", 4, 0.0016, RUN_OK});
+    GROUPS("affine-1_: run1.nii* run2.nii\naffine-2_: run3.nii*\n", {"run1.nii", 4, 0, RUN_OK},
+           {"run2.nii", 4, 0.0008, RUN_OK}, {"run3.nii", 4, 0.0016, RUN_OK});
 }
 
 static void unreadable_runs_belong_to_every_group(void **state)
@@ -201,6 +204,61 @@ static void unreadable_runs_alone_make_a_group(void **state)
            {"sub-01_run-1_cbv.nii", 5, 0, RUN_OK});
 }
 
+static void indices_are_numbers(void **state)
+{
+    (void)state;
+    GROUPS("echo-02_: sub-01_run-2_echo-2_bold.nii* sub-01_run-10_echo-02_bold.nii\n"
+           "echo-10_: sub-01_run-10_echo-10_bold.nii*\n",
+           {"sub-01_run-10_echo-02_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_run-10_echo-10_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_run-2_echo-2_bold.nii", 4, 0, RUN_OK});
+    GROUPS("refused : sub-01_run-01_bold.nii* sub-01_run-1_bold.nii sub-01_run-2_bold.nii\n",
+           {"sub-01_run-01_bold.nii", 4, 0, RUN_OK}, {"sub-01_run-1_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_run-2_bold.nii", 4, 0, RUN_OK});
+}
+
+/* A bad label does not make one thing of echoes, parts or conditions. */
+static void nearly_bids_names_keep_their_entities(void **state)
+{
+    (void)state;
+    GROUPS("echo-1_: sub-01_task-n-back_echo-1_bold.nii* sub-01_task-rest_echo-1_bold.nii\n"
+           "echo-2_: sub-01_task-n-back_echo-2_bold.nii*\n",
+           {"sub-01_task-n-back_echo-1_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_task-n-back_echo-2_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_task-rest_echo-1_bold.nii", 4, 0, RUN_OK});
+    GROUPS("closed_: sub-01_task-eyes_closed_bold.nii*\n"
+           "open_: sub-01_task-eyes_open_run-1_bold.nii* sub-01_task-eyes_open_run-2_bold.nii\n",
+           {"sub-01_task-eyes_closed_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_task-eyes_open_run-1_bold.nii", 4, 0, RUN_OK},
+           {"sub-01_task-eyes_open_run-2_bold.nii", 4, 0, RUN_OK});
+}
+
+/* Without BIDS names only what differs in nothing but a run number is one thing. */
+static void only_equals_are_joined(void **state)
+{
+    static const struct spec stages[] = {{"afunc.nii", 4, 0, RUN_OK},
+                                         {"func.nii", 4, 0, RUN_OK},
+                                         {"rafunc.nii", 4, 0, RUN_OK},
+                                         {"wrafunc.nii", 5, 0, RUN_OK}};
+
+    (void)state;
+    assert_groups(stages, 4, false,
+                  "shape-4x4x5_: wrafunc.nii*\n"
+                  "apart shape-4x4x4_: afunc.nii* func.nii rafunc.nii\n");
+    assert_groups(stages, 4, true,
+                  "shape-4x4x4_: afunc.nii* func.nii rafunc.nii\n"
+                  "shape-4x4x5_: wrafunc.nii*\n");
+    GROUPS("echo-1_: rest_run1_e1.nii* rest_run2_e1.nii\necho-2_: rest_run1_e2.nii*\n",
+           {"rest_run1_e1.nii", 4, 0, RUN_OK}, {"rest_run1_e2.nii", 4, 0, RUN_OK},
+           {"rest_run2_e1.nii", 4, 0, RUN_OK});
+    GROUPS("apart : beta_1.nii* beta_2.nii\n", {"beta_1.nii", 4, 0, RUN_OK},
+           {"beta_2.nii", 4, 0, RUN_OK});
+    GROUPS("apart : func_1.nii* func_2.nii rfunc_1.nii\n", {"func_1.nii", 4, 0, RUN_OK},
+           {"func_2.nii", 4, 0, RUN_OK}, {"rfunc_1.nii", 4, 0, RUN_OK});
+    GROUPS("refused : run01.nii* run1.nii\n", {"run01.nii", 4, 0, RUN_OK},
+           {"run1.nii", 4, 0, RUN_OK});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +269,9 @@ int main(void)
         cmocka_unit_test(shape_tells_apart),
         cmocka_unit_test(affine_tells_apart),
         cmocka_unit_test(nearly_equal_grids_do_not_chain),
+        cmocka_unit_test(indices_are_numbers),
+        cmocka_unit_test(nearly_bids_names_keep_their_entities),
+        cmocka_unit_test(only_equals_are_joined),
         cmocka_unit_test(unreadable_runs_belong_to_every_group),
         cmocka_unit_test(unreadable_runs_alone_make_a_group),
     };

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a directory has beside derived files: remarks, and what was seen where no run was found.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine_private.h"
+#include "remarks.h"
+#include "text.h"
+
+int engine_remarks(struct engine *e, const char *dir, remark_fn *fn, void *ctx, struct error *err)
+{
+    struct dir_scan *scan;
+    int ret = tree_scan(&e->tree, dir, SCAN_RECENT, &scan, err);
+
+    if (ret < 0)
+        return ret;
+    ret = remarks_visit(scan, fn, ctx);
+    dir_scan_put(scan);
+    return ret < 0 ? error_set(err, -ret, "%s: %s", dir, strerror(-ret)) : ret;
+}
+
+/* An engine_list_fn. */
+static int count_name(void *ctx, const char *name, uint64_t ino, unsigned char type)
+{
+    struct sight *s = ctx;
+
+    (void)name;
+    (void)ino;
+    (void)type;
+    s->nsubdirs++;
+    return 0;
+}
+
+/* A visitor's enter(). A run ends the walk: there is something. */
+static int look_into(void *ctx, const char *dir, struct error *err)
+{
+    struct sight *s = ctx;
+    struct dir_scan *scan;
+    int ret = tree_scan(&s->engine->tree, dir, SCAN_RECENT, &scan, err);
+
+    if (ret < 0)
+        return ret;
+    s->ndirs++;
+    s->nruns += scan->nruns;
+    s->nomitted += scan->omissions.n;
+    s->nothers += scan->nothers;
+    dir_scan_put(scan);
+    return s->nruns > 0;
+}
+
+/* A visitor's failed(). */
+static int skip(void *ctx, const char *dir, struct error *err)
+{
+    struct sight *s = ctx;
+
+    (void)dir;
+    s->nunread++;
+    return err->code == ENOMEM ? -ENOMEM : 0;
+}
+
+int engine_look(struct engine *e, const char *dir, bool below, struct sight *out, struct error *err)
+{
+    struct walk_visitor v = {.enter = look_into, .failed = skip, .ctx = out};
+    int ret;
+
+    *out = (struct sight){.engine = e};
+    ret = below ? engine_walk(e, dir, &v, err) : look_into(out, dir, err);
+    if (ret >= 0)
+        ret = tree_subdirs(&e->tree, dir, count_name, out, err);
+    return ret < 0 ? ret : 0;
+}
+
+char *sight_text(const struct sight *s)
+{
+    char *text = NULL;
+    size_t nbytes;
+    FILE *f = open_memstream(&text, &nbytes);
+
+    if (!f)
+        return NULL;
+    fprintf(f, "looked in %zu director%s: ", s->ndirs, s->ndirs == 1 ? "y" : "ies");
+    if (s->nothers == 0 && s->nomitted == 0)
+        fputs("no NIfTI file", f);
+    if (s->nothers > 0)
+        fprintf(f, "%zu NIfTI file%s with BIDS names of something else than runs", s->nothers,
+                s->nothers == 1 ? "" : "s");
+    if (s->nomitted > 0)
+        fprintf(f, "%s%zu file%s that might be taken for a run and %s none",
+                s->nothers > 0 ? ", " : "", s->nomitted, s->nomitted == 1 ? "" : "s",
+                s->nomitted == 1 ? "is" : "are");
+    if (s->nunread > 0)
+        fprintf(f, "; %zu cannot be read", s->nunread);
+    return text_end(f, &text);
+}
