@@ -173,6 +173,7 @@ static int compute_walk(const struct target *t, struct walk *w, bool named)
         ctl_say("%s: nothing to compute: no runs%s", t->asked,
                 named ? ", or no recipes of these names" : "");
         ctl_say_why_missing(t, true);
+        walk_say_left_out(w);
         return CTL_FAILED;
     }
     ret = start(t->engine, t->asked);
@@ -180,6 +181,7 @@ static int compute_walk(const struct target *t, struct walk *w, bool named)
         return ret;
     ret = orders_run(&q, &outcome);
     print_summary(t, &outcome, q.nfiles);
+    walk_say_left_out(w);
     ending_raise(outcome.signal);
     return walk_counts(w)->nfailed > 0 ? CTL_FAILED : ret;
 }

@@ -26,6 +26,8 @@ struct walk {
     struct place *places; /* [nplaces] */
     size_t nplaces;
     struct walk_counts counts;
+    char **left; /* [nleft] "PATH: REASON": files and links that are not used */
+    size_t nleft;
     size_t at; /* the place after the one that `list` is from */
     struct found_list list;
     size_t i; /* the next file of the list; those before are handed out */
@@ -73,6 +75,26 @@ static int add_place(struct walk *w, const char *dir, struct error *err)
     return ret;
 }
 
+static int keep_left_out(struct walk *w, const char *path, const char *reason)
+{
+    if (GROW(w->left, w->nleft) < 0 || asprintf(&w->left[w->nleft], "%s: %s", path, reason) < 0)
+        return -ENOMEM;
+    w->nleft++;
+    return 0;
+}
+
+/* A remark_fn. */
+static int add_omitted(void *ctx, const struct remark *r)
+{
+    return r->kind == REMARK_OMITTED ? keep_left_out(ctx, r->path, r->text) : 0;
+}
+
+/* A visitor's left_out(). */
+static int add_left_out(void *ctx, const char *path, const char *reason, struct error *err)
+{
+    return keep_left_out(ctx, path, reason) < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+}
+
 static void show_counting(const struct walk *w)
 {
     if (isatty(STDERR_FILENO))
@@ -81,8 +103,11 @@ static void show_counting(const struct walk *w)
 
 static int enter(void *ctx, const char *dir, struct error *err)
 {
+    const struct walk *w = ctx;
     int ret = add_place(ctx, dir, err);
 
+    if (ret == 0)
+        ret = engine_remarks(w->t->engine, dir, add_omitted, ctx, err);
     show_counting(ctx);
     return ret;
 }
@@ -106,7 +131,7 @@ int walk_new(const struct target *t, char *const *names, size_t nnames, struct w
              struct error *err)
 {
     struct walk *w = calloc(1, sizeof *w);
-    struct walk_visitor v = {.enter = enter, .failed = skip, .ctx = w};
+    struct walk_visitor v = {.enter = enter, .failed = skip, .left_out = add_left_out, .ctx = w};
     int ret;
 
     if (!w)
@@ -131,9 +156,22 @@ void walk_free(struct walk *w)
 {
     for (size_t i = 0; i < w->nplaces; i++)
         free(w->places[i].dir);
+    for (size_t i = 0; i < w->nleft; i++)
+        free(w->left[i]);
+    free(w->left);
     found_free(&w->list);
     free(w->places);
     free(w);
+}
+
+void walk_say_left_out(const struct walk *w)
+{
+    enum { SAID_MAX = 20 };
+
+    for (size_t i = 0; i < w->nleft && i < SAID_MAX; i++)
+        ctl_say("not used: %s", w->left[i]);
+    if (w->nleft > SAID_MAX)
+        ctl_say("not used: %zu more (group_tsnr.tsv lists all)", w->nleft - SAID_MAX);
 }
 
 const struct walk_counts *walk_counts(const struct walk *w)

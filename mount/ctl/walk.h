@@ -2,7 +2,7 @@
  *
  * All derived files of a directory and its subdirectories, in the order of the directories' names.
  *
- * Skips directories whose names begin with a dot, and links. Keeps one row for each directory that
+ * The directories are those of engine_walk(). Keeps one row for each directory that
  * has derived files, and looks its files up again when their turn comes.
  * Thread rule: one thread.
  */
@@ -26,6 +26,9 @@ struct walk_counts {
     size_t nfailed; /* directories that could not be read, so far */
     double weight;  /* of all files: bytes of all runs */
 };
+/* Say on stderr which files that might be taken for runs are not used. */
+void walk_say_left_out(const struct walk *w);
+
 const struct walk_counts *walk_counts(const struct walk *w);
 
 /* An orders_next_fn: the next file, and its share of the bytes of its directory's runs. */

@@ -63,10 +63,27 @@ static int read_header(int rootfd, const struct run *run, struct header_bytes *o
     return ret;
 }
 
+/* Is there a text in place of the image that says where its content is? Then why, else NULL. The
+ * pointer files of git-annex are known before (annex.h). */
+static const char *find_pointer(const struct header_bytes *header)
+{
+    static const char lfs[] = "version https://git-lfs", annex[] = ".git/annex/objects/";
+
+    if (header->nbytes >= sizeof lfs && memcmp(header->bytes, lfs, sizeof lfs - 1) == 0)
+        return "a Git LFS pointer: its content is not here (git lfs pull)";
+    if (memmem(header->bytes, header->nbytes, annex, sizeof annex - 1))
+        return "a link of git-annex that became a text: its content is not here (clone the dataset "
+               "to a file system with links)";
+    return NULL;
+}
+
 static int understand_header(struct run *run, const struct header_bytes *header, struct error *err)
 {
     int ret = nifti_parse(header->bytes, header->nbytes, &run->nifti, err);
+    const char *pointer = ret < 0 ? find_pointer(header) : NULL;
 
+    if (pointer)
+        return error_set(err, EIO, "%s: %s", run->path, pointer);
     if (ret < 0)
         return error_wrap(err, ret, "%s: read header", run->path);
     run->codec = header->codec;

@@ -91,15 +91,27 @@ static void print_number(FILE *f, double number)
         fprintf(f, "%.9g\t", number);
 }
 
+/* The label of "sub-02", a link to a subject, say. */
+static const char *label_of(const char *name, const char *key)
+{
+    size_t n = strlen(key);
+
+    return strncmp(name, key, n) == 0 && name[n] == '-' && !strpbrk(name, "_.") ? name + n + 1
+                                                                                : NULL;
+}
+
 static void print_row(FILE *f, const struct keys *keys, const struct table_row *row)
 {
     struct numbers n = row->numbers;
     struct bids_name name;
     bool is_bids = bids_parse(base_name(row->path), &name);
 
-    print_text(f, name.stem, "\t");
+    print_text(f, name.codec ? name.stem : base_name(row->path), "\t");
     for (size_t i = 0; i < keys->n; i++)
-        print_text(f, is_bids ? bids_value(&name, keys->list[i]) : NULL, "\t");
+        print_text(f,
+                   is_bids ? bids_value(&name, keys->list[i])
+                           : label_of(base_name(row->path), keys->list[i]),
+                   "\t");
     if (row->reason)
         n = (struct numbers){NAN, NAN, NAN, NAN, NAN};
     print_number(f, row->nvol > 0 ? (double)row->nvol : NAN);

@@ -44,8 +44,10 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
 static struct expr_params params_of(void *ctx, const char *name, size_t nbytes)
 {
     struct names *names = ctx;
-    const struct recipe_section *section =
-        recipe_builtin_find(name, nbytes) ? NULL : recipe_file_find(names->file, name, nbytes);
+    const struct recipe_builtin *builtin = recipe_builtin_find(name, nbytes);
+    if (builtin)
+        return builtin->params;
+    const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
     return section ? (struct expr_params){section->numbers, section->nparams}
                    : (struct expr_params){NULL, 0};
 }
@@ -145,13 +147,16 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
         struct recipe *recipe = &table->recipes[table->nrecipes++];
         struct names names = {.file = file};
         struct expr_error expr_err;
-        int ret = expr_parse(builtin->text, look_up, &names, &recipe->expr, &expr_err);
+        int ret = expr_parse_with(builtin->text,
+                                  &(struct expr_names){look_up, params_of, &names, builtin->params},
+                                  &recipe->expr, &expr_err);
         if (ret < 0)
             return error_set(err, -ret, "built-in recipe %s: %s", builtin->name,
                              expr_err.error.text);
-        if (fill(recipe, builtin->name, builtin->text, builtin->description) < 0)
+        if (fill(recipe, builtin->name, builtin->text, builtin->description) < 0 ||
+            copy_params(recipe, &builtin->params) < 0)
             return error_set(err, ENOMEM, "cannot set up recipes: out of memory");
-        recipe->list = true;
+        recipe->list = builtin->list;
         recipe->list_runs = builtin->list_runs;
         recipe->page = builtin->page;
     }

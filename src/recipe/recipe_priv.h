@@ -18,11 +18,12 @@
 
 struct recipe_builtin {
     const char *name, *text, *description;
-    const char *page; /* this and list_runs as in struct recipe */
-    bool list_runs;
+    const char *page; /* this and the next two as in struct recipe */
+    bool list, list_runs;
+    struct expr_params params;
 };
 
-enum { RECIPE_NBUILTINS = 3 };
+enum { RECIPE_NBUILTINS = 4 };
 
 extern const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS];
 

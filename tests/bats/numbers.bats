@@ -58,7 +58,7 @@ bytes_read() {
         done
     done | sed 's/ big$/ --big/' | make_run -
     assert_equal "$(find "$DS/x" -type f | wc -l)" 80
-    mount_derivfs "$DS"
+    mount_derivfs "$DS" --join=all
     compare_each
 }
 
@@ -146,17 +146,17 @@ END
 
 @test "every NaN is the same NaN, in each format, whatever the machine makes of it" {
     make_run - <<END
-$DS/one/a.nii --dtype f4 --shape 16,16,9
-$DS/wide/a.nii --dtype f8 --shape 16,16,9
-$DS/joined/a.nii --dtype f8 --big
-$DS/joined/b.nii --dtype f4 --special
-$DS/packed/a.nii --dtype f4
-$DS/other/a.nii --dtype f4
+$DS/one/run1.nii --dtype f4 --shape 16,16,9
+$DS/wide/run1.nii --dtype f8 --shape 16,16,9
+$DS/joined/run1.nii --dtype f8 --big
+$DS/joined/run2.nii --dtype f4 --special
+$DS/packed/run1.nii --dtype f4
+$DS/other/run1.nii --dtype f4
 END
-    put_each_nan "$DS/one/a.nii" 4 '<' "$DS/wide/a.nii" 8 '<' "$DS/joined/a.nii" 8 '>' \
-        "$DS/joined/b.nii" 4 '<' "$DS/packed/a.nii" 4 '<' "$DS/other/a.nii" 4 '<'
-    gzip "$DS/packed/a.nii"
-    zstd -q --rm "$DS/other/a.nii"
+    put_each_nan "$DS/one/run1.nii" 4 '<' "$DS/wide/run1.nii" 8 '<' "$DS/joined/run1.nii" 8 '>' \
+        "$DS/joined/run2.nii" 4 '<' "$DS/packed/run1.nii" 4 '<' "$DS/other/run1.nii" 4 '<'
+    gzip "$DS/packed/run1.nii"
+    zstd -q --rm "$DS/other/run1.nii"
     cat >recipes.ini <<'END'
 [nothing]
 expr = 0 * bold[..., 0] / 0
@@ -254,7 +254,7 @@ $DS/run1.nii --dtype u1
 $DS/run2.nii.gz --dtype i2 --big --volumes 5
 $DS/run3.nii --dtype f4 --version 2 --volumes 3
 $DS/run4.nii --dtype f8 --slope 0.5 --volumes 7
-$DS/e.nii.gz --dtype i8 --inter 4 --slope 1 --volumes 2
+$DS/run5.nii.gz --dtype i8 --inter 4 --slope 1 --volumes 2
 END
     mount_derivfs "$DS"
     compare tsnr mean std

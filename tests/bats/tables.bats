@@ -192,3 +192,110 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     assert_output '1 1'
     run -1 cmp -s <(tail -n 1 later.tsv) <(tail -n 1 group_tsnr.tsv)
 }
+
+# make_oddities: a subject whose runs are all something else, and links to subjects.
+make_oddities() {
+    make_run - <<END
+$DS/sub-1/func/sub-1_task-x_bold.nii
+$DS/sub-1/func/sub-1_task-x_part-phase_bold.nii --seed 2
+$DS/sub-1/func/sub-1_task-x_sbref.nii --volumes 0
+$DS/sub-1/func/other.nii --seed 3
+$DS/sub-2/func/sub-2_run-1_bold.nii --volumes 0
+$DS/sub-2/func/sub-2_run-2_bold.nii.gz --volumes 1
+$DS/sub-2/func/sub-2_run-3_bold.nii --dtype c8
+$DS/sub-2/func/sub-2_run-4_bold.nii --dtype rgb
+$DS/sub-2/func/sub-2_run-5_bold.nii --set dim=5,5,6,4,6,2,1,1
+$DS/sub-2/func/sub-2_run-6_bold.dtseries.nii
+$DS/sourcedata/sub-3/func/sub-3_task-x_bold.nii --seed 4
+$DS/derivatives/x/sub-1/sub-1_task-x_bold.nii --seed 5
+$DS/plain/epi.nii --seed 6
+$DS/plain/anatomy.nii --volumes 0
+outside/func/sub-4_task-x_bold.nii --seed 7
+END
+    echo '{"Name": "odd", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
+    echo '<GIFTI/>' >"$DS/sub-2/func/sub-2_hemi-L_bold.func.gii"
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n' \
+        >"$DS/sub-2/func/sub-2_run-7_bold.nii.gz"
+    ln -s sourcedata/sub-3 "$DS/sub-3"
+    ln -s sub-1 "$DS/sub-1again"
+    ln -s .. "$DS/sub-1/circle"
+    ln -s "$PWD/outside" "$DS/sub-4"
+}
+
+@test "what might be taken for a run and is none has a row with the reason, and so do links out" {
+    make_oddities
+    mount_derivfs "$DS"
+    cp "$MNT/group_tsnr.tsv" .
+    /usr/bin/python3 - group_tsnr.tsv >rows <<'PYTHON'
+import csv, sys
+with open(sys.argv[1], newline="") as f:
+    for row in csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE):
+        print(row["filename"], row["sub"], "n/a" if row["tsnr"] == "n/a" else "number", row["reason"], sep="|")
+PYTHON
+    diff rows - <<'END'
+plain/anatomy.nii|n/a|n/a|a 3-D image, not a series
+plain/epi.nii|n/a|number|n/a
+sub-1/func/other.nii|n/a|n/a|no BIDS name of a run, but the directory has some
+sub-1/func/sub-1_task-x_bold.nii|1|number|n/a
+sub-2/func/sub-2_hemi-L_bold.func.gii|n/a|n/a|not in a format that derivfs reads (.nii, .nii.gz, .nii.zst)
+sub-2/func/sub-2_run-1_bold.nii|2|n/a|a 3-D image, not a series
+sub-2/func/sub-2_run-2_bold.nii.gz|2|n/a|one volume, not a series
+sub-2/func/sub-2_run-3_bold.nii|2|n/a|complex voxels
+sub-2/func/sub-2_run-4_bold.nii|2|n/a|RGB voxels
+sub-2/func/sub-2_run-5_bold.nii|2|n/a|more than four dimensions: two of those after space are larger than 1
+sub-2/func/sub-2_run-6_bold.dtseries.nii|2|n/a|a CIFTI file: surfaces and grayordinates, not a series of volumes
+sub-2/func/sub-2_run-7_bold.nii.gz|2|n/a|sub-2/func/sub-2_run-7_bold.nii.gz: a Git LFS pointer: its content is not here (git lfs pull)
+sub-3/func/sub-3_task-x_bold.nii|3|number|n/a
+sub-4|4|n/a|a link that leads out of the dataset: runs behind it are not used; mount a dataset that has them, or copy them
+END
+    # The table of a directory, the page and the errors name the same.
+    run -0 column reason <"$MNT/sub-2/func/tsnr.tsv"
+    assert_output --partial 'complex voxels RGB voxels'
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --regexp ' sub-2/func/sub-2_run-3_bold.nii: complex voxels$'
+    assert_line --regexp ' sub-2/func/sub-2_hemi-L_bold.func.gii: not in a format'
+    assert_line --regexp ' sub-1/func/other.nii: no BIDS name of a run'
+    assert_line --regexp ' sub-4: a link that leads out of the dataset'
+    refute_line --partial 'part-phase'
+    run -0 cat "$MNT/.derivfs/index.html"
+    assert_line --partial 'sub-2/func/sub-2_run-4_bold.nii'
+    assert_line --regexp 'Runs: 4, .*; 10 files that might be taken for runs are none'
+    # So does derivctl, with and without the mount.
+    derivctl compute --cache_dir="$CACHE" "$DS/group_tsnr.tsv" -o without.tsv || true
+    cmp group_tsnr.tsv without.tsv
+    run derivctl compute -r "$MNT" tsnr.nii
+    assert_line --regexp ': 8 files: ' # of four runs and the groups of each
+    assert_line 'derivctl: not used: sub-2/func/sub-2_run-1_bold.nii: a 3-D image, not a series'
+    assert_line --partial 'not used: sub-4: a link'
+    run derivctl compute -r --cache_dir="$CACHE" "$DS" tsnr.nii
+    assert_line --regexp ': 8 files: '
+}
+
+@test "list and explain say what is not used: of a file, a directory, and a name that is missing" {
+    make_oddities
+    mount_derivfs "$DS"
+    local top
+    for top in "$MNT" "--cache_dir=$CACHE $DS"; do
+        # shellcheck disable=SC2086
+        run -0 derivctl list $top/sub-1/func
+        assert_line --regexp '^virtual .* sub-1/func/tsnr.nii$'
+        assert_line 'not used   sub-1/func/other.nii: no BIDS name of a run, but the directory has some'
+        assert_line --regexp '^not used   sub-1/func/sub-1_task-x_part-phase_bold.nii: a phase image'
+        refute_line --partial sbref
+        # shellcheck disable=SC2086
+        run -0 derivctl explain $top/sub-2/func/sub-2_run-3_bold.nii
+        assert_output 'not used   sub-2/func/sub-2_run-3_bold.nii: complex voxels'
+        # shellcheck disable=SC2086
+        run -1 derivctl explain $top/sub-2/func/sub-2_run-3_stat-tsnr_boldmap.nii
+        assert_line 'derivctl: not used: sub-2/func/sub-2_run-3_bold.nii: complex voxels'
+        # shellcheck disable=SC2086
+        run -0 derivctl explain $top/sub-1/func/tsnr.nii
+        assert_line 'not used: sub-1/func/other.nii: no BIDS name of a run, but the directory has some'
+        # shellcheck disable=SC2086
+        run -0 derivctl list --json $top/plain
+        assert_equal "$(json '[(f["path"], f["reason"]) for f in d if f["state"] == "not used"]' <<<"$output")" \
+            '[["plain/anatomy.nii","a 3-D image, not a series"]]'
+    done
+    run -0 json 'd["Remarks"]' <"$MNT/sub-1/func/tsnr.json"
+    assert_output '["sub-1/func/other.nii is not used: no BIDS name of a run, but the directory has some"]'
+}

@@ -88,7 +88,7 @@ static void test_builtin(void **state)
     (void)state;
     struct recipe_table *t = NULL;
     assert_int_equal(recipe_table_load(NULL, NULL, &t, NULL), 0);
-    assert_int_equal(t->nrecipes, 3);
+    assert_int_equal(t->nrecipes, 4);
     assert_int_equal(t->nproblems, 0);
     const struct recipe *tsnr = find(t, "tsnr");
     assert_ptr_equal(tsnr, &t->recipes[0]);
@@ -118,10 +118,10 @@ static void test_file(void **state)
              "\t[..., 0:]\n  - min(bold)\nlist = 0");
     if (t->nproblems > 0)
         fail_msg("%s", t->problems[0]);
-    assert_int_equal(t->nrecipes, 6);
-    assert_string_equal(t->recipes[3].name, "a-b");
-    assert_string_equal(t->recipes[4].name, "late");
-    assert_string_equal(t->recipes[5].name, "Range");
+    assert_int_equal(t->nrecipes, 7);
+    assert_string_equal(t->recipes[4].name, "a-b");
+    assert_string_equal(t->recipes[5].name, "late");
+    assert_string_equal(t->recipes[6].name, "Range");
     assert_false(find(t, "a-b")->list);
     assert_string_equal(find(t, "a-b")->description, "");
     assert_true(find(t, "late")->list);
@@ -152,7 +152,7 @@ static void test_odd_files(void **state)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct recipe_table *t = load(texts[i]);
         assert_int_equal(t->nproblems, 0);
-        assert_int_equal(t->nrecipes, i < 3 ? 3 : 4);
+        assert_int_equal(t->nrecipes, i < 3 ? 4 : 5);
         recipe_table_put(t);
     }
 }
@@ -353,7 +353,7 @@ static void check_dependents(const char *text, const char *const *problems, size
         if (!strstr(t->problems[i], problems[i]))
             fail_msg("%s\nnot %s", t->problems[i], problems[i]);
     assert_int_equal(t->nproblems, n);
-    assert_int_equal(t->nrecipes, 4);
+    assert_int_equal(t->nrecipes, 5);
     assert_non_null(find(t, "good"));
     recipe_table_put(t);
 }
@@ -401,7 +401,7 @@ static void test_many_mistakes(void **state)
     struct recipe_table *t = load(text);
     assert_int_equal(t->nproblems, 101);
     assert_non_null(strstr(t->problems[100], "there are more mistakes"));
-    assert_int_equal(t->nrecipes, 3);
+    assert_int_equal(t->nrecipes, 4);
     recipe_table_put(t);
     free(text);
 }

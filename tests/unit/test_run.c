@@ -146,6 +146,11 @@ static void broken_runs(void **state)
     scratch_link(&dir, "no/such/file", "dangling.nii.gz");
     assert_int_equal(mkfifo(scratch_at(&dir, "fifo.nii"), 0644), 0);
 
+    scratch_text(&dir, "lfs.nii.gz",
+                 "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n");
+    scratch_text(&dir, "text.nii.gz", "../../.git/annex/objects/a/b/MD5E-s9--x/MD5E-s9--x");
+    broken("lfs.nii.gz", EIO, "a Git LFS pointer: its content is not here (git lfs pull)");
+    broken("text.nii.gz", EIO, "a link of git-annex that became a text");
     broken("zero.nii", EIO, "the file is empty");
     broken("zero.nii.gz", EIO, "the file is empty");
     broken("cut_header.nii.gz", EIO, "100 bytes are too few for a header");
