@@ -352,7 +352,7 @@ kept_nbytes() {
 import errno, os, shutil, sys
 
 mnt, dataset = sys.argv[1:]
-for directory, run in [("long", "run1.nii.gz"), ("plain", "1.nii")]:
+for directory, run in [("long", "run1.nii.gz"), ("plain", "run1.nii")]:
     source = f"{dataset}/{directory}/{run}"
     for name in ["later", "trendless"]:
         for change in ["touch", "replace"]:

@@ -42,7 +42,7 @@ entries() {
     [ "$read" -lt $((whole * 2 * 2 / 40)) ]
     [ "$(entries)" -eq 0 ]
 
-    reference tsnr "$MNT/tsnr.nii" "$DS"/?.nii
+    reference tsnr "$MNT/tsnr.nii" "$DS"/run?.nii
     cmp slice.20 <(slice 20)
     cmp slice.39 <(slice 39)
     [ "$(entries)" -gt 0 ]
@@ -72,7 +72,7 @@ assert len(whole) == total
 for off, got, n in pieces:
     assert got == whole[off : off + n], (off, n)
 END
-    reference tsnr "$MNT/tsnr.nii" "$DS"/?.nii
+    reference tsnr "$MNT/tsnr.nii" "$DS"/run?.nii
 }
 
 @test "slices of different versions of a run are not mixed" {
@@ -103,7 +103,7 @@ END
     [ "$(entries)" -eq 4 ]
     slice 20 >slice.20
     [ "$(entries)" -eq 5 ]
-    reference tsnr "$MNT/tsnr.nii" "$DS"/?.nii
+    reference tsnr "$MNT/tsnr.nii" "$DS"/run?.nii
     cmp slice.20 <(slice 20)
 }
 
