@@ -5,6 +5,7 @@
 #include "files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -76,6 +77,27 @@ bool files_any(struct files *t)
     any = t->open;
     pthread_mutex_unlock(&t->lock);
     return any;
+}
+
+bool files_stat(struct files *t, const struct node *node, struct stat *out)
+{
+    const struct file *f;
+    bool found = false;
+    int fd = -1;
+
+    pthread_mutex_lock(&t->lock);
+    DL_FOREACH(t->open, f)
+    if (f->node == node && !found && fd < 0) {
+        found = f->kind == FILE_TEXT;
+        *out = f->st;
+        fd = f->fd >= 0 ? fcntl(f->fd, F_DUPFD_CLOEXEC, 3) : -1;
+    }
+    pthread_mutex_unlock(&t->lock);
+    if (fd < 0)
+        return found;
+    found = fstat(fd, out) == 0;
+    close(fd);
+    return found;
 }
 
 int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type)

@@ -11,6 +11,7 @@
 
 #include "engine.h"
 
+struct node;
 struct node_io;
 
 enum file_kind { FILE_SOURCE, FILE_DERIVED, FILE_TEXT, FILE_LISTING };
@@ -29,8 +30,10 @@ struct file {
     bool stands_in;        /* FILE_DERIVED: replaced the node's file before it was opened */
     char *text;            /* FILE_TEXT: [text_nbytes] */
     size_t text_nbytes;
-    struct node_io *io; /* FILE_SOURCE, FILE_DERIVED: of the node, which the kernel keeps alive */
-    int backing_id;     /* above 0: the kernel reads the backing file */
+    struct stat st;        /* FILE_TEXT: when it was opened, but for the size */
+    struct node *node;     /* which the kernel keeps alive; NULL: FILE_LISTING */
+    struct node_io *io;    /* FILE_SOURCE, FILE_DERIVED: of the node */
+    int backing_id;        /* above 0: the kernel reads the backing file */
     struct listed *listed; /* FILE_LISTING: [nlisted] */
     size_t nlisted;
     bool is_read;             /* FILE_LISTING: from its start, at least once */
@@ -49,6 +52,10 @@ void files_close_all(struct files *t);
 
 /* Is any open? */
 bool files_any(struct files *t);
+
+/* stat(2) of an open source or text of the node, also if another file has its name by now. False:
+ * there is none. */
+bool files_stat(struct files *t, const struct node *node, struct stat *out);
 
 /* An engine_list_fn: add a name to the listing `ctx` (a struct file). */
 int file_add_listed(void *ctx, const char *name, uint64_t ino, unsigned char type);

@@ -10,6 +10,7 @@
 #ifndef DERIVFS_INODE_H
 #define DERIVFS_INODE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -43,7 +44,8 @@ struct node {
     struct node_io io;       /* see iomode.h */
     _Atomic uint64_t
         served; /* NODE_DERIVED: the version of the bytes that the kernel got; 0: none */
-    _Atomic uint64_t text_nbytes; /* of the text made when the node was last opened; 0 before */
+    _Atomic uint64_t text_nbytes; /* of the text made when the node was last opened */
+    atomic_uint ntexts;           /* open files with such a text */
     /* the rest belongs to inode.c */
     struct node *parent; /* NULL for the root */
     uint64_t refs;       /* guarded by inodes.lock: kernel references and children */

@@ -103,7 +103,7 @@ int note_access(struct mount *m, enum errlog_kind kind, const struct node *node,
 
 /* ---- attributes ---- */
 
-/* The control directory and its files, of size 0, because only opening them makes the text. */
+/* The control directory and its files. Only opening them makes the text. */
 static void stat_control(const struct node_identity *id, struct stat *st)
 {
     bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && control_is_page(id->a);
@@ -116,37 +116,42 @@ static void stat_control(const struct node_identity *id, struct stat *st)
         .st_uid = own ? geteuid() : 0,
         .st_gid = own ? getegid() : 0,
         .st_nlink = 1,
+        .st_size = dir ? 0 : (off_t)UNKNOWN_NBYTES,
+        .st_blocks = !dir,
         .st_blksize = 4096,
     };
     clock_gettime(CLOCK_REALTIME, &st->st_mtim);
     st->st_ctim = st->st_atim = st->st_mtim;
 }
 
-/* Is the content made at each open? Then the size is that of the last open. */
-static bool is_drawn(const struct node *node)
+/* Is the content made at each open? Then its length is known while it is open. */
+static bool is_made(const struct node *node)
 {
-    return node->id.kind == NODE_TABLE ||
+    return node->id.kind == NODE_TABLE || node->id.kind == NODE_CONTROL ||
            (node->id.kind == NODE_DERIVED && derived_info(node->derived).drawing);
 }
 
-static void set_drawn_size(const struct node *node, struct stat *st)
+static void set_made_size(const struct node *node, struct stat *st)
 {
-    st->st_size = (off_t)node->text_nbytes;
-    st->st_blocks = (st->st_size + 511) / 512;
+    bool known = node->ntexts > 0;
+
+    st->st_size = (off_t)(known ? node->text_nbytes : UNKNOWN_NBYTES);
+    st->st_blocks = known ? (st->st_size + 511) / 512 : 1;
 }
 
 /* Is the size unknown, or will it change when the runs are here? */
 static bool is_unsettled(const struct node *node, const struct stat *st)
 {
-    return node->id.kind == NODE_DERIVED &&
-           (st->st_size == 0 || derived_info(node->derived).is_wrong);
+    return is_made(node) ||
+           (node->id.kind == NODE_DERIVED &&
+            (st->st_size == (off_t)UNKNOWN_NBYTES || derived_info(node->derived).is_wrong));
 }
 
 /* The kernel must not cache a size that the next open changes, nor that of a command's file that is
  * not computed yet, which a program may ask for right after opening it. */
 static double attr_timeout(const struct node *node, const struct stat *st)
 {
-    return is_unsettled(node, st) || is_drawn(node) ? 0 : TIMEOUT_S;
+    return is_unsettled(node, st) ? 0 : TIMEOUT_S;
 }
 
 static int find_control(const char *name, struct node_identity *id)
@@ -217,12 +222,11 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
         .attr_timeout = attr_timeout(node, st),
         .entry_timeout = TIMEOUT_S,
     };
-    /* The kernel looks a file of unknown size up each time: a program that still sees it empty
-     * after its content has come would take it for broken. */
+    /* The kernel looks a file of unknown size up before each open: sendfile(2) and mappings end at
+     * the size that the kernel knows, which a read that reaches the end makes smaller, but none
+     * larger. */
     if (is_unsettled(node, st))
         e->attr_timeout = e->entry_timeout = 0;
-    if (is_drawn(node))
-        set_drawn_size(node, &e->attr);
 }
 
 int enter_name(struct mount *m, struct node *parent, const char *name, struct fuse_entry_param *e,
@@ -288,14 +292,15 @@ static int stat_source(struct mount *m, const struct node *node, const char *pat
     return 0;
 }
 
-/* ESTALE: another file has the node's name now. */
-static int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
+int node_stat(struct mount *m, const struct node *node, struct stat *st, struct error *err)
 {
     char *path;
     int ret = 0;
 
     if (node->id.kind == NODE_CONTROL_DIR || node->id.kind == NODE_CONTROL) {
         stat_control(&node->id, st);
+        if (is_made(node))
+            set_made_size(node, st);
         return 0;
     }
     path = node_path(m->inodes, node);
@@ -306,9 +311,21 @@ static int node_stat(struct mount *m, const struct node *node, struct stat *st, 
     else
         ret = stat_source(m, node, path, st, err);
     free(path);
-    if (ret == 0 && is_drawn(node))
-        set_drawn_size(node, st);
+    if (ret == 0 && is_made(node))
+        set_made_size(node, st);
     return ret;
+}
+
+/* The kernel asks for an open file as for its name, and fstat(2) must not fail because the name is
+ * gone or another file's. */
+static bool stat_replaced(struct mount *m, const struct node *node, struct stat *st,
+                          const struct error *err)
+{
+    if ((err->code != ESTALE && err->code != ENOENT) || !files_stat(&m->files, node, st))
+        return false;
+    if (node->ntexts > 0)
+        set_made_size(node, st);
+    return true;
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -321,7 +338,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
     if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
         fuse_reply_attr(req, &st, TIMEOUT_S); /* also after the name is replaced */
-    else if (node_stat(m, node, &st, &err) < 0)
+    else if (node_stat(m, node, &st, &err) < 0 && !stat_replaced(m, node, &st, &err))
         fuse_reply_err(req, note_access(m, ERRLOG_NAME, node, NULL, &err));
     else
         fuse_reply_attr(req, &st, attr_timeout(node, &st));

@@ -26,6 +26,7 @@
 /* Count the file for its node; `fd` holds exactly its bytes, or is -1. */
 static void enter_node(struct mount *m, struct node *node, struct file *f, int fd)
 {
+    f->node = node;
     f->io = &node->io;
     f->backing_id = iomode_enter(&m->iomodes, f->io, fd);
 }
@@ -34,6 +35,8 @@ void close_file(struct mount *m, struct file *f)
 {
     if (f->io)
         iomode_leave(&m->iomodes, f->io, f->backing_id > 0);
+    if (f->kind == FILE_TEXT)
+        atomic_fetch_sub(&f->node->ntexts, 1);
     files_close(&m->files, f);
 }
 
@@ -120,8 +123,8 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
 }
 
 /* A text whose length was unknown before. */
-static int open_text(struct mount *m, char *text, size_t nbytes, struct fuse_file_info *fi,
-                     struct error *err)
+static int open_text(struct mount *m, struct node *node, char *text, size_t nbytes,
+                     struct fuse_file_info *fi, struct error *err)
 {
     struct file *f = text ? files_open(&m->files, FILE_TEXT) : NULL;
 
@@ -131,6 +134,11 @@ static int open_text(struct mount *m, char *text, size_t nbytes, struct fuse_fil
     }
     f->text = text;
     f->text_nbytes = nbytes;
+    f->node = node;
+    if (node_stat(m, node, &f->st, err) < 0)
+        f->st = (struct stat){.st_mode = S_IFREG | 0444, .st_nlink = 1};
+    node->text_nbytes = nbytes;
+    atomic_fetch_add(&node->ntexts, 1);
     fi->direct_io = 1;
     fi->fh = (uint64_t)(uintptr_t)f;
     return 0;
@@ -153,8 +161,7 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
     free(dot);
     if (ret != 0)
         return ret;
-    node->text_nbytes = nbytes;
-    return open_text(m, picture, nbytes, fi, err);
+    return open_text(m, node, picture, nbytes, fi, err);
 }
 
 /* A text whose length stat(2) has reported. */
@@ -173,7 +180,7 @@ static int open_sized_text(struct mount *m, struct node *node, struct fuse_file_
         entry_clear(&entry);
         return error_set(err, ESTALE, "%s was replaced", node_name(node));
     }
-    ret = open_text(m, entry.text, strlen(entry.text), fi, err);
+    ret = open_text(m, node, entry.text, strlen(entry.text), fi, err);
     fi->direct_io = 0; /* so that it can be mapped */
     return ret;
 }
@@ -183,7 +190,7 @@ static int open_control(struct mount *m, struct node *node, struct fuse_file_inf
 {
     char *text = control_text(m->engine, node->id.a);
 
-    return open_text(m, text, text ? strlen(text) : 0, fi, err);
+    return open_text(m, node, text, text ? strlen(text) : 0, fi, err);
 }
 
 static void reply_open(fuse_req_t req, struct mount *m, const struct node *node,
@@ -206,6 +213,10 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct node *node,
 static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 {
     (void)w;
+    if (p->nbytes == 0 && reader_nbytes(p->file->reader) > UNKNOWN_NBYTES)
+        return error_set(err, EIO,
+                         "its length is known only now, and larger than programs were told; open "
+                         "it again");
     /* fetched runs make it another file, whose size a new lookup finds */
     if (reader_version(p->file->reader) != p->node->id.a)
         return error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
@@ -227,9 +238,7 @@ static int reply_text(struct parked *p, struct wait *w, struct error *err)
     char *text = text_wait_take(w, &nbytes);
     int ret;
 
-    if (p->node->id.kind == NODE_TABLE)
-        p->node->text_nbytes = nbytes;
-    ret = open_text(p->m, text, nbytes, &p->fi, err);
+    ret = open_text(p->m, p->node, text, nbytes, &p->fi, err);
     if (ret == 0)
         reply_open(p->req, p->m, p->node, &p->fi);
     return ret;
@@ -309,6 +318,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         p.reply = reply_derived;
         p.file = file_of(fi);
         p.unbounded = is_command(node);
+        p.nbytes = engine_derived_nbytes(m->engine, node->derived); /* as the program was told */
         park(&p, reader_wait_new(p.file->reader, 0, 1));
     } else {
         reply_open(req, m, node, fi);

@@ -47,6 +47,10 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 /* Close the file as a release does. */
 void close_file(struct mount *m, struct file *f);
 
+/* ESTALE: another file has the node's name now. */
+int node_stat(struct mount *m, const struct node *node, struct stat *st,
+              struct error *err) NODISCARD;
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
 void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,

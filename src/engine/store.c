@@ -60,16 +60,20 @@ struct graph *store_cut(const struct store *s, struct graph *g)
     return graph_cut(g, is_cached, s->cache);
 }
 
+bool store_knows_nbytes(const struct store *s, const struct derived *d, uint64_t *nbytes)
+{
+    *nbytes = d->nbytes;
+    if (!d->recipe->command || !d->key.hex[0] || d->format->kind == OUTPUT_DRAWING)
+        return d->nbytes > 0;
+    *nbytes = 0;
+    return sizes_find(s->sizes, &d->key, nbytes) || cache_size_of(s->cache, &d->key, nbytes);
+}
+
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d)
 {
-    const struct store *s = &e->store;
     uint64_t nbytes;
 
-    if (!d->recipe->command || !d->key.hex[0] || d->format->kind == OUTPUT_DRAWING)
-        return d->nbytes;
-    if (sizes_find(s->sizes, &d->key, &nbytes) || cache_size_of(s->cache, &d->key, &nbytes))
-        return nbytes;
-    return 0;
+    return store_knows_nbytes(&e->store, d, &nbytes) ? nbytes : 0;
 }
 
 /* ---- joined parts ---- */

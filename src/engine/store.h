@@ -22,6 +22,8 @@ int store_key(const struct store *s, const struct derived *d, size_t part, struc
               struct error *err) NODISCARD;
 /* Will a task of the graph read the run? (A cached result is not computed again.) */
 bool store_reads(const struct store *s, const struct graph *g, const struct run *run);
+/* Is the size of the file known? Of a command's file once it was computed. */
+bool store_knows_nbytes(const struct store *s, const struct derived *d, uint64_t *nbytes);
 /* graph_cut() by the contents of the cache. */
 struct graph *store_cut(const struct store *s, struct graph *g) NODISCARD;
 

@@ -180,12 +180,9 @@ static void set_virtual(struct stat *st, const char *path, mode_t mode, uint64_t
 void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
                          struct stat *st)
 {
-    uint64_t nbytes = engine_derived_nbytes(e, d);
+    uint64_t nbytes;
+    bool known = store_knows_nbytes(&e->store, d, &nbytes);
 
-    /* Only the length of its header is known. Programs (nibabel, tar) do not open an empty file;
-     * they open this one, and ask the open file for its size. */
-    if (nbytes == 0 && engine_must_fetch(e, d) && !d->recipe->command)
-        nbytes = NIFTI_DERIVED_NBYTES;
     *st = (struct stat){
         .st_uid = d->uid,
         .st_gid = d->gid,
@@ -194,7 +191,9 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
     };
     st->st_ctim = st->st_atim = st->st_mtim;
-    set_virtual(st, path, S_IFREG | d->mode, nbytes);
+    set_virtual(st, path, S_IFREG | d->mode, known ? nbytes : UNKNOWN_NBYTES);
+    if (!known)
+        st->st_blocks = 1; /* so that du does not count it */
 }
 
 /* Make the text of a sidecar, whose length is its size. Puts `d` if it fails. */

@@ -93,8 +93,8 @@ static int stat_table(const struct tree *t, const char *dir, const struct table_
     st->st_ctim = st->st_atim = st->st_mtim;
     st->st_nlink = 1;
     st->st_dev = 0;
-    st->st_size = 0;
-    st->st_blocks = 0;
+    st->st_size = (off_t)UNKNOWN_NBYTES;
+    st->st_blocks = 1;
     return ret;
 }
 

@@ -100,7 +100,7 @@ enum entry_kind {
     ENTRY_DERIVED, /* a derived file */
     ENTRY_DIR,     /* a directory of the mount alone (layout=derivatives) */
     ENTRY_TEXT,    /* a text that is known at once: of the derivative dataset, or of a table */
-    ENTRY_TABLE,   /* the numbers of several runs, read when it is opened; size 0 until then */
+    ENTRY_TABLE,   /* the numbers of several runs, read when it is opened */
 };
 
 struct entry {
@@ -123,10 +123,15 @@ int engine_lookup(struct engine *e, const char *dir, const char *name, struct en
 int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
                        struct error *err) NODISCARD;
 
+/* The st_size of a file of unknown length. Larger than any such file should be: a program that
+ * trusts it reads all, or notices that it cannot. With size 0, tar, git and sendfile(2) would take
+ * the file for empty, and with less than its length for shorter. */
+#define UNKNOWN_NBYTES (UINT64_C(1) << 30)
+
 /* stat(2) of a derived file that lies at `path`. */
 void engine_stat_derived(struct engine *e, const struct derived *d, const char *path,
                          struct stat *st);
-/* Its size; of a command's file 0 until it is computed. */
+/* Its size; 0 if it is not known (yet). */
 uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d);
 
 /* Called for each name; non-zero ends the listing and is its result. `type` is a d_type. */

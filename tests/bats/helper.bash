@@ -26,6 +26,10 @@ NIBABEL_DATA=/usr/lib/python3/dist-packages/nibabel/tests/data
 # Daemons under a sanitizer are slower; bounded waits take it into account.
 PATIENCE_S=${DERIVFS_TEST_PATIENCE_S:-20}
 
+# The size of a file whose length is not known yet.
+# shellcheck disable=SC2034
+UNKNOWN_SIZE=1073741824
+
 # Nothing ever comes from here: `read -t` waits on it without a process.
 exec {NEVER}<> <(:)
 

@@ -199,6 +199,32 @@ PYTHON
     cmp "$MNT/file" new
 }
 
+@test "an open file can be asked for its attributes when its name is gone, or another file's" {
+    head -c 5000 /dev/urandom >"$DS/gone"
+    head -c 5000 /dev/urandom >"$DS/replaced"
+    make_run "$DS/sub/a.nii"
+    mount_derivfs "$DS"
+    # for longer than the kernel remembers attributes
+    run -0 /usr/bin/python3 - "$DS" "$MNT" <<'PYTHON'
+import os, sys, time
+
+source, mount = sys.argv[1:]
+names = "gone", "replaced", "sub/tsnr.nii", "sub/tsnr.tsv", "sub/tsnr.svg"
+files = [open(f"{mount}/{name}", "rb") for name in names]
+before = [os.fstat(f.fileno()) for f in files]
+os.unlink(f"{source}/gone")
+with open(f"{source}/new", "wb") as f:
+    f.write(b"other")
+os.rename(f"{source}/new", f"{source}/replaced")
+os.rename(f"{source}/sub/a.nii", f"{source}/a.nii")
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    for f, st in zip(files, before):
+        now = os.fstat(f.fileno())
+        assert (now.st_size, now.st_ino, now.st_mode) == (st.st_size, st.st_ino, st.st_mode), f.name
+PYTHON
+}
+
 @test "a derived file that is open keeps its bytes when its source is renamed over" {
     make_run "$DS/a.nii" --shape 20,20,10
     mount_derivfs "$DS"
