@@ -36,6 +36,7 @@ struct file {
     int backing_id;        /* above 0: the kernel reads the backing file */
     struct listed *listed; /* FILE_LISTING: [nlisted] */
     size_t nlisted;
+    int listed_code;          /* errno: why there are no more names; 0: these are all */
     bool is_read;             /* FILE_LISTING: from its start, at least once */
     struct file *prev, *next; /* in struct files */
 };

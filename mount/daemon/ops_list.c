@@ -3,7 +3,8 @@
  * Directories.
  *
  * A listing is a snapshot, taken by opendir(3) and again by rewinddir(3). Only ENOENT takes a name
- * out of it: programs such as rsync remove the copies of names that they do not see.
+ * out of it: programs such as rsync remove the copies of names that they do not see. If not all names
+ * can be had, it ends with the error, behind those that can: one bad file hides no other.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 
 #include "ops_private.h"
+
+enum { NDOTS = 2 }; /* "." and "..", which every listing begins with */
 
 static int list_control(struct file *f)
 {
@@ -21,7 +24,7 @@ static int list_control(struct file *f)
     return ret;
 }
 
-static int list_node(struct mount *m, struct node *node, struct file *f, struct error *err)
+static int list_names(struct mount *m, struct node *node, struct file *f, struct error *err)
 {
     char *path;
     int ret;
@@ -38,16 +41,25 @@ static int list_node(struct mount *m, struct node *node, struct file *f, struct 
     return ret;
 }
 
+/* The errno for the kernel if there is not a name. */
+static int list_node(struct mount *m, struct node *node, struct file *f)
+{
+    struct error err = {.code = ENOMEM, .text = "out of memory"};
+    bool failed = list_names(m, node, f, &err) < 0;
+    int code = note_access(m, ERRLOG_CONTENT, node, NULL, failed ? &err : NULL);
+
+    f->listed_code = code;
+    return f->nlisted > NDOTS ? 0 : code;
+}
+
 void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
     struct file *f = files_open(&m->files, FILE_LISTING);
-    struct error err = {.code = ENOMEM, .text = "out of memory"};
-    bool failed = !f || list_node(m, node, f, &err) < 0;
-    int code = note_access(m, ERRLOG_CONTENT, node, NULL, failed ? &err : NULL);
+    int code = f ? list_node(m, node, f) : ENOMEM;
 
-    if (failed) {
+    if (code != 0) {
         files_close(&m->files, f);
         fuse_reply_err(req, code);
         return;
@@ -88,16 +100,12 @@ static size_t add_plain(fuse_req_t req, const struct listed *l, char *buf, size_
  * one thread at a time read an open directory. */
 static int rewind_listing(struct mount *m, struct node *node, struct file *f)
 {
-    struct error err = {.code = ENOMEM, .text = "out of memory"};
-    bool failed;
-
     if (!f->is_read) {
         f->is_read = true;
         return 0;
     }
     file_clear_listed(f);
-    failed = list_node(m, node, f, &err) < 0;
-    return note_access(m, ERRLOG_CONTENT, node, NULL, failed ? &err : NULL);
+    return list_node(m, node, f);
 }
 
 static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
@@ -110,8 +118,11 @@ static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     char *buf = code == 0 ? malloc(size) : NULL;
     size_t used = 0;
 
-    if (!buf) {
+    if (code == 0 && (size_t)off >= f->nlisted)
+        code = f->listed_code;
+    if (!buf || code != 0) {
         fuse_reply_err(req, code != 0 ? code : ENOMEM);
+        free(buf);
         return;
     }
     for (size_t i = (size_t)off; i < f->nlisted; i++) {

@@ -51,3 +51,19 @@ sweep() {
     chmod 644 "$DS/b.nii"
     wait_until reference tsnr "$MNT/tsnr.nii" "$DS/a.nii" "$DS/b.nii"
 }
+
+@test "one bad file hides no other from a listing, which ends with the error" {
+    make_run "$DS/sub-01_task-a_bold.nii"
+    make_run "$DS/sub-01_task-b_bold.nii"
+    # A leak check at the end of a traced process is not possible.
+    strace -f -o trace -P "$DS/sub-01_task-b_bold.nii" -e trace=pread64 \
+        -e inject=pread64:error=EIO derivfs -f --cache_dir="$CACHE" "$DS" "$MNT" >"$LOG" 2>&1 3>&- 4>&- &
+    wait_until mounted "$MNT"
+    run ! ls "$MNT"
+    assert_line sub-01_task-a_bold.nii
+    assert_line sub-01_task-b_bold.nii
+    assert_output --partial 'Input/output error'
+    reference tsnr "$MNT/sub-01_task-a_stat-tsnr_boldmap.nii" "$DS/sub-01_task-a_bold.nii"
+    run ! cat "$MNT/tsnr.nii"
+    assert_output --partial 'Input/output error'
+}
