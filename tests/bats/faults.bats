@@ -34,10 +34,10 @@ sweep() {
 }
 
 @test "in a directory without BIDS names, a file that may not be read may be a run: reading fails" {
-    make_run "$DS/a.nii" --seed 1
-    make_run "$DS/b.nii" --seed 2
-    chown nobody "$DS/b.nii"
-    chmod 000 "$DS/b.nii"
+    make_run "$DS/run1.nii" --seed 1
+    make_run "$DS/run2.nii" --seed 2
+    chown nobody "$DS/run2.nii"
+    chmod 000 "$DS/run2.nii"
     # Root may read everything unless it gives up the right to.
     local bits=-dac_override,-dac_read_search
     setpriv "--bounding-set=$bits" "--inh-caps=$bits" \
@@ -45,11 +45,11 @@ sweep() {
     wait_until mounted "$MNT"
     run ! cat "$MNT/tsnr.nii"
     assert_output --partial 'Permission denied'
-    grep -q 'tsnr.nii: b.nii: cannot open: Permission denied' "$MNT/.derivfs/errors"
+    grep -q 'tsnr.nii: run2.nii: cannot open: Permission denied' "$MNT/.derivfs/errors"
     run ! cat "$MNT/tsnr.json" # perhaps it is none of its sources
-    reference tsnr "$MNT/a_stat-tsnr_boldmap.nii" "$DS/a.nii"
-    chmod 644 "$DS/b.nii"
-    wait_until reference tsnr "$MNT/tsnr.nii" "$DS/a.nii" "$DS/b.nii"
+    reference tsnr "$MNT/run1_stat-tsnr_boldmap.nii" "$DS/run1.nii"
+    chmod 644 "$DS/run2.nii"
+    wait_until reference tsnr "$MNT/tsnr.nii" "$DS/run1.nii" "$DS/run2.nii"
 }
 
 @test "one bad file hides no other from a listing, which ends with the error" {

@@ -425,7 +425,7 @@ END
     assert_equal "$(stat -c %s "$MNT/tsnr.nii")" $((1024 + 4 * 7 * 6 * 5))
 }
 
-@test "a run of which only the mtime changes gives a derived file of that time, computed anew" {
+@test "a run of which only the mtime changes gives a derived file of that time, found by content" {
     make_run "$DS/a.nii" --mtime 1e9
     mount_derivfs "$DS"
     cat "$MNT/mean.nii" >/dev/null
@@ -434,6 +434,6 @@ END
     published=$(metric cache_published_total)
     touch -d @1100000000 "$DS/a.nii"
     reference mean "$MNT/mean.nii" "$DS/a.nii"
-    assert_equal "$(metric cache_published_total)" $((published + 2))
+    assert_equal "$(metric cache_published_total)" "$published"
     assert_equal "$(stat -c %Y "$MNT/mean.nii")" 1100000000
 }

@@ -39,7 +39,7 @@ NAMES = ["tsnr.nii", "tsnr.json", "tsnr.tsv", "demeaned.nii", "mean.nii.gz", "ts
 
 RUNS = {
     "bids": ["sub-01_task-a_bold.nii.gz", "sub-01_task-b_bold.nii", "sub-01_task-c_bold.nii.zst"],
-    "plain": ["a.nii.gz", "b.nii", "c.nii.gz"],
+    "plain": ["run1.nii.gz", "run2.nii", "run3.nii.gz"],
     "annex": ["sub-01_task-a_bold.nii.gz", "sub-01_task-b_bold.nii.gz"],
     # the last one's content is not here, which is what every read must say
     "absent": ["sub-01_task-a_bold.nii.gz", "sub-01_task-b_bold.nii.gz"],
