@@ -236,6 +236,65 @@ computed() {
     known "$PWD/at"
 }
 
+# A file system of the type TYPE, of a kernel's own times, with a copy of d1, in the file FILE.
+make_filesystem() {
+    truncate -s 320M "$2"
+    "mkfs.$1" -q "$2"
+    mount -o loop "$2" at
+    cp -r "$D1/." at
+    umount at
+}
+
+@test "file systems of the kernel are known on other devices, by their attributes alone" {
+    as_root
+    local first other
+    for TYPE in ext4 xfs btrfs; do
+        make_filesystem $TYPE $TYPE.img
+        mount -o loop $TYPE.img at
+        gives_the_mean at "$D1/$R"
+        first=$(stat -c %d at)
+        umount at
+        rm -r "$CACHE/v1/names"
+        other=$(losetup -f --show "$D1/$R") # so that the next device is another one
+        mount -o loop $TYPE.img at
+        losetup -d "$other"
+        [ "$TYPE" = btrfs ] || assert [ "$first" != "$(stat -c %d at)" ]
+        run -0 derivctl explain --cache_dir="$CACHE" at/sub-01/func/mean.nii
+        assert_line --partial 'saved: 2 of 2 tasks'
+        umount at
+    done
+}
+
+# Inode numbers are in the order of looking here, and times whole seconds.
+mount_sshfs() {
+    mkfifo to from
+    /usr/lib/openssh/sftp-server <to >from 3>&- 4>&- &
+    sshfs -f -o passive :"$1" "$2" >to <from 3>&- 4>&- &
+    wait_until mounted "$(realpath "$2")"
+    rm to from
+}
+
+@test "sshfs: runs of one second and one size, looked at in another order, are not taken for each other" {
+    local i
+    mkdir four
+    for i in 1 2 3 4; do
+        make_run four/$i.nii --seed $i
+    done
+    touch -d @1600000000 four/*
+    mount_sshfs "$PWD/four" at
+    for i in 1 2 3 4; do
+        compute at/${i}_stat-mean_boldmap.nii -o mean$i.nii
+        reference mean mean$i.nii four/$i.nii
+    done
+    fusermount3 -u at
+    mount_sshfs "$PWD/four" at
+    mount_derivfs "$PWD/at"
+    for i in 3 1 4 2; do
+        cmp mean$i.nii "$MNT/${i}_stat-mean_boldmap.nii"
+    done
+    assert_equal "$(metric cache_published_total)" 0
+}
+
 @test "results of an image, or through FUSE, are found by its next daemon and by copies" {
     mount_squashfuse "$D1" at
     compute at/sub-01/func/mean.nii
