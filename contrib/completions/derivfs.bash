@@ -20,7 +20,8 @@ _derivfs_options() {
 # What may stand for the value of option $1, starting with $2.
 _derivfs_value() {
     case $1 in
-    *cache_dir) compgen -d -- "$2" ;;
+    *cache_dir | *cache_from) compgen -d -- "$2" ;;
+    *cache_from_owner) compgen -u -- "$2" ;;
     *recipes | -o) compgen -f -- "$2" ;;
     *layout) compgen -W 'beside derivatives' -- "$2" ;;
     *annex) compgen -W 'no get' -- "$2" ;;

@@ -48,6 +48,7 @@ static void print_help(FILE *f)
                "    -r                     a directory with its subdirectories (compute)\n"
                "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
                "    --layout=LAYOUT --annex=CHOICE --trust_ids=LIST --join=CHOICE\n"
+               "    --cache_from=DIR --cache_from_owner=USER\n"
                "                           as for derivfs; default: those of the mount\n"
                "    -h, --help             this text\n"
                "    -V, --version          the version\n");

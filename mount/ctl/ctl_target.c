@@ -164,6 +164,29 @@ static void take_setting(struct target *t, enum option_id option, const json_t *
         *text = NULL;
 }
 
+/* The same for an option that may have several values. */
+static int take_settings(struct target *t, enum option_id option, const json_t *values)
+{
+    const json_t *value;
+    size_t i;
+    int ret = 0;
+
+    if (t->options.text[option])
+        return 0;
+    json_array_foreach((json_t *)values, i, value)
+    {
+        char *text = json_is_integer(value) ? NULL : utf8_of_json(value);
+
+        if (json_is_integer(value) &&
+            asprintf(&text, "%lld", (long long)json_integer_value(value)) < 0)
+            text = NULL;
+        if (ret == 0)
+            ret = text ? options_set(&t->options, option, text) : -ENOMEM;
+        free(text);
+    }
+    return ret;
+}
+
 static int locate_in_mount(struct target *t, const char *path, const char *mountpoint,
                            struct error *err)
 {
@@ -183,6 +206,10 @@ static int locate_in_mount(struct target *t, const char *path, const char *mount
     t->options.engine.session = json_string_value(json_object_get(t->status, "session"));
     take_setting(t, OPTION_JOIN, t->status, "join");
     take_setting(t, OPTION_RECIPES, t->status, "recipes");
+    if (take_settings(t, OPTION_CACHE_FROM, json_object_get(t->status, "cache_from")) < 0 ||
+        take_settings(t, OPTION_CACHE_FROM_OWNER, json_object_get(t->status, "cache_from_owner")) <
+            0)
+        return error_set(err, ENOMEM, "out of memory");
     t->options.dataset = utf8_of_json(json_object_get(t->status, "dataset"));
     if (t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0)
         return error_set(err, EBUSY,

@@ -4,8 +4,10 @@
  */
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <pwd.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +23,12 @@ const char options_help[] =
     "    -o cache_size=SIZE     maximum size of the cache; least recently used results are "
     "removed\n"
     "                           first (default: 10G; 0: keep nothing on disk)\n"
+    "    -o cache_from=DIR      read results from this cache, too; never write to it (may be "
+    "given\n"
+    "                           more than once)\n"
+    "    -o cache_from_owner=USER\n"
+    "                           trust caches of this user, too, not only root's and your own (may\n"
+    "                           be given more than once)\n"
     "    -o threads=N           compute threads (default: the number of online CPUs)\n"
     "    -o memory=SIZE         maximum size of all compute buffers (default: a quarter of RAM)\n"
     "    -o recipes=FILE        your own derived files (default:\n"
@@ -41,11 +49,12 @@ const char options_help[] =
     "works as --name=value.\n";
 
 const char *const option_names[OPTION_NTEXTS] = {
-    [OPTION_CACHE_DIR] = "cache_dir", [OPTION_CACHE_SIZE] = "cache_size",
-    [OPTION_THREADS] = "threads",     [OPTION_MEMORY] = "memory",
-    [OPTION_RECIPES] = "recipes",     [OPTION_LAYOUT] = "layout",
-    [OPTION_ANNEX] = "annex",         [OPTION_TRUST_IDS] = "trust_ids",
-    [OPTION_JOIN] = "join",           [OPTION_XATTR] = "xattr",
+    [OPTION_CACHE_DIR] = "cache_dir",   [OPTION_CACHE_SIZE] = "cache_size",
+    [OPTION_CACHE_FROM] = "cache_from", [OPTION_CACHE_FROM_OWNER] = "cache_from_owner",
+    [OPTION_THREADS] = "threads",       [OPTION_MEMORY] = "memory",
+    [OPTION_RECIPES] = "recipes",       [OPTION_LAYOUT] = "layout",
+    [OPTION_ANNEX] = "annex",           [OPTION_TRUST_IDS] = "trust_ids",
+    [OPTION_JOIN] = "join",             [OPTION_XATTR] = "xattr",
     [OPTION_LOG_LEVEL] = "log_level",
 };
 
@@ -90,10 +99,20 @@ static char *absolute_path(const char *path)
     return out;
 }
 
+static bool has_several(enum option_id option)
+{
+    return option == OPTION_CACHE_FROM || option == OPTION_CACHE_FROM_OWNER;
+}
+
 int options_set(struct options *o, enum option_id option, const char *value)
 {
-    free(o->text[option]);
-    o->text[option] = strdup(value);
+    char *before = o->text[option];
+
+    if (!before || !has_several(option))
+        o->text[option] = strdup(value);
+    else if (asprintf(&o->text[option], "%s\n%s", before, value) < 0)
+        o->text[option] = NULL;
+    free(before);
     return o->text[option] ? 0 : -ENOMEM;
 }
 
@@ -134,6 +153,8 @@ void options_free(struct options *o)
     free(o->mountpoint);
     for (enum option_id i = 0; i < OPTION_NTEXTS; i++)
         free(o->text[i]);
+    for (size_t i = 0; i < OPTION_NVALUES_MAX; i++)
+        free(o->cache_from[i]);
 }
 
 int options_copy(const struct options *from, struct options *out)
@@ -214,6 +235,55 @@ static int resolve_paths(struct options *o, struct error *err)
     return 0;
 }
 
+/* Call `take` with each value of an option that may have several. */
+static int each_value(struct options *o, enum option_id option,
+                      int (*take)(struct options *o, const char *value, size_t i,
+                                  struct error *err),
+                      size_t *n, struct error *err)
+{
+    char *copy = o->text[option] ? strdup(o->text[option]) : NULL, *rest = NULL;
+    int ret = o->text[option] && !copy ? error_set(err, ENOMEM, "out of memory") : 0;
+
+    *n = 0;
+    for (char *value = copy ? strtok_r(copy, "\n", &rest) : NULL; value && ret == 0;
+         value = strtok_r(NULL, "\n", &rest))
+        ret = *n == OPTION_NVALUES_MAX ? error_set(err, EINVAL, "%s: more than %d are given",
+                                                   option_names[option], OPTION_NVALUES_MAX)
+                                       : take(o, value, (*n)++, err);
+    free(copy);
+    return ret;
+}
+
+static int take_cache(struct options *o, const char *value, size_t i, struct error *err)
+{
+    o->cache_from[i] = absolute_path(value);
+    return o->cache_from[i] ? 0 : error_set(err, ENOMEM, "out of memory");
+}
+
+/* A name, or a number. */
+static int take_owner(struct options *o, const char *value, size_t i, struct error *err)
+{
+    const struct passwd *user = getpwnam(value);
+    char *end;
+    unsigned long number = strtoul(value, &end, 10);
+
+    if (!user && (!isdigit((unsigned char)value[0]) || *end || number >= (uid_t)-1))
+        return error_set(err, EINVAL, "cache_from_owner=%s: there is no such user", value);
+    o->cache_owners[i] = user ? user->pw_uid : (uid_t)number;
+    return 0;
+}
+
+static int resolve_caches(struct options *o, struct error *err)
+{
+    int ret = each_value(o, OPTION_CACHE_FROM, take_cache, &o->engine.ncache_from, err);
+
+    if (ret == 0)
+        ret = each_value(o, OPTION_CACHE_FROM_OWNER, take_owner, &o->engine.ncache_owners, err);
+    o->engine.cache_from = (const char *const *)o->cache_from;
+    o->engine.cache_owners = o->cache_owners;
+    return ret;
+}
+
 static int resolve_numbers(struct options *o, struct error *err)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 4;
@@ -285,6 +355,8 @@ int options_resolve(struct options *o, struct error *err)
 {
     int ret = resolve_paths(o, err);
 
+    if (ret == 0)
+        ret = resolve_caches(o, err);
     if (ret == 0)
         ret = resolve_numbers(o, err);
     return ret == 0 ? resolve_choices(o, err) : ret;

@@ -6,6 +6,7 @@
 #define DERIVFS_OPTIONS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "engine.h"
 
@@ -15,6 +16,8 @@ struct fuse_args;
 enum option_id {
     OPTION_CACHE_DIR,
     OPTION_CACHE_SIZE,
+    OPTION_CACHE_FROM,
+    OPTION_CACHE_FROM_OWNER,
     OPTION_THREADS,
     OPTION_MEMORY,
     OPTION_RECIPES,
@@ -30,10 +33,15 @@ enum option_id {
 
 extern const char *const option_names[OPTION_NTEXTS];
 
+/* Of OPTION_CACHE_FROM and OPTION_CACHE_FROM_OWNER, each. */
+enum { OPTION_NVALUES_MAX = 16 };
+
 /* All strings are owned; NULL where not given. */
 struct options {
     char *dataset, *mountpoint; /* absolute */
-    char *text[OPTION_NTEXTS];  /* values as given, by enum option_id */
+    char *text[OPTION_NTEXTS];  /* values as given, by enum option_id; several: a line each */
+    char *cache_from[OPTION_NVALUES_MAX];
+    uid_t cache_owners[OPTION_NVALUES_MAX];
     int show_help, show_version, xattr;
     enum log_level log_level;
     struct engine_config engine; /* points into the strings above */
@@ -44,7 +52,7 @@ struct options {
 int options_parse(struct fuse_args *args, struct options *out, struct error *err) NODISCARD;
 void options_free(struct options *o);
 
-/* Replace the value of an option. -ENOMEM. */
+/* Replace the value of an option, or add one where an option may have several. -ENOMEM. */
 int options_set(struct options *o, enum option_id option, const char *value) NODISCARD;
 
 /* Copy the values of `from`, to be resolved separately. -ENOMEM: free *out all the same. */

@@ -25,6 +25,7 @@ struct blob_entry {
     uint64_t nbytes;
     uint64_t xxh3; /* XXH3 (64 bits) of the bytes */
     bool remote;   /* other hosts may remove the file while it is open */
+    bool foreign;  /* it is in a cache that is only read */
 };
 
 /* Both own what they are given from the call on, also when they fail (NULL: out of memory).

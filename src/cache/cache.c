@@ -37,6 +37,10 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
         cache_warn(c, -ret, "cache directory %s: %s; results are kept in memory only", c->disk.root,
                    strerror(-ret));
     *out = c;
+    if (from_open(c, config) < 0) {
+        cache_close(c);
+        return error_set(err, ENOMEM, "opening the cache: %s", strerror(ENOMEM));
+    }
     return 0;
 }
 
@@ -45,6 +49,7 @@ void cache_close(struct cache *c)
     if (!c)
         return;
     later_fini(c);
+    from_close(c);
     cache_forget_all(c);
     pthread_mutex_destroy(&c->mutex);
     disk_fini(&c->disk);
@@ -87,21 +92,33 @@ static int find(struct cache *c, const struct key *key, struct disk_meta *meta, 
     return ret;
 }
 
-int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
+/* In the own cache. */
+static int find_own(struct cache *c, const struct key *key, struct blob_entry *out)
 {
     struct disk_meta meta;
     struct stat st;
     int fd;
     int ret = c->max_nbytes > 0 ? find(c, key, &meta, &fd, &st) : -ENOENT;
-    if (ret < 0) {
+    if (ret < 0)
+        return ret;
+    touch(c, key, fd, &st);
+    *out = (struct blob_entry){
+        .key = *key, .nbytes = meta.nbytes, .xxh3 = meta.xxh3, .remote = c->disk.remote};
+    return fd;
+}
+
+int cache_lookup(struct cache *c, const struct key *key, struct blob **out)
+{
+    struct blob_entry entry;
+    int fd = find_own(c, key, &entry);
+    if (fd < 0)
+        fd = from_find(c, key, true, &entry);
+    if (fd < 0) {
         atomic_fetch_add(&c->misses, 1);
         return -ENOENT;
     }
-    touch(c, key, fd, &st);
     atomic_fetch_add(&c->hits, 1);
-    *out = blob_from_fd(
-        fd, &(struct blob_entry){
-                .key = *key, .nbytes = meta.nbytes, .xxh3 = meta.xxh3, .remote = c->disk.remote});
+    *out = blob_from_fd(fd, &entry);
     return *out ? 0 : -ENOENT;
 }
 
@@ -116,6 +133,7 @@ int cache_lookup_early(struct cache *c, const struct key *key, struct blob **out
 
 void cache_drop(struct cache *c, const struct key *key)
 {
+    from_refuse(c, key);
     if (c->max_nbytes == 0)
         return;
     later_wait(c, key);
@@ -143,22 +161,32 @@ bool cache_has(struct cache *c, const struct key *key)
     return cache_size_of(c, key, &nbytes);
 }
 
+static bool size_in_from(struct cache *c, const struct key *key, uint64_t *nbytes)
+{
+    struct blob_entry entry;
+    int fd = from_find(c, key, false, &entry);
+
+    if (fd < 0)
+        return false;
+    close(fd);
+    *nbytes = entry.nbytes;
+    return true;
+}
+
 /* Pending ones first: these are on disk before they cease to be pending. */
 bool cache_size_of(struct cache *c, const struct key *key, uint64_t *nbytes)
 {
     struct disk_meta meta;
     struct stat st;
 
-    if (c->max_nbytes == 0)
-        return false;
-    struct blob *pending = later_find(c, key);
+    struct blob *pending = c->max_nbytes > 0 ? later_find(c, key) : NULL;
     if (pending) {
         *nbytes = blob_nbytes(pending);
         blob_put(pending);
         return true;
     }
-    if (disk_open(&c->disk, key, &meta, NULL, &st) < 0)
-        return false;
+    if (c->max_nbytes == 0 || disk_open(&c->disk, key, &meta, NULL, &st) < 0)
+        return size_in_from(c, key, nbytes);
     *nbytes = (uint64_t)st.st_size;
     return true;
 }

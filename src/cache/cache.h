@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "blob.h"
 #include "budget.h"
@@ -33,6 +34,10 @@ struct cache_config {
     struct budget *budget; /* for results that must stay in memory; outlives the cache */
     void (*warn)(void *ctx, const struct error *what); /* may be NULL; called from any thread */
     void *warn_ctx;
+    const char *const *from; /* [nfrom] directories of caches that are only read; copied */
+    size_t nfrom;
+    const uid_t *owners; /* [nowners] who may own them besides root and this user; copied */
+    size_t nowners;
     int64_t (*clock_s)(void); /* seconds since the epoch for LRU; NULL: the real clock */
 };
 
@@ -45,7 +50,7 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
 void cache_close(struct cache *c);
 const char *cache_dir(const struct cache *c);
 
-/* The entry's bytes, or -ENOENT. The checksum is verified at first use in this process, and again a
+/* The entry's bytes, of this cache or one that is only read, or -ENOENT. The checksum is verified at first use in this process, and again a
  * day later; a bad entry is unlinked and absent. Counts as a use for LRU (at most one touch an hour). */
 int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
 /* The same, and besides what cache_commit_later() has not published yet: for tasks, which say so by

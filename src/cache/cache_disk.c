@@ -263,18 +263,24 @@ static bool parse_meta(const char *text, struct disk_meta *m)
     return true;
 }
 
+int disk_read_meta(int fd, struct disk_meta *out)
+{
+    char text[META_TEXT_MAX];
+    ssize_t n = fd_read(fd, text, sizeof(text) - 1);
+    if (n < 0)
+        return n == -ESTALE ? -ESTALE : -EBADMSG;
+    text[n] = '\0';
+    return strlen(text) == (size_t)n && parse_meta(text, out) ? 0 : -EBADMSG;
+}
+
 static int read_meta(const struct disk *d, const struct key *key, struct disk_meta *m)
 {
     int fd = open_read(meta_path(d, key).text);
     if (fd < 0)
         return fd == -ELOOP ? -EBADMSG : fd;
-    char text[META_TEXT_MAX];
-    ssize_t n = fd_read(fd, text, sizeof(text) - 1);
+    int ret = disk_read_meta(fd, m);
     close(fd);
-    if (n < 0)
-        return n == -ESTALE ? -ESTALE : -EBADMSG;
-    text[n] = '\0';
-    return strlen(text) == (size_t)n && parse_meta(text, m) ? 0 : -EBADMSG;
+    return ret;
 }
 
 static bool same_content(const struct disk_meta *a, const struct disk_meta *b)

@@ -82,6 +82,8 @@ int disk_publish(struct disk *d, const struct key *key, const struct disk_temp *
 /* Open an entry of the right length for reading. With `fd` NULL only look whether it is there. */
 int disk_open(const struct disk *d, const struct key *key, struct disk_meta *meta, int *fd,
               struct stat *st) NODISCARD;
+/* Read what stands beside a payload from a file of its own. */
+int disk_read_meta(int fd, struct disk_meta *out) NODISCARD;
 /* Read the whole payload and compare its checksum. -ESTALE: another host has removed it. */
 int disk_check(int fd, uint64_t nbytes, uint64_t xxh3) NODISCARD;
 /* Unlink payload and meta, in this order. -errno: one of them stays; -ENOENT: there is neither. */

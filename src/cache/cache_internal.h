@@ -18,6 +18,7 @@ enum {
     CACHE_LATER_MAX = 8,  /* each takes two descriptors, and disk that nothing can free */
 };
 
+struct from;     /* a cache that is only read */
 struct verified; /* a payload whose checksum was found right */
 struct pending;  /* a result that was handed on and is not published yet */
 
@@ -34,6 +35,10 @@ struct later {
 
 struct cache {
     struct disk disk;
+    struct from *from; /* [nfrom] */
+    size_t nfrom;
+    uid_t *owners; /* [nowners] of these caches */
+    size_t nowners;
     uint64_t max_nbytes;
     struct budget *budget; /* NULL: no ceiling */
     void (*warn)(void *ctx, const struct error *what);
@@ -72,6 +77,9 @@ void cache_remember(struct cache *c, const struct key *key, const struct stat *s
 void cache_remember_touched(struct cache *c, const struct key *key, int fd);
 /* Was the payload with this stat found sound in this process, less than a day ago? */
 bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st);
+/* The payload with this stat, of a cache that is only read, is damaged. */
+void cache_refuse(struct cache *c, const struct key *key, const struct stat *st);
+bool cache_is_refused(struct cache *c, const struct key *key, const struct stat *st);
 void cache_forget(struct cache *c, const struct key *key);
 void cache_forget_all(struct cache *c);
 /* Remove an entry that was found damaged, and count it. Fails as disk_remove(). */
@@ -80,6 +88,17 @@ int cache_remove_damaged(struct cache *c, const struct key *key);
 /* An entry of `nbytes` was published: forget the warnings, and count it. True: it is time to evict,
  * for which the caller calls cache_tidy(). */
 bool cache_account(struct cache *c, uint64_t nbytes) NODISCARD;
+
+/* ---- cache_from.c ---- */
+
+/* ENOMEM only: an unusable directory is a warning. */
+int from_open(struct cache *c, const struct cache_config *config) NODISCARD;
+void from_close(struct cache *c);
+/* A descriptor of the key's payload in one of the caches that are only read, or -ENOENT. `check`:
+ * its bytes are compared where cache_is_verified() does not know them. */
+int from_find(struct cache *c, const struct key *key, bool check, struct blob_entry *out) NODISCARD;
+/* Do not find it again. */
+void from_refuse(struct cache *c, const struct key *key);
 
 /* ---- cache_evict.c ---- */
 

@@ -47,6 +47,10 @@ static int open_store(struct engine *e, struct error *err)
     struct cache_config cache = {
         .dir = e->config.cache_at,
         .max_nbytes = e->config.cache_nbytes,
+        .from = e->config.cache_from,
+        .nfrom = e->config.ncache_from,
+        .owners = e->config.cache_owners,
+        .nowners = e->config.ncache_owners,
         .budget = e->workers.budget,
         .warn = warn_of_cache,
         .warn_ctx = e->errors,

@@ -176,6 +176,18 @@ static json_t *cache_json(struct engine *e)
                      (json_int_t)stats.corrupt);
 }
 
+static void add_cache_from(json_t *root, const struct engine_config *config)
+{
+    json_t *dirs = json_array(), *owners = json_array();
+
+    for (size_t i = 0; i < config->ncache_from; i++)
+        json_array_append_new(dirs, utf8_json(config->cache_from[i]));
+    for (size_t i = 0; i < config->ncache_owners; i++)
+        json_array_append_new(owners, json_integer(config->cache_owners[i]));
+    json_object_set_new(root, "cache_from", dirs);
+    json_object_set_new(root, "cache_from_owner", owners);
+}
+
 static void add_error(void *ctx, const struct errlog_entry *e)
 {
     json_array_append_new(ctx, json_pack("{s:o, s:o, s:I, s:I}", "path", utf8_json(e->path),
@@ -211,6 +223,7 @@ char *engine_status_json(struct engine *e)
                         e->config.trust_ids ? utf8_json(e->config.trust_ids) : json_null());
     json_object_set_new(root, "session", json_string(filesystem_session()));
     json_object_set_new(root, "join", json_string(e->config.join_all ? "all" : "alike"));
+    add_cache_from(root, &e->config);
     json_object_set_new(root, "fetches", tasks_json(e->workers.fetcher));
     text = json_text(root);
     json_decref(root);

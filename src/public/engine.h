@@ -31,10 +31,15 @@ enum engine_layout {
 };
 
 struct engine_config {
-    const char *dataset;    /* path */
-    const char *cache_dir;  /* path */
-    const char *cache_at;   /* path to open it by; NULL: cache_dir */
-    uint64_t cache_nbytes;  /* 0: keep nothing on disk */
+    const char *dataset;           /* path */
+    const char *cache_dir;         /* path */
+    const char *cache_at;          /* path to open it by; NULL: cache_dir */
+    uint64_t cache_nbytes;         /* 0: keep nothing on disk */
+    const char *const *cache_from; /* [ncache_from] directories of caches that are only read */
+    size_t ncache_from;
+    const uid_t
+        *cache_owners; /* [ncache_owners] whose these may be, besides root's and the user's */
+    size_t ncache_owners;
     unsigned nthreads;      /* at least 1 */
     size_t memory_nbytes;   /* ceiling of compute buffers */
     const char *recipes;    /* path of the user's recipes; NULL: built-in ones only */
@@ -53,7 +58,8 @@ struct engine_config {
 
 struct engine;
 
-/* Open dataset, cache and recipes. Starts no thread: a daemon may still fork. Copies the strings.
+/* Open dataset, cache and recipes. Starts no thread: a daemon may still fork. Copies the strings,
+ * but not what cache_from and cache_owners point to, which must stay.
  * The cost does not depend on the number of files. */
 int engine_open(const struct engine_config *config, struct engine **out,
                 struct error *err) NODISCARD;
