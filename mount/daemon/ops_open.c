@@ -50,6 +50,22 @@ static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *no
     return must;
 }
 
+/* An open fails with `err`. After ESTALE the kernel looks the name up again, but a second one it
+ * returns to the program, which would not know what it means. Returns -err->code. */
+static int fail_open(struct mount *m, fuse_req_t req, const struct node *node, struct error *err)
+{
+    bool again = must_stand_in(m, req, node);
+    char *dir = node_parent_path(m->inodes, node);
+
+    retries_forget(&m->retries, fuse_req_ctx(req)->pid);
+    if (err->code == ESTALE && (again || !dir))
+        error_set(err, EIO, "%s: replaced again and again while it is opened", node_name(node));
+    else if (err->code == ESTALE)
+        retries_note(&m->retries, fuse_req_ctx(req)->pid, dir, node_name(node));
+    free(dir);
+    return -err->code;
+}
+
 static int open_source(struct mount *m, fuse_req_t req, struct node *node,
                        struct fuse_file_info *fi, struct error *err)
 {
@@ -85,10 +101,11 @@ static bool is_command(const struct node *node)
     return derived_info(node->derived).is_command;
 }
 
-/* May the reader's newer file be read as the node's? Its size must be the one that was reported. */
+/* May the reader's newer file be read as the node's? Its size must be the one that was reported. If
+ * it is not known yet, reply_derived() looks. */
 static bool may_stand_in(const struct node *node, const struct reader *r)
 {
-    return reader_is_sized(r) && reader_nbytes(r) == derived_info(node->derived).nbytes;
+    return !reader_is_sized(r) || reader_nbytes(r) == derived_info(node->derived).nbytes;
 }
 
 static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
@@ -148,14 +165,11 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
                       struct error *err)
 {
     char *dir = node_parent_path(m->inodes, node), *dot = NULL, *picture = NULL;
-    uint64_t version;
     size_t nbytes;
-    int ret = dir ? engine_draw(m->engine, dir, node_name(node), &version, &dot, err)
+    int ret = dir ? engine_draw(m->engine, dir, node_name(node), &dot, err)
                   : error_set(err, ENOMEM, "out of memory");
 
     free(dir);
-    if (ret == 0 && version != node->id.a)
-        ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret == 0)
         ret = render(dot, derived_info(node->derived).drawing, &picture, &nbytes, err);
     free(dot);
@@ -165,23 +179,25 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
 }
 
 /* A text whose length stat(2) has reported. */
-static int open_sized_text(struct mount *m, struct node *node, struct fuse_file_info *fi,
-                           struct error *err)
+static int open_sized_text(struct mount *m, fuse_req_t req, struct node *node,
+                           struct fuse_file_info *fi, struct error *err)
 {
     char *path = node_path(m->inodes, node);
     struct entry entry;
     int ret = path ? engine_lookup_path(m->engine, path, &entry, err)
                    : error_set(err, ENOMEM, "out of memory");
+    bool other;
 
     free(path);
     if (ret < 0)
         return ret;
-    if (entry.kind != ENTRY_TEXT) {
+    other = entry.kind != ENTRY_TEXT || strlen(entry.text) != node->id.b;
+    if (other && (entry.kind != ENTRY_TEXT || !must_stand_in(m, req, node))) {
         entry_clear(&entry);
         return error_set(err, ESTALE, "%s was replaced", node_name(node));
     }
     ret = open_text(m, node, entry.text, strlen(entry.text), fi, err);
-    fi->direct_io = 0; /* so that it can be mapped */
+    fi->direct_io = other; /* else it can be mapped */
     return ret;
 }
 
@@ -212,14 +228,20 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct node *node,
 /* The file's result, or its runs, are there. */
 static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 {
+    const struct reader *r = p->file->reader;
+    uint64_t told = p->nbytes; /* 0: nothing, but that it is below UNKNOWN_NBYTES */
+
     (void)w;
-    if (p->nbytes == 0 && reader_nbytes(p->file->reader) > UNKNOWN_NBYTES)
+    if (told == 0 && reader_nbytes(r) > UNKNOWN_NBYTES)
         return error_set(err, EIO,
                          "its length is known only now, and larger than programs were told; open "
                          "it again");
     /* fetched runs make it another file, whose size a new lookup finds */
-    if (reader_version(p->file->reader) != p->node->id.a)
-        return error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
+    if (reader_version(r) != p->node->id.a &&
+        !(p->file->stands_in && (told == 0 || told == reader_nbytes(r)))) {
+        error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
+        return fail_open(p->m, p->req, p->node, err);
+    }
     reply_open(p->req, p->m, p->node, &p->fi);
     return 0;
 }
@@ -228,7 +250,8 @@ static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 static int reply_fetched(struct parked *p, struct wait *w, struct error *err)
 {
     (void)w;
-    return error_set(err, ESTALE, "%s was fetched", node_name(p->node));
+    error_set(err, ESTALE, "%s was fetched", node_name(p->node));
+    return fail_open(p->m, p->req, p->node, err);
 }
 
 /* A table or the page, made at each open. */
@@ -297,7 +320,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
             ret = open_control(m, node, fi, &err);
         break;
     case NODE_TEXT:
-        ret = open_sized_text(m, node, fi, &err);
+        ret = open_sized_text(m, req, node, fi, &err);
         break;
     case NODE_DIR:
     case NODE_CONTROL_DIR:
@@ -313,6 +336,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         p.reply = reply_fetched;
         park(&p, source_wait(m, node));
     } else if (ret < 0) {
+        fail_open(m, req, node, &err);
         fuse_reply_err(req, note_access(m, ERRLOG_CONTENT, node, NULL, &err));
     } else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader)) {
         p.reply = reply_derived;

@@ -12,16 +12,22 @@ static _Atomic uint64_t *slot(struct retries *t, pid_t thread)
     return &t->refused[(uint32_t)thread % RETRIES_MAX];
 }
 
-bool retries_is_second(struct retries *t, pid_t thread, const char *dir, const char *name)
+static uint64_t hash(pid_t thread, const char *dir, const char *name)
 {
     uint64_t place = XXH3_64bits_withSeed(dir, strlen(dir), (uint32_t)thread);
-    uint64_t open = XXH3_64bits_withSeed(name, strlen(name), place);
 
-    /* 0: a thread of another namespace */
-    if (thread == 0 || atomic_exchange(slot(t, thread), open) != open)
-        return false;
-    atomic_store(slot(t, thread), 0);
-    return true;
+    return XXH3_64bits_withSeed(name, strlen(name), place);
+}
+
+bool retries_is_second(struct retries *t, pid_t thread, const char *dir, const char *name)
+{
+    return thread == 0 || atomic_load(slot(t, thread)) == hash(thread, dir, name);
+}
+
+void retries_note(struct retries *t, pid_t thread, const char *dir, const char *name)
+{
+    if (thread != 0)
+        atomic_store(slot(t, thread), hash(thread, dir, name));
 }
 
 void retries_forget(struct retries *t, pid_t thread)

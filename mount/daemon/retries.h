@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { RETRIES_MAX = 64 };
+enum { RETRIES_MAX = 4096 };
 
 /* All zero at first. More threads at a time overwrite each other's slots, and then open(2) may
  * return ESTALE. */
@@ -23,11 +23,13 @@ struct retries {
     _Atomic uint64_t refused[RETRIES_MAX];
 };
 
-/* The thread's open of `name` in `dir` finds another file than was looked up. True: so did the open
- * before; false: answer ESTALE. */
+/* Was the thread's last open that of `name` in `dir`, and answered ESTALE? Of a thread of another
+ * namespace nothing is known: true. */
 bool retries_is_second(struct retries *t, pid_t thread, const char *dir, const char *name);
 
-/* The thread's open succeeds. */
+/* The thread's open of `name` in `dir` is answered ESTALE. */
+void retries_note(struct retries *t, pid_t thread, const char *dir, const char *name);
+/* It is answered otherwise. */
 void retries_forget(struct retries *t, pid_t thread);
 
 #endif

@@ -107,8 +107,7 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     return ret;
 }
 
-int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
-                struct error *err)
+int engine_draw(struct engine *e, const char *dir, const char *name, char **out, struct error *err)
 {
     struct derived *d;
     char *path = join_path(dir, name);
@@ -116,7 +115,6 @@ int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *v
                    : error_set(err, ENOMEM, "%s: out of memory", name);
 
     if (ret == 0) {
-        *version = d->version;
         ret = engine_dot(e, d, path, NULL, out, err);
         derived_put(d);
         engine_note(e, path, ret < 0 ? err : NULL);

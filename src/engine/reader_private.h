@@ -113,7 +113,7 @@ struct reader_wait {
     struct part parts[READER_SPAN_MAX]; /* [nparts] */
     size_t nparts;
     unsigned edition;  /* of the parts, and of the job that is under way */
-    bool retried;      /* after a change of a source */
+    unsigned nchanged; /* times that a source changed meanwhile */
     bool fetched;      /* runs that were absent */
     bool identified;   /* runs that are new here */
     unsigned nevicted; /* plans repeated after an eviction */

@@ -21,6 +21,9 @@
 /* Plans of a request that evictions may void. */
 enum { EVICTED_MAX = 100 };
 
+/* Plans that changing sources may void: one that is replaced all the time has pauses, too. */
+enum { CHANGED_MAX = 50 };
+
 int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, struct error *err)
 {
     struct reader_wait *w = (struct reader_wait *)wait;
@@ -140,11 +143,10 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
         submit_next(w);
     } else if (err->code != ESTALE) {
         fail(w, err);
-    } else if (w->retried) {
-        error_set(&why, EIO, "%s (twice: given up)", err->text);
+    } else if (w->nchanged++ == CHANGED_MAX) {
+        error_set(&why, EIO, "%s (again and again: given up)", err->text);
         fail(w, &why);
     } else {
-        w->retried = true;
         resolve_and_submit(w);
     }
 }

@@ -134,9 +134,8 @@ struct dot_view {
  * like a read if a source is absent or broken. *out is malloced. */
 int engine_dot(struct engine *e, const struct derived *d, const char *path,
                const struct dot_view *view, char **out, struct error *err) NODISCARD;
-/* The same for the latest version of the drawing `name` of `dir`; *version is that of the file it
- * draws. */
-int engine_draw(struct engine *e, const char *dir, const char *name, uint64_t *version, char **out,
+/* The same for the latest version of the drawing `name` of `dir`. */
+int engine_draw(struct engine *e, const char *dir, const char *name, char **out,
                 struct error *err) NODISCARD;
 
 /* ---- texts of `.derivfs` -----------------------------------------------------------------------
