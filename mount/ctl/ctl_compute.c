@@ -87,7 +87,7 @@ static int make_text(const struct target *t, char **text, size_t *nbytes, struct
 
     if (split_path(t->path, &dir, &name) < 0)
         return error_set(err, ENOMEM, "out of memory");
-    w = table_wait_new(t->engine, dir, name);
+    w = table_wait_new(t->engine, &(struct dir){.path = dir}, name);
     free(dir);
     if (!w)
         return error_set(err, ENOMEM, "out of memory");

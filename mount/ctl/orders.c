@@ -128,7 +128,8 @@ static int open_file(struct engine *e, const struct found *found, struct reader 
     const char *name = derived_info(found->derived).name; /* may have a slash */
     size_t before = strlen(found->path) - strlen(name);
     char *dir = strndup(found->path, before > 0 ? before - 1 : 0);
-    int ret = dir ? reader_open(e, dir, name, out, err) : error_set(err, ENOMEM, "out of memory");
+    int ret = dir ? reader_open(e, &(struct dir){.path = dir}, name, out, err)
+                  : error_set(err, ENOMEM, "out of memory");
 
     free(dir);
     return ret;

@@ -95,7 +95,7 @@ bool files_stat(struct files *t, const struct node *node, struct stat *out)
     pthread_mutex_unlock(&t->lock);
     if (fd < 0)
         return found;
-    found = fstat(fd, out) == 0;
+    found = engine_stat_open(fd, out) == 0;
     close(fd);
     return found;
 }

@@ -189,9 +189,15 @@ char *node_path(struct inodes *t, const struct node *node)
     return path;
 }
 
-char *node_parent_path(struct inodes *t, const struct node *node)
+bool node_dir(struct inodes *t, const struct node *node, struct dir *out)
 {
-    return node_path(t, node == t->root ? node : node->parent);
+    *out = (struct dir){.path = node_path(t, node), .dev = node->id.a, .ino = node->id.b};
+    return out->path != NULL;
+}
+
+bool node_parent_dir(struct inodes *t, const struct node *node, struct dir *out)
+{
+    return node_dir(t, node == t->root ? node : node->parent, out);
 }
 
 static bool is_same_time(const struct timespec *a, const struct timespec *b)

@@ -18,6 +18,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+#include "dir.h"
 #include "error.h"
 #include "iomode.h"
 
@@ -35,7 +36,8 @@ struct derived;
 
 struct node_identity {
     enum node_kind kind;
-    uint64_t a, b; /* source: device and inode; derived: version; control: number of the file */
+    uint64_t a, b; /* source and directory: device and inode of the dataset's; derived: version;
+                      control: number of the file */
 };
 
 struct node {
@@ -89,7 +91,11 @@ bool node_serves(struct inodes *t, struct node *node, uint64_t version);
 
 /* Paths in the mount, "" for the root. malloced; NULL: out of memory. */
 char *node_path(struct inodes *t, const struct node *node) NODISCARD;
-char *node_parent_path(struct inodes *t, const struct node *node) NODISCARD;
+
+/* The directory that the node is (NODE_SOURCE, NODE_DIR), or is in, for the engine. dir->path is
+ * malloced. False: out of memory. */
+bool node_dir(struct inodes *t, const struct node *node, struct dir *out) NODISCARD;
+bool node_parent_dir(struct inodes *t, const struct node *node, struct dir *out) NODISCARD;
 
 /* Store the identity of the bytes that the kernel has cached for a source. True: it is the same as
  * at the last call, so the cached pages are valid. */

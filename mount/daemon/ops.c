@@ -101,6 +101,20 @@ int note_access(struct mount *m, enum errlog_kind kind, const struct node *node,
     return err ? reply_code(err) : 0;
 }
 
+int lookup_node(struct mount *m, const struct node *node, struct entry *out, struct error *err)
+{
+    struct dir dir;
+    int ret;
+
+    if (node == inodes_find(m->inodes, FUSE_ROOT_ID))
+        return engine_lookup_path(m->engine, "", out, err);
+    ret = node_parent_dir(m->inodes, node, &dir)
+              ? engine_lookup(m->engine, &dir, node_name(node), out, err)
+              : error_set(err, ENOMEM, "%s: out of memory", node_name(node));
+    free((char *)dir.path);
+    return ret;
+}
+
 /* ---- attributes ---- */
 
 /* The control directory and its files. Only opening them makes the text. */
@@ -170,7 +184,7 @@ static struct node_identity identity_of(const struct entry *entry)
     case ENTRY_DERIVED:
         return (struct node_identity){NODE_DERIVED, derived_info(entry->derived).version, 0};
     case ENTRY_DIR:
-        return (struct node_identity){NODE_DIR, entry->st.st_ino, 0};
+        return (struct node_identity){NODE_DIR, entry->dev, entry->ino};
     case ENTRY_TEXT:
         return (struct node_identity){NODE_TEXT, entry->st.st_ino, (uint64_t)entry->st.st_size};
     case ENTRY_TABLE:
@@ -183,12 +197,11 @@ static struct node_identity identity_of(const struct entry *entry)
     return (struct node_identity){NODE_SOURCE, entry->st.st_dev, entry->st.st_ino};
 }
 
-static int find(struct mount *m, struct node *parent, const char *name, struct stat *st,
-                struct node **out, struct error *err)
+static int find(struct mount *m, struct node *parent, const struct dir *dir, const char *name,
+                struct stat *st, struct node **out, struct error *err)
 {
     struct entry entry = {.derived = NULL};
     struct node_identity id;
-    char *dir;
     int ret = 0;
 
     if (parent == inodes_find(m->inodes, FUSE_ROOT_ID) && strcmp(name, CONTROL_DIR) == 0) {
@@ -199,10 +212,7 @@ static int find(struct mount *m, struct node *parent, const char *name, struct s
             return error_set(err, ENOENT, "%s: no such control file", name);
         stat_control(&id, st);
     } else {
-        dir = node_path(m->inodes, parent);
-        ret = dir ? engine_lookup(m->engine, dir, name, &entry, err)
-                  : error_set(err, ENOMEM, "%s: out of memory", name);
-        free(dir);
+        ret = engine_lookup(m->engine, dir, name, &entry, err);
         if (ret < 0)
             return ret;
         id = identity_of(&entry);
@@ -229,12 +239,12 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
         e->attr_timeout = e->entry_timeout = 0;
 }
 
-int enter_name(struct mount *m, struct node *parent, const char *name, struct fuse_entry_param *e,
-               struct node **out)
+int enter_name(struct mount *m, struct node *parent, const struct dir *dir, const char *name,
+               struct fuse_entry_param *e, struct node **out)
 {
     struct error err;
     struct stat st;
-    bool failed = find(m, parent, name, &st, out, &err) < 0;
+    bool failed = find(m, parent, dir, name, &st, out, &err) < 0;
 
     if (!failed)
         fill_entry(m, *out, &st, e);
@@ -244,10 +254,14 @@ int enter_name(struct mount *m, struct node *parent, const char *name, struct fu
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct mount *m = fuse_req_userdata(req);
+    struct node *in = inodes_find(m->inodes, parent), *node;
     struct fuse_entry_param e;
-    struct node *node;
-    int code = enter_name(m, inodes_find(m->inodes, parent), name, &e, &node);
+    struct dir dir;
+    int code = ENOMEM;
 
+    if (node_dir(m->inodes, in, &dir))
+        code = enter_name(m, in, &dir, name, &e, &node);
+    free((char *)dir.path);
     if (code != 0) {
         fuse_reply_err(req, code);
         return;
@@ -273,12 +287,11 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     fuse_reply_none(req);
 }
 
-static int stat_source(struct mount *m, const struct node *node, const char *path, struct stat *st,
-                       struct error *err)
+static int stat_source(struct mount *m, const struct node *node, struct stat *st, struct error *err)
 {
     struct entry entry;
     struct node_identity id;
-    int ret = engine_lookup_path(m->engine, path, &entry, err);
+    int ret = lookup_node(m, node, &entry, err);
 
     if (ret < 0)
         return ret;
@@ -299,18 +312,15 @@ int node_stat(struct mount *m, const struct node *node, struct stat *st, struct 
 
     if (node->id.kind == NODE_CONTROL_DIR || node->id.kind == NODE_CONTROL) {
         stat_control(&node->id, st);
-        if (is_made(node))
-            set_made_size(node, st);
-        return 0;
-    }
-    path = node_path(m->inodes, node);
-    if (!path)
-        return error_set(err, ENOMEM, "out of memory");
-    if (node->id.kind == NODE_DERIVED)
+    } else if (node->id.kind == NODE_DERIVED) {
+        path = node_path(m->inodes, node);
+        if (!path)
+            return error_set(err, ENOMEM, "out of memory");
         engine_stat_derived(m->engine, node->derived, path, st);
-    else
-        ret = stat_source(m, node, path, st, err);
-    free(path);
+        free(path);
+    } else {
+        ret = stat_source(m, node, st, err);
+    }
     if (ret == 0 && is_made(node))
         set_made_size(node, st);
     return ret;
@@ -336,7 +346,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     struct error err;
     struct stat st;
 
-    if (f && f->kind == FILE_SOURCE && fstat(f->fd, &st) == 0)
+    if (f && f->kind == FILE_SOURCE && engine_stat_open(f->fd, &st) == 0)
         fuse_reply_attr(req, &st, TIMEOUT_S); /* also after the name is replaced */
     else if (node_stat(m, node, &st, &err) < 0 && !stat_replaced(m, node, &st, &err))
         fuse_reply_err(req, note_access(m, ERRLOG_NAME, node, NULL, &err));
@@ -348,15 +358,16 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
-    char *path = node_path(m->inodes, node);
     char target[PATH_MAX + 1];
     struct error err = {.code = ENOMEM};
+    struct dir dir;
 
-    if (!path || engine_readlink(m->engine, path, target, sizeof target, &err) < 0)
+    if (!node_parent_dir(m->inodes, node, &dir) ||
+        engine_readlink(m->engine, &dir, node_name(node), target, sizeof target, &err) < 0)
         fuse_reply_err(req, note_access(m, ERRLOG_CONTENT, node, NULL, &err));
     else
         fuse_reply_readlink(req, target);
-    free(path);
+    free((char *)dir.path);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

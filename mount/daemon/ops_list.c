@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ops_private.h"
 
@@ -26,18 +27,17 @@ static int list_control(struct file *f)
 
 static int list_names(struct mount *m, struct node *node, struct file *f, struct error *err)
 {
-    char *path;
+    struct dir dir;
     int ret;
 
     if (file_add_listed(f, ".", 0, DT_DIR) < 0 || file_add_listed(f, "..", 0, DT_DIR) < 0)
         return error_set(err, ENOMEM, "out of memory");
     if (node->id.kind == NODE_CONTROL_DIR)
         return list_control(f);
-    path = node_path(m->inodes, node);
-    if (!path)
+    if (!node_dir(m->inodes, node, &dir))
         return error_set(err, ENOMEM, "out of memory");
-    ret = engine_list(m->engine, path, file_add_listed, f, err);
-    free(path);
+    ret = engine_list(m->engine, &dir, file_add_listed, f, err);
+    free((char *)dir.path);
     return ret;
 }
 
@@ -71,9 +71,10 @@ void op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* Add a name with its attributes; without them if they cannot be had, so that the program asks for
  * them and learns why; not at all if it is gone. Returns its size in the reply. */
-static size_t add_plus(fuse_req_t req, struct mount *m, struct node *dir, const struct listed *l,
-                       char *buf, size_t room, off_t next)
+static size_t add_plus(fuse_req_t req, struct node *in, const struct dir *dir,
+                       const struct listed *l, char *buf, size_t room, off_t next)
 {
+    struct mount *m = fuse_req_userdata(req);
     struct fuse_entry_param e, none = {.ino = 0};
     struct node *node = NULL;
     int code = -1;
@@ -83,7 +84,7 @@ static size_t add_plus(fuse_req_t req, struct mount *m, struct node *dir, const 
     if (room < fuse_add_direntry_plus(req, NULL, 0, l->name, &none, next))
         return room + 1;
     if (strcmp(l->name, ".") != 0 && strcmp(l->name, "..") != 0)
-        code = enter_name(m, dir, l->name, &e, &node);
+        code = enter_name(m, in, dir, l->name, &e, &node);
     if (code == ENOENT)
         return 0;
     return fuse_add_direntry_plus(req, buf, room, l->name, code == 0 ? &e : &none, next);
@@ -112,23 +113,29 @@ static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
                         struct fuse_file_info *fi, bool plus)
 {
     struct mount *m = fuse_req_userdata(req);
-    struct node *dir = inodes_find(m->inodes, ino);
+    struct node *node = inodes_find(m->inodes, ino);
     struct file *f = file_of(fi);
-    int code = off == 0 ? rewind_listing(m, dir, f) : 0;
+    int code = off == 0 ? rewind_listing(m, node, f) : 0;
     char *buf = code == 0 ? malloc(size) : NULL;
     size_t used = 0;
+    struct dir dir;
 
+    if (!node_dir(m->inodes, node, &dir) && code == 0)
+        code = ENOMEM;
     if (code == 0 && (size_t)off >= f->nlisted)
         code = f->listed_code;
     if (!buf || code != 0) {
+        free((char *)dir.path);
         fuse_reply_err(req, code != 0 ? code : ENOMEM);
         free(buf);
         return;
     }
+    if (plus && node->id.kind != NODE_CONTROL_DIR)
+        engine_dir_open(m->engine, &dir); /* once for all names */
     for (size_t i = (size_t)off; i < f->nlisted; i++) {
         const struct listed *l = &f->listed[i];
         off_t next = (off_t)i + 1;
-        size_t n = plus ? add_plus(req, m, dir, l, buf + used, size - used, next)
+        size_t n = plus ? add_plus(req, node, &dir, l, buf + used, size - used, next)
                         : add_plain(req, l, buf + used, size - used, next);
 
         if (n > size - used)
@@ -136,6 +143,9 @@ static void reply_names(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         used += n;
     }
     fuse_reply_buf(req, buf, used);
+    if (dir.is_open)
+        close(dir.fd);
+    free((char *)dir.path);
     free(buf);
 }
 

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "caller.h"
 #include "kernel_caps.h"
 #include "ops_private.h"
 #include "render.h"
@@ -40,29 +41,38 @@ void close_file(struct mount *m, struct file *f)
     files_close(&m->files, f);
 }
 
-/* Must the open take the file that replaced the node's, because the kernel does not retry? */
-static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *node)
+/* Does the kernel not retry this open? */
+static bool is_second(struct mount *m, fuse_req_t req, const struct node *node)
 {
-    char *dir = node_parent_path(m->inodes, node);
-    bool must = dir && retries_is_second(&m->retries, fuse_req_ctx(req)->pid, dir, node_name(node));
+    struct dir dir;
+    bool is = node_parent_dir(m->inodes, node, &dir) &&
+              retries_is_second(&m->retries, fuse_req_ctx(req)->pid, dir.path, node_name(node));
 
-    free(dir);
-    return must;
+    free((char *)dir.path);
+    return is;
+}
+
+/* Must the open take the file that replaced the node's, which has these rights? */
+static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *node,
+                          const struct rights *r)
+{
+    return is_second(m, req, node) && caller_may_read(req, r);
 }
 
 /* An open fails with `err`. After ESTALE the kernel looks the name up again, but a second one it
  * returns to the program, which would not know what it means. Returns -err->code. */
 static int fail_open(struct mount *m, fuse_req_t req, const struct node *node, struct error *err)
 {
-    bool again = must_stand_in(m, req, node);
-    char *dir = node_parent_path(m->inodes, node);
+    bool again = is_second(m, req, node);
+    struct dir dir;
+    bool known = node_parent_dir(m->inodes, node, &dir);
 
     retries_forget(&m->retries, fuse_req_ctx(req)->pid);
-    if (err->code == ESTALE && (again || !dir))
+    if (err->code == ESTALE && (again || !known))
         error_set(err, EIO, "%s: replaced again and again while it is opened", node_name(node));
     else if (err->code == ESTALE)
-        retries_note(&m->retries, fuse_req_ctx(req)->pid, dir, node_name(node));
-    free(dir);
+        retries_note(&m->retries, fuse_req_ctx(req)->pid, dir.path, node_name(node));
+    free((char *)dir.path);
     return -err->code;
 }
 
@@ -71,20 +81,21 @@ static int open_source(struct mount *m, fuse_req_t req, struct node *node,
 {
     struct node_identity id = {.kind = NODE_SOURCE};
     struct file *f = files_open(&m->files, FILE_SOURCE);
-    char *path = node_path(m->inodes, node);
-    struct stat st;
+    struct stat st = {.st_mode = 0};
+    struct rights rights;
+    struct dir dir;
     int ret;
 
-    ret = f && path ? engine_open_source(m->engine, path, &f->fd, err)
-                    : error_set(err, ENOMEM, "out of memory");
-    if (ret == 0 && fstat(f->fd, &st) < 0)
-        ret = error_set(err, errno, "%s: fstat failed", path);
-    free(path);
+    ret = node_parent_dir(m->inodes, node, &dir) && f
+              ? engine_open_source(m->engine, &dir, node_name(node), &f->fd, &st, err)
+              : error_set(err, ENOMEM, "out of memory");
+    free((char *)dir.path);
     id.a = ret == 0 ? st.st_dev : 0;
     id.b = ret == 0 ? st.st_ino : 0;
     /* another file may have the name now, whose bytes must not get into this node's page cache */
     fi->direct_io = ret == 0 && !node_is(node, &id);
-    if (fi->direct_io && !must_stand_in(m, req, node))
+    rights = (struct rights){st.st_mode, st.st_uid, st.st_gid};
+    if (fi->direct_io && !must_stand_in(m, req, node, &rights))
         ret = error_set(err, ESTALE, "%s was replaced", node_name(node));
     if (ret != 0) {
         files_close(&m->files, f);
@@ -112,15 +123,19 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
                         struct fuse_file_info *fi, struct error *err)
 {
     struct file *f = files_open(&m->files, FILE_DERIVED);
-    char *dir = node_parent_path(m->inodes, node);
+    struct rights rights;
+    struct dir dir;
     bool other;
     int ret;
 
-    ret = f && dir ? reader_open(m->engine, dir, node_name(node), &f->reader, err)
-                   : error_set(err, ENOMEM, "out of memory");
-    free(dir);
+    ret = node_parent_dir(m->inodes, node, &dir) && f
+              ? reader_open(m->engine, &dir, node_name(node), &f->reader, err)
+              : error_set(err, ENOMEM, "out of memory");
+    free((char *)dir.path);
     other = ret == 0 && reader_version(f->reader) != node->id.a;
-    if (other && !(must_stand_in(m, req, node) && may_stand_in(node, f->reader)))
+    if (other)
+        rights = reader_rights(f->reader);
+    if (other && !(must_stand_in(m, req, node, &rights) && may_stand_in(node, f->reader)))
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret < 0) {
         files_close(&m->files, f);
@@ -161,15 +176,20 @@ static int open_text(struct mount *m, struct node *node, char *text, size_t nbyt
     return 0;
 }
 
-static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info *fi,
+static int open_drawn(struct mount *m, fuse_req_t req, struct node *node, struct fuse_file_info *fi,
                       struct error *err)
 {
-    char *dir = node_parent_path(m->inodes, node), *dot = NULL, *picture = NULL;
+    char *dot = NULL, *picture = NULL;
+    struct rights rights;
+    struct dir dir;
     size_t nbytes;
-    int ret = dir ? engine_draw(m->engine, dir, node_name(node), &dot, err)
+    int ret = node_parent_dir(m->inodes, node, &dir)
+                  ? engine_draw(m->engine, &dir, node_name(node), &rights, &dot, err)
                   : error_set(err, ENOMEM, "out of memory");
 
-    free(dir);
+    free((char *)dir.path);
+    if (ret == 0 && !caller_may_read(req, &rights)) /* a new lookup tells him so */
+        ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret == 0)
         ret = render(dot, derived_info(node->derived).drawing, &picture, &nbytes, err);
     free(dot);
@@ -182,17 +202,16 @@ static int open_drawn(struct mount *m, struct node *node, struct fuse_file_info 
 static int open_sized_text(struct mount *m, fuse_req_t req, struct node *node,
                            struct fuse_file_info *fi, struct error *err)
 {
-    char *path = node_path(m->inodes, node);
     struct entry entry;
-    int ret = path ? engine_lookup_path(m->engine, path, &entry, err)
-                   : error_set(err, ENOMEM, "out of memory");
+    int ret = lookup_node(m, node, &entry, err);
+    struct rights rights;
     bool other;
 
-    free(path);
     if (ret < 0)
         return ret;
     other = entry.kind != ENTRY_TEXT || strlen(entry.text) != node->id.b;
-    if (other && (entry.kind != ENTRY_TEXT || !must_stand_in(m, req, node))) {
+    rights = (struct rights){entry.st.st_mode & 0444, entry.st.st_uid, entry.st.st_gid};
+    if (other && (entry.kind != ENTRY_TEXT || !must_stand_in(m, req, node, &rights))) {
         entry_clear(&entry);
         return error_set(err, ESTALE, "%s was replaced", node_name(node));
     }
@@ -257,10 +276,14 @@ static int reply_fetched(struct parked *p, struct wait *w, struct error *err)
 /* A table or the page, made at each open. */
 static int reply_text(struct parked *p, struct wait *w, struct error *err)
 {
+    struct rights rights = text_wait_rights(w);
     size_t nbytes;
-    char *text = text_wait_take(w, &nbytes);
+    char *text;
     int ret;
 
+    if (!caller_may_read(p->req, &rights)) /* a new lookup tells him so */
+        return error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
+    text = text_wait_take(w, &nbytes);
     ret = open_text(p->m, p->node, text, nbytes, &p->fi, err);
     if (ret == 0)
         reply_open(p->req, p->m, p->node, &p->fi);
@@ -269,14 +292,14 @@ static int reply_text(struct parked *p, struct wait *w, struct error *err)
 
 static struct wait *text_wait(struct mount *m, const struct node *node)
 {
-    char *dir = node_parent_path(m->inodes, node);
     struct wait *w = NULL;
+    struct dir dir;
 
     if (node->id.kind == NODE_CONTROL)
-        w = page_wait_new(m->engine);
-    else if (dir)
-        w = table_wait_new(m->engine, dir, node_name(node));
-    free(dir);
+        return page_wait_new(m->engine);
+    if (node_parent_dir(m->inodes, node, &dir))
+        w = table_wait_new(m->engine, &dir, node_name(node));
+    free((char *)dir.path);
     return w;
 }
 
@@ -312,7 +335,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         ret = open_source(m, req, node, fi, &err);
         break;
     case NODE_DERIVED:
-        ret = derived_info(node->derived).drawing ? open_drawn(m, node, fi, &err)
+        ret = derived_info(node->derived).drawing ? open_drawn(m, req, node, fi, &err)
                                                   : open_derived(m, req, node, fi, &err);
         break;
     case NODE_CONTROL:

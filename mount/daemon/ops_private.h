@@ -34,10 +34,13 @@ int reply_code(const struct error *err);
 int note_access(struct mount *m, enum errlog_kind kind, const struct node *node, const char *name,
                 const struct error *err);
 
-/* Find `name` in `parent`. Returns 0 or the errno for the kernel, which is noted. On success, *out
+/* Find `name` in `parent`, which is `dir`. Returns 0 or the errno for the kernel, which is noted. On success, *out
  * has one more reference, which belongs to the kernel once it has *e. */
-int enter_name(struct mount *m, struct node *parent, const char *name, struct fuse_entry_param *e,
-               struct node **out) NODISCARD;
+int enter_name(struct mount *m, struct node *parent, const struct dir *dir, const char *name,
+               struct fuse_entry_param *e, struct node **out) NODISCARD;
+
+/* What has the node's name now, in the directory that the node is in. */
+int lookup_node(struct mount *m, const struct node *node, struct entry *out, struct error *err);
 
 static inline struct file *file_of(const struct fuse_file_info *fi)
 {

@@ -49,12 +49,18 @@ const char options_help[] =
     "works as --name=value.\n";
 
 const char *const option_names[OPTION_NTEXTS] = {
-    [OPTION_CACHE_DIR] = "cache_dir",   [OPTION_CACHE_SIZE] = "cache_size",
-    [OPTION_CACHE_FROM] = "cache_from", [OPTION_CACHE_FROM_OWNER] = "cache_from_owner",
-    [OPTION_THREADS] = "threads",       [OPTION_MEMORY] = "memory",
-    [OPTION_RECIPES] = "recipes",       [OPTION_LAYOUT] = "layout",
-    [OPTION_ANNEX] = "annex",           [OPTION_TRUST_IDS] = "trust_ids",
-    [OPTION_JOIN] = "join",             [OPTION_XATTR] = "xattr",
+    [OPTION_CACHE_DIR] = "cache_dir",
+    [OPTION_CACHE_SIZE] = "cache_size",
+    [OPTION_CACHE_FROM] = "cache_from",
+    [OPTION_CACHE_FROM_OWNER] = "cache_from_owner",
+    [OPTION_THREADS] = "threads",
+    [OPTION_MEMORY] = "memory",
+    [OPTION_RECIPES] = "recipes",
+    [OPTION_LAYOUT] = "layout",
+    [OPTION_ANNEX] = "annex",
+    [OPTION_TRUST_IDS] = "trust_ids",
+    [OPTION_JOIN] = "join",
+    [OPTION_XATTR] = "xattr",
     [OPTION_LOG_LEVEL] = "log_level",
 };
 
@@ -62,6 +68,8 @@ const char *const option_names[OPTION_NTEXTS] = {
 static const struct fuse_opt flags[] = {
     {"xattr", offsetof(struct options, xattr), 1},
     {"--xattr", offsetof(struct options, xattr), 1},
+    {"allow_other", offsetof(struct options, shared), 1},
+    FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP), /* libfuse's too */
     {"-h", offsetof(struct options, show_help), 1},
     {"--help", offsetof(struct options, show_help), 1},
     {"-V", offsetof(struct options, show_version), 1},
@@ -344,6 +352,7 @@ static int resolve_choices(struct options *o, struct error *err)
         (xattr = resolve_choice(o, OPTION_XATTR, switches, o->xattr, err)) < 0)
         return -EINVAL;
     o->engine.layout = (enum engine_layout)layout;
+    o->engine.shared = o->shared;
     o->engine.annex_get = annex == 1;
     o->engine.join_all = join == 1;
     o->log_level = (enum log_level)level;

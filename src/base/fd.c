@@ -65,13 +65,13 @@ int fd_write(int fd, const void *bytes, size_t nbytes)
  * blocking us. */
 enum { TRIES_MAX = 64 };
 
-int resolve_beneath(int rootfd, const char *path, int flags)
+static int open_beneath(int rootfd, const char *path, int flags, uint64_t resolve)
 {
     /* openat2() refuses O_PATH together with flags that it would ignore */
     int more = O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY);
     struct open_how how = {
         .flags = (unsigned)(flags | more),
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | resolve,
     };
 
     for (int tries = 0; tries < TRIES_MAX; tries++) {
@@ -101,4 +101,14 @@ bool resolve_is_fault(int ret)
     default:
         return ret < 0;
     }
+}
+
+int resolve_beneath(int rootfd, const char *path, int flags)
+{
+    return open_beneath(rootfd, path, flags, 0);
+}
+
+int resolve_plain(int rootfd, const char *path, int flags)
+{
+    return open_beneath(rootfd, path, flags, RESOLVE_NO_SYMLINKS);
 }

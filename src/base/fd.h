@@ -32,4 +32,7 @@ int resolve_beneath(int rootfd, const char *path, int flags) NODISCARD;
  * everything else is a fault of the system. False for what is no failure. */
 bool resolve_is_fault(int ret);
 
+/* The same, but -ELOOP if a link is on the way. (With O_PATH and O_NOFOLLOW the file may be one.) */
+int resolve_plain(int rootfd, const char *path, int flags) NODISCARD;
+
 #endif

@@ -67,8 +67,9 @@ struct dataset {
 
 /* One look at a directory. */
 struct check {
-    int rootfd;
-    const char *dir;
+    int rootfd, dirfd;
+    const struct dir *want;
+    const char *dir;            /* its path */
     uint64_t begun;             /* dataset.tick */
     struct dir_scan *old;       /* reference; NULL where nothing was kept */
     struct dir_stamp old_stamp; /* valid with old */
@@ -100,9 +101,9 @@ static struct run *renew(const struct check *check, struct run *known)
 {
     struct run *run;
 
-    if (run_is_current(check->rootfd, known))
+    if (run_is_current(check->rootfd, check->dirfd, known))
         return run_get(known);
-    run = run_probe(check->rootfd, known->path, check->page, check->names);
+    run = run_probe(check->rootfd, check->dirfd, known->path, check->page, check->names);
     if (!run || !is_same_fault(run, known))
         return run;
     run_put(run);
@@ -141,7 +142,7 @@ static int match_files(const struct check *check, const struct listing *list, st
             char *path;
             if (asprintf(&path, "%s%s%s", check->dir, *check->dir ? "/" : "", name) < 0)
                 return -ENOMEM;
-            run = run_probe(check->rootfd, path, check->page, check->names);
+            run = run_probe(check->rootfd, check->dirfd, path, check->page, check->names);
             free(path);
         }
         if (!run)
@@ -154,16 +155,12 @@ static int match_files(const struct check *check, const struct listing *list, st
 static int find_files(struct dataset *ds, struct check *check, int64_t now_ns,
                       struct dir_scan *scan, struct error *err)
 {
-    int dirfd = listing_open(check->rootfd, check->dir, err);
-    if (dirfd < 0)
-        return dirfd;
     bool holds;
     struct listing list = {0};
-    int ret = listing_stamp(dirfd, check->dir, now_ns, check->old ? &check->old_stamp : NULL,
+    int ret = listing_stamp(check->dirfd, check->dir, now_ns, check->old ? &check->old_stamp : NULL,
                             &check->stamp, &holds, err);
     if (!ret && !holds)
-        ret = listing_read(dirfd, check->dir, &list, err);
-    close(dirfd);
+        ret = listing_read(check->dirfd, check->dir, &list, err);
     if (ret)
         return ret;
     check->page =
@@ -262,7 +259,7 @@ static int group_runs(struct dir_scan *scan, bool join_all, struct error *err)
 {
     struct run **runs = calloc(scan->nruns + 1, sizeof(struct run *));
     if (!runs)
-        return out_of_memory(err, scan->dir);
+        return out_of_memory(err, scan->dir.path);
     for (size_t i = 0; i < scan->nruns; i++)
         runs[i] = scan->runs[i].run;
     size_t n;
@@ -288,9 +285,10 @@ static int check_dir(struct dataset *ds, struct check *check, int64_t now_ns, st
         return 0;
     }
     if (!ret) {
-        scan->dir = strdup(check->dir);
-        ret = !scan->dir || sort_files(scan) ? out_of_memory(err, check->dir)
-                                             : group_runs(scan, ds->join_all, err);
+        scan->dir = (struct dir){
+            .path = strdup(check->dir), .dev = check->stamp.dev, .ino = check->stamp.ino};
+        ret = !scan->dir.path || sort_files(scan) ? out_of_memory(err, check->dir)
+                                                  : group_runs(scan, ds->join_all, err);
     }
     if (ret)
         dir_scan_put(scan);
@@ -393,6 +391,9 @@ static struct dir_scan *begin(struct dataset *ds, enum scan_freshness freshness,
     pthread_mutex_lock(&ds->lock);
     check->begun = ++ds->tick;
     struct kept *kept = find_kept(ds, check->dir);
+    if (kept && check->want->ino != 0 &&
+        (kept->stamp.dev != check->want->dev || kept->stamp.ino != check->want->ino))
+        kept = NULL; /* of another directory that had this path */
     if (kept && freshness == SCAN_RECENT && kept->sure && now_ns - kept->checked_ns < RECENT_NS) {
         recent = dir_scan_get(kept->scan);
     } else if (kept) {
@@ -403,15 +404,18 @@ static struct dir_scan *begin(struct dataset *ds, enum scan_freshness freshness,
     return recent;
 }
 
-int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshness,
+int dataset_scan(struct dataset *ds, const struct dir *dir, enum scan_freshness freshness,
                  struct dir_scan **out, struct error *err)
 {
-    struct check check = {.rootfd = ds->rootfd, .dir = dir, .names = ds->names};
+    struct check check = {.rootfd = ds->rootfd, .want = dir, .dir = dir->path, .names = ds->names};
     int64_t now_ns = ds->clock_ns();
     *out = begin(ds, freshness, now_ns, &check);
     if (*out)
         return 0;
-    int ret = check_dir(ds, &check, now_ns, out, err);
+    check.dirfd = listing_open(ds->rootfd, dir, err);
+    int ret = check.dirfd < 0 ? check.dirfd : check_dir(ds, &check, now_ns, out, err);
+    if (check.dirfd >= 0)
+        dir_leave(dir, check.dirfd);
     if (ret)
         forget(ds, &check);
     else
@@ -440,7 +444,7 @@ void dir_scan_put(struct dir_scan *scan)
         run_put(scan->files[i]);
     free(scan->runs);
     free(scan->files);
-    free(scan->dir);
+    free((char *)scan->dir.path);
     free(scan);
 }
 

@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include "bids.h"
+#include "dir.h"
 #include "error.h"
 #include "omission.h"
 #include "run.h"
@@ -51,7 +52,7 @@ struct dir_run {
 struct dir_scan {
     atomic_int refs;
     int rootfd;           /* of the dataset, which outlives its scans */
-    char *dir;            /* relative to the dataset's root, "" for the root itself */
+    struct dir dir;       /* not open; `path`, relative to the dataset's root, is owned */
     struct dir_run *runs; /* [nruns] in the order of their names */
     size_t nruns;
     struct group *groups; /* [ngroups] in the order of their first runs */
@@ -89,10 +90,10 @@ enum scan_freshness {
     SCAN_NOW,    /* check every candidate file now */
 };
 
-/* The snapshot of `dir`. Fails (ENOENT, ENOTDIR, EACCES, ENOMEM, EXDEV) only if the directory
- * itself cannot be read. Headers of unchanged files are not read again; where nothing has changed
+/* The snapshot of `dir`. Fails (ENOENT, ENOTDIR, EACCES, ENOMEM, EXDEV, and ESTALE: the path
+ * leads to another directory) only if the directory itself cannot be read. Headers of unchanged files are not read again; where nothing has changed
  * since the kept snapshot, that one is returned. The caller puts it. */
-int dataset_scan(struct dataset *ds, const char *dir, enum scan_freshness freshness,
+int dataset_scan(struct dataset *ds, const struct dir *dir, enum scan_freshness freshness,
                  struct dir_scan **out, struct error *err) NODISCARD;
 struct dir_scan *dir_scan_get(struct dir_scan *scan);
 void dir_scan_put(struct dir_scan *scan); /* NULL is allowed */

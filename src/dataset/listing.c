@@ -19,11 +19,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "bids.h"
 #include "codec.h"
-#include "fd.h"
 #include "filesystem.h"
 #include "grow.h"
 
@@ -40,10 +40,10 @@ static int fail(struct error *err, const char *dir, const char *operation, int c
                      strerror(code));
 }
 
-int listing_open(int rootfd, const char *dir, struct error *err)
+int listing_open(int rootfd, const struct dir *dir, struct error *err)
 {
-    int fd = resolve_beneath(rootfd, *dir ? dir : ".", O_RDONLY | O_DIRECTORY);
-    return fd < 0 ? fail(err, dir, "open directory", -fd) : fd;
+    int fd = dir_enter(rootfd, dir);
+    return fd < 0 ? fail(err, dir->path, "open directory", -fd) : fd;
 }
 
 int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_stamp *before,
@@ -57,6 +57,7 @@ int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_s
     struct dir_stamp now = {
         .fs = fs.lasting ? fs.name : fs.mount,
         .lasting = fs.lasting,
+        .dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
         .ino = stx.stx_ino,
         .mtime_ns = nanoseconds(&stx.stx_mtime),
         .ctime_ns = nanoseconds(&stx.stx_ctime),
@@ -190,8 +191,7 @@ static int filter(struct listing *list, const char *dir)
 int listing_read(int dirfd, const char *dir, struct listing *out, struct error *err)
 {
     *out = (struct listing){0};
-    /* fdopendir takes its descriptor over, and the caller keeps his; both share one offset. */
-    int fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+    int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return fail(err, dir, "open directory", errno);
     DIR *stream = fdopendir(fd);
@@ -200,7 +200,6 @@ int listing_read(int dirfd, const char *dir, struct listing *out, struct error *
         close(fd);
         return ret;
     }
-    rewinddir(stream);
     int ret = collect(stream, dir, out, err);
     closedir(stream);
     if (!ret && out->n) {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dir.h"
 #include "error.h"
 #include "key.h"
 #include "omission.h"
@@ -22,14 +23,15 @@ struct dir_stamp {
     struct key fs; /* as in struct source_id */
     bool lasting;
     uint64_t ino;
+    uint64_t dev; /* until the next mount */
     int64_t mtime_ns, ctime_ns;
     int64_t since_ns; /* when the rest was first seen as it is, by the caller's clock */
     bool settled;     /* a list made now will be wrong only if the times have changed */
 };
 
-/* Open `dir` ("" is the root) beneath `rootfd`. Returns a descriptor for listing_read(), or a
- * negative errno: ENOENT, ENOTDIR, EACCES, EXDEV (a link leads out). */
-int listing_open(int rootfd, const char *dir, struct error *err) NODISCARD;
+/* Enter `dir` beneath `rootfd`: a descriptor for dir_leave(), or a negative errno: ENOENT, ENOTDIR,
+ * EACCES, EXDEV, ELOOP, ESTALE (dir_enter). */
+int listing_open(int rootfd, const struct dir *dir, struct error *err) NODISCARD;
 
 /* Look at the directory's times. `before` is the stamp of the list at hand, or NULL; *holds tells
  * whether that list is still right. */

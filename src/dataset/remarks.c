@@ -219,13 +219,13 @@ static int visit_group(const struct dir_scan *scan, const struct group *g, bool 
     int ret = 0;
 
     if (apart)
-        return tell(fn, ctx, REMARK_APART, scan->dir, printed(print_apart, g->runs, g->nruns));
+        return tell(fn, ctx, REMARK_APART, scan->dir.path, printed(print_apart, g->runs, g->nruns));
     if (g->refusal)
-        return tell(fn, ctx, REMARK_REFUSED, scan->dir, strdup(g->refusal));
+        return tell(fn, ctx, REMARK_REFUSED, scan->dir.path, strdup(g->refusal));
     if (g->nruns > 1) {
-        ret = tell(fn, ctx, REMARK_DOUBT, scan->dir, remarks_doubts(g->runs, g->nruns));
+        ret = tell(fn, ctx, REMARK_DOUBT, scan->dir.path, remarks_doubts(g->runs, g->nruns));
         if (ret == 0)
-            ret = tell(fn, ctx, REMARK_RULE, scan->dir, remarks_rule(g->runs, g->nruns));
+            ret = tell(fn, ctx, REMARK_RULE, scan->dir.path, remarks_rule(g->runs, g->nruns));
     }
     return ret;
 }

@@ -108,11 +108,11 @@ static int find_header(int rootfd, struct run *run, struct header_page *page, st
 }
 
 /* Is the file's header known? Then it is no pointer file of git-annex, and need not be opened. */
-static bool recognise(int rootfd, struct run *run, struct header_page *page)
+static bool recognise(int rootfd, int dirfd, struct run *run, struct header_page *page)
 {
     struct header_bytes header;
 
-    return page && source_peek(rootfd, run->path, &run->id) == 0 &&
+    return page && source_peek(rootfd, dirfd, run->path, &run->id) == 0 &&
            header_page_find(page, &run->id, &header) && understand_header(run, &header, NULL) == 0;
 }
 
@@ -148,15 +148,15 @@ static enum run_state state_of(const struct error *why)
 }
 
 /* One attempt; sets everything but refs and path. */
-static int probe_once(int rootfd, struct run *run, struct header_page *page)
+static int probe_once(int rootfd, int dirfd, struct run *run, struct header_page *page)
 {
     memset(&run->id, 0, sizeof(run->id));
     memset(&run->error, 0, sizeof(run->error));
     run->absent = false;
     run->naming.named = NAMED_NOT;
-    if (recognise(rootfd, run, page))
+    if (recognise(rootfd, dirfd, run, page))
         return 0;
-    int ret = source_identify(rootfd, run->path, &run->id, &run->error);
+    int ret = source_identify(rootfd, dirfd, run->path, &run->id, &run->error);
     bool identified = ret == 0;
     if (ret == -ENODATA)
         ret = remember(rootfd, run);
@@ -178,7 +178,8 @@ static void give_up(struct run *run)
     memset(&run->id, 0, sizeof(run->id));
 }
 
-struct run *run_probe(int rootfd, const char *path, struct header_page *page, struct names *names)
+struct run *run_probe(int rootfd, int dirfd, const char *path, struct header_page *page,
+                      struct names *names)
 {
     struct run *run = calloc(1, sizeof(*run));
     int ret = -ESTALE;
@@ -190,7 +191,7 @@ struct run *run_probe(int rootfd, const char *path, struct header_page *page, st
     run->names = names;
     run->path = strdup(path);
     for (int i = 0; run->path && ret == -ESTALE && i < PROBES_MAX; i++)
-        ret = probe_once(rootfd, run, page);
+        ret = probe_once(rootfd, dirfd, run, page);
     if (ret == -ESTALE)
         give_up(run);
     if (!run->path || ret == -ENOMEM) {
@@ -200,13 +201,13 @@ struct run *run_probe(int rootfd, const char *path, struct header_page *page, st
     return run;
 }
 
-bool run_is_current(int rootfd, const struct run *run)
+bool run_is_current(int rootfd, int dirfd, const struct run *run)
 {
     struct source_id now;
 
-    if (is_identified(run) && source_is_still(rootfd, run->path, &run->id))
+    if (is_identified(run) && source_is_still(rootfd, dirfd, run->path, &run->id))
         return true;
-    int ret = source_identify(rootfd, run->path, &now, NULL);
+    int ret = source_identify(rootfd, dirfd, run->path, &now, NULL);
 
     if (run->absent)
         return ret == -ENODATA && source_identify_absent(rootfd, run->path, &now) == 0 &&

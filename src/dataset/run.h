@@ -59,12 +59,12 @@ struct run {
     struct naming naming;
 };
 
-/* Look at the file at `path` beneath `rootfd`: identify it and read its header, unless `page` (may
+/* Look at the file at `path` beneath `rootfd`, in `dirfd` (source_identify): identify it and read its header, unless `page` (may
  * be NULL) has it, which gets it otherwise. `names` (may be NULL) outlives the run. Never fails but for memory (NULL): what is wrong with the
  * file is told by `state`. Plain files are also checked for being long enough for what their header
  * promises; a compressed file's length is known only when it has been read. Returns with one
  * reference. */
-struct run *run_probe(int rootfd, const char *path, struct header_page *page,
+struct run *run_probe(int rootfd, int dirfd, const char *path, struct header_page *page,
                       struct names *names) NODISCARD;
 
 /* Add its name to a key. */
@@ -88,8 +88,8 @@ void run_learn(int rootfd, struct run *run, const struct content_id *content, bo
 /* What its name comes from, for people. */
 enum run_named run_named(struct run *run);
 
-/* True while the file at run->path is still the one that was probed; never after a fault. */
-bool run_is_current(int rootfd, const struct run *run);
+/* True while the file at run->path, in `dirfd`, is still the one that was probed; never after a fault. */
+bool run_is_current(int rootfd, int dirfd, const struct run *run);
 
 struct run *run_get(struct run *run);
 void run_put(struct run *run); /* NULL is allowed */

@@ -81,6 +81,7 @@ int source_check_opened(const struct source *s, struct error *err)
 
     if (ret < 0)
         return ret;
+    now.mode = s->at_open.mode; /* its rights are those of the path, too (check_unchanged) */
     if (!source_id_equal(&now, &s->at_open))
         return error_set(err, ESTALE, "%s: changed while it was read", s->path);
     return 0;
@@ -92,7 +93,7 @@ static int check_unchanged(const struct source *s, struct error *err)
 {
     struct source_id now;
     struct error why;
-    int ret = source_identify(s->rootfd, s->path, &now, &why);
+    int ret = source_identify(s->rootfd, -1, s->path, &now, &why);
 
     if (ret < 0 && why.fault)
         return error_fault(err, why.code, "%s", why.text);
@@ -150,7 +151,7 @@ int source_open(int rootfd, const char *path, const struct source_options *optio
     s->rootfd = rootfd;
     s->fd = -1;
     s->path = strdup(path);
-    int ret = s->path ? source_id_open(rootfd, path, &s->fd, &s->id, err)
+    int ret = s->path ? source_id_open(rootfd, -1, path, &s->fd, &s->id, err)
                       : error_set(err, ENOMEM, "%s: out of memory", path);
     if (ret == 0) {
         s->at_open = s->id;

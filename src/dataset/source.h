@@ -37,21 +37,24 @@ struct source_id {
     uint64_t ino;
     uint64_t size;              /* bytes of the file as stored (compressed) */
     int64_t mtime_ns, ctime_ns; /* nanoseconds since the epoch */
-    uint32_t mode, uid, gid;    /* of the content, as stat(2) has them */
+    uint32_t mode, uid, gid;    /* of the content, as stat(2) has them; but only who may search the
+                                   directories that links lead through has a right to read */
     char annex_key[256];        /* git-annex key where the path is a link into .git/annex/objects
                                    and the key's backend is a hash of the content; else "". A claim
                                    (run_learn() in run.h) */
 };
 
-/* Identify the file at `path` beneath `rootfd`. ENODATA: a git-annex link or pointer whose content
- * is absent. ENOENT, EACCES, ELOOP, EXDEV (link leads out), EISDIR, EINVAL (not a regular file). */
-int source_identify(int rootfd, const char *path, struct source_id *out,
+/* Identify the file at `path` beneath `rootfd`; `dirfd` is the directory that it must be in, or -1:
+ * the one that the path leads to. ENODATA: a git-annex link or pointer whose content is absent.
+ * ENOENT, EACCES, ELOOP, EXDEV (link leads out), EISDIR, EINVAL (not a regular file), ESTALE (a link
+ * in a directory that the path does not lead to any more). */
+int source_identify(int rootfd, int dirfd, const char *path, struct source_id *out,
                     struct error *err) NODISCARD;
 
 /* The same by its attributes and where it lies: it is not opened, so that a pointer file of
  * git-annex is taken for content. EINVAL: not a regular file. EIO: an object that is not as long as
  * its key says. */
-int source_peek(int rootfd, const char *path, struct source_id *out) NODISCARD;
+int source_peek(int rootfd, int dirfd, const char *path, struct source_id *out) NODISCARD;
 
 /* Identify content that is not here by what is known of it: its git-annex key, which is a hash of
  * it, and size; rights are those of the repository, mtime that of the link. -ENODATA where that
@@ -61,7 +64,7 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out) 
 /* Is the file at `path` still the one identified as `known`, by its attributes alone? Nothing is
  * opened: where the dataset is on a network, an open may wait for a read of the same file that is
  * under way. False for an annex object with new times too: then identify it anew. */
-bool source_is_still(int rootfd, const char *path, const struct source_id *known);
+bool source_is_still(int rootfd, int dirfd, const char *path, const struct source_id *known);
 
 /* Could the file be changed once more without a new ctime? Then what is kept of it for longer than
  * the daemon lives might be found under the wrong identity. File systems count in ticks of some ms,

@@ -22,6 +22,45 @@
 #include "annex.h"
 #include "fd.h"
 #include "filesystem.h"
+#include "resolve_links.h"
+#include "rights.h"
+
+/* The directories that links lead through, equal ones once. */
+struct passed {
+    struct rights dirs[16]; /* [n]; mode: all of it */
+    size_t n;
+    bool unknown; /* there were more */
+};
+
+static void pass(void *ctx, int dirfd)
+{
+    struct passed *p = ctx;
+    struct stat st;
+
+    if (fstat(dirfd, &st) < 0)
+        st = (struct stat){.st_mode = 0};
+    rights_apply_acl(dirfd, "", &st);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->dirs[i].mode == st.st_mode && p->dirs[i].uid == st.st_uid &&
+            p->dirs[i].gid == st.st_gid)
+            return;
+    p->unknown = p->unknown || p->n == sizeof p->dirs / sizeof *p->dirs;
+    if (!p->unknown)
+        p->dirs[p->n++] = (struct rights){st.st_mode, st.st_uid, st.st_gid};
+}
+
+/* Leave in `id` who may read what is open at `fd`, and may search all directories passed. */
+static void narrow_rights(int fd, const struct passed *p, struct source_id *id)
+{
+    struct stat st = {.st_mode = id->mode};
+    struct rights r;
+
+    rights_apply_acl(fd, "", &st);
+    r = (struct rights){st.st_mode & 0444, id->uid, id->gid};
+    for (size_t i = 0; i < p->n; i++)
+        rights_restrict(&r, RIGHT_SEARCH, p->dirs[i].mode, p->dirs[i].uid, p->dirs[i].gid);
+    id->mode = (id->mode & ~0444U) | (p->unknown ? r.mode & 0400 : r.mode);
+}
 
 static int system_fault(const char *path, const char *operation, int code, struct error *err)
 {
@@ -134,11 +173,12 @@ static int identify_annex(int fd, const char *path, struct source_id *id, struct
     return identify_object(fd, path, id, err);
 }
 
-int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *out,
+int source_id_open(int rootfd, int dirfd, const char *path, int *out_fd, struct source_id *out,
                    struct error *err)
 {
+    struct passed passed = {.n = 0};
     mode_t type;
-    int fd = resolve_beneath(rootfd, path, O_RDONLY);
+    int fd = resolve_links(rootfd, dirfd, path, O_RDONLY, pass, &passed);
 
     if (fd < 0)
         return explain_open(-fd, rootfd, path, err);
@@ -153,14 +193,16 @@ int source_id_open(int rootfd, const char *path, int *out_fd, struct source_id *
         close(fd);
         return ret;
     }
+    narrow_rights(fd, &passed, out);
     *out_fd = fd;
     return 0;
 }
 
-int source_identify(int rootfd, const char *path, struct source_id *out, struct error *err)
+int source_identify(int rootfd, int dirfd, const char *path, struct source_id *out,
+                    struct error *err)
 {
     int fd;
-    int ret = source_id_open(rootfd, path, &fd, out, err);
+    int ret = source_id_open(rootfd, dirfd, path, &fd, out, err);
 
     if (ret == 0)
         close(fd);
@@ -204,10 +246,11 @@ static bool same_size_and_rights(const struct source_id *a, const struct source_
     return a->size == b->size && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid;
 }
 
-static int peek(int rootfd, const char *path, bool objects_too, struct source_id *out)
+static int peek(int rootfd, int dirfd, const char *path, bool objects_too, struct source_id *out)
 {
+    struct passed passed = {.n = 0};
     mode_t type;
-    int fd = resolve_beneath(rootfd, path, O_PATH);
+    int fd = resolve_links(rootfd, dirfd, path, O_PATH, pass, &passed);
 
     if (fd < 0)
         return fd;
@@ -216,20 +259,22 @@ static int peek(int rootfd, const char *path, bool objects_too, struct source_id
         ret = -EINVAL;
     if (ret == 0 && objects_too)
         ret = identify_object(fd, path, out, NULL);
+    if (ret == 0)
+        narrow_rights(fd, &passed, out);
     close(fd);
     return ret;
 }
 
-int source_peek(int rootfd, const char *path, struct source_id *out)
+int source_peek(int rootfd, int dirfd, const char *path, struct source_id *out)
 {
-    return peek(rootfd, path, true, out);
+    return peek(rootfd, dirfd, path, true, out);
 }
 
-bool source_is_still(int rootfd, const char *path, const struct source_id *known)
+bool source_is_still(int rootfd, int dirfd, const char *path, const struct source_id *known)
 {
     struct source_id now;
 
-    return peek(rootfd, path, false, &now) == 0 && same_inode(&now, known) &&
+    return peek(rootfd, dirfd, path, false, &now) == 0 && same_inode(&now, known) &&
            same_size_and_rights(&now, known);
 }
 

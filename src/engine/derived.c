@@ -18,23 +18,7 @@
 
 #include "graph_call.h"
 #include "grow.h"
-
-/* Where the sources' owners differ, an owner has no more right than others have. */
-void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
-                        bool first)
-{
-    mode_t given = id->mode & 0444;
-
-    if (first) {
-        *uid = id->uid;
-        *gid = id->gid;
-    }
-    if (id->uid != *uid)
-        given &= (mode_t)(given << 6 | 077);
-    if (id->gid != *gid)
-        given &= (mode_t)(given << 3 | 0707);
-    *mode &= given;
-}
+#include "source_rights.h"
 
 /* Note why the file cannot be planned. A source's own code is kept only if it means the same for
  * the reader: a dangling link (ENOENT) must not make the derived file look nonexistent. */
@@ -55,7 +39,7 @@ static struct plan_request request_of(const struct derived *d, size_t memory_nby
         .nruns = d->nruns,
         .memory_nbytes = memory_nbytes,
         .rootfd = d->scan->rootfd,
-        .dir = d->scan->dir,
+        .dir = &d->scan->dir,
     };
 }
 
@@ -107,7 +91,7 @@ static void add_sources(struct derived *d, const struct graph *g)
 
             if (!in->source)
                 continue;
-            derived_add_rights(&d->mode, &d->uid, &d->gid, &in->id, false);
+            rights_add_source(&d->rights, &in->id);
             if (in->id.mtime_ns > d->mtime_ns)
                 d->mtime_ns = in->id.mtime_ns;
         }
@@ -146,7 +130,7 @@ static void describe(struct derived *d)
     /* not the text: names in it may have other meanings by now */
     XXH3_64bits_update(&state, d->recipe->canonical, strlen(d->recipe->canonical) + 1);
     XXH3_64bits_update(&state, &d->recipe->mtime_ns, sizeof d->recipe->mtime_ns);
-    d->mode = 0444;
+    d->rights = rights_of_all;
     d->mtime_ns = d->recipe->mtime_ns;
     for (size_t i = 0; i < d->nruns; i++) {
         const struct run *run = d->runs[i];
@@ -157,8 +141,7 @@ static void describe(struct derived *d)
         XXH3_64bits_update(&state, numbers, sizeof numbers);
         XXH3_64bits_update(&state, id->fs.hex, sizeof id->fs.hex);
         XXH3_64bits_update(&state, &run->state, sizeof run->state);
-        if (run->id.ino != 0 || run->absent)
-            derived_add_rights(&d->mode, &d->uid, &d->gid, &run->id, i == 0);
+        rights_add_run(&d->rights, run);
         if (run->id.mtime_ns > d->mtime_ns)
             d->mtime_ns = run->id.mtime_ns;
     }
@@ -166,6 +149,8 @@ static void describe(struct derived *d)
         plan_command_file(d, &state);
     else
         measure(d);
+    rights_end(&d->rights);
+    XXH3_64bits_update(&state, &d->rights, sizeof d->rights);
     d->version = XXH3_64bits_digest(&state);
 }
 
@@ -455,7 +440,7 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
     if (ret == 0)
         return 0;
     derived_list_free(*out, *n);
-    return error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+    return error_set(err, ENOMEM, "%s: out of memory", scan->dir.path);
 }
 
 /* Looks each name up, so that derived_lookup() alone decides which names exist. */
@@ -472,8 +457,9 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
         struct origin origin = origin_of(scan, i);
         char *name = file_name(&origin, plain, stem, "");
 
-        ret = name && GROW(*out, *n) == 0 ? derived_lookup(scan, table, name, &(*out)[*n], err)
-                                          : error_set(err, ENOMEM, "%s: out of memory", scan->dir);
+        ret = name && GROW(*out, *n) == 0
+                  ? derived_lookup(scan, table, name, &(*out)[*n], err)
+                  : error_set(err, ENOMEM, "%s: out of memory", scan->dir.path);
         free(name);
         if (ret == 0)
             ++*n;

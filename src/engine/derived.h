@@ -31,6 +31,7 @@
 #include "plan.h"
 #include "recipe.h"
 #include "remark.h"
+#include "rights.h"
 
 struct derived {
     atomic_int refs;
@@ -50,10 +51,8 @@ struct derived {
     struct key key;     /* of a command's file: names its result; else "" */
     struct error error; /* why it cannot be planned; code 0: it can */
     int64_t mtime_ns;   /* the newest of the sources and the recipe */
-    mode_t mode;        /* 0444 without the rights that the sources deny; no type */
-    uid_t uid;
-    gid_t gid;
-    uint64_t version; /* of sources and recipe: same version, same bytes */
+    struct rights rights; /* those of all sources */
+    uint64_t version;     /* of sources, rights and recipe: same version, same bytes and readers */
 };
 
 /* Call `fn` with the remarks on the file: doubts about its joined runs, and which files beside them
@@ -85,16 +84,18 @@ struct run_place {
     char *entities, *map_suffix; /* of struct dir_run: for derived_run_name() */
     int64_t nvol;                /* 0: the run is absent or broken */
     char *reason;                /* why it is no run, and has no entities; NULL: it is one */
+    uint64_t dev, ino;           /* of the directory */
 };
+
+/* That directory; borrows its path. */
+static inline struct dir run_place_dir(const struct run_place *p)
+{
+    return (struct dir){.path = p->dir, .dev = p->dev, .ino = p->ino};
+}
 
 /* The name of one run's file: "sub-01_stat-tsnr_boldmap.nii". malloced; NULL: out of memory. */
 char *derived_run_name(const struct run_place *at, const struct recipe *recipe,
                        const char *extension) NODISCARD;
-
-/* Restrict owner and mode by a source: nobody may read more through the derived file than through
- * every source. *mode starts as 0444; `first`: no source came before. */
-void derived_add_rights(mode_t *mode, uid_t *uid, gid_t *gid, const struct source_id *id,
-                        bool first);
 
 /* A file is computed in parts, each the root of a graph. An image is one part, header included; a
  * series is its header (derived_header), parts of a few volumes, and the trailer of its format. */

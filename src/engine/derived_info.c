@@ -113,7 +113,7 @@ static int pass_omitted(void *ctx, const struct remark *remark)
 
 static int pass_text(const struct remarks_of *of, enum remark_kind kind, char *text)
 {
-    const char *path = *of->d->scan->dir ? of->d->scan->dir : ".";
+    const char *path = *of->d->scan->dir.path ? of->d->scan->dir.path : ".";
     int ret = text ? 0 : -ENOMEM;
 
     if (text && *text)

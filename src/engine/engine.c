@@ -13,6 +13,7 @@
 #include "filesystem.h"
 #include "monotonic.h"
 #include "program.h"
+#include "rights.h"
 
 /* Concurrent walks: a slow one does not delay a short one. */
 enum { WORK_QUEUE_NTHREADS = 2 };
@@ -99,6 +100,7 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
     if (!e)
         return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
     e->start_s = time(NULL);
+    rights_use_acls(config->shared);
     pthread_mutex_init(&e->requests.lock, NULL);
     ret = copy_config(e, config, err);
     if (ret == 0)

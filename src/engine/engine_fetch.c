@@ -72,7 +72,7 @@ static int add_command_files(const struct tree *t, const struct derived *d, stru
     int ret = 0;
 
     for (size_t i = 0; c && i < c->nfiles && ret == 0; i++) {
-        char *path = join_path(d->scan->dir, c->files[i].name);
+        char *path = join_path(d->scan->dir.path, c->files[i].name);
 
         ret = path ? add_lacking(t, l, path, err)
                    : error_set(err, ENOMEM, "%s: out of memory", d->name);

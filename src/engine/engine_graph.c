@@ -107,15 +107,17 @@ int engine_dot(struct engine *e, const struct derived *d, const char *path,
     return ret;
 }
 
-int engine_draw(struct engine *e, const char *dir, const char *name, char **out, struct error *err)
+int engine_draw(struct engine *e, const struct dir *dir, const char *name, struct rights *rights,
+                char **out, struct error *err)
 {
     struct derived *d;
-    char *path = join_path(dir, name);
+    char *path = join_path(dir->path, name);
     int ret = path ? tree_find_derived(&e->tree, dir, name, SCAN_NOW, &d, err)
                    : error_set(err, ENOMEM, "%s: out of memory", name);
 
     if (ret == 0) {
         ret = engine_dot(e, d, path, NULL, out, err);
+        *rights = d->rights;
         derived_put(d);
         engine_note(e, path, ret < 0 ? err : NULL);
     }

@@ -13,7 +13,7 @@
 int engine_remarks(struct engine *e, const char *dir, remark_fn *fn, void *ctx, struct error *err)
 {
     struct dir_scan *scan;
-    int ret = tree_scan(&e->tree, dir, SCAN_RECENT, &scan, err);
+    int ret = tree_scan(&e->tree, &(struct dir){.path = dir}, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;
@@ -39,7 +39,7 @@ static int look_into(void *ctx, const char *dir, struct error *err)
 {
     struct sight *s = ctx;
     struct dir_scan *scan;
-    int ret = tree_scan(&s->engine->tree, dir, SCAN_RECENT, &scan, err);
+    int ret = tree_scan(&s->engine->tree, &(struct dir){.path = dir}, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;

@@ -32,7 +32,7 @@ struct run_list {
 
 /* Add the runs of `dir`, and with `below` those of all directories that a walk enters from there; and
  * what might be taken for a run, but is left out. Fails if one of them cannot be read. `cancel` may be NULL. */
-int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+int engine_runs(struct engine *e, const struct dir *dir, bool below, enum scan_freshness freshness,
                 const struct cancel_token *cancel, struct run_list *out,
                 struct error *err) NODISCARD;
 void run_list_clear(struct run_list *l);
@@ -64,7 +64,7 @@ int page_make(struct engine *e, const struct cancel_token *cancel, char **out,
 
 /* reader_open() from a snapshot of this freshness. A source that changed after the snapshot makes
  * the read fail with ESTALE, which looks the file up again. */
-int reader_open_at(struct engine *e, const char *dir, const char *name,
+int reader_open_at(struct engine *e, const struct dir *dir, const char *name,
                    enum scan_freshness freshness, struct reader **out, struct error *err) NODISCARD;
 
 #endif

@@ -26,10 +26,11 @@ static int find(const struct page *p, const struct run_place *at,
                 struct error *err)
 {
     char *name = derived_run_name(at, p->recipe, format->extension);
+    struct dir dir = run_place_dir(at);
     int ret;
 
     *path = name ? join_path(at->dir, name) : NULL;
-    ret = *path ? tree_find_derived(&p->engine->tree, at->dir, name, SCAN_RECENT, out, err)
+    ret = *path ? tree_find_derived(&p->engine->tree, &dir, name, SCAN_RECENT, out, err)
                 : error_set(err, ENOMEM, "%s: out of memory", at->dir);
     free(name);
     if (ret < 0)
@@ -150,7 +151,8 @@ int page_make(struct engine *e, const struct cancel_token *cancel, char **out, s
 {
     struct recipe_table *table = recipes_get(e->tree.recipes);
     struct page p = {.engine = e, .cancel = cancel, .recipe = table->recipes};
-    int ret = engine_runs(e, tree_derived_root(&e->tree), true, SCAN_RECENT, cancel, &p.runs, err);
+    int ret = engine_runs(e, &(struct dir){.path = tree_derived_root(&e->tree)}, true, SCAN_RECENT,
+                          cancel, &p.runs, err);
 
     while (!p.recipe->page) /* one of the built-in recipes */
         p.recipe++;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "reader_private.h"
+#include "source_rights.h"
 #include "table.h"
 #include "wait_private.h"
 
@@ -22,13 +23,15 @@ struct text_wait {
     struct wait wait; /* the first member */
     struct work_item item;
     struct engine *engine;
-    char *dir, *name, *path;
+    struct dir dir; /* its path is owned */
+    char *name, *path;
     struct table_name what; /* owner NULL: not resolved yet */
     bool is_page;
     struct run_list runs;   /* complete before the first row starts */
     struct table_row *rows; /* [runs.n], `reason` owned */
     size_t next;
-    struct error error; /* why there is no table; code 0: none */
+    struct rights rights; /* of those who may read all rows so far */
+    struct error error;   /* why there is no table; code 0: none */
     struct batch *batch;
     char *text;
 };
@@ -43,9 +46,16 @@ char *text_wait_take(struct wait *wait, size_t *nbytes)
     return text;
 }
 
+struct rights text_wait_rights(const struct wait *wait)
+{
+    const struct text_wait *w = (const struct text_wait *)wait;
+
+    return w->is_page || w->what.is_group ? rights_of_owner() : w->rights;
+}
+
 /* ---- which runs ---- */
 
-static int find_runs(struct engine *e, const char *dir, const struct table_name *what,
+static int find_runs(struct engine *e, const struct dir *dir, const struct table_name *what,
                      enum scan_freshness freshness, const struct cancel_token *cancel,
                      struct run_list *out, struct error *err)
 {
@@ -63,10 +73,10 @@ static bool is_cancelled(void *ctx)
 
 static int find_rows(struct text_wait *w, const struct cancel_token *cancel, struct error *err)
 {
-    int ret = tree_table_name(&w->engine->tree, w->dir, w->name, ".tsv", &w->what, err);
+    int ret = tree_table_name(&w->engine->tree, w->dir.path, w->name, ".tsv", &w->what, err);
 
     if (ret == 0)
-        ret = find_runs(w->engine, w->dir, &w->what, SCAN_NOW, cancel, &w->runs, err);
+        ret = find_runs(w->engine, &w->dir, &w->what, SCAN_NOW, cancel, &w->runs, err);
     if (ret < 0)
         return ret;
     w->rows = calloc(w->runs.n + 1, sizeof *w->rows);
@@ -107,6 +117,7 @@ static bool next_row(void *ctx, struct batch_file *out)
         struct run_place *at = &w->runs.at[w->next];
         char *name = at->reason ? NULL : derived_run_name(at, w->what.recipe, ending_numbers);
         struct error err = {.code = ENOMEM, .text = "out of memory"};
+        struct dir dir = run_place_dir(at);
         int ret = -ENOMEM;
 
         *out = (struct batch_file){.of = &w->rows[w->next++]};
@@ -114,7 +125,7 @@ static bool next_row(void *ctx, struct batch_file *out)
             error_set(&err, EIO, "%s", at->reason);
         if (name)
             /* find_rows() has just looked: again for each row would cost O(n * n) */
-            ret = reader_open_at(w->engine, at->dir, name, SCAN_RECENT, &out->reader, &err);
+            ret = reader_open_at(w->engine, &dir, name, SCAN_RECENT, &out->reader, &err);
         free(name);
         if (ret == 0)
             return true;
@@ -147,7 +158,9 @@ static void take_volumes(struct table_row *row, struct reader *r)
 
 static void row_ended(void *ctx, const struct batch_file *file, const struct error *err)
 {
+    struct text_wait *w = ctx;
     struct table_row *row = file->of;
+    struct rights rights;
     struct error none;
 
     if (!err && reader_nbytes(file->reader) != sizeof row->numbers) {
@@ -155,9 +168,11 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
         err = &none;
     }
     if (err)
-        fail_row(ctx, row, err);
+        fail_row(w, row, err);
     else
         take_volumes(row, file->reader);
+    rights = reader_rights(file->reader);
+    rights_add(&w->rights, &rights);
 }
 
 static void rows_done(void *ctx)
@@ -166,6 +181,7 @@ static void rows_done(void *ctx)
 
     if (wait_is_cancelled(&w->wait))
         error_set(&w->error, ECANCELED, "cancelled");
+    rights_end(&w->rights);
     if (w->error.code == 0)
         w->text = table_text(w->what.recipe->name, w->rows, w->runs.n);
     if (w->error.code == 0 && !w->text)
@@ -223,7 +239,7 @@ static void free_wait(struct wait *wait)
     recipe_table_put(w->what.owner);
     batch_free(w->batch);
     free(w->text);
-    free(w->dir);
+    free((char *)w->dir.path);
     free(w->name);
     free(w->path);
     free(w);
@@ -232,7 +248,8 @@ static void free_wait(struct wait *wait)
 static const struct wait_kind text_wait_kind = {
     .start = start, .cancel = cancel, .free = free_wait};
 
-static struct wait *text_wait_new(struct engine *e, const char *dir, const char *name, bool is_page)
+static struct wait *text_wait_new(struct engine *e, const struct dir *dir, const char *name,
+                                  bool is_page)
 {
     struct text_wait *w = calloc(1, sizeof *w);
     struct batch_user user = {
@@ -243,24 +260,25 @@ static struct wait *text_wait_new(struct engine *e, const char *dir, const char 
     wait_init(&w->wait, &text_wait_kind);
     w->engine = e;
     w->is_page = is_page;
-    w->dir = strdup(dir);
+    w->rights = rights_of_all;
+    w->dir = (struct dir){.path = strdup(dir->path), .dev = dir->dev, .ino = dir->ino};
     w->name = strdup(name);
-    w->path = join_path(dir, name);
+    w->path = join_path(dir->path, name);
     w->batch = batch_new(&user);
-    if (w->dir && w->name && w->path && w->batch)
+    if (w->dir.path && w->name && w->path && w->batch)
         return &w->wait;
     wait_put(&w->wait);
     return NULL;
 }
 
-struct wait *table_wait_new(struct engine *e, const char *dir, const char *name)
+struct wait *table_wait_new(struct engine *e, const struct dir *dir, const char *name)
 {
     return text_wait_new(e, dir, name, false);
 }
 
 struct wait *page_wait_new(struct engine *e)
 {
-    return text_wait_new(e, ".derivfs", "index.html", true);
+    return text_wait_new(e, &(struct dir){.path = ".derivfs"}, "index.html", true);
 }
 
 /* ---- rows for callers ---- */
@@ -274,15 +292,16 @@ int engine_each_row(struct engine *e, const char *dir, const char *name, engine_
 
     if (ret < 0)
         return ret;
-    ret = find_runs(e, dir, &what, SCAN_RECENT, NULL, &runs, err);
+    ret = find_runs(e, &(struct dir){.path = dir}, &what, SCAN_RECENT, NULL, &runs, err);
     for (size_t i = 0; i < runs.n && ret == 0; i++) {
         if (runs.at[i].reason)
             continue;
         char *file = derived_run_name(&runs.at[i], what.recipe, ending_numbers);
         char *path = file ? join_path(runs.at[i].dir, file) : NULL;
+        struct dir at = run_place_dir(&runs.at[i]);
         struct derived *d;
 
-        ret = path ? tree_find_derived(&e->tree, runs.at[i].dir, file, SCAN_RECENT, &d, err)
+        ret = path ? tree_find_derived(&e->tree, &at, file, SCAN_RECENT, &d, err)
                    : error_set(err, ENOMEM, "%s: out of memory", dir);
         free(file);
         if (ret == 0)

@@ -31,13 +31,13 @@ void reader_put(struct reader *r)
     for (size_t i = 0; i < READER_KEPT; i++)
         blob_put(r->kept[i].blob);
     pthread_mutex_destroy(&r->lock);
-    free(r->dir);
+    free((char *)r->dir.path);
     free(r->name);
     free(r->path);
     free(r);
 }
 
-static struct reader *reader_new(struct engine *e, const char *dir, const char *name)
+static struct reader *reader_new(struct engine *e, const struct dir *dir, const char *name)
 {
     struct reader *r = calloc(1, sizeof *r);
 
@@ -46,10 +46,10 @@ static struct reader *reader_new(struct engine *e, const char *dir, const char *
     atomic_init(&r->refs, 1);
     pthread_mutex_init(&r->lock, NULL);
     r->engine = e;
-    r->dir = strdup(dir);
+    r->dir = (struct dir){.path = strdup(dir->path), .dev = dir->dev, .ino = dir->ino};
     r->name = strdup(name);
-    r->path = join_path(dir, name);
-    if (!r->dir || !r->name || !r->path) {
+    r->path = join_path(dir->path, name);
+    if (!r->dir.path || !r->name || !r->path) {
         reader_put(r);
         return NULL;
     }
@@ -367,16 +367,17 @@ static int take_derived(struct reader *r, struct error *err)
 
 int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error *err)
 {
-    int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, freshness, &r->derived, err);
+    int ret = tree_find_derived(&r->engine->tree, &r->dir, r->name, freshness, &r->derived, err);
 
     if (ret < 0)
         return ret;
     r->version = r->derived->version;
+    r->rights = r->derived->rights;
     r->lacking = output_is_computed(r->derived->format) && engine_must_fetch(r->engine, r->derived);
     return r->lacking ? 0 : take_derived(r, err);
 }
 
-int reader_open_at(struct engine *e, const char *dir, const char *name,
+int reader_open_at(struct engine *e, const struct dir *dir, const char *name,
                    enum scan_freshness freshness, struct reader **out, struct error *err)
 {
     struct reader *r = reader_new(e, dir, name);
@@ -393,7 +394,7 @@ int reader_open_at(struct engine *e, const char *dir, const char *name,
     return 0;
 }
 
-int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
+int reader_open(struct engine *e, const struct dir *dir, const char *name, struct reader **out,
                 struct error *err)
 {
     return reader_open_at(e, dir, name, SCAN_NOW, out, err);
@@ -454,6 +455,11 @@ uint64_t reader_nbytes(const struct reader *r)
 uint64_t reader_version(const struct reader *r)
 {
     return r->version;
+}
+
+struct rights reader_rights(const struct reader *r)
+{
+    return r->rights;
 }
 
 bool reader_is_computed(struct reader *r)

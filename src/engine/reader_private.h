@@ -27,8 +27,10 @@ struct part {
 struct reader {
     atomic_int refs; /* the owner's and one per wait */
     struct engine *engine;
-    char *dir, *name, *path;
+    struct dir dir; /* its path is owned */
+    char *name, *path;
     _Atomic uint64_t version;
+    struct rights rights; /* when it was opened or fetched */
     _Atomic uint64_t nbytes;
     atomic_bool sized; /* nbytes is known */
     bool lacking;      /* runs must be fetched before anything else is known */

@@ -93,24 +93,41 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     go_on(w);
 }
 
+/* May those who opened the reader's file read `d`? An open file stays readable when rights are
+ * withdrawn; another file that has its name now may be private. With the lock held. */
+static bool shows_no_more(const struct reader *r, const struct derived *d)
+{
+    const struct derived *old = r->derived;
+    bool same_files = !d->recipe->command && d->nruns == old->nruns;
+
+    for (size_t i = 0; same_files && i < d->nruns; i++)
+        same_files = d->runs[i]->id.ino != 0 &&
+                     key_equal(&d->runs[i]->id.fs, &old->runs[i]->id.fs) &&
+                     d->runs[i]->id.ino == old->runs[i]->id.ino;
+    return same_files || (d->rights.uid == r->rights.uid && d->rights.gid == r->rights.gid &&
+                          (r->rights.mode & ~d->rights.mode) == 0);
+}
+
 /* Look the file up again: a source changed. */
 static int resolve_again(struct reader *r, struct error *err)
 {
     struct derived *d;
-    bool same_recipe;
-    int ret = tree_find_derived(&r->engine->tree, r->dir, r->name, SCAN_NOW, &d, err);
+    bool same_recipe, allowed;
+    int ret = tree_find_derived(&r->engine->tree, &r->dir, r->name, SCAN_NOW, &d, err);
 
-    if (ret == -ENOENT) /* no answer to a read(2) */
+    if (ret == -ENOENT || ret == -ESTALE) /* no answers to a read(2) */
         return error_set(err, EIO, "a source was removed or damaged while it was read");
     if (ret < 0)
         return ret;
     pthread_mutex_lock(&r->lock);
     same_recipe = strcmp(d->recipe->canonical, r->derived->recipe->canonical) == 0;
+    allowed = shows_no_more(r, d);
     pthread_mutex_unlock(&r->lock);
-    if (d->error.code == 0 && same_recipe)
+    if (d->error.code == 0 && same_recipe && allowed)
         return reader_set_derived(r, d, err);
     ret = d->error.code ? error_set(err, d->error.code, "%s", d->error.text)
-                        : error_set(err, EIO, "source and recipe changed while it was read");
+          : allowed     ? error_set(err, EIO, "source and recipe changed while it was read")
+                        : error_set(err, EIO, "others may read its sources since it was opened");
     derived_put(d);
     return ret;
 }

@@ -7,8 +7,9 @@
  *     derivatives     sub-01/func/sub-01_task-rest_bold.nii.gz
  *                     derivatives/derivfs/sub-01/func/tsnr.nii
  *
- * Every access resolves a path beneath the dataset's root (openat2 with RESOLVE_BENEATH): no link
- * leads out of it, even while files are renamed.
+ * Every access enters the directory first, beneath the dataset's root, and finds that it is the one
+ * that the caller means (dir.h); names are then taken in it. So nobody gets into
+ * another directory by renaming one.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include "engine_private.h"
 #include "fd.h"
 #include "remarks.h"
+#include "rights.h"
 #include "sidecar.h"
 
 #define DERIVATIVES "derivatives"
@@ -32,7 +34,7 @@
 
 /* A directory of the mount in terms of the dataset. */
 struct place {
-    const char *dir;    /* the dataset's directory; NULL: there is none (yet) */
+    struct dir dir;     /* the dataset's directory, which need not exist if `extra` is set */
     bool shows_sources; /* the dataset's own entries are in it */
     bool shows_derived; /* the derived files of `dir` are in it */
     bool shows_dirs;    /* the directories of `dir` are in it, as ENTRY_DIR */
@@ -41,43 +43,58 @@ struct place {
     bool shows_texts;   /* the texts of the derivative dataset are in it (description.h) */
 };
 
-static struct place tree_place(const struct tree *t, const char *dir)
+static struct place tree_place(const struct tree *t, const struct dir *dir)
 {
+    const char *path = dir->path;
     size_t len = strlen(DERIVFS_DIR);
+    struct place place = {.dir = *dir};
 
-    if (t->layout == LAYOUT_BESIDE)
-        return (struct place){.dir = dir, .shows_sources = true, .shows_derived = true};
-    if (strncmp(dir, DERIVFS_DIR, len) == 0 && (dir[len] == '/' || dir[len] == '\0'))
-        return (struct place){.dir = dir[len] ? dir + len + 1 : "",
-                              .shows_derived = true,
-                              .shows_dirs = true,
-                              .shows_texts = !dir[len]};
-    return (struct place){.dir = dir,
-                          .shows_sources = true,
-                          .extra = strcmp(dir, DERIVATIVES) == 0 ? "derivfs"
-                                   : *dir                        ? NULL
-                                                                 : DERIVATIVES};
+    if (t->layout == LAYOUT_BESIDE) {
+        place.shows_sources = place.shows_derived = true;
+    } else if (strncmp(path, DERIVFS_DIR, len) == 0 && (path[len] == '/' || path[len] == '\0')) {
+        place.dir.path = path[len] ? path + len + 1 : "";
+        place.shows_derived = place.shows_dirs = true;
+        place.shows_texts = !path[len];
+    } else {
+        place.shows_sources = true;
+        place.extra = strcmp(path, DERIVATIVES) == 0 ? "derivfs" : *path ? NULL : DERIVATIVES;
+    }
+    return place;
 }
 
-/* open(2) beneath the dataset's root: a file descriptor, or -errno. */
-static int tree_open(const struct tree *t, const char *path, int flags, struct error *err)
+/* Enter the dataset's directory of a place: a descriptor for dir_leave(), or -errno. */
+static int place_enter(const struct tree *t, const struct place *place, struct error *err)
 {
-    int fd = resolve_beneath(dataset_rootfd(t->dataset), *path ? path : ".", flags);
+    int fd = dir_enter(dataset_rootfd(t->dataset), &place->dir);
 
-    return fd >= 0 ? fd : error_set(err, -fd, "%s: open: %s", path, strerror(-fd));
+    return fd >= 0 ? fd
+                   : error_set(err, -fd, "%s: open directory: %s", place->dir.path, strerror(-fd));
 }
 
-int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err)
+/* lstat(2) of `name` in the open directory, as the mount shows it. `path` is for the message. */
+static int stat_in(int dirfd, const char *name, const char *path, struct stat *st,
+                   struct error *err)
 {
-    int fd = tree_open(t, path, O_PATH | O_NOFOLLOW, err);
-    int ret = 0;
+    int code = 0;
 
-    if (fd < 0)
-        return fd;
-    if (fstat(fd, st) < 0)
-        ret = error_set(err, errno, "%s: stat: %s", path, strerror(errno));
-    close(fd);
-    return ret;
+    if (strcmp(name, "..") == 0)
+        code = EXDEV;
+    else if (fstatat(dirfd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
+        code = errno;
+    if (code != 0)
+        return error_set(err, code, "%s: stat: %s", path, strerror(code));
+    rights_apply_acl(dirfd, name, st);
+    return 0;
+}
+
+int tree_stat_root(const struct tree *t, struct stat *st, struct error *err)
+{
+    int rootfd = dataset_rootfd(t->dataset);
+
+    if (fstat(rootfd, st) < 0)
+        return error_set(err, errno, "%s: stat: %s", dataset_path(t->dataset), strerror(errno));
+    rights_apply_acl(rootfd, "", st);
+    return 0;
 }
 
 /* A remark_fn: those that a user must hear of. */
@@ -102,33 +119,33 @@ static void note_scan(const struct tree *t, struct dir_scan *scan)
 {
     if (atomic_exchange(&scan->noted, true))
         return;
-    errlog_clear(t->errors, *scan->dir ? scan->dir : ".");
+    errlog_clear(t->errors, *scan->dir.path ? scan->dir.path : ".");
     for (size_t i = 0; i < scan->nfiles; i++)
         if (scan->files[i]->state == RUN_BROKEN || scan->files[i]->state == RUN_UNKNOWN)
             errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
         else
             errlog_clear(t->errors, scan->files[i]->path);
     if (remarks_visit(scan, note_remark, (void *)t) < 0)
-        errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir);
+        errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir.path);
 }
 
 static int tree_scan_place(const struct tree *t, const struct place *place,
                            enum scan_freshness freshness, struct dir_scan **out, struct error *err)
 {
-    int ret = dataset_scan(t->dataset, place->dir, freshness, out, err);
+    int ret = dataset_scan(t->dataset, &place->dir, freshness, out, err);
 
     if (ret == 0)
         note_scan(t, *out);
     return ret;
 }
 
-int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshness,
+int tree_scan(const struct tree *t, const struct dir *dir, enum scan_freshness freshness,
               struct dir_scan **out, struct error *err)
 {
     struct place place = tree_place(t, dir);
 
     if (!place.shows_derived)
-        return error_set(err, ENOENT, "%s: no derived files are here", dir);
+        return error_set(err, ENOENT, "%s: no derived files are here", dir->path);
     return tree_scan_place(t, &place, freshness, out, err);
 }
 
@@ -141,7 +158,7 @@ char *tree_derived_dir(const struct tree *t, const char *dir)
 {
     size_t n = strlen(dir);
 
-    if (tree_place(t, dir).shows_derived)
+    if (tree_place(t, &(struct dir){.path = dir}).shows_derived)
         return strdup(dir);
     if (strncmp(dir, DERIVFS_DIR, n) == 0 && (n == 0 || DERIVFS_DIR[n] == '/'))
         return strdup(DERIVFS_DIR);
@@ -184,14 +201,13 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
     bool known = store_knows_nbytes(&e->store, d, &nbytes);
 
     *st = (struct stat){
-        .st_uid = d->uid,
-        .st_gid = d->gid,
         /* the size of stdio's and Python's buffers: reading a header asks for no voxel */
         .st_blksize = NIFTI_DERIVED_NBYTES,
         .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
     };
     st->st_ctim = st->st_atim = st->st_mtim;
-    set_virtual(st, path, S_IFREG | d->mode, known ? nbytes : UNKNOWN_NBYTES);
+    rights_show(&d->rights, st);
+    set_virtual(st, path, st->st_mode, known ? nbytes : UNKNOWN_NBYTES);
     if (!known)
         st->st_blocks = 1; /* so that du does not count it */
 }
@@ -227,7 +243,7 @@ static int find_in_scan(const struct tree *t, const struct place *place, struct 
     return ret;
 }
 
-int tree_find_derived(const struct tree *t, const char *dir, const char *name,
+int tree_find_derived(const struct tree *t, const struct dir *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out, struct error *err)
 {
     struct place place = tree_place(t, dir);
@@ -236,7 +252,8 @@ int tree_find_derived(const struct tree *t, const char *dir, const char *name,
 
     /* most unknown names are not derived files either: read no directory for them */
     if (!place.shows_derived || !derived_may_be(table, name))
-        ret = error_set(err, ENOENT, "%s%s%s: no such file", dir, *dir ? "/" : "", name);
+        ret =
+            error_set(err, ENOENT, "%s%s%s: no such file", dir->path, *dir->path ? "/" : "", name);
     else
         ret = find_in_scan(t, &place, table, name, freshness, out, err);
     /* A run that was absent or broken may be repaired by now: look again, rather than report an
@@ -249,25 +266,25 @@ int tree_find_derived(const struct tree *t, const char *dir, const char *name,
     return ret;
 }
 
-static int lookup_virtual_dir(const struct tree *t, const struct place *place, const char *name,
-                              const char *path, struct entry *out, struct error *err)
+static int lookup_virtual_dir(const struct tree *t, const struct place *place, int dirfd,
+                              const char *name, const char *path, struct entry *out,
+                              struct error *err)
 {
-    struct place at = tree_place(t, path);
     struct stat *st = &out->st;
-    int ret;
     bool is_extra = place->extra && strcmp(place->extra, name) == 0;
+    int ret;
 
-    if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir, name)))
+    if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir.path, name)))
         return error_set(err, ENOENT, "%s: no such file", path);
-    /* "derivatives" itself need not exist: take owner and times from the root */
-    if (is_extra && !at.shows_dirs)
-        at.dir = "";
     out->kind = ENTRY_DIR;
-    ret = tree_stat(t, at.dir ? at.dir : "", st, err);
+    /* "derivatives" itself need not exist: take owner and times from the root */
+    ret = is_extra ? tree_stat_root(t, st, err) : stat_in(dirfd, name, path, st, err);
     if (ret < 0)
         return ret;
     if (!S_ISDIR(st->st_mode))
         return error_set(err, ENOENT, "%s: no such directory", path);
+    out->dev = st->st_dev;
+    out->ino = is_extra && strcmp(path, DERIVFS_DIR) != 0 ? DIR_NONE : st->st_ino;
     st->st_ino = path_ino(path);
     st->st_mode &= S_IFMT | 0555;
     st->st_nlink = 1;
@@ -285,10 +302,11 @@ static int lookup_absent_object(const struct tree *t, const char *path, struct e
 
     if (type == 0)
         return error_set(err, ENOENT, "%s: no such file", path);
-    ret = tree_stat(t, "", &out->st, err);
+    ret = tree_stat_root(t, &out->st, err);
     if (ret < 0)
         return ret;
     out->kind = S_ISDIR(type) ? ENTRY_DIR : ENTRY_SOURCE;
+    out->ino = DIR_NONE;
     out->st.st_dev = 0;
     set_virtual(&out->st, path, type | (S_ISDIR(type) ? 0555 : 0444), (uint64_t)nbytes);
     return 0;
@@ -303,7 +321,7 @@ static int lookup_text(const struct tree *t, const char *name, const char *path,
 
     recipe_table_put(table);
     if (ret == 0)
-        ret = tree_stat(t, "", &out->st, err);
+        ret = tree_stat_root(t, &out->st, err);
     if (ret < 0) {
         entry_clear(out);
         return ret;
@@ -321,19 +339,21 @@ void entry_clear(struct entry *entry)
     entry->text = NULL;
 }
 
-static int lookup_in(const struct tree *t, const struct place *place, const char *dir,
-                     const char *name, const char *path, struct entry *out, struct error *err)
+static int lookup_in(const struct tree *t, const struct place *place, int dirfd,
+                     const struct dir *dir, const char *name, const char *path, struct entry *out,
+                     struct error *err)
 {
     int ret = -ENOENT;
 
     if (place->shows_sources) {
-        ret = tree_stat(t, path, &out->st, err);
+        ret = dirfd >= 0 ? stat_in(dirfd, name, path, &out->st, err)
+                         : error_set(err, ENOENT, "%s: no such file", path);
         /* the mount's derivatives/derivfs hides the dataset's */
         if (ret == 0 && !(strcmp(path, DERIVFS_DIR) == 0 && place->extra)) {
             out->kind = ENTRY_SOURCE;
             return 0;
         }
-        if (ret < 0 && ret != -ENOENT && !(place->extra && ret == -ENOTDIR))
+        if (ret < 0 && ret != -ENOENT)
             return ret;
         if (ret < 0 && t->annex_get)
             ret = lookup_absent_object(t, path, out, err);
@@ -354,21 +374,42 @@ static int lookup_in(const struct tree *t, const struct place *place, const char
     }
     if (ret != -ENOENT)
         return ret;
-    return lookup_virtual_dir(t, place, name, path, out, err);
+    return lookup_virtual_dir(t, place, dirfd, name, path, out, err);
 }
 
-int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
+/* May the directory be missing? Where the mount makes it up, and of an absent object. */
+static bool may_be_missing(const struct tree *t, const struct place *place, int ret)
+{
+    return (ret == -ENOENT && (place->extra || t->annex_get)) || (ret == -ENOTDIR && place->extra);
+}
+
+void engine_dir_open(struct engine *e, struct dir *dir)
+{
+    struct place place = tree_place(&e->tree, dir);
+
+    dir->fd = place_enter(&e->tree, &place, NULL);
+    dir->is_open = dir->fd >= 0;
+}
+
+int engine_lookup(struct engine *e, const struct dir *dir, const char *name, struct entry *out,
                   struct error *err)
 {
     struct place place = tree_place(&e->tree, dir);
-    char *path = join_path(dir, name);
-    int ret;
+    char *path = join_path(dir->path, name);
+    int fd = place_enter(&e->tree, &place, err), ret = fd;
+    struct dir in = *dir;
 
+    in.is_open = fd >= 0;
+    in.fd = fd;
     *out = (struct entry){.kind = ENTRY_SOURCE};
-    ret = path ? lookup_in(&e->tree, &place, dir, name, path, out, err)
-               : error_set(err, ENOMEM, "%s: out of memory", name);
+    if (!path)
+        ret = error_set(err, ENOMEM, "%s: out of memory", name);
+    else if (fd >= 0 || may_be_missing(&e->tree, &place, fd))
+        ret = lookup_in(&e->tree, &place, fd, &in, name, path, out, err);
     if (ret == 0 && out->kind == ENTRY_DERIVED)
         engine_stat_derived(e, out->derived, path, &out->st);
+    if (fd >= 0)
+        dir_leave(dir, fd);
     free(path);
     return ret;
 }
@@ -376,19 +417,20 @@ int engine_lookup(struct engine *e, const char *dir, const char *name, struct en
 int engine_lookup_path(struct engine *e, const char *path, struct entry *out, struct error *err)
 {
     const char *slash = strrchr(path, '/');
-    char *dir;
+    struct dir dir = {.path = ""};
+    char *owned;
     int ret;
 
     *out = (struct entry){.kind = ENTRY_SOURCE};
     if (!*path)
-        return tree_stat(&e->tree, "", &out->st, err);
+        return tree_stat_root(&e->tree, &out->st, err);
     if (!slash)
-        return engine_lookup(e, "", path, out, err);
-    dir = strndup(path, (size_t)(slash - path));
-    if (!dir)
+        return engine_lookup(e, &dir, path, out, err);
+    dir.path = owned = strndup(path, (size_t)(slash - path));
+    if (!owned)
         return error_set(err, ENOMEM, "%s: out of memory", path);
-    ret = engine_lookup(e, dir, slash + 1, out, err);
-    free(dir);
+    ret = engine_lookup(e, &dir, slash + 1, out, err);
+    free(owned);
     return ret;
 }
 
@@ -409,24 +451,28 @@ static unsigned char type_of(int dirfd, const struct dirent *de)
 static bool is_shown_dir(const struct place *place, const char *name, unsigned char type)
 {
     return (type == DT_DIR || (place->shows_links && type == DT_LNK)) &&
-           is_mirrored_dir(place->dir, name);
+           is_mirrored_dir(place->dir.path, name);
 }
 
 /* List the dataset's directory: all of it, or only the directories that the mount mirrors. */
 static int list_sources(const struct tree *t, const struct place *place, engine_list_fn *add,
                         void *ctx, struct error *err)
 {
-    int fd = tree_open(t, place->dir, O_RDONLY | O_DIRECTORY, err);
+    int dirfd = place_enter(t, place, err), fd;
     DIR *d;
     struct dirent *de;
     int ret = 0;
 
-    if (fd < 0)
-        return fd == -ENOENT && !place->shows_dirs && place->extra ? 0 : fd;
-    d = fdopendir(fd);
+    if (dirfd < 0)
+        return dirfd == -ENOENT && place->extra ? 0 : dirfd;
+    fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir_leave(&place->dir, dirfd);
+    d = fd >= 0 ? fdopendir(fd) : NULL;
     if (!d) {
-        close(fd);
-        return error_set(err, ENOMEM, "%s: out of memory", place->dir);
+        ret = error_set(err, errno, "%s: open directory: %s", place->dir.path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return ret;
     }
     while (ret == 0 && (errno = 0, de = readdir(d))) {
         if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
@@ -438,7 +484,7 @@ static int list_sources(const struct tree *t, const struct place *place, engine_
         ret = add(ctx, de->d_name, de->d_ino, de->d_type);
     }
     if (ret == 0 && errno != 0)
-        ret = error_set(err, errno, "%s: readdir: %s", place->dir, strerror(errno));
+        ret = error_set(err, errno, "%s: readdir: %s", place->dir.path, strerror(errno));
     closedir(d);
     return ret;
 }
@@ -446,19 +492,19 @@ static int list_sources(const struct tree *t, const struct place *place, engine_
 int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
                  struct error *err)
 {
-    struct place all = tree_place(t, dir),
-                 place = {.dir = all.dir, .shows_dirs = true, .shows_links = true};
+    struct place all = tree_place(t, &(struct dir){.path = dir});
+    struct place place = {.dir = all.dir, .shows_dirs = true, .shows_links = true};
 
     return list_sources(t, &place, add, ctx, err);
 }
 
 /* Does a file of the dataset hide the derived one? One that may not be looked at is listed already.
  * 1, 0, or -errno after a fault, which leaves it open. */
-static int is_hidden(const struct tree *t, const struct place *place, const char *path,
+static int is_hidden(const struct place *place, int dirfd, const char *name, const char *path,
                      struct error *err)
 {
     struct stat st;
-    int ret = place->shows_sources ? tree_stat(t, path, &st, err) : -ENOENT;
+    int ret = place->shows_sources ? stat_in(dirfd, name, path, &st, err) : -ENOENT;
 
     return ret == -ENOENT ? 0 : resolve_is_fault(ret) ? ret : 1;
 }
@@ -492,20 +538,25 @@ static int list_derived_files(const struct tree *t, const struct place *place, c
 {
     struct derived **list;
     size_t n;
-    int ret = find_in_place(t, place, NULL, &list, &n, err);
+    int dirfd, ret = find_in_place(t, place, NULL, &list, &n, err);
 
     if (ret < 0)
         return ret;
+    ret = dirfd = place_enter(t, place, err);
+    if (ret > 0)
+        ret = 0;
     for (size_t i = 0; i < n && ret == 0; i++) {
         char *path = join_path(dir, list[i]->name);
 
-        ret = path ? is_hidden(t, place, path, err)
+        ret = path ? is_hidden(place, dirfd, list[i]->name, path, err)
                    : error_set(err, ENOMEM, "%s: out of memory", dir);
         if (ret == 0)
             ret = add(ctx, list[i]->name, path_ino(path), DT_REG);
         ret = ret > 0 ? 0 : ret;
         free(path);
     }
+    if (dirfd >= 0)
+        dir_leave(&place->dir, dirfd);
     derived_list_free(list, n);
     return ret;
 }
@@ -522,7 +573,7 @@ static int add_virtual(const char *dir, const char *name, unsigned char type, en
     return ret;
 }
 
-int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+int engine_list(struct engine *e, const struct dir *dir, engine_list_fn *add, void *ctx,
                 struct error *err)
 {
     const struct tree *t = &e->tree;
@@ -530,11 +581,11 @@ int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ct
     int ret = list_sources(t, &place, add, ctx, err);
 
     if (ret == 0 && place.extra)
-        ret = add_virtual(dir, place.extra, DT_DIR, add, ctx, err);
+        ret = add_virtual(dir->path, place.extra, DT_DIR, add, ctx, err);
     for (size_t i = 0; ret == 0 && place.shows_texts && description_name(i); i++)
-        ret = add_virtual(dir, description_name(i), DT_REG, add, ctx, err);
+        ret = add_virtual(dir->path, description_name(i), DT_REG, add, ctx, err);
     if (ret == 0 && place.shows_derived)
-        ret = list_derived_files(t, &place, dir, add, ctx, err);
+        ret = list_derived_files(t, &place, dir->path, add, ctx, err);
     return ret;
 }
 
@@ -542,7 +593,7 @@ int engine_list_derived(struct engine *e, const char *dir, const char *plain, st
                         size_t *n, struct error *err)
 {
     const struct tree *t = &e->tree;
-    struct place place = tree_place(t, dir);
+    struct place place = tree_place(t, &(struct dir){.path = dir});
     size_t nfound;
     int ret;
 
@@ -561,27 +612,5 @@ int engine_list_derived(struct engine *e, const char *dir, const char *plain, st
 
 const char *tree_source_dir(const struct tree *t, const char *dir)
 {
-    return tree_place(t, dir).dir;
-}
-
-int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err)
-{
-    const struct tree *t = &e->tree;
-    int opened = tree_open(t, path, O_RDONLY | O_NOFOLLOW, err), ret = 0;
-    int64_t nbytes;
-    struct stat st;
-
-    if (opened == -ENOENT && t->annex_get && annex_object_place(path, &nbytes) == S_IFREG)
-        return error_set(err, ENODATA, "%s: content is not here", path);
-    if (opened < 0)
-        return opened;
-    if (t->annex_get)
-        ret = fstat(opened, &st) < 0 ? -errno : annex_is_pointer(opened, (uint64_t)st.st_size);
-    if (ret == 0) {
-        *fd = opened;
-        return 0;
-    }
-    close(opened);
-    return ret > 0 ? error_set(err, ENODATA, "%s: content is not here", path)
-                   : error_fault(err, -ret, "%s: open: %s", path, strerror(-ret));
+    return tree_place(t, &(struct dir){.path = dir}).dir.path;
 }

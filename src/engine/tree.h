@@ -33,15 +33,15 @@ struct recipe_table *recipes_get(struct recipes *r);
 bool recipes_exist(const struct recipes *r);
 
 /* The derived file `name` of the mount's directory `dir`. */
-int tree_find_derived(const struct tree *t, const char *dir, const char *name,
+int tree_find_derived(const struct tree *t, const struct dir *dir, const char *name,
                       enum scan_freshness freshness, struct derived **out,
                       struct error *err) NODISCARD;
 
-/* lstat(2) beneath the dataset's root. */
-int tree_stat(const struct tree *t, const char *path, struct stat *st, struct error *err) NODISCARD;
+/* stat(2) of the dataset's root, as the mount shows it. */
+int tree_stat_root(const struct tree *t, struct stat *st, struct error *err) NODISCARD;
 
 /* The runs of the mount's directory `dir`, for dir_scan_put(). ENOENT: no derived files. */
-int tree_scan(const struct tree *t, const char *dir, enum scan_freshness freshness,
+int tree_scan(const struct tree *t, const struct dir *dir, enum scan_freshness freshness,
               struct dir_scan **out, struct error *err) NODISCARD;
 /* Call `add` for each directory in `dir` that may have runs of this dataset, and each link. */
 int tree_subdirs(const struct tree *t, const char *dir, engine_list_fn *add, void *ctx,
@@ -79,7 +79,7 @@ struct table_name {
 int tree_table_name(const struct tree *t, const char *dir, const char *name, const char *ending,
                     struct table_name *out, struct error *err) NODISCARD;
 /* Look up the table or dictionary `name`; all of out->st but the inode number. */
-int tree_lookup_table(const struct tree *t, const char *dir, const char *name, struct entry *out,
-                      struct error *err) NODISCARD;
+int tree_lookup_table(const struct tree *t, const struct dir *dir, const char *name,
+                      struct entry *out, struct error *err) NODISCARD;
 
 #endif

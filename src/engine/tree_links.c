@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Links of the dataset: the mount shows them as they are, and walks follow those that stay inside.
+ * Files and links of the dataset: the mount shows links as they are, and walks follow those that stay
+ * inside.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -8,8 +9,58 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "annex.h"
 #include "engine_private.h"
 #include "fd.h"
+#include "rights.h"
+
+int engine_stat_open(int fd, struct stat *st)
+{
+    if (fstat(fd, st) < 0)
+        return -errno;
+    rights_apply_acl(fd, "", st);
+    return 0;
+}
+
+/* Open what `name` in the directory is, not what a link there leads to. */
+static int open_in(const struct tree *t, const struct dir *dir, const char *name, int flags,
+                   const char *path, struct stat *st, struct error *err)
+{
+    int dirfd = dir_enter(dataset_rootfd(t->dataset), dir);
+    int fd = dirfd < 0 ? dirfd : resolve_beneath(dirfd, name, flags | O_NOFOLLOW);
+    int code = fd < 0 ? -fd : -engine_stat_open(fd, st);
+
+    if (dirfd >= 0)
+        dir_leave(dir, dirfd);
+    if (code == 0)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    return error_set(err, code, "%s: open: %s", path, strerror(code));
+}
+
+int engine_open_source(struct engine *e, const struct dir *dir, const char *name, int *fd,
+                       struct stat *st, struct error *err)
+{
+    const struct tree *t = &e->tree;
+    char *path = join_path(dir->path, name);
+    int ret = path ? open_in(t, dir, name, O_RDONLY, path, st, err)
+                   : error_set(err, ENOMEM, "%s: out of memory", name);
+    int pointer = ret >= 0 && t->annex_get ? annex_is_pointer(ret, (uint64_t)st->st_size) : 0;
+    int64_t nbytes;
+
+    if (pointer != 0)
+        close(ret);
+    else if (ret >= 0)
+        *fd = ret;
+    if (pointer > 0 ||
+        (t->annex_get && ret == -ENOENT && annex_object_place(path, &nbytes) == S_IFREG))
+        ret = error_set(err, ENODATA, "%s: content is not here", path);
+    else if (pointer < 0)
+        ret = error_fault(err, -pointer, "%s: open: %s", path, strerror(-pointer));
+    free(path);
+    return ret < 0 ? ret : 0;
+}
 
 enum dir_link tree_link(const struct tree *t, const char *dir, const char *name, struct dir_id *id)
 {
@@ -41,22 +92,27 @@ void tree_note_link(const struct tree *t, const char *path)
     errlog_add(t->errors, path, &err);
 }
 
-int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes, struct error *err)
+int engine_readlink(struct engine *e, const struct dir *dir, const char *name, char *buf,
+                    size_t nbytes, struct error *err)
 {
     const struct tree *t = &e->tree;
-    int fd = resolve_beneath(dataset_rootfd(t->dataset), path, O_PATH | O_NOFOLLOW), ret;
+    char *path = join_path(dir->path, name);
+    struct stat st;
+    int fd = path ? open_in(t, dir, name, O_PATH, path, &st, err)
+                  : error_set(err, ENOMEM, "%s: out of memory", name);
+    int ret = fd < 0 ? fd : 0;
     struct dir_id id;
-    ssize_t n;
+    ssize_t n = ret == 0 ? readlinkat(fd, "", buf, nbytes - 1) : 0;
 
-    if (fd < 0)
-        return error_set(err, -fd, "%s: open: %s", path, strerror(-fd));
-    n = readlinkat(fd, "", buf, nbytes - 1);
-    ret = n < 0 ? error_set(err, errno, "%s: readlink: %s", path, strerror(errno)) : 0;
-    if (n >= 0)
+    if (n < 0)
+        ret = error_set(err, errno, "%s: readlink: %s", path, strerror(errno));
+    else
         buf[n] = '\0';
-    close(fd);
+    if (fd >= 0)
+        close(fd);
     /* a program that goes on from here leaves the mount */
     if (ret == 0 && tree_link(t, "", path, &id) == LINK_OUT)
         tree_note_link(t, path);
+    free(path);
     return ret;
 }

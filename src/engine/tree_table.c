@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "source_rights.h"
 #include "table.h"
 #include "tree.h"
 
@@ -50,31 +51,31 @@ int tree_table_name(const struct tree *t, const char *dir, const char *name, con
 }
 
 /* stat(2) of the table of a directory. ENOENT: it has no runs. */
-static int stat_dir_table(const struct tree *t, const char *dir, struct stat *st, struct error *err)
+static int stat_dir_table(const struct tree *t, const struct dir *dir, struct stat *st,
+                          struct error *err)
 {
     struct dir_scan *scan;
-    mode_t mode = 0444;
+    struct rights rights;
     int64_t newest = 0;
     int ret = tree_scan(t, dir, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
         return ret;
     if (scan->nruns == 0 && !omissions_unexpected(&scan->omissions))
-        ret = error_set(err, ENOENT, "%s: no runs are here", dir);
+        ret = error_set(err, ENOENT, "%s: no runs are here", dir->path);
     for (size_t i = 0; i < scan->nruns; i++) {
-        const struct source_id *id = &scan->runs[i].run->id;
+        int64_t mtime_ns = scan->runs[i].run->id.mtime_ns;
 
-        if (id->ino != 0 || scan->runs[i].run->absent)
-            derived_add_rights(&mode, &st->st_uid, &st->st_gid, id, i == 0);
-        newest = id->mtime_ns > newest ? id->mtime_ns : newest;
+        newest = mtime_ns > newest ? mtime_ns : newest;
     }
-    st->st_mode = S_IFREG | mode;
+    rights = runs_rights(scan);
+    rights_show(&rights, st);
     st->st_mtim = (struct timespec){newest / 1000000000, newest % 1000000000};
     dir_scan_put(scan);
     return ret;
 }
 
-static int stat_table(const struct tree *t, const char *dir, const struct table_name *n,
+static int stat_table(const struct tree *t, const struct dir *dir, const struct table_name *n,
                       struct entry *out, struct error *err)
 {
     struct stat *st = &out->st;
@@ -82,11 +83,11 @@ static int stat_table(const struct tree *t, const char *dir, const struct table_
     int ret;
 
     *st = (struct stat){.st_blksize = 4096};
-    ret = n->is_group ? tree_stat(t, "", st, err) : stat_dir_table(t, dir, st, err);
+    ret = n->is_group ? tree_stat_root(t, st, err) : stat_dir_table(t, dir, st, err);
     if (n->is_group) {
-        st->st_mode = S_IFREG | 0400;
-        st->st_uid = geteuid();
-        st->st_gid = getegid();
+        struct rights owner = rights_of_owner();
+
+        rights_show(&owner, st);
     }
     if (recipe.tv_sec > st->st_mtim.tv_sec)
         st->st_mtim = recipe;
@@ -98,15 +99,15 @@ static int stat_table(const struct tree *t, const char *dir, const struct table_
     return ret;
 }
 
-int tree_lookup_table(const struct tree *t, const char *dir, const char *name, struct entry *out,
-                      struct error *err)
+int tree_lookup_table(const struct tree *t, const struct dir *dir, const char *name,
+                      struct entry *out, struct error *err)
 {
     struct table_name n;
-    int ret = tree_table_name(t, dir, name, ".tsv", &n, err);
+    int ret = tree_table_name(t, dir->path, name, ".tsv", &n, err);
 
     out->kind = ENTRY_TABLE;
     if (ret == -ENOENT) {
-        ret = tree_table_name(t, dir, name, ".json", &n, err);
+        ret = tree_table_name(t, dir->path, name, ".json", &n, err);
         out->kind = ENTRY_TEXT;
     }
     if (ret < 0)

@@ -221,11 +221,13 @@ static int add_place(struct run_list *l, struct run_place *at, struct error *err
     return error_set(err, ENOMEM, "walk: out of memory");
 }
 
-static int add_run(struct run_list *l, const char *dir, const struct dir_run *member,
-                   struct error *err)
+static int add_run(struct run_list *l, const char *dir, const struct dir_scan *scan,
+                   const struct dir_run *member, struct error *err)
 {
     struct run_place at = {
         .dir = strdup(dir),
+        .dev = scan->dir.dev,
+        .ino = scan->dir.ino,
         .path = strdup(member->run->path),
         .entities = strdup(member->entities),
         .map_suffix = strdup(member->map_suffix),
@@ -244,9 +246,8 @@ static int add_omission(struct run_list *l, const char *dir, const char *path, c
 }
 
 /* The runs and what is left out, in the order of paths. */
-static int add_runs(void *ctx, const char *dir, struct error *err)
+static int add_runs_of(struct collection *c, const struct dir *dir, struct error *err)
 {
-    struct collection *c = ctx;
     const struct omission *o, *end;
     struct dir_scan *scan;
     int ret = cancel_check(c->cancel, err);
@@ -262,12 +263,18 @@ static int add_runs(void *ctx, const char *dir, struct error *err)
 
         for (; o < end && ret == 0 && (!path || strcmp(o->path, path) < 0); o++)
             if (!o->expected)
-                ret = add_omission(c->list, dir, o->path, o->reason, err);
+                ret = add_omission(c->list, dir->path, o->path, o->reason, err);
         if (path && ret == 0)
-            ret = add_run(c->list, dir, &scan->runs[i], err);
+            ret = add_run(c->list, dir->path, scan, &scan->runs[i], err);
     }
     dir_scan_put(scan);
     return ret;
+}
+
+/* A visitor's enter(). */
+static int add_runs(void *ctx, const char *dir, struct error *err)
+{
+    return add_runs_of(ctx, &(struct dir){.path = dir}, err);
 }
 
 /* A visitor's left_out(). */
@@ -278,13 +285,13 @@ static int add_left_out(void *ctx, const char *path, const char *reason, struct 
     return add_omission(c->list, "", path, reason, err);
 }
 
-int engine_runs(struct engine *e, const char *dir, bool below, enum scan_freshness freshness,
+int engine_runs(struct engine *e, const struct dir *dir, bool below, enum scan_freshness freshness,
                 const struct cancel_token *cancel, struct run_list *out, struct error *err)
 {
     struct collection c = {&e->tree, freshness, cancel, out};
     struct walk_visitor v = {.enter = add_runs, .left_out = add_left_out, .ctx = &c};
 
-    return below ? engine_walk(e, dir, &v, err) : add_runs(&c, dir, err);
+    return below ? engine_walk(e, dir->path, &v, err) : add_runs_of(&c, dir, err);
 }
 
 void run_list_clear(struct run_list *l)

@@ -155,12 +155,12 @@ static int check_sources(const struct execution *x, struct error *err)
     int rootfd = x->k->c->rootfd;
 
     for (size_t i = 0; x->command->uses_runs && i < g->nruns; i++)
-        if (!source_is_still(rootfd, g->runs[i]->path, &g->runs[i]->id))
+        if (!source_is_still(rootfd, -1, g->runs[i]->path, &g->runs[i]->id))
             return error_set(err, ESTALE, "%s: changed meanwhile", g->runs[i]->path);
     for (size_t i = 0; i < x->call->ninputs; i++) {
         const struct command_input *in = &x->call->inputs[i];
 
-        if (in->source && !source_is_still(rootfd, in->source, &in->id))
+        if (in->source && !source_is_still(rootfd, -1, in->source, &in->id))
             return error_set(err, ESTALE, "%s: changed meanwhile", in->source);
     }
     if (!program_is_still(&x->call->program))

@@ -31,9 +31,9 @@ struct plan_request {
     const struct output_format *format;
     struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
     size_t nruns;
-    size_t memory_nbytes; /* limit of one task, where it has a choice */
-    int rootfd;           /* of a command: the dataset, */
-    const char *dir;      /* and the directory of the files that it names */
+    size_t memory_nbytes;  /* limit of one task, where it has a choice */
+    int rootfd;            /* of a command: the dataset, */
+    const struct dir *dir; /* and the directory of the files that it names */
 };
 
 /* Plan a derived file, or a part of it. EINVAL, ENOTSUP with a sentence; ENOTSUP too for slices

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dir.h"
 #include "graph_call.h"
 #include "grow.h"
 #include "plan_private.h"
@@ -28,12 +29,19 @@ enum { PARTS_MAX = 1 << 16 };
 static int find_source(struct planner *p, const char *name, struct command_input *in)
 {
     struct error err;
-    int ret;
+    int ret, dirfd;
 
-    in->source = join_path(p->q->dir, name);
+    in->source = join_path(p->q->dir->path, name);
     if (!in->source)
         return plan_out_of_memory(p);
-    ret = source_identify(p->q->rootfd, in->source, &in->id, &err);
+    dirfd = dir_enter(p->q->rootfd, p->q->dir);
+    if (dirfd < 0) {
+        ret = error_set(&err, -dirfd, "%s: cannot open its directory: %s", in->source,
+                        strerrordesc_np(-dirfd));
+    } else {
+        ret = source_identify(p->q->rootfd, dirfd, in->source, &in->id, &err);
+        dir_leave(p->q->dir, dirfd);
+    }
     if (ret < 0) {
         if (ret != -ENOENT)
             error_set(p->err, err.code, "%s", err.text);

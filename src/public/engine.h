@@ -6,6 +6,8 @@
  *     virtual path -> recipe -> expression -> task graph -> scheduler -> cache -> bytes
  *
  * Paths are relative to the root of the mount, "" for the root, without leading or trailing slash.
+ * A struct dir is a directory of the mount by its path, and the dataset's directory that it shows by
+ * device and inode. -ESTALE: the path leads to another one by now.
  * Thread rule: any thread, once engine_start() has returned. Only engine_close() waits for tasks.
  */
 #ifndef DERIVFS_ENGINE_H
@@ -17,10 +19,12 @@
 #include <sys/statvfs.h>
 
 #include "batch.h"
+#include "dir.h"
 #include "engine_derived.h"
 #include "engine_inspect.h"
 #include "errlog.h"
 #include "error.h"
+#include "rights.h"
 #include "wait.h"
 
 #define DERIVFS_VERSION_TEXT "derivfs " DERIVFS_VERSION
@@ -52,6 +56,8 @@ struct engine_config {
                               types and paths, separated by colons; NULL: only those known to be */
     const char *session;   /* identify files as the engine with this session does (its status
                               has it); NULL: a session of its own */
+    bool shared;           /* others than the owner of the process ask: access control lists count.
+                              The same for all engines of a process */
     log_fn *log;           /* may be NULL */
     void *log_ctx;
 };
@@ -114,6 +120,7 @@ struct entry {
     struct stat st;          /* as the mount shows it */
     struct derived *derived; /* ENTRY_DERIVED: a reference for the caller, else NULL */
     char *text;              /* ENTRY_TEXT: all of it, for the caller; else NULL */
+    uint64_t dev, ino;       /* ENTRY_DIR: of the dataset's directory that it shows; DIR_NONE */
 };
 
 /* Release what the entry owns. */
@@ -122,8 +129,12 @@ void entry_clear(struct entry *entry);
 /* statvfs(3) of the dataset's file system. */
 int engine_statvfs(struct engine *e, struct statvfs *out) NODISCARD;
 
+/* Open the dataset's directory, for many calls with the same `dir`: close(2) dir->fd. If that fails,
+ * `dir` stays closed, and each call says why. */
+void engine_dir_open(struct engine *e, struct dir *dir);
+
 /* What is called `name` in `dir`. The dataset's own files come first. */
-int engine_lookup(struct engine *e, const char *dir, const char *name, struct entry *out,
+int engine_lookup(struct engine *e, const struct dir *dir, const char *name, struct entry *out,
                   struct error *err) NODISCARD;
 /* The same for a whole path; "" is the root. */
 int engine_lookup_path(struct engine *e, const char *path, struct entry *out,
@@ -143,7 +154,7 @@ uint64_t engine_derived_nbytes(struct engine *e, const struct derived *d);
 /* Called for each name; non-zero ends the listing and is its result. `type` is a d_type. */
 typedef int engine_list_fn(void *ctx, const char *name, uint64_t ino, unsigned char type);
 /* List `dir` without "." and "..": the dataset's names in its own order, then derived files. */
-int engine_list(struct engine *e, const char *dir, engine_list_fn *add, void *ctx,
+int engine_list(struct engine *e, const struct dir *dir, engine_list_fn *add, void *ctx,
                 struct error *err) NODISCARD;
 
 /* The derived files of `dir` without sidecars: those that the plain name "RECIPE.EXTENSION" stands
@@ -178,12 +189,15 @@ void engine_note_access(struct engine *e, enum errlog_kind kind, const char *pat
 /* May there be a note that a success removes? Costs nothing. */
 bool engine_access_failed(struct engine *e);
 
-/* Open a file of the dataset for reading; the caller closes *fd. ENODATA, with annex_get: its
- * content must be fetched first. */
-int engine_open_source(struct engine *e, const char *path, int *fd, struct error *err) NODISCARD;
+/* Open a file of the dataset for reading; the caller closes *fd. *st is as the mount shows it.
+ * ENODATA, with annex_get: its content must be fetched first. */
+int engine_open_source(struct engine *e, const struct dir *dir, const char *name, int *fd,
+                       struct stat *st, struct error *err) NODISCARD;
+/* stat(2) of a file opened by engine_open_source(). */
+int engine_stat_open(int fd, struct stat *st) NODISCARD;
 /* Read a link of the dataset into buf[nbytes], NUL-terminated. */
-int engine_readlink(struct engine *e, const char *path, char *buf, size_t nbytes,
-                    struct error *err) NODISCARD;
+int engine_readlink(struct engine *e, const struct dir *dir, const char *name, char *buf,
+                    size_t nbytes, struct error *err) NODISCARD;
 
 /* ---- fetching content (annex_get) ---- */
 
@@ -196,7 +210,7 @@ struct reader;
 
 /* Open the latest version of the derived file `name` of `dir`. ENODATA, EIO: a source is absent or
  * broken. Computes and fetches nothing. */
-int reader_open(struct engine *e, const char *dir, const char *name, struct reader **out,
+int reader_open(struct engine *e, const struct dir *dir, const char *name, struct reader **out,
                 struct error *err) NODISCARD;
 /* Does not cancel waits of the reader: their owners do. NULL is allowed. */
 void reader_close(struct reader *r);
@@ -208,6 +222,7 @@ uint64_t reader_nbytes(const struct reader *r);
 /* derived_info.version: of the bytes handed out, or of those that would be now. A wait may change it
  * before the first byte. */
 uint64_t reader_version(const struct reader *r);
+struct rights reader_rights(const struct reader *r); /* of those who may read it */
 
 /* Copy the available bytes of [off, off + nbytes): all within the file, or none if a wait must bring
  * some; with `partly` the first ones. The header of a .nii is always available. All bytes that a
@@ -238,10 +253,12 @@ double reader_wait_progress(struct wait *w);
 
 /* Wait for a text about many runs. A table computes an image and its numbers for each run; a run
  * that fails has a row with the reason. The page computes nothing. */
-struct wait *table_wait_new(struct engine *e, const char *dir, const char *name) NODISCARD;
+struct wait *table_wait_new(struct engine *e, const struct dir *dir, const char *name) NODISCARD;
 struct wait *page_wait_new(struct engine *e) NODISCARD;
 /* After that: take the text, malloced and NUL-terminated. Call it once. */
 char *text_wait_take(struct wait *w, size_t *nbytes) NODISCARD;
+/* Who may read it: its runs may be others than those of the last lookup. */
+struct rights text_wait_rights(const struct wait *w);
 
 /* Called with the hidden file that has the numbers of one run, and its path, as for reader_open():
  * the callee owns both. Non-zero ends the calls and is their result. */

@@ -10,10 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dir.h"
 #include "engine_derived.h"
 #include "error.h"
 #include "key.h"
 #include "remark.h"
+#include "rights.h"
 #include "task_state.h"
 
 struct engine;
@@ -134,9 +136,9 @@ struct dot_view {
  * like a read if a source is absent or broken. *out is malloced. */
 int engine_dot(struct engine *e, const struct derived *d, const char *path,
                const struct dot_view *view, char **out, struct error *err) NODISCARD;
-/* The same for the latest version of the drawing `name` of `dir`. */
-int engine_draw(struct engine *e, const char *dir, const char *name, char **out,
-                struct error *err) NODISCARD;
+/* The same for the latest version of the drawing `name` of `dir`, whose readers have `rights`. */
+int engine_draw(struct engine *e, const struct dir *dir, const char *name, struct rights *rights,
+                char **out, struct error *err) NODISCARD;
 
 /* ---- texts of `.derivfs` -----------------------------------------------------------------------
  * malloced; NULL: out of memory.

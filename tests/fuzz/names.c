@@ -114,7 +114,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
     bool is_name = name[0] && !strchr(name, '/') && strcmp(name, ".") && strcmp(name, "..");
     for (size_t i = 0; is_name && i < 3; i++) {
         err.code = 0;
-        check_entry(e, dirs[i], name, engine_lookup(e, dirs[i], name, &entry, &err), &entry, &err);
+        check_entry(e, dirs[i], name,
+                    engine_lookup(e, &(struct dir){.path = dirs[i]}, name, &entry, &err), &entry,
+                    &err);
     }
     free(name);
     return 0;

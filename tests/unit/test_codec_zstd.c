@@ -248,7 +248,7 @@ static struct run *make_run(unsigned window_log)
     for (size_t i = sizeof h; i < sizeof file; i++)
         file[i] = (unsigned char)i;
     scratch_write(&dir, "run.nii.zst", stored, append_raw(0, file, sizeof file, window_log));
-    struct run *run = run_probe(rootfd, "run.nii.zst", NULL, NULL);
+    struct run *run = run_probe(rootfd, -1, "run.nii.zst", NULL, NULL);
     assert_non_null(run);
     assert_int_equal(run->state, RUN_OK);
     assert_ptr_equal(run->codec, &codec_zstd);
@@ -305,7 +305,7 @@ static void known_from_a_page(void **state)
     header_page_close(page, 1);
     run_put(run);
     page = headers_page(headers, &(struct key){"here"}, 1);
-    run = run_probe(rootfd, "run.nii.zst", page, NULL);
+    run = run_probe(rootfd, -1, "run.nii.zst", page, NULL);
     assert_ptr_equal(run->codec, &codec_zstd);
     assert_int_equal(run->reading_nbytes, 12345);
     header_page_close(page, 1);
@@ -328,7 +328,7 @@ static void header_behind_nothing(void **state)
     scratch_write(&dir, "skip.nii.zst", stored, n);
     for (const char *const *name = (const char *const[]){"blocks.nii.zst", "skip.nii.zst", NULL};
          *name; name++) {
-        run = run_probe(rootfd, *name, NULL, NULL);
+        run = run_probe(rootfd, -1, *name, NULL, NULL);
         assert_int_equal(run->state, RUN_BROKEN);
         if (!strstr(run->error.text, "none in the first 1024 KiB of zstd data"))
             fail_msg("%s", run->error.text);

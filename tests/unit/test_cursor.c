@@ -61,7 +61,7 @@ static struct run *make_run(const char *name, bool invalidate)
     } else {
         scratch_write(&dir, name, file, sizeof file);
     }
-    run = run_probe(rootfd, name, NULL, NULL);
+    run = run_probe(rootfd, -1, name, NULL, NULL);
     assert_non_null(run);
     assert_int_equal(run->state, RUN_OK);
     return run;
@@ -117,7 +117,7 @@ static void test_volumes(void **state)
 static void test_pool(void **state)
 {
     struct run *run = make_run("b.nii.gz", false),
-               *same = run_probe(rootfd, "b.nii.gz", NULL, NULL);
+               *same = run_probe(rootfd, -1, "b.nii.gz", NULL, NULL);
     struct cursor *early = open_at(run, 0), *late = open_at(run, 0), *c;
 
     (void)state;
@@ -194,12 +194,12 @@ static void test_changed_file(void **state)
     cursor_close(c);
     assert_int_equal(cursor_open(pool, run, 1, 1, NULL, &c, &err), -ESTALE);
     /* who knows the file as it is now never gets a cursor of what it was */
-    now = run_probe(rootfd, "d.nii", NULL, NULL);
+    now = run_probe(rootfd, -1, "d.nii", NULL, NULL);
     c = open_at(now, 0);
     cursor_park(c);
     run_put(now);
     scratch_set_mtime(&dir, "d.nii", 2000);
-    now = run_probe(rootfd, "d.nii", NULL, NULL);
+    now = run_probe(rootfd, -1, "d.nii", NULL, NULL);
     other = open_at(now, 0);
     assert_ptr_not_equal(other, c);
     assert_next(other, 0);

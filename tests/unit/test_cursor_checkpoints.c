@@ -70,7 +70,7 @@ static int setup(void **state)
     config.dir = path;
     assert_int_equal(cache_open(&config, &cache, NULL), 0);
     write_run();
-    run = run_probe(rootfd, "run.nii.gz", NULL, NULL);
+    run = run_probe(rootfd, -1, "run.nii.gz", NULL, NULL);
     assert_int_equal(run->state, RUN_OK);
     return 0;
 }

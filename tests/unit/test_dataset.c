@@ -89,9 +89,9 @@ static struct dir_scan *scan(const struct fixture *f, const char *dir,
 {
     struct dir_scan *out;
     struct error err = {0};
-    if (dataset_scan(f->ds, dir, freshness, &out, &err))
+    if (dataset_scan(f->ds, &(struct dir){.path = dir}, freshness, &out, &err))
         fail_msg("%s", err.text);
-    assert_string_equal(out->dir, dir);
+    assert_string_equal(out->dir.path, dir);
     return out;
 }
 
@@ -292,13 +292,16 @@ static void directory_failures(void **state)
     struct dir_scan *out;
     struct error err = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(dataset_scan(f->ds, cases[i].dir, SCAN_NOW, &out, &err), -cases[i].code);
+        assert_int_equal(
+            dataset_scan(f->ds, &(struct dir){.path = cases[i].dir}, SCAN_NOW, &out, &err),
+            -cases[i].code);
         assert_ptr_equal(strstr(err.text, cases[i].dir), err.text);
     }
     /* a directory that has gone is not remembered, and a new one of its name is another */
     assert_scan(f, "d", "d/a.nii a_boldmap ok\ngroup '' of 1\n");
     scratch_rename(&f->scratch, "d", "e");
-    assert_int_equal(dataset_scan(f->ds, "d", SCAN_NOW, &out, &err), -ENOENT);
+    assert_int_equal(dataset_scan(f->ds, &(struct dir){.path = "d"}, SCAN_NOW, &out, &err),
+                     -ENOENT);
     scratch_mkdir(&f->scratch, "d");
     out = scan(f, "d", SCAN_RECENT);
     assert_int_equal(out->nfiles, 0);
@@ -586,7 +589,8 @@ static void *scan_along(void *arg)
     for (unsigned i = 0; !atomic_load(&crowd->stop); i++) {
         struct dir_scan *s;
         struct error err;
-        if (dataset_scan(crowd->f->ds, "", i % 2 ? SCAN_NOW : SCAN_RECENT, &s, &err)) {
+        if (dataset_scan(crowd->f->ds, &(struct dir){.path = ""}, i % 2 ? SCAN_NOW : SCAN_RECENT,
+                         &s, &err)) {
             atomic_fetch_add(&crowd->wrong, 1);
             continue;
         }

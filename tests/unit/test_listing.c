@@ -45,7 +45,7 @@ static int tear_down(void **state)
 static void assert_names(const struct fixture *f, const char *dir, const char *expected)
 {
     struct error err = {0};
-    int fd = listing_open(f->rootfd, dir, &err);
+    int fd = listing_open(f->rootfd, &(struct dir){.path = dir}, &err);
     assert_true(fd >= 0);
     for (int again = 0; again < 2; again++) { /* the descriptor may be read twice */
         struct listing list;
@@ -133,7 +133,8 @@ static void directories_are_opened_beneath_the_root(void **state)
                  {"outer", EXDEV},    {"/", EXDEV},          {"in/../..", EXDEV}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         err = (struct error){0};
-        assert_int_equal(listing_open(f->rootfd, cases[i].dir, &err), -cases[i].code);
+        assert_int_equal(listing_open(f->rootfd, &(struct dir){.path = cases[i].dir}, &err),
+                         -cases[i].code);
         assert_int_equal(err.code, cases[i].code);
         assert_ptr_equal(strstr(err.text, cases[i].dir), err.text);
     }

@@ -54,13 +54,13 @@ static void write_gzip(const char *name, const void *bytes, size_t nbytes)
 
 static struct run *probe(const char *path, enum run_state want)
 {
-    struct run *run = run_probe(rootfd, path, NULL, NULL);
+    struct run *run = run_probe(rootfd, -1, path, NULL, NULL);
 
     assert_non_null(run);
     assert_string_equal(run->path, path);
     if (run->state != want)
         fail_msg("%s: state %d: %s", path, run->state, run->error.text);
-    assert_true(run_is_current(rootfd, run));
+    assert_true(run_is_current(rootfd, -1, run));
     return run;
 }
 
@@ -180,7 +180,7 @@ static void absent_runs(void **state)
     /* it arrives */
     nifti_1_header n1 = image_n1();
     write_gzip("unlocked.nii.gz", &n1, sizeof n1);
-    assert_false(run_is_current(rootfd, run));
+    assert_false(run_is_current(rootfd, -1, run));
     run_put(run);
     is("unlocked.nii.gz", RUN_OK);
 }
@@ -195,22 +195,22 @@ static void noticing_changes(void **state)
     scratch_set_mtime(&dir, "r.nii", 1000);
     run = probe("r.nii", RUN_OK);
     scratch_set_mtime(&dir, "r.nii", 2000);
-    assert_false(run_is_current(rootfd, run));
+    assert_false(run_is_current(rootfd, -1, run));
     run_put(run);
 
     run = probe("r.nii", RUN_OK);
     scratch_unlink(&dir, "r.nii");
-    assert_false(run_is_current(rootfd, run));
+    assert_false(run_is_current(rootfd, -1, run));
     run_put(run);
 
     run = probe("r.nii", RUN_BROKEN); /* missing, until it is there again */
     write_image("r.nii", &n1, sizeof n1, 400);
-    assert_false(run_is_current(rootfd, run));
+    assert_false(run_is_current(rootfd, -1, run));
     run_put(run);
 
     run = probe("r.nii", RUN_BROKEN); /* too short, until it is repaired */
     write_image("r.nii", &n1, sizeof n1, IMAGE_NBYTES);
-    assert_false(run_is_current(rootfd, run));
+    assert_false(run_is_current(rootfd, -1, run));
     run_put(run);
     is("r.nii", RUN_OK);
 }
@@ -242,12 +242,12 @@ static void hard_link_of_an_object(void **state)
     assert_int_equal(link(scratch_at(&dir, object), scratch_at(&dir, "own.nii")), 0);
     assert_int_equal(symlink(object, scratch_at(&dir, "linked.nii")), 0);
     memcpy(header.bytes, &h, sizeof h);
-    assert_int_equal(source_identify(rootfd, "own.nii", &id, &err), 0);
+    assert_int_equal(source_identify(rootfd, -1, "own.nii", &id, &err), 0);
     header_page_add(page, &id, &header);
 
     const char *names[] = {"own.nii", "linked.nii", "linked.nii"};
     for (size_t i = 0; i < 3; i++) {
-        struct run *run = run_probe(rootfd, names[i], page, NULL);
+        struct run *run = run_probe(rootfd, -1, names[i], page, NULL);
 
         assert_string_equal(run->id.annex_key, i > 0 ? key : "");
         assert_int_equal(

@@ -252,7 +252,7 @@ static void expecting_another_version(void **state)
     (void)state;
     scratch_write(&dir, "e", data, SMALL);
     scratch_set_mtime(&dir, "e", 1000);
-    assert_int_equal(source_identify(rootfd, "e", &id, &err), 0);
+    assert_int_equal(source_identify(rootfd, -1, "e", &id, &err), 0);
     source_close(open_ok("e", &id));
     scratch_set_mtime(&dir, "e", 2000);
     const struct source_options expect = {.expect = &id};

@@ -62,7 +62,7 @@ static struct source_id identified(const char *path)
     struct source_id id;
     struct error err;
 
-    if (source_identify(rootfd, path, &id, &err) < 0)
+    if (source_identify(rootfd, -1, path, &id, &err) < 0)
         fail_msg("%s", err.text);
     return id;
 }
@@ -73,7 +73,7 @@ static void fails(const char *path, int code, const char *why)
     struct source *s;
     struct error err = {0};
 
-    assert_int_equal(source_identify(rootfd, path, &id, &err), -code);
+    assert_int_equal(source_identify(rootfd, -1, path, &id, &err), -code);
     assert_int_equal(err.code, code);
     assert_memory_equal(err.text, path, strlen(path));
     if (!strstr(err.text, why))
@@ -321,10 +321,10 @@ static void nothing_is_leaked(void **state)
 
     (void)state;
     assert_int_equal(close(before), 0);
-    assert_int_equal(source_identify(rootfd, "sub", &id, NULL), -EISDIR);
-    assert_int_equal(source_identify(rootfd, "sub/gone.nii", &id, NULL), -ENODATA);
-    assert_int_equal(source_identify(rootfd, "pointer.nii", &id, NULL), -ENODATA);
-    assert_int_equal(source_identify(rootfd, "inside", &id, NULL), 0);
+    assert_int_equal(source_identify(rootfd, -1, "sub", &id, NULL), -EISDIR);
+    assert_int_equal(source_identify(rootfd, -1, "sub/gone.nii", &id, NULL), -ENODATA);
+    assert_int_equal(source_identify(rootfd, -1, "pointer.nii", &id, NULL), -ENODATA);
+    assert_int_equal(source_identify(rootfd, -1, "inside", &id, NULL), 0);
     id.ino++;
     assert_int_equal(
         source_open(rootfd, "inside", &(struct source_options){.expect = &id}, &s, NULL), -ESTALE);
