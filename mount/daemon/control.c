@@ -15,15 +15,17 @@ static char *version_text(struct engine *e)
 static const struct {
     const char *name;
     char *(*text)(struct engine *e);
+    bool is_public;
 } control_files[] = {
-    {"status", engine_status_text},
-    {"status.json", engine_status_json},
-    {"errors", engine_errors_text},
-    {"metrics", engine_metrics_text},
-    {"recipes.ini", engine_recipes_text},
-    {"trace.json", engine_trace_json},
-    {"version", version_text},
-    {"index.html", NULL},
+    {"status", engine_status_text, false},
+    {"status.json", engine_status_json, false},
+    {"errors", engine_errors_text, false},
+    {"metrics", engine_metrics_text, false},
+    {"counters", engine_counters_text, true},
+    {"recipes.ini", engine_recipes_text, false},
+    {"trace.json", engine_trace_json, false},
+    {"version", version_text, true},
+    {"index.html", NULL, false},
 };
 
 const char *control_name(size_t i)
@@ -34,6 +36,11 @@ const char *control_name(size_t i)
 bool control_is_page(size_t i)
 {
     return !control_files[i].text;
+}
+
+bool control_is_public(size_t i)
+{
+    return control_files[i].is_public;
 }
 
 char *control_text(struct engine *e, size_t i)

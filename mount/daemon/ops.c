@@ -120,7 +120,7 @@ int lookup_node(struct mount *m, const struct node *node, struct entry *out, str
 /* The control directory and its files. Only opening them makes the text. */
 static void stat_control(const struct node_identity *id, struct stat *st)
 {
-    bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && control_is_page(id->a);
+    bool dir = id->kind == NODE_CONTROL_DIR, own = !dir && !control_is_public(id->a);
 
     *st = (struct stat){
         .st_ino = UINT64_C(1) << 62 | (dir ? 0 : id->a + 1),

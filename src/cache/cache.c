@@ -208,20 +208,26 @@ static int scan(struct cache *c, const char *what, struct disk_list *list, struc
     return 0;
 }
 
-int cache_stats(struct cache *c, struct cache_stats *out, struct error *err)
+struct cache_stats cache_counters(const struct cache *c)
 {
-    struct disk_list list;
-    int ret = scan(c, "counting", &list, err);
-    if (ret < 0)
-        return ret;
-    *out = (struct cache_stats){
+    return (struct cache_stats){
         .max_nbytes = c->max_nbytes,
         .hits = atomic_load(&c->hits),
         .misses = atomic_load(&c->misses),
         .published = atomic_load(&c->published),
+        .published_nbytes = atomic_load(&c->published_nbytes),
         .evicted = atomic_load(&c->evicted),
         .corrupt = atomic_load(&c->corrupt),
     };
+}
+
+int cache_stats(struct cache *c, struct cache_stats *out, struct error *err)
+{
+    struct disk_list list;
+    *out = cache_counters(c); /* before the scan: what is published meanwhile may count twice */
+    int ret = scan(c, "counting", &list, err);
+    if (ret < 0)
+        return ret;
     for (size_t i = 0; i < list.n; i++) {
         if (list.entries[i].payload && list.entries[i].meta) {
             out->entries++;

@@ -120,10 +120,13 @@ void cache_abort(struct cache_writer *w); /* NULL is allowed */
 struct cache_stats {
     uint64_t entries, nbytes, max_nbytes;
     uint64_t hits, misses, published, evicted, corrupt; /* of this process */
+    uint64_t published_nbytes;
 };
 
 /* Counts entries on disk: takes as long as the cache is large. */
 int cache_stats(struct cache *c, struct cache_stats *out, struct error *err) NODISCARD;
+/* All but entries and nbytes, which are 0. */
+struct cache_stats cache_counters(const struct cache *c);
 
 /* Entries that this process has evicted so far. */
 uint64_t cache_evicted(const struct cache *c);

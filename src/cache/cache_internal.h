@@ -44,7 +44,7 @@ struct cache {
     void (*warn)(void *ctx, const struct error *what);
     void *warn_ctx;
     int64_t (*clock_s)(void);
-    atomic_uint_fast64_t hits, misses, published, evicted, corrupt;
+    atomic_uint_fast64_t hits, misses, published, published_nbytes, evicted, corrupt;
 
     pthread_mutex_t mutex;       /* never held across I/O or a callback */
     struct verified *verified;   /* guarded by mutex: hash table by key */

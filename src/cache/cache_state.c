@@ -239,6 +239,7 @@ bool cache_account(struct cache *c, uint64_t nbytes)
     bool due;
 
     atomic_fetch_add(&c->published, 1);
+    atomic_fetch_add(&c->published_nbytes, nbytes);
     pthread_mutex_lock(&c->mutex);
     memset(c->warned, 0, sizeof(c->warned));
     c->total_nbytes += nbytes;

@@ -102,6 +102,7 @@ int engine_open(const struct engine_config *config, struct engine **out, struct 
     e->start_s = time(NULL);
     rights_use_acls(config->shared);
     pthread_mutex_init(&e->requests.lock, NULL);
+    pthread_mutex_init(&e->count.lock, NULL);
     ret = copy_config(e, config, err);
     if (ret == 0)
         ret = filesystem_trust(config->trust_ids, err);
@@ -187,6 +188,7 @@ void engine_close(struct engine *e)
     headers_free(e->headers);
     names_free(e->names);
     pthread_mutex_destroy(&e->requests.lock);
+    pthread_mutex_destroy(&e->count.lock);
     free((char *)e->config.dataset);
     free((char *)e->config.cache_dir);
     free((char *)e->config.cache_at);

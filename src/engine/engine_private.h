@@ -13,6 +13,13 @@
 #include "tree.h"
 #include "workers.h"
 
+/* The entries of the cache, which are not counted for each text of `.derivfs`. */
+struct cache_count {
+    pthread_mutex_t lock;
+    struct cache_stats last; /* guarded by lock */
+    int64_t last_ns;         /* guarded by lock: CLOCK_MONOTONIC; 0: never counted */
+};
+
 struct engine {
     struct engine_config config; /* strings owned */
     struct errlog *errors;
@@ -22,6 +29,7 @@ struct engine {
     struct store store;
     struct workers workers;
     struct requests requests;
+    struct cache_count count;
     int64_t start_s; /* CLOCK_REALTIME */
 };
 

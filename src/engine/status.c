@@ -16,6 +16,7 @@
 #include "filesystem.h"
 #include "human.h"
 #include "json_text.h"
+#include "monotonic.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -160,12 +161,42 @@ static json_t *results_json(struct engine *e)
     return list;
 }
 
+/* The cache's figures, with entries counted within the last COUNT_AGAIN_NS, and published by this
+ * engine since. After evictions they are counted again, but not more often than RECENT_NS. */
+static int count_cache(struct engine *e, struct cache_stats *out, struct error *err)
+{
+    static const int64_t COUNT_AGAIN_NS = 10000000000, RECENT_NS = 1000000000;
+    struct cache_stats last, now = cache_counters(e->store.cache);
+    int64_t now_ns = monotonic_ns(), age_ns;
+    int ret;
+
+    pthread_mutex_lock(&e->count.lock);
+    last = e->count.last;
+    age_ns = e->count.last_ns ? now_ns - e->count.last_ns : INT64_MAX;
+    pthread_mutex_unlock(&e->count.lock);
+    if (age_ns < RECENT_NS ||
+        (age_ns < COUNT_AGAIN_NS && last.evicted == now.evicted && last.corrupt == now.corrupt)) {
+        now.entries = last.entries + now.published - last.published;
+        now.nbytes = last.nbytes + now.published_nbytes - last.published_nbytes;
+        *out = now;
+        return 0;
+    }
+    ret = cache_stats(e->store.cache, out, err);
+    if (ret < 0)
+        return ret;
+    pthread_mutex_lock(&e->count.lock);
+    e->count.last = *out;
+    e->count.last_ns = now_ns;
+    pthread_mutex_unlock(&e->count.lock);
+    return 0;
+}
+
 static json_t *cache_json(struct engine *e)
 {
-    struct cache_stats stats = {.entries = 0};
+    struct cache_stats stats;
     struct error err;
 
-    if (cache_stats(e->store.cache, &stats, &err) < 0)
+    if (count_cache(e, &stats, &err) < 0)
         return json_pack("{s:o, s:o}", "dir", utf8_json(e->config.cache_dir), "error",
                          utf8_json(err.text));
     return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "dir",
@@ -317,7 +348,7 @@ static int print_status(FILE *f, struct engine *e)
     fprintf(f, "compute buffers: %.1f of %.1f MiB\n",
             (double)budget_used(e->workers.budget) / 0x1p20,
             (double)budget_limit(e->workers.budget) / 0x1p20);
-    if (cache_stats(e->store.cache, &cache, NULL) == 0)
+    if (count_cache(e, &cache, NULL) == 0)
         put_line(f, "cache: %s, %" PRIu64 " entries, %.1f of %.1f MiB\n", e->config.cache_dir,
                  cache.entries, (double)cache.nbytes / 0x1p20, (double)cache.max_nbytes / 0x1p20);
     print_results(f, e);
@@ -331,48 +362,81 @@ char *engine_status_text(struct engine *e)
     return printed(e, print_status);
 }
 
-static void metric(FILE *f, const char *name, const char *help, uint64_t value)
-{
-    const char *type = strstr(name, "_total") ? "counter" : "gauge";
+struct metric {
+    const char *name, *help;
+    uint64_t value;
+};
 
-    fprintf(f, "# HELP derivfs_%s %s\n# TYPE derivfs_%s %s\nderivfs_%s %" PRIu64 "\n", name, help,
-            name, type, name, value);
+static void print_metrics(FILE *f, const struct metric *m, size_t n, bool counters_only)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool counter = strstr(m[i].name, "_total");
+
+        if (counter || !counters_only)
+            fprintf(f, "# HELP derivfs_%s %s\n# TYPE derivfs_%s %s\nderivfs_%s %" PRIu64 "\n",
+                    m[i].name, m[i].help, m[i].name, counter ? "counter" : "gauge", m[i].name,
+                    m[i].value);
+    }
 }
 
-static int print_metrics(FILE *f, struct engine *e)
+static void print_all(FILE *f, struct engine *e, const struct cache_stats *cache,
+                      bool counters_only)
 {
-    struct cache_stats cache = {.entries = 0};
     struct sched_stats s;
 
     sched_stats(e->workers.sched, &s);
-    metric(f, "tasks_running", "Tasks on a worker thread now.", s.running);
-    metric(f, "threads_helping", "Worker threads that help with other tasks now.", s.helping);
-    metric(f, "tasks_queued", "Tasks that wait for a thread, for inputs or for memory.", s.queued);
-    metric(f, "requests_waiting", "Reads that wait for a result.", s.jobs);
-    metric(f, "tasks_done_total", "Tasks that succeeded.", s.tasks_done);
-    metric(f, "tasks_found_total", "Of these, tasks whose results were cached already.",
-           s.tasks_found);
-    metric(f, "tasks_failed_total", "Tasks that failed.", s.tasks_failed);
-    metric(f, "tasks_cancelled_total", "Tasks cancelled because no request was left.",
-           s.tasks_cancelled);
-    metric(f, "tasks_joined_total", "Tasks asked for while in flight already.", s.tasks_joined);
-    metric(f, "pieces_done_total", "Pieces of tasks that helper threads have run.", s.pieces_done);
-    metric(f, "memory_used_bytes", "Compute buffers in use.", budget_used(e->workers.budget));
-    if (cache_stats(e->store.cache, &cache, NULL) == 0) {
-        metric(f, "cache_bytes", "Size of the cache on disk.", cache.nbytes);
-        metric(f, "cache_entries", "Entries in the cache.", cache.entries);
-        metric(f, "cache_hits_total", "Results found in the cache.", cache.hits);
-        metric(f, "cache_misses_total", "Results not found in the cache.", cache.misses);
-        metric(f, "cache_published_total", "Results put into the cache.", cache.published);
-        metric(f, "cache_evicted_total", "Results removed for space.", cache.evicted);
-        metric(f, "cache_corrupt_total", "Damaged entries found.", cache.corrupt);
-    }
+    const struct metric all[] = {
+        {"tasks_running", "Tasks on a worker thread now.", s.running},
+        {"threads_helping", "Worker threads that help with other tasks now.", s.helping},
+        {"tasks_queued", "Tasks that wait for a thread, for inputs or for memory.", s.queued},
+        {"requests_waiting", "Reads that wait for a result.", s.jobs},
+        {"tasks_done_total", "Tasks that succeeded.", s.tasks_done},
+        {"tasks_found_total", "Of these, tasks whose results were cached already.", s.tasks_found},
+        {"tasks_failed_total", "Tasks that failed.", s.tasks_failed},
+        {"tasks_cancelled_total", "Tasks cancelled because no request was left.",
+         s.tasks_cancelled},
+        {"tasks_joined_total", "Tasks asked for while in flight already.", s.tasks_joined},
+        {"pieces_done_total", "Pieces of tasks that helper threads have run.", s.pieces_done},
+        {"memory_used_bytes", "Compute buffers in use.", budget_used(e->workers.budget)},
+        {"cache_bytes", "Size of the cache on disk.", cache->nbytes},
+        {"cache_entries", "Entries in the cache.", cache->entries},
+        {"cache_hits_total", "Results found in the cache.", cache->hits},
+        {"cache_misses_total", "Results not found in the cache.", cache->misses},
+        {"cache_published_total", "Results put into the cache.", cache->published},
+        {"cache_evicted_total", "Results removed for space.", cache->evicted},
+        {"cache_corrupt_total", "Damaged entries found.", cache->corrupt},
+    };
+    print_metrics(f, all, sizeof all / sizeof *all, counters_only);
+}
+
+/* Without the size of a cache that cannot be counted. */
+static int print_all_metrics(FILE *f, struct engine *e)
+{
+    struct cache_stats cache;
+    bool counted = count_cache(e, &cache, NULL) == 0;
+
+    if (!counted)
+        cache = cache_counters(e->store.cache);
+    print_all(f, e, &cache, !counted);
     return 0;
 }
 
 char *engine_metrics_text(struct engine *e)
 {
-    return printed(e, print_metrics);
+    return printed(e, print_all_metrics);
+}
+
+static int print_counters(FILE *f, struct engine *e)
+{
+    struct cache_stats cache = cache_counters(e->store.cache);
+
+    print_all(f, e, &cache, true);
+    return 0;
+}
+
+char *engine_counters_text(struct engine *e)
+{
+    return printed(e, print_counters);
 }
 
 static void print_error(void *ctx, const struct errlog_entry *e)

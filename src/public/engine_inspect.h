@@ -147,6 +147,7 @@ int engine_draw(struct engine *e, const struct dir *dir, const char *name, struc
 char *engine_status_text(struct engine *e) NODISCARD;
 char *engine_status_json(struct engine *e) NODISCARD;
 char *engine_metrics_text(struct engine *e) NODISCARD;
+char *engine_counters_text(struct engine *e) NODISCARD; /* those of the metrics that only grow */
 char *engine_errors_text(struct engine *e) NODISCARD;
 char *engine_recipes_text(struct engine *e) NODISCARD;
 char *engine_trace_json(struct engine *e) NODISCARD;

@@ -35,9 +35,11 @@ metric_is() {
     mount_derivfs "$DS"
     assert_equal "$(ls -A "$MNT" | grep -c derivfs)" 0
     assert_equal "$(ls -A "$MNT/.derivfs" | LC_ALL=C sort | tr '\n' ' ')" \
-        'errors index.html metrics recipes.ini status status.json trace.json version '
+        'counters errors index.html metrics recipes.ini status status.json trace.json version '
     assert_equal "$(stat -c '%F %a' "$MNT/.derivfs")" 'directory 555'
-    assert_equal "$(stat -c %a "$MNT/.derivfs/status")" 444
+    assert_equal "$(cd "$MNT/.derivfs" && stat -c '%a %u' errors index.html metrics recipes.ini status status.json \
+        trace.json | uniq)" "400 $(id -u)"
+    assert_equal "$(stat -c %a "$MNT/.derivfs/"{version,counters} | uniq)" 444
     run ! touch "$MNT/.derivfs/status"
     run ! touch "$MNT/.derivfs/new"
     run ! ls "$MNT/.derivfs/nope"

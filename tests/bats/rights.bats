@@ -83,3 +83,29 @@ swap() {
     wait_until read_swapped
     cmp <(as_nobody cat "$MNT/own/d/tsnr.nii") "$MNT/own/old/tsnr.nii"
 }
+
+@test "of .derivfs others than the owner see version and counters, and no count of the cache" {
+    mount_derivfs "$DS" -o allow_other
+    local file
+    for file in errors index.html metrics recipes.ini status status.json trace.json; do
+        run ! as_nobody cat "$MNT/.derivfs/$file"
+    done
+    cat "$MNT/own/d/tsnr.nii" >/dev/null
+    assert_equal "$(as_nobody cat "$MNT/.derivfs/version")" "$(derivfs --version | head -1)"
+    run -0 as_nobody grep -v '^#' "$MNT/.derivfs/counters"
+    assert_line 'derivfs_tasks_done_total 2'
+    assert_line 'derivfs_cache_published_total 2'
+    run ! grep -v _total <<<"$output"
+}
+
+@test "status and metrics do not count the cache anew for each open" {
+    mount_derivfs "$DS"
+    cat "$MNT/own/d/tsnr.nii" >/dev/null
+    assert_equal "$(metric cache_entries)" 2
+    mv "$CACHE/v1/objects" "$CACHE/v1/elsewhere"
+    assert_equal "$(metric cache_entries)" 2
+    assert_equal "$(json 'd["cache"]["entries"]' <"$MNT/.derivfs/status.json")" 2
+    mv "$CACHE/v1/elsewhere" "$CACHE/v1/objects"
+    cat "$MNT/own/d/mean.nii" >/dev/null
+    assert_equal "$(metric cache_entries)" 3
+}
