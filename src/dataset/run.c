@@ -118,10 +118,10 @@ static bool recognise(int rootfd, int dirfd, struct run *run, struct header_page
 
 /* Content that has been here, or elsewhere, before: it was hashed to the git-annex key. -ENODATA: it
  * is not known. */
-static int remember(int rootfd, struct run *run)
+static int remember(int rootfd, int dirfd, struct run *run)
 {
     struct annexed known;
-    int ret = run->names ? source_identify_absent(rootfd, run->path, &run->id) : -ENODATA;
+    int ret = run->names ? source_identify_absent(rootfd, dirfd, run->path, &run->id) : -ENODATA;
 
     if (ret == 0)
         ret = names_of_annex(run->names, run->id.annex_key, &known);
@@ -159,7 +159,7 @@ static int probe_once(int rootfd, int dirfd, struct run *run, struct header_page
     int ret = source_identify(rootfd, dirfd, run->path, &run->id, &run->error);
     bool identified = ret == 0;
     if (ret == -ENODATA)
-        ret = remember(rootfd, run);
+        ret = remember(rootfd, dirfd, run);
     else if (ret == 0)
         ret = find_header(rootfd, run, page, &run->error);
     if (ret < 0) {
@@ -210,7 +210,7 @@ bool run_is_current(int rootfd, int dirfd, const struct run *run)
     int ret = source_identify(rootfd, dirfd, run->path, &now, NULL);
 
     if (run->absent)
-        return ret == -ENODATA && source_identify_absent(rootfd, run->path, &now) == 0 &&
+        return ret == -ENODATA && source_identify_absent(rootfd, dirfd, run->path, &now) == 0 &&
                source_id_equal(&now, &run->id);
     if (ret < 0)
         return !is_identified(run) && !run->error.fault && run->error.code == -ret;

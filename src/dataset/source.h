@@ -59,7 +59,8 @@ int source_peek(int rootfd, int dirfd, const char *path, struct source_id *out) 
 /* Identify content that is not here by what is known of it: its git-annex key, which is a hash of
  * it, and size; rights are those of the repository, mtime that of the link. -ENODATA where that
  * does not tell content apart, or it is here; other codes are faults. */
-int source_identify_absent(int rootfd, const char *path, struct source_id *out) NODISCARD;
+int source_identify_absent(int rootfd, int dirfd, const char *path,
+                           struct source_id *out) NODISCARD;
 
 /* Is the file at `path` still the one identified as `known`, by its attributes alone? Nothing is
  * opened: where the dataset is on a network, an open may wait for a read of the same file that is

@@ -209,11 +209,21 @@ int source_identify(int rootfd, int dirfd, const char *path, struct source_id *o
     return ret;
 }
 
-int source_identify_absent(int rootfd, const char *path, struct source_id *out)
+static bool is_trusted(uid_t uid)
+{
+    return uid == 0 || uid == geteuid();
+}
+
+/* Nobody knows who could read the content when it was here. Whoever makes a link and a repository may
+ * name any content in them, also what he could never read: only root and the daemon's user are
+ * believed. */
+int source_identify_absent(int rootfd, int dirfd, const char *path, struct source_id *out)
 {
     struct annex_content c;
+    const char *slash = strrchr(path, '/');
     mode_t type;
-    int fd = resolve_beneath(rootfd, path, O_PATH | O_NOFOLLOW);
+    int fd = dirfd < 0 ? resolve_beneath(rootfd, path, O_PATH | O_NOFOLLOW)
+                       : resolve_beneath(dirfd, slash ? slash + 1 : path, O_PATH | O_NOFOLLOW);
     int ret = fd < 0 ? fd : source_id_of_fd(fd, path, out, &type, NULL);
 
     if (fd >= 0)
@@ -227,7 +237,7 @@ int source_identify_absent(int rootfd, const char *path, struct source_id *out)
     out->lasting = false;
     out->ino = 0;
     out->size = (uint64_t)c.key.size;
-    out->mode = S_IFREG | (c.mode & 0444);
+    out->mode = S_IFREG | (is_trusted(out->uid) && is_trusted(c.uid) ? c.mode & 0444 : 0);
     out->uid = c.uid;
     out->gid = c.gid;
     memcpy(out->annex_key, c.key.text, sizeof out->annex_key);

@@ -266,3 +266,22 @@ END
     grep -aq private "$MNT/own/d/sum.txt"
     denied "$MNT/own/d/sum.txt"
 }
+
+@test "whoever names absent content in a link of his own gets nothing that was computed of it" {
+    local key
+    key=SHA256E-s$(stat -c %s "$PRIVATE/run.nii")--$(sha256sum "$PRIVATE/run.nii" | cut -d ' ' -f 1).nii
+    local place=.git/annex/objects/Xx/1Z/$key
+    mkdir -p "$PRIVATE/$place" "$DS/own/d/.git/annex/objects"
+    mv "$PRIVATE/run.nii" "$PRIVATE/$place/$key"
+    rm "$DS/own/d/run.nii"
+    # its header and its results are known in that directory, while the link leads to it
+    ln -s "../../private/$place/$key" "$DS/own/d/run.nii"
+    mount_derivfs "$DS" -o allow_other
+    cat "$MNT/own/d/"{tsnr,mean}.nii >/dev/null
+    denied "$MNT/own/d/tsnr.nii"
+    rm "$DS/own/d/run.nii"
+    ln -s "$place/$key" "$DS/own/d/run.nii"
+    chown -hR $NOBODY "$DS/own/d"
+    wait_until cat "$MNT/own/d/tsnr.nii" >/dev/null # the content is absent, the result is not
+    denied "$MNT/own/d/"{tsnr,mean}.nii
+}
