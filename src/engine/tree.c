@@ -248,6 +248,7 @@ int tree_find_derived(const struct tree *t, const struct dir *dir, const char *n
 {
     struct place place = tree_place(t, dir);
     struct recipe_table *table = recipes_get(t->recipes);
+    struct derived *found;
     int ret;
 
     /* most unknown names are not derived files either: read no directory for them */
@@ -255,13 +256,15 @@ int tree_find_derived(const struct tree *t, const struct dir *dir, const char *n
         ret =
             error_set(err, ENOENT, "%s%s%s: no such file", dir->path, *dir->path ? "/" : "", name);
     else
-        ret = find_in_scan(t, &place, table, name, freshness, out, err);
+        ret = find_in_scan(t, &place, table, name, freshness, &found, err);
     /* A run that was absent or broken may be repaired by now: look again, rather than report an
      * empty file. */
-    if (ret == 0 && (*out)->bad && freshness == SCAN_RECENT) {
-        derived_put(*out);
-        ret = find_in_scan(t, &place, table, name, SCAN_NOW, out, err);
+    if (ret == 0 && found->bad && freshness == SCAN_RECENT) {
+        derived_put(found);
+        ret = find_in_scan(t, &place, table, name, SCAN_NOW, &found, err);
     }
+    if (ret == 0)
+        *out = found; /* otherwise it is gone: the caller's stays as it is */
     recipe_table_put(table);
     return ret;
 }

@@ -293,7 +293,7 @@ class Cases:
                 f"{title} {code} {'from' if lasts else 'at'} {after}: {name}/{what}: {shown}"
             )
         if world.daemon.poll() is not None:
-            raise Died(f"{title} {code} {'from' if lasts else 'at'} {after}: {name}/{what}: derivfs died")
+            raise Died(f"{title} {code} {'from' if lasts else 'at'} {after}: {name}/{what}: derivfs died ({world.daemon.returncode})")
         return hits, name
 
     def recovers(self):
@@ -326,7 +326,7 @@ class Cases:
             self.left.append((kind, name, what, f"{where} {call} {code} {'from' if lasts else 'at'} {after}"))
 
     def run(self, only):
-        names = NAMES if self.long else ["tsnr.nii", "."]
+        names = NAMES if self.long else ["tsnr.nii", "tsnr.tsv", "."]
         image = NAMES if self.long else ["tsnr.nii"]
         if not only or "source" in only:
             for call, codes in SOURCE_CALLS.items():
