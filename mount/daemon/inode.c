@@ -8,15 +8,18 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include <utlist.h>
 
 #include "engine_derived.h"
+#include "monotonic.h"
 
 struct inodes {
     pthread_mutex_t lock;
-    struct node *table; /* guarded by lock: nodes by name */
-    struct node *all;   /* guarded by lock: also those that are not in the table any more */
+    uint32_t generation; /* guarded by lock: of the last node */
+    struct node *table;  /* guarded by lock: nodes by name */
+    struct node *all;    /* guarded by lock: also those that are not in the table any more */
     struct node *root;
 };
 
@@ -51,6 +54,9 @@ struct inodes *inodes_new(void)
         return NULL;
     }
     pthread_mutex_init(&t->lock, NULL);
+    /* a handle of the mount before must not fit a file of this one */
+    if (getrandom(&t->generation, sizeof t->generation, 0) < 0)
+        t->generation = (uint32_t)monotonic_ns();
     return t;
 }
 
@@ -108,6 +114,7 @@ struct node *inodes_enter(struct inodes *t, struct node *parent, const char *nam
     } else {
         if (old)
             leave(t, old);
+        fresh->generation = ++t->generation;
         HASH_ADD_KEYPTR(hh, t->table, fresh->key, fresh->key_nbytes, fresh);
         if (!fresh->hh.tbl) {
             pthread_mutex_unlock(&t->lock);

@@ -44,6 +44,7 @@ struct node {
     struct node_identity id; /* immutable */
     struct derived *derived; /* immutable: NODE_DERIVED's, else NULL */
     struct node_io io;       /* see iomode.h */
+    uint32_t generation; /* immutable: tells it from others that had its address, and so its id */
     _Atomic uint64_t
         served; /* NODE_DERIVED: the version of the bytes that the kernel got; 0: none */
     _Atomic uint64_t text_nbytes; /* of the text made when the node was last opened */

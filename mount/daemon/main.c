@@ -24,6 +24,7 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
+#include "background.h"
 #include "kernel_caps.h"
 #include "monotonic.h"
 #include "ops.h"
@@ -34,6 +35,7 @@
 struct daemon {
     struct options options;
     struct kept kept;
+    struct background background;
     struct fuse_cmdline_opts fuse;
     struct engine *engine;
     struct mount *mount;
@@ -289,6 +291,8 @@ static int serve(struct daemon *d, struct error *err)
     if (mount_start(d->mount) < 0 ||
         pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0)
         return error_set(err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
+    log_to_syslog = !d->fuse.foreground;
+    background_ready(&d->background);
     above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
     ret = loop(d);
     if (above >= 0)
@@ -309,14 +313,14 @@ static int mount_and_serve(struct daemon *d, struct error *err)
                              : "");
     fuse_set_log_func(NULL);
     ret = kernel_caps_install(d->session);
-    if (ret == 0 && fuse_daemonize(d->fuse.foreground) != 0)
-        ret = -errno;
-    if (ret < 0) {
-        fuse_session_unmount(d->session);
-        return error_set(err, -ret, "%s: going to the background failed", d->options.mountpoint);
-    }
-    log_to_syslog = !d->fuse.foreground;
-    ret = serve(d, err);
+    if (ret < 0)
+        error_set(err, -ret, "%s: the session cannot be set up", d->options.mountpoint);
+    if (ret == 0 && d->options.nosymfollow)
+        ret = place_follow_no_links(d->options.mountpoint, err);
+    if (ret == 0 && !d->fuse.foreground)
+        ret = background_enter(d->options.mountpoint, &d->background, err);
+    if (ret == 0)
+        ret = serve(d, err);
     fuse_session_unmount(d->session);
     return ret;
 }
@@ -335,7 +339,7 @@ static int open_session(struct daemon *d, struct fuse_args *args, struct error *
     d->mount = mount_new(d->engine);
     if (!d->mount || force_options(args, d->options.dataset) != 0)
         return error_set(err, ENOMEM, "out of memory");
-    d->session = mount_session_new(d->mount, args, d->options.xattr);
+    d->session = mount_session_new(d->mount, args, &d->options);
     if (!d->session)
         return error_set(err, EINVAL, "%s (see derivfs --help)", fuse_reason("wrong options"));
     return 0;
@@ -394,7 +398,7 @@ static void keep_freed_memory(void)
 int main(int argc, char **argv)
 {
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
-    struct daemon d = {.engine = NULL};
+    struct daemon d = {.background.ready_fd = -1};
     struct error err;
     int ret = 0;
 

@@ -17,16 +17,22 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <xxhash.h>
+
 #include "kernel_caps.h"
+#include "options.h"
 
 static const double TIMEOUT_S = 1.0;
 
 struct mount *mount_new(struct engine *e)
 {
     struct mount *m = calloc(1, sizeof *m);
+    struct entry root;
 
     if (!m)
         return NULL;
+    if (engine_lookup_path(e, "", &root, NULL) == 0)
+        m->root_dev = root.st.st_dev;
     m->engine = e;
     pthread_mutex_init(&m->files.lock, NULL);
     pthread_mutex_init(&m->iomodes.lock, NULL);
@@ -116,6 +122,16 @@ int lookup_node(struct mount *m, const struct node *node, struct entry *out, str
 }
 
 /* ---- attributes ---- */
+
+uint64_t shown_ino(const struct mount *m, uint64_t dev, uint64_t ino)
+{
+    uint64_t both[] = {dev, ino};
+
+    if (dev == m->root_dev)
+        return ino;
+    /* the upper bits tell apart what the mount makes up */
+    return (XXH3_64bits(both, sizeof both) >> 3) | UINT64_C(1) << 61;
+}
 
 /* The control directory and its files. Only opening them makes the text. */
 static void stat_control(const struct node_identity *id, struct stat *st)
@@ -228,10 +244,13 @@ static void fill_entry(struct mount *m, const struct node *node, const struct st
 {
     *e = (struct fuse_entry_param){
         .ino = node_id(m->inodes, node),
+        .generation = node->generation,
         .attr = *st,
         .attr_timeout = attr_timeout(node, st),
         .entry_timeout = TIMEOUT_S,
     };
+    if (node->id.kind == NODE_SOURCE && st->st_dev != 0)
+        e->attr.st_ino = shown_ino(m, st->st_dev, st->st_ino);
     /* The kernel looks a file of unknown size up before each open: sendfile(2) and mappings end at
      * the size that the kernel knows, which a read that reaches the end makes smaller, but none
      * larger. */
@@ -342,16 +361,18 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 {
     struct mount *m = fuse_req_userdata(req);
     struct node *node = inodes_find(m->inodes, ino);
-    struct file *f = fi ? file_of(fi) : NULL;
-    struct error err;
+    struct file *f = fi ? file_of(fi) : NULL; /* for reads, but not for fstat(2) */
     struct stat st;
+    bool known = f && f->kind == FILE_SOURCE && engine_stat_open(f->fd, &st) == 0;
+    struct error err;
 
-    if (f && f->kind == FILE_SOURCE && engine_stat_open(f->fd, &st) == 0)
-        fuse_reply_attr(req, &st, TIMEOUT_S); /* also after the name is replaced */
-    else if (node_stat(m, node, &st, &err) < 0 && !stat_replaced(m, node, &st, &err))
+    if (!known && node_stat(m, node, &st, &err) < 0 && !stat_replaced(m, node, &st, &err)) {
         fuse_reply_err(req, note_access(m, ERRLOG_NAME, node, NULL, &err));
-    else
-        fuse_reply_attr(req, &st, attr_timeout(node, &st));
+        return;
+    }
+    if (node->id.kind == NODE_SOURCE && st.st_dev != 0)
+        st.st_ino = shown_ino(m, st.st_dev, st.st_ino);
+    fuse_reply_attr(req, &st, attr_timeout(node, &st));
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -385,8 +406,11 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
-    (void)userdata;
+    const struct mount *m = userdata;
+
     kernel_caps_init(conn);
+    if (m->max_read > 0)
+        conn->max_read = m->max_read; /* libfuse wants to be told twice */
     /* many reads may wait at once; with the default of 12 they would block all others */
     conn->max_background = 512;
     conn->congestion_threshold = 512;
@@ -394,7 +418,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     conn->want &= ~(unsigned)(FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE);
 }
 
-struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args, bool xattr)
+struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args,
+                                       const struct options *o)
 {
     struct fuse_lowlevel_ops ops = {
         .init = op_init,
@@ -414,10 +439,11 @@ struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args, 
     };
 
     /* where they are not set, the kernel remembers ENOSYS and asks no more */
-    if (xattr) {
+    if (o->xattr) {
         ops.getxattr = op_getxattr;
         ops.listxattr = op_listxattr;
     }
+    m->max_read = o->max_read;
     m->iomodes.session = fuse_session_new(args, &ops, sizeof ops, m);
     return m->iomodes.session;
 }

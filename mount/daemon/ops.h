@@ -13,16 +13,17 @@
 #include "engine.h"
 
 struct fuse_args;
+struct options;
 struct fuse_session;
 struct mount; /* inode table and open files: the userdata of the session */
 
 /* Borrows the engine. NULL: out of memory. */
 struct mount *mount_new(struct engine *e) NODISCARD;
 
-/* The session with the operations, and with `xattr` those for extended attributes too, which make
+/* The session with the operations, and with the option xattr those for extended attributes too, which make
  * every `ls -l` slower. NULL: libfuse has logged why. */
 struct fuse_session *mount_session_new(struct mount *m, struct fuse_args *args,
-                                       bool xattr) NODISCARD;
+                                       const struct options *o) NODISCARD;
 
 /* Closes all open files: to be called between engine_stop() and engine_close(). NULL is allowed. */
 void mount_free(struct mount *m);

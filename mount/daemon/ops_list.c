@@ -38,6 +38,9 @@ static int list_names(struct mount *m, struct node *node, struct file *f, struct
         return error_set(err, ENOMEM, "out of memory");
     ret = engine_list(m->engine, &dir, file_add_listed, f, err);
     free((char *)dir.path);
+    for (size_t i = 0; node->id.kind == NODE_SOURCE && node->id.a != 0 && i < f->nlisted; i++)
+        if (f->listed[i].ino >> 61 == 0) /* not made up */
+            f->listed[i].ino = shown_ino(m, node->id.a, f->listed[i].ino);
     return ret;
 }
 

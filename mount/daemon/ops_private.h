@@ -23,6 +23,8 @@ struct mount {
     struct iomodes iomodes;
     struct retries retries;
     struct parking parking;
+    uint64_t root_dev;  /* the dataset's device */
+    unsigned max_read;  /* 0: the kernel's own limit */
     atomic_uint nreads; /* counts reads, to see whether there are some */
 };
 
@@ -49,6 +51,11 @@ static inline struct file *file_of(const struct fuse_file_info *fi)
 
 /* Close the file as a release does. */
 void close_file(struct mount *m, struct file *f);
+
+/* The inode number that the mount shows for a source. Its files have one device in common, so those
+ * of other devices than the dataset's get numbers of their own: by equal ones, tar and cp would
+ * take two files for one. */
+uint64_t shown_ino(const struct mount *m, uint64_t dev, uint64_t ino);
 
 /* ESTALE: another file has the node's name now. */
 int node_stat(struct mount *m, const struct node *node, struct stat *st,

@@ -40,6 +40,17 @@ void place_detach(const char *mountpoint)
         fusermount_detach(mountpoint);
 }
 
+int place_follow_no_links(const char *mountpoint, struct error *err)
+{
+    static const unsigned long NO_LINKS = 256; /* MS_NOSYMFOLLOW, since Linux 5.10 */
+
+    if (mount(NULL, mountpoint, NULL,
+              MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | NO_LINKS, NULL) < 0)
+        return error_set(err, errno, "%s: nosymfollow cannot be set: %s", mountpoint,
+                         strerror(errno));
+    return 0;
+}
+
 /* Is a live derivfs mounted on top? Then it has a control directory. */
 static bool is_derivfs_mount(const char *mountpoint)
 {

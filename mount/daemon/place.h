@@ -25,6 +25,9 @@ struct kept {
 int place_keep(struct options *o, struct kept *out, struct error *err) NODISCARD;
 void place_release(struct kept *kept);
 
+/* The mount option nosymfollow, which libfuse does not know. EPERM: only root can set it. */
+int place_follow_no_links(const char *mountpoint, struct error *err) NODISCARD;
+
 /* Unmount, lazily. */
 void place_detach(const char *mountpoint);
 

@@ -70,6 +70,9 @@ static const struct fuse_opt flags[] = {
     {"--xattr", offsetof(struct options, xattr), 1},
     {"allow_other", offsetof(struct options, shared), 1},
     FUSE_OPT_KEY("allow_other", FUSE_OPT_KEY_KEEP), /* libfuse's too */
+    {"nosymfollow", offsetof(struct options, nosymfollow), 1},
+    {"max_read=%u", offsetof(struct options, max_read), 0},
+    FUSE_OPT_KEY("max_read=", FUSE_OPT_KEY_KEEP),
     {"-h", offsetof(struct options, show_help), 1},
     {"--help", offsetof(struct options, show_help), 1},
     {"-V", offsetof(struct options, show_version), 1},
@@ -77,19 +80,26 @@ static const struct fuse_opt flags[] = {
     FUSE_OPT_END,
 };
 
-/* Options that only mount(8), systemd and fstab understand, and rw, which has no effect. libfuse
- * would refuse them. */
+/* Options that only mount(8), systemd and fstab understand, those about times of access and
+ * messages, and rw, which has no effect. libfuse would refuse them. */
 static bool is_ignored(const char *name)
 {
     static const char *const names[] = {
-        "defaults", "relatime", "strictatime", "lazytime", "user",   "users",   "nouser",
-        "owner",    "group",    "auto",        "noauto",   "nofail", "_netdev", "rw",
+        "defaults",   "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime",
+        "nolazytime", "diratime", "nodiratime", "silent",      "loud",          "symfollow",
+        "user",       "users",    "nouser",     "nousers",     "owner",         "noowner",
+        "group",      "nogroup",  "auto",       "noauto",      "nofail",        "_netdev",
+        "rw",         "iversion", "noiversion", "mand",        "nomand",        "nonempty",
     };
+    static const char *const starts[] = {"x-", "X-", "helper=", "uhelper=", "comment=", "user="};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return strncmp(name, "x-", 2) == 0;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
 }
 
 /* Make the path absolute, because a daemon changes to the root directory. It need not exist. NULL:

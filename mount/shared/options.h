@@ -42,7 +42,8 @@ struct options {
     char *text[OPTION_NTEXTS];  /* values as given, by enum option_id; several: a line each */
     char *cache_from[OPTION_NVALUES_MAX];
     uid_t cache_owners[OPTION_NVALUES_MAX];
-    int show_help, show_version, xattr, shared;
+    int show_help, show_version, xattr, shared, nosymfollow;
+    unsigned max_read; /* FUSE's option, which stays; 0: not given */
     enum log_level log_level;
     struct engine_config engine; /* points into the strings above */
 };

@@ -268,6 +268,42 @@ x-systemd.automount,x-systemd.idle-timeout=60,allow_other,cache_dir=$CACHE,threa
     grep -q '"threads": 3' status.json
 }
 
+@test "every other option of FUSE, mount(8) and fstab works, or fails before exit status 0" {
+    local option status
+    make_run "$DS/a.nii" --shape 32,32,16
+    for option in blksize=4096 blkdev fd=99 rootmode=40000 user_id=1000 max_read={0,1,4097,65536,9999999,-1,x} \
+        noatime sync dirsync async nodiratime silent loud nonempty nosymfollow helper=x uhelper=y comment=a b-junk \
+        x-anything X-mount.mkdir context=x noexec,dev,suid,rw default_permissions clone_fd max_threads={1,x} \
+        max_idle_threads={0,-1} subtype=other fsname=other remount; do
+        status=0
+        derivfs --cache_dir="$CACHE" -o "$option" "$DS" "$MNT" >said 2>&1 3>&- 4>&- || status=$?
+        if [ $status -eq 0 ]; then
+            assert_equal "$option $(cat said)" "$option "
+            mounted "$MNT"
+            reference mean "$MNT/mean.nii" "$DS/a.nii"
+            unmount_derivfs
+        else
+            run ! mounted "$MNT"
+            assert_equal "$option $(wc -l <said)" "$option 1"
+        fi
+        case $option in
+        *time | silent | helper=* | x-* | max_read=65536 | nosymfollow) assert_equal "$option $status" "$option 0" ;;
+        esac
+    done
+}
+
+@test "nosymfollow: links in the mount are not followed" {
+    echo text >"$DS/file"
+    ln -s file "$DS/link"
+    mount_derivfs "$DS" -o nosymfollow
+    assert_equal "$(readlink "$MNT/link")" file
+    run ! cat "$MNT/link"
+    assert_output --partial 'Too many levels of symbolic links'
+    run -0 cat "$MNT/file"
+    run -0 grep -F " $MNT " /proc/self/mountinfo
+    assert_output --regexp ' ro,nosuid,nodev,'
+}
+
 @test "mount -t fuse.derivfs fails where derivfs does" {
     run -1 as_installed 'mount -t fuse.derivfs "$DS/nowhere" "$MNT" -o cache_dir="$CACHE"'
     assert_output --partial "$DS/nowhere: open dataset: No such file or directory"
