@@ -293,6 +293,7 @@ static int serve(struct daemon *d, struct error *err)
         return error_set(err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
     log_to_syslog = !d->fuse.foreground;
     background_ready(&d->background);
+    engine_search_runs(d->engine);
     above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
     ret = loop(d);
     if (above >= 0)

@@ -424,6 +424,20 @@ int dataset_scan(struct dataset *ds, const struct dir *dir, enum scan_freshness 
     return ret;
 }
 
+int dataset_count_names(const struct dataset *ds, const struct dir *dir, struct name_counts *out,
+                        struct error *err)
+{
+    struct listing list = {0};
+    int dirfd = listing_open(ds->rootfd, dir, err);
+    if (dirfd < 0)
+        return dirfd;
+    int ret = listing_read(dirfd, dir->path, &list, err);
+    dir_leave(dir, dirfd);
+    *out = (struct name_counts){list.n, list.omitted.n, list.nothers};
+    listing_free(&list);
+    return ret;
+}
+
 struct dir_scan *dir_scan_get(struct dir_scan *scan)
 {
     atomic_fetch_add_explicit(&scan->refs, 1, memory_order_relaxed);

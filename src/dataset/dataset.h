@@ -95,6 +95,13 @@ enum scan_freshness {
  * since the kept snapshot, that one is returned. The caller puts it. */
 int dataset_scan(struct dataset *ds, const struct dir *dir, enum scan_freshness freshness,
                  struct dir_scan **out, struct error *err) NODISCARD;
+/* Only list the names of `dir`: how many may be runs, may be taken for some, or are something else by
+ * their BIDS names. Opens no file and keeps nothing. Fails as dataset_scan(). */
+struct name_counts {
+    size_t ncandidates, nomitted, nothers;
+};
+int dataset_count_names(const struct dataset *ds, const struct dir *dir, struct name_counts *out,
+                        struct error *err) NODISCARD;
 struct dir_scan *dir_scan_get(struct dir_scan *scan);
 void dir_scan_put(struct dir_scan *scan); /* NULL is allowed */
 

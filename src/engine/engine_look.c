@@ -3,7 +3,9 @@
  * What a directory has beside derived files: remarks, and what was seen where no run was found.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine_private.h"
@@ -58,7 +60,7 @@ static int skip(void *ctx, const char *dir, struct error *err)
 
     (void)dir;
     s->nunread++;
-    return err->code == ENOMEM ? -ENOMEM : 0;
+    return err->code == ENOMEM || err->code == ECANCELED ? -err->code : 0;
 }
 
 int engine_look(struct engine *e, const char *dir, bool below, struct sight *out, struct error *err)
@@ -71,6 +73,63 @@ int engine_look(struct engine *e, const char *dir, bool below, struct sight *out
     if (ret >= 0)
         ret = tree_subdirs(&e->tree, dir, count_name, out, err);
     return ret < 0 ? ret : 0;
+}
+
+/* ---- at mount time ---- */
+
+struct search {
+    struct work_item item;
+    struct sight sight;
+};
+
+/* A visitor's enter(). A name that may be a run's ends the walk. */
+static int search_names(void *ctx, const char *dir, struct error *err)
+{
+    struct sight *s = ctx;
+    struct engine *e = s->engine;
+    struct name_counts n;
+    int ret;
+
+    if (work_queue_ending(e->workers.work_queue))
+        return error_set(err, ECANCELED, "cancelled");
+    ret = dataset_count_names(e->tree.dataset,
+                              &(struct dir){.path = tree_source_dir(&e->tree, dir)}, &n, err);
+    if (ret < 0)
+        return ret;
+    s->ndirs++;
+    s->nruns += n.ncandidates;
+    s->nomitted += n.nomitted;
+    s->nothers += n.nothers;
+    return s->nruns > 0;
+}
+
+static void run_search(struct work_item *item)
+{
+    struct search *search = (struct search *)((char *)item - offsetof(struct search, item));
+    struct engine *e = search->sight.engine;
+    struct walk_visitor v = {.enter = search_names, .failed = skip, .ctx = &search->sight};
+    struct error err;
+    char *text = NULL;
+
+    if (engine_walk(e, tree_derived_root(&e->tree), &v, &err) == 0)
+        text = sight_text(&search->sight);
+    if (text) {
+        error_set(&err, ENOENT, "no runs: %s", text);
+        tree_note_no_runs(&e->tree, &err);
+    }
+    free(text);
+    free(search);
+}
+
+void engine_search_runs(struct engine *e)
+{
+    struct search *search = calloc(1, sizeof *search);
+
+    if (!search) /* a convenience only */
+        return;
+    search->sight.engine = e;
+    search->item.run = run_search;
+    work_queue_add(e->workers.work_queue, &search->item);
 }
 
 char *sight_text(const struct sight *s)

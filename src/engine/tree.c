@@ -120,6 +120,8 @@ static void note_scan(const struct tree *t, struct dir_scan *scan)
     if (atomic_exchange(&scan->noted, true))
         return;
     errlog_clear(t->errors, *scan->dir.path ? scan->dir.path : ".");
+    if (scan->nruns > 0)
+        errlog_clear(t->errors, dataset_path(t->dataset));
     for (size_t i = 0; i < scan->nfiles; i++)
         if (scan->files[i]->state == RUN_BROKEN || scan->files[i]->state == RUN_UNKNOWN)
             errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
@@ -127,6 +129,12 @@ static void note_scan(const struct tree *t, struct dir_scan *scan)
             errlog_clear(t->errors, scan->files[i]->path);
     if (remarks_visit(scan, note_remark, (void *)t) < 0)
         errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir.path);
+}
+
+void tree_note_no_runs(const struct tree *t, const struct error *why)
+{
+    errlog_add(t->errors, dataset_path(t->dataset), why);
+    errlog_write(t->errors, LOG_LEVEL_WARN, "%s: %s", dataset_path(t->dataset), why->text);
 }
 
 static int tree_scan_place(const struct tree *t, const struct place *place,

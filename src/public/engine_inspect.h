@@ -120,6 +120,9 @@ struct sight {
 /* Look for runs in the mount's directory `dir`, and `below` in those below it until there is one. */
 int engine_look(struct engine *e, const char *dir, bool below, struct sight *out,
                 struct error *err) NODISCARD;
+/* Look at the names of the dataset in the background, until one may be a run's. If there is none, note
+ * that in the errors and the log. After engine_start(). */
+void engine_search_runs(struct engine *e);
 /* In words. malloced; NULL: out of memory. */
 char *sight_text(const struct sight *s) NODISCARD;
 

@@ -231,3 +231,19 @@ PYTHON
     run -0 derivctl explain "$MNT/tsnr.nii" # piped: as it is
     assert_output --partial "$odd.nii.gz: "
 }
+
+@test "a mount without runs says where it looked and what it saw, until there is one" {
+    make_run "$DS/sub-1/anat/sub-1_T1w.nii" --volumes 0
+    mkdir "$DS/sub-1/func" "$DS/derivatives"
+    make_run "$DS/derivatives/sub-1_bold.nii"
+    mount_derivfs "$DS"
+    wait_until grep -q ' no runs: ' "$MNT/.derivfs/errors"
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_output --partial "$DS: no runs: looked in 4 directories: 1 NIfTI file with BIDS names of something else than runs"
+    make_run "$DS/sub-1/func/sub-1_task-a_bold.nii"
+    cat "$MNT/sub-1/func/tsnr.nii" >/dev/null
+    assert_equal "$(<"$MNT/.derivfs/errors")" ''
+    run -1 --separate-stderr derivctl compute -r "$MNT/sub-1/anat"
+    assert_equal "${stderr_lines[1]}" \
+        'derivctl: sub-1/anat: no runs: looked in 1 directory: 1 NIfTI file with BIDS names of something else than runs'
+}
