@@ -15,20 +15,20 @@ load helper
 # far more than it takes even on a busy machine and under a sanitizer.
 AT_ONCE_MS=5000
 
-# make_slow N VOLUMES: N runs in $DS/slow, 1.nii and so on, of which about 12 volumes are read in a
+# make_slow N VOLUMES: N runs in $DS/slow, run1.nii and so on, of which about 12 volumes are read in a
 # second, all runs together.
 make_slow() {
     local number
     mkdir "$DS/slow" disk
-    make_run disk/1.nii --shape 20,20,10 --volumes "$2"
+    make_run disk/run1.nii --shape 20,20,10 --volumes "$2"
     for ((number = 2; number <= $1; number++)); do
-        cp disk/1.nii "disk/$number.nii"
+        cp disk/run1.nii "disk/run$number.nii"
     done
     mount_throttled disk 100k "$DS/slow"
 }
 
 map_of() {
-    echo "$MNT/slow/$1_stat-tsnr_boldmap.nii"
+    echo "$MNT/slow/run$1_stat-tsnr_boldmap.nii"
 }
 
 waiting_readers() {
@@ -78,8 +78,8 @@ assert_at_once() {
     assert_at_once head -c 1024 "$MNT/slow/mean.nii"
     assert_at_once cat "$MNT/.derivfs/status" "$MNT/.derivfs/status.json" "$MNT/.derivfs/metrics"
     # What the kernel has not asked for before.
-    cp "$DS/fast/a.nii" "$DS/new/b.nii"
-    assert_at_once cat "$MNT/new/b.nii"
+    cp "$DS/fast/a.nii" "$DS/new/run2.nii"
+    assert_at_once cat "$MNT/new/run2.nii"
     wait_until test -e "$MNT/new/tsnr.nii"
     assert_at_once head -c 1024 "$MNT/new/tsnr.nii"
     assert_at_once derivctl status "$MNT"
@@ -103,7 +103,7 @@ assert_at_once() {
     for number in {1..49}; do
         cmp got.0.nii "got.$number.nii"
     done
-    reference tsnr got.0.nii disk/1.nii
+    reference tsnr got.0.nii disk/run1.nii
     # Many came while the first was waiting. The moments of the run and the statistic:
     run -0 metric tasks_joined_total
     assert [ "$output" -gt 0 ]
@@ -189,8 +189,8 @@ assert_at_once() {
     done
     start_readers 8 "$(map_of 1)" "$(map_of 4)"
     wait "${READERS[@]}"
-    reference tsnr got.0.nii disk/1.nii
-    reference tsnr got.1.nii disk/4.nii
+    reference tsnr got.0.nii disk/run1.nii
+    reference tsnr got.1.nii disk/run4.nii
     for round in {2..7}; do
         cmp "got.$((round % 2)).nii" "got.$round.nii"
     done
