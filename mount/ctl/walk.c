@@ -75,24 +75,17 @@ static int add_place(struct walk *w, const char *dir, struct error *err)
     return ret;
 }
 
-static int keep_left_out(struct walk *w, const char *path, const char *reason)
-{
-    if (GROW(w->left, w->nleft) < 0 || asprintf(&w->left[w->nleft], "%s: %s", path, reason) < 0)
-        return -ENOMEM;
-    w->nleft++;
-    return 0;
-}
-
 /* A remark_fn. */
 static int add_omitted(void *ctx, const struct remark *r)
 {
-    return r->kind == REMARK_OMITTED ? keep_left_out(ctx, r->path, r->text) : 0;
-}
+    struct walk *w = ctx;
 
-/* A visitor's left_out(). */
-static int add_left_out(void *ctx, const char *path, const char *reason, struct error *err)
-{
-    return keep_left_out(ctx, path, reason) < 0 ? error_set(err, ENOMEM, "out of memory") : 0;
+    if (r->kind != REMARK_OMITTED)
+        return 0;
+    if (GROW(w->left, w->nleft) < 0 || asprintf(&w->left[w->nleft], "%s: %s", r->path, r->text) < 0)
+        return -ENOMEM;
+    w->nleft++;
+    return 0;
 }
 
 static void show_counting(const struct walk *w)
@@ -131,7 +124,7 @@ int walk_new(const struct target *t, char *const *names, size_t nnames, struct w
              struct error *err)
 {
     struct walk *w = calloc(1, sizeof *w);
-    struct walk_visitor v = {.enter = enter, .failed = skip, .left_out = add_left_out, .ctx = w};
+    struct walk_visitor v = {.enter = enter, .failed = skip, .ctx = w};
     int ret;
 
     if (!w)

@@ -2,6 +2,7 @@
  *
  * What a directory has beside derived files: remarks, and what was seen where no run was found.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,16 +13,48 @@
 #include "remarks.h"
 #include "text.h"
 
+struct links {
+    const struct tree *tree;
+    const char *dir;
+    remark_fn *fn;
+    void *ctx;
+};
+
+/* An engine_list_fn: pass a link that leads out. */
+static int pass_link(void *ctx, const char *name, uint64_t ino, unsigned char type)
+{
+    const struct links *l = ctx;
+    struct dir_id id;
+    char *path;
+    int ret;
+
+    (void)ino;
+    if (type != DT_LNK || tree_link(l->tree, l->dir, name, &id) != LINK_OUT)
+        return 0;
+    path = join_path(tree_source_dir(l->tree, l->dir), name);
+    if (!path)
+        return -ENOMEM;
+    ret = l->fn(l->ctx, &(struct remark){REMARK_OMITTED, path, LINK_OUT_TEXT});
+    free(path);
+    return ret;
+}
+
 int engine_remarks(struct engine *e, const char *dir, remark_fn *fn, void *ctx, struct error *err)
 {
+    char *at = tree_derived_dir(&e->tree, dir);
+    struct links links = {&e->tree, at, fn, ctx};
     struct dir_scan *scan;
-    int ret = tree_scan(&e->tree, &(struct dir){.path = dir}, SCAN_RECENT, &scan, err);
+    int ret =
+        at ? tree_scan(&e->tree, &(struct dir){.path = at}, SCAN_RECENT, &scan, err) : -ENOMEM;
 
-    if (ret < 0)
-        return ret;
-    ret = remarks_visit(scan, fn, ctx);
-    dir_scan_put(scan);
-    return ret < 0 ? error_set(err, -ret, "%s: %s", dir, strerror(-ret)) : ret;
+    if (ret == 0) {
+        ret = remarks_visit(scan, fn, ctx);
+        dir_scan_put(scan);
+    }
+    if (ret == 0)
+        ret = tree_subdirs(&e->tree, at, pass_link, &links, err);
+    free(at);
+    return ret == -ENOMEM ? error_set(err, ENOMEM, "%s: out of memory", dir) : ret;
 }
 
 /* An engine_list_fn. */

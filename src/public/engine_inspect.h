@@ -102,8 +102,8 @@ void explanation_free(struct explanation *shown);
 
 /* ---- what is not used, and doubts ---- */
 
-/* Call `fn` with every remark on the runs and files of the mount's directory `dir`. ENOENT: there are
- * no derived files. */
+/* Call `fn` with every remark on the runs and files of the mount's directory `dir`, or with
+ * layout=derivatives of the one that has what is derived from it. Fails if it cannot be read. */
 int engine_remarks(struct engine *e, const char *dir, remark_fn *fn, void *ctx, struct error *err);
 
 /* What was seen where no run was found. */

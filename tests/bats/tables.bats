@@ -292,6 +292,9 @@ END
         run -0 derivctl explain $top/sub-1/func/tsnr.nii
         assert_line 'not used: sub-1/func/other.nii: no BIDS name of a run, but the directory has some'
         # shellcheck disable=SC2086
+        run -0 --separate-stderr derivctl list $top
+        assert_output --regexp '^not used   sub-4: a link that leads out of the dataset'
+        # shellcheck disable=SC2086
         run -0 derivctl list --json $top/plain
         assert_equal "$(json '[(f["path"], f["reason"]) for f in d if f["state"] == "not used"]' <<<"$output")" \
             '[["plain/anatomy.nii","a 3-D image, not a series"]]'
