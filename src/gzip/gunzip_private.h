@@ -6,8 +6,8 @@
  * each from the first block header found behind its nominal start, or from a checkpoint. If the
  * owner reaches exactly the bit where the next piece began, the piece is right and the owner takes
  * its output, also while that still grows; if not, it drops the piece.
- * gunzip_ring.c places and schedules pieces, gunzip_piece.c decodes them, gunzip_output.c passes
- * their output on.
+ * gunzip_ring.c places and schedules pieces, gunzip_piece.c decodes them and passes their output
+ * on.
  */
 #ifndef DERIVFS_GUNZIP_PRIVATE_H
 #define DERIVFS_GUNZIP_PRIVATE_H

@@ -5,8 +5,7 @@
  *     expr_parse.c     tokens to a checked tree
  *     expr_name.c      the meaning of names
  *     expr_lex.c       text to tokens
- *     expr.c           the table of expr_ops.h; properties of a tree: rank, type, limits
- *     expr_print.c     tree to canonical text
+ *     expr.c           the table of expr_ops.h; a tree's rank, type, limits, canonical text
  *
  * Thread rule: no shared state; the table is constant.
  */

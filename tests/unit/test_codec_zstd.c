@@ -224,14 +224,14 @@ static void memory_is_counted(void **state)
     struct source *s = open_with("file", NULL);
     assert_int_equal(source_read(s, inflated, 10, &err), 0);
     first = source_nbytes(s);
-    assert_in_range(first, 1 << 20, 3 << 20);
+    assert_uint_in_range(first, 1 << 20, 3 << 20);
     source_close(s);
 
     s = open_with("file", &(struct source_options){.budget = budget, .counted_nbytes = first});
     assert_int_equal(source_read(s, inflated, SMALL, &err), 0);
     assert_int_equal(budget_used(budget), 0);
     assert_int_equal(source_read(s, inflated, SMALL, &err), 0);
-    assert_in_range(budget_used(budget), 7 << 20, 10 << 20);
+    assert_uint_in_range(budget_used(budget), 7 << 20, 10 << 20);
     assert_int_equal(source_finish(s, &err), 0);
     source_close(s);
     assert_int_equal(budget_used(budget), 0);
@@ -267,7 +267,7 @@ static void parked_windows_are_counted(void **state)
     struct error err;
 
     (void)state;
-    assert_in_range(run->reading_nbytes, 8 << 20, 9 << 20);
+    assert_uint_in_range(run->reading_nbytes, 8 << 20, 9 << 20);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(cursor_open(pool, run, 1, 1, NULL, &c[i], &err), 0);
         assert_int_equal(cursor_read(c[i], inflated, VOLUME, &err), 0);
