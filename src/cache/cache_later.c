@@ -175,21 +175,17 @@ size_t later_among(struct cache *c, struct blob *const *inputs, size_t n,
     return found;
 }
 
-/* With the mutex held. */
-static bool is_pending(const struct cache *c, const struct blob *b)
-{
-    const struct pending *p = c->later.queue;
-
-    while (p && p->blob != b)
-        p = p->next;
-    return p;
-}
-
 int cache_settle(struct cache *c, const struct blob *b, struct error *err)
 {
+    const struct pending *p;
+
     pthread_mutex_lock(&c->mutex);
-    while (is_pending(c, b))
-        pthread_cond_wait(&c->later.less, &c->mutex);
+    do {
+        for (p = c->later.queue; p && p->blob != b;)
+            p = p->next;
+        if (p)
+            pthread_cond_wait(&c->later.less, &c->mutex);
+    } while (p);
     pthread_mutex_unlock(&c->mutex);
     return blob_is_invalidated(b)
                ? error_set(err, EAGAIN,

@@ -144,12 +144,6 @@ static int new_view(struct moments_view *view)
     return planes ? 0 : -ENOMEM;
 }
 
-static bool same_values(const struct reduction *a, const struct reduction *b)
-{
-    return a->first_dep == b->first_dep && a->ndeps == b->ndeps && a->plane == b->plane &&
-           is_plane(a) == is_plane(b);
-}
-
 static int block_open(struct block *b, const struct work *k)
 {
     const struct task *t = k->t;
@@ -162,9 +156,13 @@ static int block_open(struct block *b, const struct work *k)
     for (size_t i = 0; ret == 0 && i < t->nreductions; i++) {
         const struct reduction *r = &t->reductions[i];
 
-        for (size_t j = 0; j < i && !b->values[i].same_as; j++)
-            if (same_values(r, &t->reductions[j]))
+        for (size_t j = 0; j < i && !b->values[i].same_as; j++) {
+            const struct reduction *other = &t->reductions[j];
+
+            if (r->first_dep == other->first_dep && r->ndeps == other->ndeps &&
+                r->plane == other->plane && is_plane(r) == is_plane(other))
                 b->values[i].same_as = b->values[j].same_as;
+        }
         if (!b->values[i].same_as) {
             b->values[i].same_as = &b->values[i];
             ret = new_view(&b->values[i].merged);

@@ -105,18 +105,6 @@ static int refill(struct inflater *f, uint64_t limit, struct error *err)
     return 0;
 }
 
-/* The upper bits of the first byte go in first. */
-static void begin_within_byte(struct inflater *f)
-{
-    if (f->skip_bits == 0 || f->state.avail_in == 0)
-        return;
-    f->state.read_in = *f->state.next_in >> f->skip_bits;
-    f->state.read_in_length = 8 - (int)f->skip_bits;
-    f->skip_bits = 0;
-    f->state.next_in++;
-    f->state.avail_in--;
-}
-
 int inflater_run(struct inflater *f, unsigned char *out, size_t cap, uint64_t limit, size_t *got,
                  enum inflater_status *status, struct error *err)
 {
@@ -132,7 +120,13 @@ int inflater_run(struct inflater *f, unsigned char *out, size_t cap, uint64_t li
     f->state.avail_in = in_nbytes;
     f->state.next_out = out;
     f->state.avail_out = out_nbytes;
-    begin_within_byte(f);
+    if (f->skip_bits > 0 && in_nbytes > 0) { /* the upper bits of the first byte go in first */
+        f->state.read_in = *f->state.next_in >> f->skip_bits;
+        f->state.read_in_length = 8 - (int)f->skip_bits;
+        f->skip_bits = 0;
+        f->state.next_in++;
+        f->state.avail_in--;
+    }
     int code = isal_inflate(&f->state);
     *got = out_nbytes - f->state.avail_out;
 

@@ -88,10 +88,12 @@ add_rows_fn *exact_rows_fn(enum sample_type type)
     return fns[type];
 }
 
+typedef void reset_fn(struct moments *m);
+
 void exact_reset(struct moments *m)
 {
 #define ROW(name, type, ...) [SAMPLE_##name] = reset_##type,
-    static void (*const fns[])(struct moments * m) = {EXACT_TYPES(ROW)};
+    static reset_fn *const fns[] = {EXACT_TYPES(ROW)};
 #undef ROW
     memset(m->sum, 0, m->nvox * sizeof *m->sum);
     memset(m->sumsq, 0, m->nvox * sizeof *m->sumsq);

@@ -93,23 +93,6 @@ size_t graph_slice_nvox(const struct graph *g)
     return (size_t)(h->dim[0] * h->dim[1]);
 }
 
-/* Dependents stand behind their dependencies, so one walk from the root is enough. */
-static void mark_needs(const struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
-                       void *ctx, enum task_need *needs)
-{
-    needs[g->ntasks - 1] = NEED_RUN;
-    for (size_t i = g->ntasks; i-- > 0;) {
-        const struct task *t = &g->tasks[i];
-
-        if (needs[i] == NEED_NOTHING)
-            continue;
-        if (is_cached(ctx, &t->key))
-            needs[i] = NEED_RESULT;
-        for (size_t d = 0; needs[i] == NEED_RUN && d < t->ndeps; d++)
-            needs[t->deps[d]] = NEED_RUN;
-    }
-}
-
 struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const struct key *key),
                         void *ctx)
 {
@@ -122,7 +105,16 @@ struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const stru
         free(needs);
         return graph_get(g);
     }
-    mark_needs(whole, is_cached, ctx, needs);
+    /* dependents stand behind their dependencies, so one walk from the root is enough */
+    needs[whole->ntasks - 1] = NEED_RUN;
+    for (size_t i = whole->ntasks; i-- > 0;) {
+        const struct task *t = &whole->tasks[i];
+
+        if (needs[i] == NEED_RUN && is_cached(ctx, &t->key))
+            needs[i] = NEED_RESULT;
+        for (size_t d = 0; needs[i] == NEED_RUN && d < t->ndeps; d++)
+            needs[t->deps[d]] = NEED_RUN;
+    }
     *cut = (struct graph){
         .tasks = whole->tasks,
         .ntasks = whole->ntasks,

@@ -301,23 +301,6 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
     return sum;
 }
 
-/* Key and label. */
-static int name_stream_task(struct planner *p, struct task *t)
-{
-    struct key_builder *b = plan_begin_key(p, t->kind);
-
-    if (!b)
-        return plan_out_of_memory(p);
-    for (size_t i = 0; i < t->nstreams; i++)
-        key_add_stream(p, b, &t->streams[i]);
-    key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
-    if (t->kind == TASK_PERCENTILES)
-        key_add_percents(b, t);
-    key_end(b, &t->key);
-    t->label = label_stream(p, t);
-    return t->label ? 0 : plan_out_of_memory(p);
-}
-
 /* Work, and memory with what reading takes. */
 static void measure_stream_task(struct planner *p, struct task *t)
 {
@@ -346,11 +329,23 @@ static void measure_stream_task(struct planner *p, struct task *t)
 int plan_finish_stream_task(struct planner *p, int ret, struct task *t, const struct expr *x,
                             size_t *index)
 {
+    struct key_builder *b;
+
     t->e = x;
     if (ret == 0)
         ret = depend_on_leaves(p, t);
-    if (ret == 0)
-        ret = name_stream_task(p, t);
+    b = ret == 0 ? plan_begin_key(p, t->kind) : NULL;
+    if (b) {
+        for (size_t i = 0; i < t->nstreams; i++)
+            key_add_stream(p, b, &t->streams[i]);
+        key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
+        if (t->kind == TASK_PERCENTILES)
+            key_add_percents(b, t);
+        key_end(b, &t->key);
+        t->label = label_stream(p, t);
+    }
+    if (ret == 0 && !t->label)
+        ret = plan_out_of_memory(p);
     if (ret < 0) {
         task_clear(t);
         return ret;
