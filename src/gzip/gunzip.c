@@ -232,11 +232,6 @@ static int end_member(struct gunzip *z, uint64_t bit, struct error *err)
 
 /* ---- checkpoints ---- */
 
-static bool has_window(const struct gunzip *z)
-{
-    return z->out_total - z->member_off >= DEFLATE_WINDOW;
-}
-
 static void learn(struct gunzip *z, uint64_t bit)
 {
     struct checkpoint p = {.in_bit = bit,
@@ -251,7 +246,7 @@ static void learn(struct gunzip *z, uint64_t bit)
     z->looked_off = z->out_total;
     if (apart < LEARN_NBYTES / 4)
         apart = LEARN_NBYTES / 4;
-    if (!has_window(z) || z->out_total < last + apart)
+    if (z->out_total - z->member_off < DEFLATE_WINDOW || z->out_total < last + apart)
         return;
     if (checkpoints_add(z->learned, &p, NULL) < 0) { /* out of memory: note none */
         checkpoints_put(z->learned);
@@ -316,7 +311,7 @@ static int at_stop(struct gunzip *z, uint64_t stop, bool piece_begins, struct er
         z->next_bit = NO_BIT;
     if (ret < 0 || !piece_begins)
         return ret;
-    if (!right || !has_window(z)) {
+    if (!right || z->out_total - z->member_off < DEFLATE_WINDOW) {
         ring_drop(z->ring);
         return 0;
     }

@@ -62,17 +62,6 @@ static int plan_segments(struct planner *p, const struct expr *e, struct task *t
     return ret;
 }
 
-/* Do the last `n` dependencies of `t` repeat earlier ones? Then they are shared. */
-static void share_deps(struct task *t, struct reduction *r)
-{
-    for (size_t at = 0; at + r->ndeps <= r->first_dep; at++)
-        if (memcmp(t->deps + at, t->deps + r->first_dep, r->ndeps * sizeof *t->deps) == 0) {
-            t->ndeps = r->first_dep;
-            r->first_dep = at;
-            return;
-        }
-}
-
 /* The tasks that reduction `r` comes from, as the last dependencies of `t`. */
 static int plan_source(struct planner *p, struct reduction *r, struct task *t)
 {
@@ -112,7 +101,13 @@ static int plan_reduction(struct planner *p, const struct expr *e, struct task *
     if (ret < 0)
         return ret;
     r.ndeps = t->ndeps - r.first_dep;
-    share_deps(t, &r);
+    /* dependencies that repeat earlier ones are shared */
+    for (size_t at = 0; at + r.ndeps <= r.first_dep; at++)
+        if (memcmp(t->deps + at, t->deps + r.first_dep, r.ndeps * sizeof *t->deps) == 0) {
+            t->ndeps = r.first_dep;
+            r.first_dep = at;
+            break;
+        }
     t->reductions[t->nreductions++] = r;
     return 0;
 }

@@ -162,16 +162,6 @@ static int parse_keyword(struct parser *p, const struct expr_info *info, struct 
     return ret;
 }
 
-static int parse_argument(struct parser *p, const struct expr_info *info, struct expr *e)
-{
-    size_t column = p->token.column;
-    struct expr *arg = NULL;
-    int ret = parse_binary(p, LEVEL_COMPARE, &arg);
-    if (ret == 0 && e->nargs < info->max_args)
-        ret = expr_check_arg(info, arg, column, p->err);
-    return node_add(p, ret, e, arg);
-}
-
 static int check_count(struct parser *p, const struct expr_info *info, size_t given, size_t column)
 {
     size_t extra = info->param == PARAM_LAST;
@@ -196,8 +186,16 @@ static int parse_arguments(struct parser *p, const struct expr_info *info, size_
         if (p->token.kind == TOKEN_NAME && lexer_before_equals(&p->lex)) {
             ret = parse_keyword(p, info, e);
         } else {
-            bool is_param = info->param == PARAM_LAST && given == info->max_args;
-            ret = is_param ? parse_param(p, info, &e->number) : parse_argument(p, info, e);
+            size_t start = p->token.column;
+            struct expr *arg = NULL;
+            if (info->param == PARAM_LAST && given == info->max_args) {
+                ret = parse_param(p, info, &e->number);
+            } else {
+                ret = parse_binary(p, LEVEL_COMPARE, &arg);
+                if (ret == 0 && e->nargs < info->max_args)
+                    ret = expr_check_arg(info, arg, start, p->err);
+                ret = node_add(p, ret, e, arg);
+            }
             given++;
         }
         if (ret < 0)

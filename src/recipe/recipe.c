@@ -124,21 +124,6 @@ int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *fr
     return ret < 0 ? ret : copy_params(recipe, &(struct expr_params){from->params, from->nparams});
 }
 
-static void recipe_clear(struct recipe *recipe)
-{
-    for (size_t i = 0; i < recipe->nparams; i++)
-        free((char *)recipe->params[i].name);
-    free(recipe->params);
-    free(recipe->name);
-    free(recipe->text);
-    free(recipe->description);
-    free(recipe->canonical);
-    free(recipe->wrong);
-    expr_free(recipe->expr);
-    if (recipe->command)
-        command_free(recipe->command);
-}
-
 static int add_builtins(struct recipe_table *table, const struct recipe_file *file,
                         struct error *err)
 {
@@ -314,8 +299,21 @@ void recipe_table_put(struct recipe_table *t)
 {
     if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) > 1)
         return;
-    for (size_t i = 0; i < t->nrecipes; i++)
-        recipe_clear(&t->recipes[i]);
+    for (size_t i = 0; i < t->nrecipes; i++) {
+        struct recipe *recipe = &t->recipes[i];
+
+        for (size_t k = 0; k < recipe->nparams; k++)
+            free((char *)recipe->params[k].name);
+        free(recipe->params);
+        free(recipe->name);
+        free(recipe->text);
+        free(recipe->description);
+        free(recipe->canonical);
+        free(recipe->wrong);
+        expr_free(recipe->expr);
+        if (recipe->command)
+            command_free(recipe->command);
+    }
     for (size_t i = 0; i < t->nproblems; i++)
         free(t->problems[i]);
     free(t->recipes);
