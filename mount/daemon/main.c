@@ -281,9 +281,11 @@ static int serve(struct daemon *d, struct error *err)
 {
     /* With auto_unmount, the end of a socket makes fusermount3 look whether the mount is dead. A
      * killed process releases its highest descriptors first, and libfuse opens that socket above
-     * /dev/fuse: so keep /dev/fuse open above both. */
+     * /dev/fuse: so keep /dev/fuse open above both. Before threads start: to enlarge a table of
+     * descriptors that threads share, the kernel waits some 10 ms. */
     enum { ABOVE_SOCKET = 255 };
-    int ret = engine_start(d->engine, err), above;
+    int above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
+    int ret = engine_start(d->engine, err);
 
     if (ret < 0)
         return ret;
@@ -294,7 +296,6 @@ static int serve(struct daemon *d, struct error *err)
     log_to_syslog = !d->fuse.foreground;
     background_ready(&d->background);
     engine_search_runs(d->engine);
-    above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
     ret = loop(d);
     if (above >= 0)
         close(above); /* or the session's end would not close the connection */
