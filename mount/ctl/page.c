@@ -296,8 +296,9 @@ static int start_server(struct page *p, struct error *err)
                                  (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
                                  (unsigned)TIMEOUT_S, MHD_OPTION_END);
     if (!p->server) {
+        error_set(err, EIO, "cannot serve the page on 127.0.0.1: %s", strerror(errno));
         close(fd);
-        return error_set(err, EIO, "cannot serve the page on 127.0.0.1");
+        return -EIO;
     }
     return 0; /* MHD_stop_daemon() closes fd */
 }

@@ -290,9 +290,12 @@ static int serve(struct daemon *d, struct error *err)
     if (ret < 0)
         return ret;
     d->main_thread = pthread_self();
-    if (mount_start(d->mount) < 0 ||
-        pthread_create(&d->signal_thread, NULL, wait_for_signals, d) != 0)
+    if (mount_start(d->mount) < 0)
         return error_set(err, EAGAIN, "%s: cannot start a thread", d->options.mountpoint);
+    ret = pthread_create(&d->signal_thread, NULL, wait_for_signals, d);
+    if (ret != 0)
+        return error_set(err, ret, "%s: cannot start a thread: %s", d->options.mountpoint,
+                         strerror(ret));
     log_to_syslog = !d->fuse.foreground;
     background_ready(&d->background);
     engine_search_runs(d->engine);

@@ -14,7 +14,9 @@ int dynload(const char *soname, const char *const *names, void **functions, size
 
     for (size_t i = 0; found && i < n; i++)
         found = (functions[i] = dlsym(library, names[i]));
-    int ret = found ? 0 : error_set(err, EIO, "cannot load a library for drawing: %s", dlerror());
+    int ret = found ? 0
+                    : error_set(err, EIO, "cannot load a library for drawing: %s (install it)",
+                                dlerror());
     if (library)
         dlclose(library);
     return ret;

@@ -232,7 +232,8 @@ static int watch(const struct program_run *run, int pidfd, int err_fd, struct ta
         if (run->cancelled(run->ctx))
             return error_set(err, ECANCELED, "%s: cancelled", run->argv[0]);
         if (monotonic_ns() / 1000000 >= end_ms) {
-            (void)error_set(err, EIO, "%s took longer than %u s", run->argv[0], run->timeout_s);
+            (void)error_set(err, EIO, "%s took longer than its timeout of %u s", run->argv[0],
+                            run->timeout_s);
             return add_stderr(tail, err);
         }
         if (poll(fds, 2, POLL_MS) < 0 && errno != EINTR)

@@ -34,8 +34,10 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
     ret = c->max_nbytes > 0 ? disk_prepare(&c->disk) : 0;
     c->disk.remote = disk_is_remote(c->disk.root);
     if (ret < 0)
-        cache_warn(c, -ret, "cache directory %s: %s; results are kept in memory only", c->disk.root,
-                   strerror(-ret));
+        cache_warn(
+            c, -ret,
+            "cache directory %s: %s; results are kept in memory only (see the option cache_dir)",
+            c->disk.root, strerror(-ret));
     *out = c;
     if (from_open(c, config) < 0) {
         cache_close(c);

@@ -55,7 +55,7 @@ static int take_memory(struct cache_writer *w, struct error *err)
     if (nbytes > SIZE_MAX || (budget && !w->room && !budget_take(budget, (size_t)nbytes)))
         return error_set(err, ENOMEM,
                          "%s: its %" PRIu64 " bytes cannot be kept on disk and are over the limit "
-                         "on memory",
+                         "on memory: free space on disk, or raise the option memory",
                          w->meta.label, nbytes);
     w->room = false;
     w->memory = malloc(nbytes > 0 ? (size_t)nbytes : 1);

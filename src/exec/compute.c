@@ -144,7 +144,9 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     if (ret == -EAGAIN)
         drop_damaged(&k);
     if (ret == -ERESTART)
-        return error_set(err, EIO, "%s: checkpoints do not fit, time and again", t->label);
+        return error_set(err, EIO,
+                         "%s: checkpoints do not fit the file: remove them (derivctl cache clear)",
+                         t->label);
     /* perhaps for its result, which the disk did not take; a command has said how much that is */
     if (ret == -ENOMEM && t->kind != TASK_COMMAND)
         task_wants_room(ctl, (size_t)t->result_nbytes);

@@ -421,9 +421,11 @@ static int check_owner(const struct stat *st, const char *path, struct error *er
     if (!S_ISREG(st->st_mode))
         return error_set(err, EINVAL, "%s: cannot read recipes: not a regular file", path);
     if (st->st_uid != geteuid() && st->st_uid != 0)
-        return error_set(err, EPERM, "%s: recipes refused: the file belongs to another user", path);
+        return error_set(err, EPERM,
+                         "%s: recipes refused: the file belongs to another user (copy it)", path);
     if (st->st_mode & S_IWOTH)
-        return error_set(err, EPERM, "%s: recipes refused: everybody may write the file", path);
+        return error_set(err, EPERM,
+                         "%s: recipes refused: everybody may write the file (chmod o-w)", path);
     if (st->st_size > FILE_MAX_NBYTES)
         return error_set(err, EFBIG, "%s: cannot read recipes: larger than %d KiB", path,
                          FILE_MAX_NBYTES >> 10);
@@ -440,7 +442,7 @@ static int check_commands(const struct recipe_file *file, struct error *err)
         if (file->sections[i].command)
             return error_set(err, EPERM,
                              "%s: recipes refused: its group may write the file, which has "
-                             "commands ([%s])",
+                             "commands ([%s]): chmod g-w",
                              file->path, file->sections[i].name);
     return 0;
 }

@@ -246,7 +246,7 @@ command = cat {status.txt}
 END
     fails_with 'command status.txt: sh ended with status 3: one / two' status.txt
     fails_with 'command signal.txt: sh was ended by signal 11 (Segmentation fault)' signal.txt
-    fails_with 'command slow.txt: sleep took longer than 1 s' slow.txt
+    fails_with 'command slow.txt: sleep took longer than its timeout of 1 s' slow.txt
     fails_with 'program no-such-program: not found' absent.txt
     fails_with "recipes.ini:13:15: there is no file 'no-such-file.txt' beside the runs" unknown.txt
     fails_with 'command memory.txt: sh ended with status' memory.txt

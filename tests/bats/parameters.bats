@@ -187,7 +187,7 @@ expr = mean(bold) * 2" | edit
     printf '[a]\nexpr = mean(bold) * 2\n' >recipes.ini && chmod 666 recipes.ini && sleep 1.1
     cmp "$MNT/a.nii" a.nii
     run cat "$MNT/.derivfs/errors"
-    assert_output --partial 'everybody may write the file; the recipes read before stay in force'
+    assert_output --partial 'everybody may write the file (chmod o-w); the recipes read before stay in force'
     refute_output --partial 'No such file'
     chmod 644 recipes.ini && sleep 1.1
     ls "$MNT" >/dev/null

@@ -241,7 +241,7 @@ static void test_time_limit(void **state)
         run_limited(w, "echo $$ >leader; trap '' TERM INT; echo so far >&2; sleep 100 & sleep 100",
                     (struct program_run){.timeout_s = 1}, &err),
         -EIO);
-    assert_string_equal(err.text, "prog took longer than 1 s: so far");
+    assert_string_equal(err.text, "prog took longer than its timeout of 1 s: so far");
     check_group_is_gone(w, "leader");
 }
 

@@ -297,7 +297,9 @@ static void test_over_the_limit_is_enomem(void **state)
     struct told j1 = {0}, j2 = {0};
     SUBMIT(w, &j1, {"a"}, {"big", NULL, 0, 101}, {"b", "a big"});
     SUBMIT(w, &j2, {"fits", NULL, 0, 100});
-    assert_failed(&j1, ENOMEM, "big: needs 101 bytes of memory, and the limit is 100 bytes");
+    assert_failed(&j1, ENOMEM,
+                  "big: needs 101 bytes of memory, and the limit is 100 bytes: "
+                  "raise the option memory");
     assert_result(&j2, "fits");
     assert_int_equal(starts(w, "big"), 0);
     world_free(w);
