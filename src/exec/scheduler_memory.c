@@ -132,7 +132,8 @@ bool flight_memory_fails(const struct sched *s, const struct flight *f, struct e
                   "little of %zu bytes",
                   f->task->label, f->room_nbytes, limit);
     else if (f->task->mem_nbytes > limit)
-        error_set(err, ENOMEM, "%s: needs %zu bytes of memory, and the limit is %zu bytes: raise the "
+        error_set(err, ENOMEM,
+                  "%s: needs %zu bytes of memory, and the limit is %zu bytes: raise the "
                   "option memory",
                   f->task->label, f->task->mem_nbytes, limit);
     else
