@@ -244,14 +244,25 @@ static bool find_name(const struct names *n, const char *kind, const void *subje
     return true;
 }
 
-bool names_of_attributes(const struct names *n, const struct key *own, struct key *name)
+bool names_of_attributes(const struct names *n, const struct key *own, struct named *out)
 {
-    return find_name(n, "attributes", own->hex, KEY_HEX, name);
+    char found[KEY_HEX + SESSION_HEX];
+
+    if (!find(n, "attributes", own->hex, KEY_HEX, found, sizeof found))
+        return false;
+    *out = (struct named){.parts = ""};
+    memcpy(out->name.hex, found, KEY_HEX);
+    memcpy(out->parts, found + KEY_HEX, SESSION_HEX);
+    return true;
 }
 
-void names_add_attributes(const struct names *n, const struct key *own, const struct key *name)
+void names_add_attributes(const struct names *n, const struct key *own, const struct named *what)
 {
-    add(n, "attributes", own->hex, KEY_HEX, name->hex, KEY_HEX);
+    char fact[KEY_HEX + SESSION_HEX];
+
+    memcpy(fact, what->name.hex, KEY_HEX);
+    memcpy(fact + KEY_HEX, what->parts, SESSION_HEX);
+    add(n, "attributes", own->hex, KEY_HEX, fact, sizeof fact);
 }
 
 bool names_know_size(const struct names *n, uint64_t nbytes)

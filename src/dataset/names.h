@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "content.h"
+#include "filesystem.h"
 #include "headers.h"
 #include "key.h"
 
@@ -28,9 +29,17 @@ void names_free(struct names *n); /* NULL is allowed */
  * lives as long as `n`. NULL: there is none, as the directory cannot be read or written. */
 const struct hash_secret *names_secret(struct names *n);
 
-/* Which name the content of a file with the attributes `own` has; false: its own. */
-bool names_of_attributes(const struct names *n, const struct key *own, struct key *name);
-void names_add_attributes(const struct names *n, const struct key *own, const struct key *name);
+/* What is known of a file whose content was hashed. */
+struct named {
+    struct key name; /* of its content */
+    char
+        parts[SESSION_HEX]; /* of `own` = name: what keys of its unchecked parts have to be believed
+                                (run_add_part_to_key() in run.h); else undefined */
+};
+
+/* Of a file whose own name, after its attributes, is `own`. */
+bool names_of_attributes(const struct names *n, const struct key *own, struct named *out);
+void names_add_attributes(const struct names *n, const struct key *own, const struct named *what);
 
 /* May a file of `nbytes` have a known content: has any content that is known as many? */
 bool names_know_size(const struct names *n, uint64_t nbytes);

@@ -42,6 +42,9 @@ struct naming {
     enum run_named named; /* guarded by lock; the later, the more is known */
     struct key name;      /* guarded by lock; valid unless NAMED_NOT */
     bool looked;          /* guarded by lock: run_find_name() has found none */
+    bool checked;         /* guarded by lock: it has been read to its end, where its checksum is */
+    char parts[SESSION_HEX]; /* guarded by lock: what keys of its unchecked parts have; "": not yet
+                                decided */
 };
 
 struct run {
@@ -69,6 +72,10 @@ struct run *run_probe(int rootfd, int dirfd, const char *path, struct header_pag
 
 /* Add its name to a key. */
 void run_add_to_key(struct run *run, struct key_builder *b);
+/* The same for a result that a part of the run is enough for. A compressed run's checksum is at its end:
+ * until somebody has read so far, such a result may be that of a damaged file. So the key has the
+ * session too, and who reads the run to its end records the session's results as good. */
+void run_add_part_to_key(struct run *run, struct key_builder *b);
 
 /* Is it worth to hash the file before it is read: may its content have a name? */
 bool run_may_have_name(struct run *run);
@@ -80,6 +87,10 @@ int run_find_name(int rootfd, struct run *run, const struct cancel_token *cancel
 /* What its bytes are to be hashed with while they are read: NULL: they were hashed before, or there
  * are no names. */
 const struct hash_secret *run_hash_secret(struct run *run);
+/* Has the run been read to its end, and found sound? */
+bool run_is_checked(struct run *run);
+void run_note_checked(struct run *run);
+
 /* Record that the run, which was read as a whole, has this content; `was_settled`: as
  * source_is_settled() said before. Then hash its content to its git-annex key, if it claims one that is
  * not known. */

@@ -51,12 +51,13 @@ static void name_after_attributes(const struct source_id *id, struct key *out)
 
 static struct key name_of(struct run *run)
 {
+    struct named known;
     struct key own, name;
 
     if (run_named(run) == NAMED_NOT) {
         name_after_attributes(&run->id, &own);
-        if (run->names && run->id.lasting && names_of_attributes(run->names, &own, &name))
-            settle(run, NAMED_CONTENT, &name);
+        if (run->names && run->id.lasting && names_of_attributes(run->names, &own, &known))
+            settle(run, NAMED_CONTENT, &known.name);
         else
             settle(run, NAMED_ATTRIBUTES, &own);
     }
@@ -71,6 +72,52 @@ void run_add_to_key(struct run *run, struct key_builder *b)
     struct key name = name_of(run);
 
     key_add_key(b, "source", &name);
+}
+
+bool run_is_checked(struct run *run)
+{
+    bool checked;
+
+    (void)name_of(run);
+    pthread_mutex_lock(&run->naming.lock);
+    checked = run->naming.checked || run->naming.named >= NAMED_CONTENT;
+    pthread_mutex_unlock(&run->naming.lock);
+    return checked;
+}
+
+void run_note_checked(struct run *run)
+{
+    pthread_mutex_lock(&run->naming.lock);
+    run->naming.checked = true;
+    pthread_mutex_unlock(&run->naming.lock);
+}
+
+/* What keys of its parts have; the same for as long as the run is. */
+static void parts_of(struct run *run, const struct key *name, char out[SESSION_HEX])
+{
+    struct naming *n = &run->naming;
+    struct named known;
+
+    memcpy(known.parts, filesystem_session(), SESSION_HEX);
+    if (run->names && !names_of_attributes(run->names, name, &known))
+        memcpy(known.parts, filesystem_session(), SESSION_HEX);
+    pthread_mutex_lock(&n->lock);
+    if (!n->parts[0])
+        memcpy(n->parts, known.parts, SESSION_HEX);
+    memcpy(out, n->parts, SESSION_HEX);
+    pthread_mutex_unlock(&n->lock);
+}
+
+void run_add_part_to_key(struct run *run, struct key_builder *b)
+{
+    struct key name = name_of(run);
+    char parts[SESSION_HEX];
+
+    key_add_key(b, "source", &name);
+    if (run->codec->plain)
+        return;
+    parts_of(run, &name, parts);
+    key_add(b, "session", parts, sizeof parts);
 }
 
 static bool has_looked(struct run *run)
@@ -102,10 +149,11 @@ static int look_for_name(struct run *run, bool was_settled, struct source *s, st
     if (ret < 0 || !names_of_content(run->names, &content, &name))
         return ret;
     if (run->id.lasting && was_settled) {
+        struct named known = {.name = name};
         struct key own;
 
         if (source_id_name(&run->id, &own))
-            names_add_attributes(run->names, &own, &name);
+            names_add_attributes(run->names, &own, &known);
     }
     settle(run, NAMED_CONTENT, &name);
     return 0;
@@ -212,15 +260,16 @@ static void verify_annex_key(int rootfd, struct run *run)
 
 void run_learn(int rootfd, struct run *run, const struct content_id *content, bool was_settled)
 {
-    struct key name = name_of(run), known;
+    struct named named = {.name = name_of(run)};
+    struct key *name = &named.name, known;
 
     if (!was_settled && !still_has(rootfd, run, content))
         return;
     if (!names_of_content(run->names, content, &known))
-        names_add_content(run->names, content, &name);
-    if (run->id.lasting) /* nobody has to hash it again to know */
-        names_add_attributes(run->names, &name, &name);
-    settle(run, NAMED_CONTENT, &name);
+        names_add_content(run->names, content, name);
+    parts_of(run, name, named.parts);
+    names_add_attributes(run->names, name, &named); /* and nobody has to hash it again */
+    settle(run, NAMED_CONTENT, name);
     if (run->id.annex_key[0])
         verify_annex_key(rootfd, run);
 }

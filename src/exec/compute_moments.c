@@ -125,7 +125,7 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
         return ret;
     ret = k->g->is_slices ? pump_slices(k, c, nvol, h, m, err) : pump(k, c, nbytes, h, m, err);
     if (ret == 0)
-        ret = cursor_check(c, err);
+        ret = cursor_check(c, false, err);
     if (ret < 0)
         cursor_close(c);
     else

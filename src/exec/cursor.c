@@ -313,15 +313,19 @@ static void keep_learned(struct cursor *c)
     checkpoints_put(learned);
 }
 
-int cursor_check(struct cursor *c, struct error *err)
+int cursor_check(struct cursor *c, bool of_parts, struct error *err)
 {
+    bool is_enough = of_parts || c->run->codec->plain || run_is_checked(c->run);
     int ret;
 
-    if (!at_end(c))
+    if (!at_end(c) && is_enough)
         return distrust(c, source_check(c->source, err), err);
     ret = distrust(c, source_finish(c->source, err), err);
-    if (ret == 0)
+    if (ret == 0) {
+        c->off = nifti_data_nbytes(&c->run->nifti); /* there, or behind */
+        run_note_checked(c->run);
         keep_learned(c);
+    }
     return ret;
 }
 

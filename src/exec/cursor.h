@@ -53,10 +53,12 @@ int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err) N
 /* Go on `nbytes` behind. */
 int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err) NODISCARD;
 
-/* Where the last volume has been read: check what is behind it, the checksum of a gzip member, and
- * keep the checkpoints that the pass has noted (soon: when a worker has nothing else to do). In any
- * case check that the file is still what it was. */
-int cursor_check(struct cursor *c, struct error *err) NODISCARD;
+/* Where the last volume has been read, or of a compressed run that nobody has read so far: read on
+ * to the end, check the checksum of a gzip member there, and keep what the pass has told of the run
+ * (soon: when a worker has nothing else to do). `of_parts`: where the last volume has been read only,
+ * as the result is believed only once somebody does the rest (run_add_part_to_key()). In any case
+ * check that the file is still what it was. */
+int cursor_check(struct cursor *c, bool of_parts, struct error *err) NODISCARD;
 
 /* Stored bytes up to where it stands. */
 uint64_t cursor_consumed(const struct cursor *c);

@@ -26,6 +26,7 @@ struct open_leaf {
 struct stream_reader {
     const struct stream *s;
     const struct cancel_token *stop;
+    bool of_parts; /* as in cursor_check() */
     size_t nvox;
     int64_t vol;              /* the next volume, of the stream */
     struct open_leaf *leaves; /* [s->nleaves] */
@@ -86,6 +87,7 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
         return error_set(err, ENOMEM, "%s: out of memory", t->label);
     r->s = s;
     r->stop = stop;
+    r->of_parts = t->kind == TASK_CHUNK;
     r->nvox = g->nvox;
     r->leaves = calloc(s->nleaves + 1, sizeof *r->leaves);
     if (!r->leaves)
@@ -162,7 +164,7 @@ int stream_reader_finish(struct stream_reader *r, struct error *err)
 {
     for (size_t i = 0; i < r->s->nleaves; i++) {
         struct cursor *c = r->leaves[i].cursor;
-        int ret = c ? cursor_check(c, err) : 0;
+        int ret = c ? cursor_check(c, r->of_parts, err) : 0;
 
         if (ret < 0)
             return ret;

@@ -196,7 +196,8 @@ static void key_add_nodes(struct key_builder *b, const struct expr *e)
         key_add_nodes(b, e->args[i]);
 }
 
-static void key_add_stream(struct planner *p, struct key_builder *b, const struct stream *s)
+static void key_add_stream(struct planner *p, struct key_builder *b, enum task_kind kind,
+                           const struct stream *s)
 {
     key_add_nodes(b, s->e);
     key_add_numbers(b, "volumes", &s->nvol, 1);
@@ -205,10 +206,12 @@ static void key_add_stream(struct planner *p, struct key_builder *b, const struc
 
         key_add_numbers(b, "leaf",
                         (const int64_t[]){leaf->kind, leaf->vol0, leaf->order, leaf->fit_nvol}, 4);
-        if (leaf->kind == LEAF_SAMPLE)
-            run_add_to_key(leaf->run, b);
-        else
+        if (leaf->kind != LEAF_SAMPLE)
             key_add_key(b, "task", &p->g->tasks[leaf->task].key);
+        else if (kind == TASK_CHUNK || kind == TASK_CHECKSUM) /* which names all chunks (join.h) */
+            run_add_part_to_key(leaf->run, b);
+        else
+            run_add_to_key(leaf->run, b);
     }
 }
 
@@ -337,7 +340,7 @@ int plan_finish_stream_task(struct planner *p, int ret, struct task *t, const st
     b = ret == 0 ? plan_begin_key(p, t->kind) : NULL;
     if (b) {
         for (size_t i = 0; i < t->nstreams; i++)
-            key_add_stream(p, b, &t->streams[i]);
+            key_add_stream(p, b, t->kind, &t->streams[i]);
         key_add_numbers(b, "order", (const int64_t[]){t->order}, 1);
         if (t->kind == TASK_PERCENTILES)
             key_add_percents(b, t);

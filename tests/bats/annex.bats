@@ -100,6 +100,7 @@ assert_not_here() {
     arrive a.nii.gz "$OBJECT"
     reference tsnr "$MNT/func/tsnr.nii" a.nii.gz
     wait_until is_listed tsnr.nii
+    wait_until known_keys 1
     drop "$OBJECT"
     assert_not_here last.nii
     # the run's moments are in the cache
@@ -112,6 +113,7 @@ assert_not_here() {
     arrive a.nii.gz "$OBJECT"
     mount_derivfs "$DS"
     cat "$MNT/func/tsnr.nii" >tsnr.nii
+    wait_until known_keys 1
     drop "$OBJECT"
     cmp tsnr.nii "$MNT/func/tsnr.nii"
     unmount_derivfs
@@ -209,6 +211,7 @@ assert_not_here() {
     wait_until is_listed tsnr.nii
     git -C "$DS" annex unlock "func/$B" >>git.log 2>&1
     wait_until reference tsnr "$MNT/func/tsnr.nii" a.nii.gz b.nii.gz
+    wait_until known_keys 2
     git -C "$DS" annex drop --force "func/$A" >>git.log 2>&1
     reference tsnr "$MNT/func/tsnr.nii" a.nii.gz b.nii.gz
     reference tsnr "$MNT/func/${B%_*}_stat-tsnr_boldmap.nii" b.nii.gz

@@ -205,6 +205,7 @@ gets() {
     mount_getting --recipes=recipes.ini
     cat "$MNT/func/tsnr.nii" >tsnr.nii
     assert_equal "$(gets)" 2
+    wait_until known_keys 2
     git -C "$DS" annex drop --force --quiet func
     cmp tsnr.nii "$MNT/func/tsnr.nii"
     reference mean "$MNT/func/mean.nii" a.nii.gz b.nii.gz

@@ -183,6 +183,11 @@ reference() {
     "$NUMPY/ask" "$NUMPY_SERVER" reference "$@"
 }
 
+# known_keys N: have the contents of N git-annex keys been hashed? Those are known without content.
+known_keys() {
+    [ "$(find "$CACHE/v1/names" -size +500c 2>/dev/null | wc -l)" -ge "$1" ]
+}
+
 # --- looking into a mount -------------------------------------------------------------------------
 
 # metric NAME: the value of derivfs_NAME in the metrics of $MNT.

@@ -426,6 +426,47 @@ gives_nothing() {
     done
 }
 
+# --- checked --------------------------------------------------------------------------------------
+
+# A run whose data breaks behind its first volumes, in $DS.
+damaged_run() {
+    make_run whole.nii.gz --shape 40,40,20 --volumes 40
+    cp whole.nii.gz "$DS/run.nii.gz"
+    local at=$(($(stat -c %s whole.nii.gz) * 3 / 4))
+    head -c 64 /dev/zero | dd of="$DS/run.nii.gz" bs=1 seek=$at conv=notrunc status=none
+    printf '[second]\nexpr = bold[..., 1]\n[early]\nexpr = mean(bold[..., 2:5])\n' >recipes.ini
+    printf '[few]\nexpr = bold[..., 0:30]\n' >>recipes.ini
+}
+
+@test "a part of a run that is damaged further on gives no result" {
+    damaged_run
+    local name
+    for name in second early; do
+        run ! compute --recipes=recipes.ini "$DS/$name.nii" -o out.nii
+        assert_output --partial 'run.nii.gz'
+        assert_not_exists out.nii
+    done
+    cp whole.nii.gz "$DS/run.nii.gz"
+    compute --recipes=recipes.ini "$DS/early.nii" -o out.nii
+}
+
+@test "chunks of a damaged run are not believed by anybody else" {
+    damaged_run
+    mount_derivfs "$DS" --recipes=recipes.ini
+    head -c 100000 "$MNT/few.nii" >few.nii
+    unmount_derivfs
+    run -0 derivctl explain --cache_dir="$CACHE" --recipes=recipes.ini "$DS/few.nii"
+    assert_line --partial 'saved: 0 of 1 tasks'
+    # of a sound run they are, once it was read to its end
+    cp whole.nii.gz "$DS/run.nii.gz"
+    mount_derivfs "$DS" --recipes=recipes.ini
+    head -c 100000 "$MNT/few.nii" >few.nii
+    cat "$MNT/mean.nii" >/dev/null
+    unmount_derivfs
+    run -0 derivctl explain --cache_dir="$CACHE" --recipes=recipes.ini "$DS/few.nii"
+    assert_line --partial 'saved: 1 of 1 tasks'
+}
+
 # --- explain --------------------------------------------------------------------------------------
 
 # explained DATASET WHAT: derivctl says that the run is identified by WHAT.

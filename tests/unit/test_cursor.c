@@ -100,9 +100,9 @@ static void test_volumes(void **state)
 
         assert_next(c, 2);
         assert_next(c, 3);
-        assert_int_equal(cursor_check(c, &err), 0);
+        assert_int_equal(cursor_check(c, true, &err), 0);
         assert_next(c, 4);
-        assert_int_equal(cursor_check(c, &err), 0);
+        assert_int_equal(cursor_check(c, true, &err), 0);
         cursor_park(c); /* at the end: closed */
         c = open_at(run, 0);
         assert_next(c, 0);
@@ -190,7 +190,7 @@ static void test_changed_file(void **state)
     /* what was parked may be taken, but what it has read is not believed */
     c = open_at(run, 1);
     assert_next(c, 1);
-    assert_int_equal(cursor_check(c, &err), -ESTALE);
+    assert_int_equal(cursor_check(c, true, &err), -ESTALE);
     cursor_close(c);
     assert_int_equal(cursor_open(pool, run, 1, 1, NULL, &c, &err), -ESTALE);
     /* who knows the file as it is now never gets a cursor of what it was */
@@ -203,7 +203,7 @@ static void test_changed_file(void **state)
     other = open_at(now, 0);
     assert_ptr_not_equal(other, c);
     assert_next(other, 0);
-    assert_int_equal(cursor_check(other, &err), 0);
+    assert_int_equal(cursor_check(other, true, &err), 0);
     cursor_close(other);
     run_put(now);
     run_put(run);
@@ -219,7 +219,7 @@ static void test_damage_shows_at_the_end(void **state)
 
     (void)state;
     if (ret == 0)
-        ret = cursor_check(c, &err);
+        ret = cursor_check(c, true, &err);
     assert_int_equal(ret, -EIO);
     cursor_close(c);
     run_put(run);
