@@ -185,7 +185,7 @@ reference() {
 
 # known_keys N: have the contents of N git-annex keys been hashed? Those are known without content.
 known_keys() {
-    [ "$(find "$CACHE/v1/names" -size +500c 2>/dev/null | wc -l)" -ge "$1" ]
+    [ "$(find "$CACHE/v1/names" ! -name '*.*' -size +500c 2>/dev/null | wc -l)" -ge "$1" ]
 }
 
 # --- looking into a mount -------------------------------------------------------------------------

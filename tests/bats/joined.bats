@@ -54,19 +54,6 @@ is_joined() {
     assert_output --partial ' 0 damaged'
 }
 
-@test "the joined file keeps its key from version to version" {
-    local key
-    # named by git-annex, so that nothing of this machine is in the key
-    key=SHA256E-s$(stat -c %s "$DS/run.nii")--1.nii
-    mkdir -p "$DS/.git/annex/objects/Xx/1Z/$key"
-    mv "$DS/run.nii" "$DS/.git/annex/objects/Xx/1Z/$key/$key"
-    ln -s ".git/annex/objects/Xx/1Z/$key/$key" "$DS/run.nii"
-    start
-    cat "$MNT/centred.nii" >/dev/null
-    wait_until is_joined
-    assert_equal "$(basename "$(wholes)")" 4ff16eeb78e1eb83782c508ba737d689af72b7e3
-}
-
 @test "killed while it joins: the parts serve, and the next reader has it joined" {
     local call first
     start

@@ -144,7 +144,6 @@ END
     volumes late.nii 700
     right 4 700
     assert [ ! -s "$MNT/.derivfs/errors" ]
-    run ! grep -rl 'checkpoints run.nii.gz' "$CACHE" --include='*.meta'
 }
 
 @test "a damaged entry of checkpoints is ignored, and the bytes are right" {
