@@ -47,13 +47,14 @@ expr = std(where(mean(bold) > 60, bold, 0)) + mean(where(mean(bold) > 60, bold, 
 [late.txt]
 command = cat {tsnr.nii} {masked.nii}
 END
-    make_run "$DS/a.nii" --shape 16,16,8 --volumes 40
-    make_run "$DS/b.nii" --shape 16,16,8 --volumes 30 --seed 2
+    make_run "$DS/sub-01_task-x_run-1_bold.nii" --shape 16,16,8 --volumes 40
+    make_run "$DS/sub-01_task-x_run-2_bold.nii" --shape 16,16,8 --volumes 30 --seed 2
     EARLY=(tsnr.nii mean.nii middle.nii quartiles.nii straight.nii scored.nii first.nii ratio.nii
         masked.nii plain.txt ratio.nii.gz)
     LATE=(cv.nii twice.nii low.nii around.nii residual.nii start.nii masked_more.nii late.txt
         tsnr.nii.gz tsnr.png middle.nii.gz straight.png scored.nii.gz ratio.nii.gz
-        a_stat-cv_boldmap.nii b_stat-twice_boldmap.nii)
+        sub-01_task-x_run-2_stat-twice_boldmap.nii
+        sub-01_task-x_run-1_stat-cv_boldmap.nii)
 }
 
 payloads() {
