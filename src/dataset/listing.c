@@ -26,12 +26,13 @@
 #include "codec.h"
 #include "filesystem.h"
 #include "grow.h"
+#include "time_ns.h"
 
 static const int64_t SETTLE_NS = 2500000000;
 
 static int64_t nanoseconds(const struct statx_timestamp *t)
 {
-    return t->tv_sec * 1000000000 + t->tv_nsec;
+    return time_ns(t->tv_sec, t->tv_nsec);
 }
 
 static int fail(struct error *err, const char *dir, const char *operation, int code)

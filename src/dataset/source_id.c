@@ -24,6 +24,7 @@
 #include "filesystem.h"
 #include "resolve_links.h"
 #include "rights.h"
+#include "time_ns.h"
 
 /* The directories that links lead through, equal ones once. */
 struct passed {
@@ -105,7 +106,7 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
 
 static int64_t in_ns(struct statx_timestamp t)
 {
-    return t.tv_sec * 1000000000 + t.tv_nsec;
+    return time_ns(t.tv_sec, t.tv_nsec);
 }
 
 /* Which file system, and what attributes are worth there. A ctime in whole seconds is no evidence

@@ -131,7 +131,8 @@ static void describe(struct derived *d)
     XXH3_64bits_update(&state, d->recipe->canonical, strlen(d->recipe->canonical) + 1);
     XXH3_64bits_update(&state, &d->recipe->mtime_ns, sizeof d->recipe->mtime_ns);
     d->rights = rights_of_all;
-    d->mtime_ns = d->recipe->mtime_ns;
+    /* that of a built-in recipe is no time */
+    d->mtime_ns = d->recipe->mtime_ns ? d->recipe->mtime_ns : INT64_MIN;
     for (size_t i = 0; i < d->nruns; i++) {
         const struct run *run = d->runs[i];
         const struct source_id *id = &run->id;

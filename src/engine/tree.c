@@ -28,6 +28,7 @@
 #include "remarks.h"
 #include "rights.h"
 #include "sidecar.h"
+#include "time_ns.h"
 
 #define DERIVATIVES "derivatives"
 #define DERIVFS_DIR DERIVATIVES "/derivfs"
@@ -211,7 +212,7 @@ void engine_stat_derived(struct engine *e, const struct derived *d, const char *
     *st = (struct stat){
         /* the size of stdio's and Python's buffers: reading a header asks for no voxel */
         .st_blksize = NIFTI_DERIVED_NBYTES,
-        .st_mtim = {d->mtime_ns / 1000000000, d->mtime_ns % 1000000000},
+        .st_mtim = time_of_ns(d->mtime_ns),
     };
     st->st_ctim = st->st_atim = st->st_mtim;
     rights_show(&d->rights, st);

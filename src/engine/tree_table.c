@@ -16,6 +16,7 @@
 
 #include "source_rights.h"
 #include "table.h"
+#include "time_ns.h"
 #include "tree.h"
 
 #define GROUP "group_"
@@ -56,7 +57,7 @@ static int stat_dir_table(const struct tree *t, const struct dir *dir, struct st
 {
     struct dir_scan *scan;
     struct rights rights;
-    int64_t newest = 0;
+    int64_t newest = INT64_MIN;
     int ret = tree_scan(t, dir, SCAN_RECENT, &scan, err);
 
     if (ret < 0)
@@ -70,7 +71,7 @@ static int stat_dir_table(const struct tree *t, const struct dir *dir, struct st
     }
     rights = runs_rights(scan);
     rights_show(&rights, st);
-    st->st_mtim = (struct timespec){newest / 1000000000, newest % 1000000000};
+    st->st_mtim = time_of_ns(scan->nruns > 0 ? newest : 0);
     dir_scan_put(scan);
     return ret;
 }
@@ -79,7 +80,7 @@ static int stat_table(const struct tree *t, const struct dir *dir, const struct 
                       struct entry *out, struct error *err)
 {
     struct stat *st = &out->st;
-    struct timespec recipe = {n->recipe->mtime_ns / 1000000000, n->recipe->mtime_ns % 1000000000};
+    struct timespec recipe = time_of_ns(n->recipe->mtime_ns); /* 0: a built-in one */
     int ret;
 
     *st = (struct stat){.st_blksize = 4096};
@@ -89,7 +90,7 @@ static int stat_table(const struct tree *t, const struct dir *dir, const struct 
 
         rights_show(&owner, st);
     }
-    if (recipe.tv_sec > st->st_mtim.tv_sec)
+    if (n->recipe->mtime_ns && recipe.tv_sec > st->st_mtim.tv_sec)
         st->st_mtim = recipe;
     st->st_ctim = st->st_atim = st->st_mtim;
     st->st_nlink = 1;

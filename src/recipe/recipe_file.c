@@ -29,6 +29,7 @@
 #include "fd.h"
 #include "grow.h"
 #include "text.h"
+#include "time_ns.h"
 
 enum {
     FILE_MAX_NBYTES = 256 << 10,
@@ -463,7 +464,7 @@ static int read_text(int fd, struct recipe_file *file, struct error *err)
     if (ret < 0)
         return ret;
     file->of_group = (st.st_mode & S_IWGRP) != 0;
-    file->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+    file->mtime_ns = time_ns(st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec);
     size_t room = (size_t)st.st_size;
     file->text = malloc(room + 1);
     if (!file->text)

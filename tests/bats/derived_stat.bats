@@ -162,3 +162,24 @@ print(*[status[name] for name in ["dataset", "threads", "tasks_done", "tasks"]])
     cat "$MNT/tsnr.nii" >/dev/null
     assert_equal "$(status)" "$DS 3 2 []"
 }
+
+@test "sources with times before 1970 and after 2262 are read, and have derived files of their time" {
+    local year name
+    for year in 1901 1960 1969 2300 2400; do
+        make_run "$DS/$year/a.nii"
+        touch -d "$year-07-01 12:00:00.25 UTC" "$DS/$year/a.nii"
+    done
+    mount_derivfs "$DS"
+    for year in 1901 1960 1969 2300 2400; do
+        assert_equal "$(stat -c %y "$MNT/$year/a.nii")" "$(stat -c %y "$DS/$year/a.nii")"
+        reference tsnr "$MNT/$year/tsnr.nii" "$DS/$year/a.nii"
+    done
+    for name in tsnr.nii mean.nii.gz tsnr.tsv; do
+        for year in 1901 1960 1969; do
+            assert_equal "$(stat -c %y "$MNT/$year/$name")" "$(stat -c %y "$DS/$year/a.nii")"
+        done
+        # as late as a derived file can be
+        assert_equal "$(stat -c %y "$MNT/2300/$name" | cut -c 1-4)" 2262
+        assert_equal "$(stat -c %y "$MNT/2400/$name" | cut -c 1-4)" 2262
+    done
+}
