@@ -25,6 +25,7 @@
 #include <fuse_lowlevel.h>
 
 #include "background.h"
+#include "draw.h"
 #include "kernel_caps.h"
 #include "monotonic.h"
 #include "ops.h"
@@ -407,6 +408,8 @@ int main(int argc, char **argv)
     struct error err;
     int ret = 0;
 
+    if (draw_wanted(argc, argv))
+        return draw_as_child(draw_wanted(argc, argv));
     keep_freed_memory();
     openlog("derivfs", LOG_PID, LOG_DAEMON);
     fuse_set_log_func(keep_complaint);

@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "caller.h"
+#include "draw.h"
 #include "kernel_caps.h"
 #include "ops_private.h"
-#include "render.h"
 
 /* Count the file for its node; `fd` holds exactly its bytes, or is -1. */
 static void enter_node(struct mount *m, struct node *node, struct file *f, int fd)
@@ -191,7 +191,7 @@ static int open_drawn(struct mount *m, fuse_req_t req, struct node *node, struct
     if (ret == 0 && !caller_may_read(req, &rights)) /* a new lookup tells him so */
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret == 0)
-        ret = render(dot, derived_info(node->derived).drawing, &picture, &nbytes, err);
+        ret = draw(dot, derived_info(node->derived).drawing, &picture, &nbytes, err);
     free(dot);
     if (ret != 0)
         return ret;

@@ -176,6 +176,24 @@ PYTHON
     assert_file_contains "$MNT/.derivfs/errors" run-01_bold.nii.gz
 }
 
+@test "a drawing for which memory is short is an error, and the mount goes on" {
+    local limit
+    runs 1
+    mount_derivfs_foreground "$DS"
+    for limit in 20000000 60000000 120000000; do
+        prlimit --pid "$DAEMON" --as=$limit:
+        run ! cat "$MNT/tsnr.svg"
+        assert_output --partial 'Input/output error'
+        run ! gone "$DAEMON"
+    done
+    prlimit --pid "$DAEMON" --as=unlimited:
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --regexp 'tsnr\.svg: '
+    cat "$MNT/tsnr.svg" >one.svg
+    well_formed one.svg
+    assert_equal "$(cat "$MNT/.derivfs/errors")" ''
+}
+
 @test "many readers of drawings at once get whole ones" {
     runs 3
     mount_derivfs "$DS"
