@@ -189,6 +189,15 @@ static bool wait_for_reads(struct daemon *d, const sigset_t *set)
     return true;
 }
 
+/* Ending a thread (pthread_cancel(3), in libfuse too) needs a library that the C library loads when
+ * it is first needed, as for a backtrace: load it while there are descriptors and memory. */
+static void load_unwinder(void)
+{
+    void *here[1];
+
+    (void)backtrace(here, 1);
+}
+
 /* Runs until the session has ended. */
 static void *wait_for_signals(void *arg)
 {
@@ -196,6 +205,7 @@ static void *wait_for_signals(void *arg)
     sigset_t set;
     int sig;
 
+    load_unwinder();
     ending_signals(&set);
     sigwait(&set, &sig);
     place_detach(d->options.mountpoint);
@@ -351,22 +361,11 @@ static int open_session(struct daemon *d, struct fuse_args *args, struct error *
     return 0;
 }
 
-/* Ending a thread (pthread_cancel(3), in libfuse too) needs a library that the C library loads when
- * it is first needed, as for a backtrace: load it while there are descriptors and memory. */
-static int load_unwinder(struct error *err)
-{
-    void *here[1];
-
-    return backtrace(here, 1) == 1 ? 0 : error_set(err, ENOMEM, "libgcc_s.so.1 cannot be loaded");
-}
-
 static int run(struct daemon *d, struct fuse_args *args)
 {
     struct error err;
     int ret = options_resolve(&d->options, &err);
 
-    if (ret == 0)
-        ret = load_unwinder(&err);
     if (ret == 0)
         ret = place_check(&d->options, say, &err);
     if (ret == 0)
