@@ -276,12 +276,15 @@ END
     rm "$DS/own/d/run.nii"
     # its header and its results are known in that directory, while the link leads to it
     ln -s "../../private/$place/$key" "$DS/own/d/run.nii"
+    is_old() {
+        [ $((EPOCHSECONDS - $(stat -c %Z "$1"))) -gt 1 ]
+    }
+    wait_until is_old "$PRIVATE/$place/$key"
     mount_derivfs "$DS" -o allow_other
     cat "$MNT/own/d/"{tsnr,mean}.nii >/dev/null
     denied "$MNT/own/d/tsnr.nii"
     rm "$DS/own/d/run.nii"
     ln -s "$place/$key" "$DS/own/d/run.nii"
     chown -hR $NOBODY "$DS/own/d"
-    wait_until cat "$MNT/own/d/tsnr.nii" >/dev/null # the content is absent, the result is not
     denied "$MNT/own/d/"{tsnr,mean}.nii
 }
