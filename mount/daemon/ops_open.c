@@ -248,6 +248,7 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct node *node,
 static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 {
     const struct reader *r = p->file->reader;
+    struct rights rights = reader_rights(r);
     uint64_t told = p->nbytes; /* 0: nothing, but that it is below UNKNOWN_NBYTES */
 
     (void)w;
@@ -261,6 +262,8 @@ static int reply_derived(struct parked *p, struct wait *w, struct error *err)
         error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
         return fail_open(p->m, p->req, p->node, err);
     }
+    if (p->file->stands_in && !caller_may_read(p->req, &rights))
+        return error_set(err, EACCES, "%s: what replaced it is for others", node_name(p->node));
     reply_open(p->req, p->m, p->node, &p->fi);
     return 0;
 }

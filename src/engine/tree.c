@@ -88,16 +88,6 @@ static int stat_in(int dirfd, const char *name, const char *path, struct stat *s
     return 0;
 }
 
-int tree_stat_root(const struct tree *t, struct stat *st, struct error *err)
-{
-    int rootfd = dataset_rootfd(t->dataset);
-
-    if (fstat(rootfd, st) < 0)
-        return error_set(err, errno, "%s: stat: %s", dataset_path(t->dataset), strerror(errno));
-    rights_apply_acl(rootfd, "", st);
-    return 0;
-}
-
 /* A remark_fn: those that a user must hear of. */
 static int note_remark(void *ctx, const struct remark *remark)
 {
@@ -185,11 +175,6 @@ static bool is_mirrored_dir(const char *dir, const char *name)
 static uint64_t path_ino(const char *path)
 {
     return XXH3_64bits(path, strlen(path)) | UINT64_C(1) << 63;
-}
-
-bool engine_must_fetch(const struct engine *e, const struct derived *d)
-{
-    return e->tree.annex_get && d->error.code == ENODATA;
 }
 
 /* What the mount makes up at `path`; owner and times are set already. */
@@ -341,14 +326,6 @@ static int lookup_text(const struct tree *t, const char *name, const char *path,
     out->kind = ENTRY_TEXT;
     set_virtual(&out->st, path, S_IFREG | (out->st.st_mode & 0444), strlen(out->text));
     return 0;
-}
-
-void entry_clear(struct entry *entry)
-{
-    derived_put(entry->derived);
-    free(entry->text);
-    entry->derived = NULL;
-    entry->text = NULL;
 }
 
 static int lookup_in(const struct tree *t, const struct place *place, int dirfd,

@@ -14,6 +14,29 @@
 #include "fd.h"
 #include "rights.h"
 
+int tree_stat_root(const struct tree *t, struct stat *st, struct error *err)
+{
+    int rootfd = dataset_rootfd(t->dataset);
+
+    if (fstat(rootfd, st) < 0)
+        return error_set(err, errno, "%s: stat: %s", dataset_path(t->dataset), strerror(errno));
+    rights_apply_acl(rootfd, "", st);
+    return 0;
+}
+
+bool engine_must_fetch(const struct engine *e, const struct derived *d)
+{
+    return e->tree.annex_get && d->error.code == ENODATA;
+}
+
+void entry_clear(struct entry *entry)
+{
+    derived_put(entry->derived);
+    free(entry->text);
+    entry->derived = NULL;
+    entry->text = NULL;
+}
+
 int engine_stat_open(int fd, struct stat *st)
 {
     if (fstat(fd, st) < 0)
