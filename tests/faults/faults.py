@@ -344,6 +344,8 @@ class Cases:
         for code in codes if self.long else codes[: 2 if call in ("openat2", "pread") else 1]:
             for kind in kinds:
                 for what in names:
+                    if code == "EACCES" and what == ".":
+                        continue  # missing rights are a fact: the run's own files are not listed
                     for lasts in (False, True):
                         self.run_through(how, where, call, code, lasts, kind, what, warm)
         self.recovers()
