@@ -17,10 +17,10 @@
 
 #include <utlist.h>
 
-#include "wish.h"
 #include "monotonic.h"
 #include "ops_private.h"
 #include "thread.h"
+#include "wish.h"
 
 static const int64_t LINGER_NS = INT64_C(2000000000);
 /* how long a caller may be dead without notice */
