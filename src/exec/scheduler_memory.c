@@ -16,13 +16,14 @@
  * too. Where nothing runs, what holds the memory is
  *
  *     inputs of this job                    they and the task alone are too much: ENOMEM
- *     inputs of jobs that wait behind it    it goes beyond the limit, once: the head is of the
- *                                           earliest job, and when that is done, memory comes back
+ *     inputs of jobs that wait behind it    its job goes beyond the limit: it is the earliest one, and
+ *                                           when it is done, memory comes back
  *     results that programs read            it waits, and what needs no room goes on
  *
- * "Once": only if what is in use is within the limit. So what is in use stays below twice the limit,
- * and of flights that wait one can always go on, unless readers keep their results and take no end of
- * time: then ENOMEM after a while, for a program may wait for this result before it lets go of others.
+ * One job at a time goes beyond the limit: it begins where what is in use is within the limit, and
+ * goes on, since alone it fits. So what is in use stays below twice the limit, and of flights that
+ * wait one can always go on, unless readers keep their results and take no end of time: then ENOMEM
+ * after a while, for a program may wait for this result before it lets go of others.
  */
 #include "scheduler_private.h"
 
@@ -72,9 +73,10 @@ static bool take_room(struct sched *s, struct flight *f, size_t nbytes)
 
     if (held_by_job(s, f->rank) > limit - nbytes) {
         f->refused = true;
-    } else if (budget_used(s->config.budget) <= limit) {
+    } else if (budget_used(s->config.budget) <= limit || f->rank == s->beyond_job) {
         budget_force(s->config.budget, nbytes);
         f->charged_nbytes = nbytes;
+        s->beyond_job = f->rank;
     } else if (s->starving_ns == 0) {
         s->starving_ns = now;
         return false;

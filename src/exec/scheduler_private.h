@@ -120,8 +120,10 @@ struct sched {
                                    room; 0: that is not so; guarded by lock */
     int64_t busy_ns;     /* when a task ended, or that was told, last; guarded by lock */
     uint64_t last_job;   /* guarded by lock */
-    uint64_t last_seen;  /* guarded by lock */
-    bool stopping;       /* guarded by lock */
+    uint64_t
+        beyond_job; /* the last that went beyond the limit of memory; 0: none; guarded by lock */
+    uint64_t last_seen;              /* guarded by lock */
+    bool stopping;                   /* guarded by lock */
     struct budget_listener listener; /* fixed; on the budget's list until sched_stop() returns */
 };
 

@@ -21,6 +21,22 @@ static void waits_for_room_that_a_reader_has(void **state)
     world_free(w);
 }
 
+/* One job's results are in the way of another one's, each of whose tasks needs more than is left. */
+static void a_job_that_went_beyond_the_limit_ends(void **state)
+{
+    struct world *w = world_new(1, 220);
+    struct told j = {0};
+
+    (void)state;
+    assert_true(budget_take(w->budget, 160)); /* of a reader who never gives it back */
+    SUBMIT(w, &j, {"a", NULL, 1, 30, 60}, {"b", NULL, 1, 30, 60}, {"c", "a b", 1, 20, 60});
+    assert_result(&j, "c(a b)");
+    wait_idle(w);
+    assert_true(w->used_max <= 2 * 220);
+    budget_give(w->budget, 160);
+    world_free(w);
+}
+
 /* While results of one job are in the way of another one's. */
 static void goes_beyond_the_limit_once(void **state)
 {
@@ -133,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_for_room_that_a_reader_has),
         cmocka_unit_test(goes_beyond_the_limit_once),
+        cmocka_unit_test(a_job_that_went_beyond_the_limit_ends),
         cmocka_unit_test(says_at_once_that_one_job_alone_is_too_much),
         cmocka_unit_test(patience_with_readers_ends),
         cmocka_unit_test(what_needs_no_room_goes_on),
