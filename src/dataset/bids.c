@@ -16,6 +16,7 @@
  */
 #include "bids.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -175,10 +176,10 @@ static bool take_ending(struct bids_name *out, char *part)
 
 /* Words before the number of a run. "run" is always one; the others only if no "run" is there. */
 static const char *const numbered[] = {"run",  "func", "bold", "fmri", "epi",
-                                       "rest", "scan", "task", NULL};
+                                       "rest", "scan", "task", "r",    NULL};
 
 /* The number that follows a word ending in `word`, with at most one separator between; NULL: none.
- * The last one counts. */
+ * A single letter must be the whole word, as in AFNI's pb03.s1.r02. The last one counts. */
 static char *find_number(char *text, const char *word)
 {
     size_t nbytes = strlen(word);
@@ -187,7 +188,8 @@ static char *find_number(char *text, const char *word)
     for (char *c = text; *c; c++) {
         char *number = c + nbytes;
 
-        if (strncasecmp(c, word, nbytes) != 0)
+        if (strncasecmp(c, word, nbytes) != 0 ||
+            (nbytes == 1 && c > text && isalnum((unsigned char)c[-1])))
             continue;
         number += *number == '-' || *number == '_' || *number == '.' || *number == ' ';
         if (is_digit(*number))
