@@ -73,6 +73,7 @@ print([e.name for e in os.scandir(sys.argv[1])])' "$MNT")" "['remote']"
 }
 
 @test "errors says why a name cannot be looked at or listed, and forgets it when it can" {
+    make_run "$DS/run.nii" # a dataset without runs has an entry
     mount_remote
     mount_derivfs "$DS"
     kill_remote
@@ -96,6 +97,7 @@ print([e.name for e in os.scandir(sys.argv[1])])' "$MNT")" "['remote']"
 }
 
 @test "errors says why the bytes of a source cannot be read" {
+    make_run "$DS/run.nii" # a dataset without runs has an entry
     head -c 300000 /dev/urandom >"$DS/file"
     mount_derivfs_foreground "$DS" -omax_threads=2
     # A kernel that reads the file itself reports what it meets to nobody.

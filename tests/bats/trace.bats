@@ -31,7 +31,7 @@ runs() { # runs N: that many runs in one directory
     runs 5
     mount_derivfs "$DS" --threads=2
     cat "$MNT/tsnr.nii" >/dev/null
-    assert_equal "$(trace '[.traceEvents[] | select(.ph == "X")] | length')" 6
+    assert_equal "$(trace '[.traceEvents[] | select(.cat == "task")] | length')" 6
     assert_equal "$(trace '[.traceEvents[] | select(.ph == "X") | .name | startswith("moments ")] | map(select(.)) | length')" 5
     assert_equal "$(trace '[.traceEvents[] | select(.ph == "X") | .args.outcome] | unique | join(",")')" 'done'
     local key
@@ -40,7 +40,7 @@ runs() { # runs N: that many runs in one directory
         "$(stat -c %s "$MNT/tsnr.nii")"
     # A result from the cache runs no task.
     cat "$MNT/tsnr.nii" >/dev/null
-    assert_equal "$(trace '[.traceEvents[] | select(.ph == "X")] | length')" 6
+    assert_equal "$(trace '[.traceEvents[] | select(.cat == "task")] | length')" 6
 }
 
 @test "the events of one worker do not overlap, and dependencies end before dependents begin" {
