@@ -35,19 +35,19 @@ struct gunzip;
 
 struct gunzip *gunzip_new(const struct gunzip_options *options) NODISCARD; /* NULL: no memory */
 
-/* In what follows `z` is a struct gunzip: a codec calls these as its own. */
+/* In what follows `gunzip` is a struct gunzip: a codec calls these as its own. */
 
 /* Waits until the helpers have left its pieces: they stop soon. NULL is allowed. */
-void gunzip_free(void *z);
+void gunzip_free(void *gunzip);
 
 /* From now on check `cancel` about every 256 KiB of stored bytes and of output, and fail with
  * ECANCELED if it asks to; NULL: never. */
-void gunzip_set_cancel(void *z, const struct cancel_token *cancel);
+void gunzip_set_cancel(void *gunzip, const struct cancel_token *cancel);
 
 /* Inflate at most `nbytes` into `buf`; *got is less only at the end of the data, after every
  * member's CRC-32 and length were found right. EIO with a sentence (without the file's name) for
  * invalid gzip data; the result of `pread` if that fails. After a failure only free it. */
-int gunzip_read(void *z, void *buf, size_t nbytes, size_t *got, struct error *err) NODISCARD;
+int gunzip_read(void *gunzip, void *buf, size_t nbytes, size_t *got, struct error *err) NODISCARD;
 
 /* Move to inflated byte `out_off`, or to the end if that comes first; forwards or backwards.
  * Inflates and drops the bytes from the last known checkpoint before it (or from here, or from the
@@ -59,9 +59,9 @@ uint64_t gunzip_tell(const struct gunzip *z);
 
 /* After one pass without seeks reached the end of the data without error: a reference to the
  * checkpoints noted. NULL: none, or checkpoints were known. */
-struct checkpoints *gunzip_learned(void *z);
+struct checkpoints *gunzip_learned(void *gunzip);
 
 /* Stored bytes inflated so far, for progress. */
-uint64_t gunzip_consumed(const void *z);
+uint64_t gunzip_consumed(const void *gunzip);
 
 #endif
