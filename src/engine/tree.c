@@ -433,7 +433,7 @@ static unsigned char type_of(int dirfd, const struct dirent *de)
         return de->d_type;
     if (fstatat(dirfd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? DT_UNKNOWN : DT_DIR;
-    return IFTODT(st.st_mode);
+    return (unsigned char)IFTODT(st.st_mode);
 }
 
 /* Does the mount have a directory for it, or may it have one? */
