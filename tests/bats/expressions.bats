@@ -22,7 +22,7 @@ END
 check_all() {
     local recipes=$1 dir run
     shift
-    assert [ ! -s "$MNT/.derivfs/errors" ]
+    assert_no_errors
     for dir in "$@"; do
         "$NUMPY/expressions.py" check "$recipes" "$MNT/$dir/{}.nii" "$DS/$dir"/*
         for run in "$DS/$dir"/*; do
@@ -100,7 +100,7 @@ END
             cat "$MNT/$name" >"$n/$name"
             cmp "$n/$name" "1/$name"
         done
-        assert [ ! -s "$MNT/.derivfs/errors" ]
+        assert_no_errors
         unmount_derivfs
         rm -r "$CACHE"
     done
@@ -283,7 +283,7 @@ END
     derivctl compute --cache_dir="$CACHE" --recipes="$PWD/recipes.ini" -o out.nii.gz \
         "$DS/long/trendless.nii.gz"
     cmp out.nii.gz trendless.nii.gz
-    assert [ ! -s "$MNT/.derivfs/errors" ]
+    run ! grep -v 'the result is not kept' "$MNT/.derivfs/errors" # of the small cache
 }
 
 @test "64 readers at random places of a 4-D file each get their bytes" {
@@ -329,7 +329,7 @@ kept_nbytes() {
     forget --cache_size=6M # some fit, and go again
     compare_reads "$MNT/long/scored.nii" scored.nii 8
     assert [ "$(kept_nbytes)" -lt 7000000 ]
-    assert [ ! -s "$MNT/.derivfs/errors" ]
+    assert_no_errors
 }
 
 @test "a 4-D file of 300 MB is read in little memory" {

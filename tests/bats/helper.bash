@@ -195,6 +195,11 @@ metric() {
     sed -n "s/^derivfs_$1 //p" "$MNT/.derivfs/metrics"
 }
 
+# Its size says nothing before it is opened.
+assert_no_errors() {
+    assert_equal "$(<"$MNT/.derivfs/errors")" ''
+}
+
 # json EXPRESSION: what a Python expression makes of d, the JSON on stdin; fails where that is none.
 json() {
     /usr/bin/python3 -c 'import json, sys

@@ -406,7 +406,7 @@ $DS/run1.nii --dtype f4 --special --volumes 12
 $DS/run2.nii.gz --dtype i2 --slope 0.5 --inter 1 --volumes 21
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
-    assert [ ! -s "$MNT/.derivfs/errors" ]
+    assert_no_errors
     "$NUMPY/expressions.py" check recipes.ini "$MNT/{}.nii" "$DS"/*
 }
 
@@ -420,6 +420,6 @@ $DS/run2.nii.gz --volumes 8 --shape 5,4,3 --seed 2
 $DS/run3.nii.gz --volumes 16 --shape 5,4,3 --seed 3 --level 3 --spread 40
 END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
-    assert [ ! -s "$MNT/.derivfs/errors" ]
+    assert_no_errors
     "$NUMPY/expressions.py" check recipes.ini "$MNT/{}.nii" "$DS"/*
 }

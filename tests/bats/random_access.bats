@@ -143,7 +143,7 @@ END
     mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
     volumes late.nii 700
     right 4 700
-    assert [ ! -s "$MNT/.derivfs/errors" ]
+    assert_no_errors
 }
 
 @test "a damaged entry of checkpoints is ignored, and the bytes are right" {
