@@ -90,9 +90,14 @@ tsnr $MNT/sick/tsnr.nii $DS/sick/$GOOD $third
 END
 }
 
+# Those of all processes: a daemon counts what others publish now and then only.
+cache_entries() {
+    find "$CACHE/v1/objects" -name '*.meta' | wc -l
+}
+
 # Moments and image of the sound runs, one for each directory, and nothing of the bad one.
 nothing_is_cached() {
-    assert_equal "$(metric cache_entries)" 4
+    assert_equal "$(cache_entries)" 4
 }
 
 descriptors() {
@@ -281,7 +286,7 @@ PYTHON
         done
     done <<<"$cases"
     reference tsnr "$MNT/well/tsnr.nii" "$DS/well/$GOOD"
-    assert_equal "$(metric cache_entries)" 2
+    assert_equal "$(cache_entries)" 2
 }
 
 @test "a negative dimension" {
@@ -349,7 +354,7 @@ command = wc -c {z.nii}
 END
     mount_here --memory=64M --recipes=recipes.ini
     for name in z.nii z.nii.gz flat.nii; do
-        assert_equal "$(stat -c %s "$MNT/joined/$name")" 0
+        assert_equal "$(stat -c %s "$MNT/joined/$name")" "$UNKNOWN_SIZE"
         claim_fails "joined/$name" 'Input/output error'
     done
     for name in tsnr.nii tsnr.nii.gz tsnr.png med.nii vol.nii; do
