@@ -76,7 +76,9 @@ for path in sys.argv[1:]:
     make_run "$DS/0/a.nii" --shape 30,20,10 --volumes 5
     for number in {1..20}; do
         mkdir "$DS/$number"
+        # the same voxels: what is computed of equal files would be shared
         cp "$DS/0/a.nii" "$DS/$number"
+        printf %02d "$number" | dd of="$DS/$number/a.nii" bs=1 seek=228 conv=notrunc status=none # aux_file
     done
     # Read through the mount once before, so that directories and names are known to the kernel.
     mount_derivfs "$DS"

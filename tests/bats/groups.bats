@@ -430,6 +430,7 @@ END
     mount_derivfs "$DS"
     cat "$MNT/mean.nii" >/dev/null
     assert_equal "$(stat -c %Y "$MNT/mean.nii")" 1000000000
+    wait_until known_contents 1
     local published
     published=$(metric cache_published_total)
     touch -d @1100000000 "$DS/a.nii"

@@ -183,6 +183,11 @@ reference() {
     "$NUMPY/ask" "$NUMPY_SERVER" reference "$@"
 }
 
+# known_contents N: have N files been hashed? Copies of those are found by content.
+known_contents() {
+    [ "$(find "$CACHE/v1/names" -size 88c 2>/dev/null | wc -l)" -ge "$1" ]
+}
+
 # known_keys N: have the contents of N git-annex keys been hashed? Those are known without content.
 known_keys() {
     [ "$(find "$CACHE/v1/names" ! -name '*.*' -size +500c 2>/dev/null | wc -l)" -ge "$1" ]
