@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a directory has beside derived files: remarks, and what was seen where no run was found.
+ * What a directory has beside derived files: remarks, what of it is noted in the errors, and what was
+ * seen where no run was found.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -12,6 +13,38 @@
 #include "engine_private.h"
 #include "remarks.h"
 #include "text.h"
+
+/* A remark_fn: those that a user must hear of. */
+static int note_remark(void *ctx, const struct remark *remark)
+{
+    const struct tree *t = ctx;
+    struct error err;
+
+    if (remark->kind == REMARK_EXPECTED || remark->kind == REMARK_RULE)
+        return 0;
+    error_set(&err, EIO, "%s", remark->text);
+    if (remark->kind == REMARK_REFUSED)
+        errlog_failed(t->errors, remark->path, &err);
+    else
+        errlog_add(t->errors, remark->path, &err);
+    return 0;
+}
+
+void tree_note_scan(const struct tree *t, struct dir_scan *scan)
+{
+    if (atomic_exchange(&scan->noted, true))
+        return;
+    errlog_clear(t->errors, *scan->dir.path ? scan->dir.path : ".");
+    if (scan->nruns > 0)
+        errlog_clear(t->errors, dataset_path(t->dataset));
+    for (size_t i = 0; i < scan->nfiles; i++)
+        if (scan->files[i]->state == RUN_BROKEN || scan->files[i]->state == RUN_UNKNOWN)
+            errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
+        else
+            errlog_clear(t->errors, scan->files[i]->path);
+    if (remarks_visit(scan, note_remark, (void *)t) < 0)
+        errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir.path);
+}
 
 struct links {
     const struct tree *tree;
@@ -136,6 +169,13 @@ static int search_names(void *ctx, const char *dir, struct error *err)
     return s->nruns > 0;
 }
 
+/* Until a directory with runs is looked at. */
+static void note_no_runs(const struct tree *t, const struct error *why)
+{
+    errlog_add(t->errors, dataset_path(t->dataset), why);
+    errlog_write(t->errors, LOG_LEVEL_WARN, "%s: %s", dataset_path(t->dataset), why->text);
+}
+
 static void run_search(struct work_item *item)
 {
     struct search *search = (struct search *)((char *)item - offsetof(struct search, item));
@@ -148,7 +188,7 @@ static void run_search(struct work_item *item)
         text = sight_text(&search->sight);
     if (text) {
         error_set(&err, ENOENT, "no runs: %s", text);
-        tree_note_no_runs(&e->tree, &err);
+        note_no_runs(&e->tree, &err);
     }
     free(text);
     free(search);

@@ -25,7 +25,6 @@
 #include "description.h"
 #include "engine_private.h"
 #include "fd.h"
-#include "remarks.h"
 #include "rights.h"
 #include "sidecar.h"
 #include "time_ns.h"
@@ -88,53 +87,13 @@ static int stat_in(int dirfd, const char *name, const char *path, struct stat *s
     return 0;
 }
 
-/* A remark_fn: those that a user must hear of. */
-static int note_remark(void *ctx, const struct remark *remark)
-{
-    const struct tree *t = ctx;
-    struct error err;
-
-    if (remark->kind == REMARK_EXPECTED || remark->kind == REMARK_RULE)
-        return 0;
-    error_set(&err, EIO, "%s", remark->text);
-    if (remark->kind == REMARK_REFUSED)
-        errlog_failed(t->errors, remark->path, &err);
-    else
-        errlog_add(t->errors, remark->path, &err);
-    return 0;
-}
-
-/* Note the broken files of the directory and the remarks on it, once for each version of it, and
- * clear the notes of the others. */
-static void note_scan(const struct tree *t, struct dir_scan *scan)
-{
-    if (atomic_exchange(&scan->noted, true))
-        return;
-    errlog_clear(t->errors, *scan->dir.path ? scan->dir.path : ".");
-    if (scan->nruns > 0)
-        errlog_clear(t->errors, dataset_path(t->dataset));
-    for (size_t i = 0; i < scan->nfiles; i++)
-        if (scan->files[i]->state == RUN_BROKEN || scan->files[i]->state == RUN_UNKNOWN)
-            errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
-        else
-            errlog_clear(t->errors, scan->files[i]->path);
-    if (remarks_visit(scan, note_remark, (void *)t) < 0)
-        errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir.path);
-}
-
-void tree_note_no_runs(const struct tree *t, const struct error *why)
-{
-    errlog_add(t->errors, dataset_path(t->dataset), why);
-    errlog_write(t->errors, LOG_LEVEL_WARN, "%s: %s", dataset_path(t->dataset), why->text);
-}
-
 static int tree_scan_place(const struct tree *t, const struct place *place,
                            enum scan_freshness freshness, struct dir_scan **out, struct error *err)
 {
     int ret = dataset_scan(t->dataset, &place->dir, freshness, out, err);
 
     if (ret == 0)
-        note_scan(t, *out);
+        tree_note_scan(t, *out);
     return ret;
 }
 

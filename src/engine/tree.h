@@ -63,8 +63,9 @@ enum dir_link tree_link(const struct tree *t, const char *dir, const char *name,
     "a link that leads out of the dataset: runs behind it are not used; mount a dataset that has " \
     "them, or copy them"
 void tree_note_link(const struct tree *t, const char *path);
-/* Note that the dataset has no runs, until a directory with some is looked at. */
-void tree_note_no_runs(const struct tree *t, const struct error *why);
+/* Note the broken files of the directory and the remarks on it, once for each version of it, and
+ * clear the notes of the others. */
+void tree_note_scan(const struct tree *t, struct dir_scan *scan);
 /* The mount's directory with the derived files of the dataset's root. */
 const char *tree_derived_root(const struct tree *t);
 /* The one with what is derived from `dir` and what is below it: malloced; NULL: out of memory. */
