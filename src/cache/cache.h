@@ -57,6 +57,12 @@ int cache_lookup(struct cache *c, const struct key *key, struct blob **out);
  * cache_computed_from(). */
 int cache_lookup_early(struct cache *c, const struct key *key, struct blob **out);
 
+/* Read the first `cap` bytes of a file of the cache from[which], if it is believed as an entry is:
+ * `name` beneath its v1, or beneath the directory `dir` in there. How many there were, or -errno;
+ * -EPERM: it is not believed, or the directory is not used (ENOENT). */
+ssize_t cache_read_from(const struct cache *c, size_t which, const char *dir, const char *name,
+                        void *bytes, size_t cap) NODISCARD;
+
 /* Compare the bytes with the checksum once more. What is in memory is right. EAGAIN: they differ, or
  * are not there any more; the entry is removed, `b` invalidated, and its task has to run again. */
 int cache_check(struct cache *c, struct blob *b, struct error *err) NODISCARD;

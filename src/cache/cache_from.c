@@ -20,8 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
+
 struct from {
-    int objects; /* a descriptor of its v1/objects; -1: not used */
+    int v1, objects; /* descriptors of its v1 and v1/objects; -1: not used */
     bool remote;
 };
 
@@ -78,18 +80,20 @@ static void warn_of(const struct cache *c, const char *dir, int code, const stru
     c->warn(c->warn_ctx, &what);
 }
 
-static int open_objects(const struct cache *c, const char *dir, struct stat *st)
+/* 0, or -errno, and then neither is open. */
+static int open_dirs(const struct cache *c, const char *dir, struct from *f, struct stat *st)
 {
-    static const char *const below[] = {"v1", "objects"};
-    int fd = open_trusted(c, AT_FDCWD, dir, S_IFDIR, st);
+    int root = open_trusted(c, AT_FDCWD, dir, S_IFDIR, st);
 
-    for (size_t i = 0; i < 2 && fd >= 0; i++) {
-        int next = open_trusted(c, fd, below[i], S_IFDIR, st);
-
-        close(fd);
-        fd = next;
-    }
-    return fd;
+    f->v1 = root < 0 ? root : open_trusted(c, root, "v1", S_IFDIR, st);
+    f->objects = f->v1 < 0 ? f->v1 : open_trusted(c, f->v1, "objects", S_IFDIR, st);
+    if (root >= 0)
+        close(root);
+    if (f->objects >= 0)
+        return 0;
+    if (f->v1 >= 0)
+        close(f->v1);
+    return f->objects;
 }
 
 int from_open(struct cache *c, const struct cache_config *config)
@@ -107,10 +111,13 @@ int from_open(struct cache *c, const struct cache_config *config)
         struct from *f = &c->from[c->nfrom];
         struct stat st = {.st_mode = 0};
 
-        f->objects = open_objects(c, config->from[c->nfrom], &st);
-        if (f->objects < 0)
-            warn_of(c, config->from[c->nfrom], -f->objects, &st);
-        else
+        int ret = open_dirs(c, config->from[c->nfrom], f, &st);
+
+        if (ret < 0)
+            warn_of(c, config->from[c->nfrom], -ret, &st);
+        f->v1 = ret < 0 ? -1 : f->v1;
+        f->objects = ret < 0 ? -1 : f->objects;
+        if (ret == 0)
             f->remote = disk_is_remote(config->from[c->nfrom]);
     }
     return 0;
@@ -119,8 +126,10 @@ int from_open(struct cache *c, const struct cache_config *config)
 void from_close(struct cache *c)
 {
     for (size_t i = 0; i < c->nfrom; i++)
-        if (c->from[i].objects >= 0)
+        if (c->from[i].objects >= 0) {
             close(c->from[i].objects);
+            close(c->from[i].v1);
+        }
     free(c->from);
     free(c->owners);
 }
@@ -214,4 +223,37 @@ void from_refuse(struct cache *c, const struct key *key)
     if (fstat(fd, &st) == 0)
         cache_refuse(c, key, &st);
     close(fd);
+}
+
+/* ---- other files ---- */
+
+static int open_beside(const struct cache *c, const struct from *f, const char *dir,
+                       const char *name)
+{
+    struct stat st;
+    int at, fd;
+
+    if (f->v1 < 0)
+        return -ENOENT;
+    if (!dir)
+        return open_trusted(c, f->v1, name, S_IFREG, &st);
+    at = open_trusted(c, f->v1, dir, S_IFDIR, &st);
+    if (at < 0)
+        return at;
+    fd = open_trusted(c, at, name, S_IFREG, &st);
+    close(at);
+    return fd;
+}
+
+ssize_t cache_read_from(const struct cache *c, size_t which, const char *dir, const char *name,
+                        void *bytes, size_t cap)
+{
+    int fd = which < c->nfrom ? open_beside(c, &c->from[which], dir, name) : -ENOENT;
+    ssize_t n;
+
+    if (fd < 0)
+        return fd;
+    n = fd_pread(fd, bytes, cap, 0);
+    close(fd);
+    return n;
 }

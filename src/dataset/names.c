@@ -9,6 +9,9 @@
  * name, by link(2): whoever is first stays. Nothing is synced: a damaged file goes when it is met. One
  * that is used tells so by its time, at most once a day, so that others can go
  * (disk_sweep_headers() in cache_disk.h).
+ *
+ * Facts of caches that are only read come second, and are never copied. Those about contents mean
+ * something only under the secret that they were hashed with; under another one they are not found.
  */
 #include "names.h"
 
@@ -30,7 +33,8 @@ enum { FACT_MAX_NBYTES = 1024, USED_S = 24 * 3600, VERSION = 1 };
 static const uint64_t MAGIC = 0x316d616e736676; /* 'vfsnam1' */
 
 struct names {
-    char *root;
+    char *root; /* NULL: nothing is kept */
+    struct names_from from;
     pthread_mutex_t lock;
     bool has_secret;           /* guarded by lock */
     struct hash_secret secret; /* set once */
@@ -40,18 +44,19 @@ struct fact_head {
     uint64_t magic, xxh3;
 };
 
-struct names *names_new(const char *root)
+struct names *names_new(const char *root, const struct names_from *from)
 {
     struct names *n = calloc(1, sizeof *n);
 
-    if (n)
-        n->root = strdup(root);
-    if (n && !n->root) {
+    if (!n)
+        return NULL;
+    n->from = *from;
+    n->root = root ? strdup(root) : NULL;
+    if (root && !n->root) {
         free(n);
         return NULL;
     }
-    if (n)
-        pthread_mutex_init(&n->lock, NULL);
+    pthread_mutex_init(&n->lock, NULL);
     return n;
 }
 
@@ -102,17 +107,27 @@ static bool read_secret(const char *path, unsigned char key[HASH_KEY_NBYTES])
     return got == HASH_KEY_NBYTES;
 }
 
+static bool find_their_secret(const struct names *n, unsigned char key[HASH_KEY_NBYTES])
+{
+    for (size_t i = 0; i < n->from.n; i++)
+        if (n->from.read(n->from.ctx, i, NULL, "secret", key, HASH_KEY_NBYTES) == HASH_KEY_NBYTES)
+            return true;
+    return false;
+}
+
 static bool find_secret(const struct names *n, unsigned char key[HASH_KEY_NBYTES])
 {
     unsigned char fresh[HASH_KEY_NBYTES];
     char *path = NULL;
     bool found;
 
+    if (!n->root)
+        return find_their_secret(n, key);
     if (asprintf(&path, "%s/v1/secret", n->root) < 0)
         return false;
-    found = read_secret(path, key) ||
-            (getentropy(fresh, sizeof fresh) == 0 && make_file(path, fresh, sizeof fresh, true) &&
-             read_secret(path, key));
+    found = read_secret(path, key);
+    if (!found && (find_their_secret(n, fresh) || getentropy(fresh, sizeof fresh) == 0))
+        found = make_file(path, fresh, sizeof fresh, true) && read_secret(path, key);
     free(path);
     return found;
 }
@@ -139,38 +154,40 @@ const struct hash_secret *names_secret(struct names *n)
 
 /* ---- facts ---- */
 
-/* The path of the fact of this kind about subject[nbytes]. malloced; NULL: out of memory. */
-static char *path_of(const struct names *n, const char *kind, const void *subject, size_t nbytes)
+/* The key of the fact of this kind about subject[nbytes]. False: out of memory. */
+static bool key_of(const char *kind, const void *subject, size_t nbytes, struct key *out)
 {
     struct key_builder *b = key_begin(kind, VERSION);
-    char *path = NULL;
-    struct key key;
 
     if (!b)
-        return NULL;
+        return false;
     key_add(b, "of", subject, nbytes);
-    key_end(b, &key);
-    return asprintf(&path, "%s/v1/names/%s", n->root, key.hex) < 0 ? NULL : path;
+    key_end(b, out);
+    return true;
 }
 
-/* How many bytes the sound fact has; -EBADMSG: it is none. */
-static ssize_t read_fact(int fd, void *out, size_t cap)
+/* Its path in the own cache. malloced; NULL: out of memory. */
+static char *path_of(const struct names *n, const struct key *key)
 {
-    unsigned char buf[FACT_MAX_NBYTES];
+    char *path = NULL;
+
+    return asprintf(&path, "%s/v1/names/%s", n->root, key->hex) < 0 ? NULL : path;
+}
+
+/* buf[n] was read from a file, or n is -errno. -ENOENT: it is no sound fact of out_nbytes. */
+static int parse_fact(const unsigned char *buf, ssize_t n, void *out, size_t out_nbytes)
+{
     struct fact_head head;
-    ssize_t n = fd_pread(fd, buf, sizeof buf, 0);
 
     if (n < 0)
-        return n;
-    n -= (ssize_t)sizeof head;
-    if (n < 0)
-        return -EBADMSG;
+        return (int)n;
+    if ((size_t)n != sizeof head + out_nbytes)
+        return -ENOENT;
     memcpy(&head, buf, sizeof head);
-    if (head.magic != MAGIC || head.xxh3 != XXH3_64bits(buf + sizeof head, (size_t)n) ||
-        (size_t)n > cap)
-        return -EBADMSG;
-    memcpy(out, buf + sizeof head, (size_t)n);
-    return n;
+    if (head.magic != MAGIC || head.xxh3 != XXH3_64bits(buf + sizeof head, out_nbytes))
+        return -ENOENT;
+    memcpy(out, buf + sizeof head, out_nbytes);
+    return 0;
 }
 
 static void note_use(int fd)
@@ -182,25 +199,52 @@ static void note_use(int fd)
 }
 
 /* -ENOENT: there is no sound fact; other codes: it cannot be read. */
-static int look(const struct names *n, const char *kind, const void *subject, size_t nbytes,
-                void *out, size_t out_nbytes)
+static int look_here(const struct names *n, const struct key *key, void *out, size_t out_nbytes)
 {
-    char *path = path_of(n, kind, subject, nbytes);
+    unsigned char buf[FACT_MAX_NBYTES];
+    char *path = n->root ? path_of(n, key) : NULL;
     int fd = path ? open_file(path) : -1;
-    int ret = !path ? -ENOMEM : fd < 0 ? -errno : 0;
+    int ret = !n->root ? -ENOENT : !path ? -ENOMEM : fd < 0 ? -errno : 0;
 
     if (ret == 0) {
-        ssize_t got = read_fact(fd, out, out_nbytes);
-
-        if (got == (ssize_t)out_nbytes)
+        ret = parse_fact(buf, fd_pread(fd, buf, sizeof buf, 0), out, out_nbytes);
+        if (ret == 0)
             note_use(fd);
-        else if (got >= 0 || got == -EBADMSG)
+        else if (ret == -ENOENT)
             unlink(path);
-        ret = got == (ssize_t)out_nbytes ? 0 : got >= 0 || got == -EBADMSG ? -ENOENT : (int)got;
         close(fd);
     }
     free(path);
     return ret;
+}
+
+static int look_there(const struct names *n, size_t which, const struct key *key, void *out,
+                      size_t out_nbytes)
+{
+    unsigned char buf[FACT_MAX_NBYTES];
+    char name[KEY_HEX + 1];
+
+    snprintf(name, sizeof name, "%.*s", KEY_HEX, key->hex);
+    return parse_fact(buf, n->from.read(n->from.ctx, which, "names", name, buf, sizeof buf), out,
+                      out_nbytes);
+}
+
+/* -ENOENT: nobody has a sound fact; other codes: somebody's cannot be read. */
+static int look(const struct names *n, const char *kind, const void *subject, size_t nbytes,
+                void *out, size_t out_nbytes)
+{
+    struct key key;
+    int ret = key_of(kind, subject, nbytes, &key) ? 0 : -ENOMEM;
+    int fault = 0;
+
+    if (ret < 0)
+        return ret;
+    ret = look_here(n, &key, out, out_nbytes);
+    for (size_t i = 0; ret < 0 && i < n->from.n; i++) {
+        fault = resolve_is_fault(ret) ? ret : fault;
+        ret = look_there(n, i, &key, out, out_nbytes);
+    }
+    return ret < 0 && fault < 0 ? fault : ret;
 }
 
 static bool find(const struct names *n, const char *kind, const void *subject, size_t nbytes,
@@ -215,10 +259,12 @@ static void add(const struct names *n, const char *kind, const void *subject, si
     unsigned char buf[FACT_MAX_NBYTES];
     struct fact_head head = {MAGIC, XXH3_64bits(what, what_nbytes)};
     char *path, *dir = NULL;
+    struct key key;
 
-    if (find(n, kind, subject, nbytes, buf, what_nbytes))
+    if (!n->root || !key_of(kind, subject, nbytes, &key) ||
+        look_here(n, &key, buf, what_nbytes) == 0)
         return;
-    path = path_of(n, kind, subject, nbytes);
+    path = path_of(n, &key);
     if (path) {
         memcpy(buf, &head, sizeof head);
         memcpy(buf + sizeof head, what, what_nbytes);

@@ -7,12 +7,14 @@
  * name a content id, other attributes or a git-annex key has. A fact about bytes is added only when
  * these bytes have been hashed; a fingerprint is only a reason to hash a file. Only hints: without
  * them (damage, no right to write, no space) results are computed again.
+ * Facts are also looked up in caches that are only read; nothing is written there.
  * Thread rule: any thread.
  */
 #ifndef DERIVFS_NAMES_H
 #define DERIVFS_NAMES_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "content.h"
 #include "filesystem.h"
@@ -21,12 +23,23 @@
 
 struct names;
 
-/* Beneath the cache directory `root`. NULL: out of memory. */
-struct names *names_new(const char *root) NODISCARD;
+/* Caches that are only read. */
+struct names_from {
+    size_t n;
+    void *ctx;
+    /* Read a file of the cache `which` if whoever could write it is believed: `name` beneath its
+     * v1/DIR, or with `dir` NULL beneath its v1. How many bytes, or -errno. */
+    ssize_t (*read)(void *ctx, size_t which, const char *dir, const char *name, void *bytes,
+                    size_t cap);
+};
+
+/* Beneath the cache directory `root`; NULL: nothing is kept. NULL: out of memory. */
+struct names *names_new(const char *root, const struct names_from *from) NODISCARD;
 void names_free(struct names *n); /* NULL is allowed */
 
-/* The secret that all content ids of this cache are hashed with; made if there is none yet. It
- * lives as long as `n`. NULL: there is none, as the directory cannot be read or written. */
+/* The secret that all content ids of this cache are hashed with. If there is none yet, that of the
+ * first cache that is only read and has one, else a new one. It lives as long as `n`. NULL: there is
+ * none, as the directory cannot be read or written. */
 const struct hash_secret *names_secret(struct names *n);
 
 /* What is known of a file whose content was hashed. */

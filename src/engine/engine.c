@@ -64,6 +64,26 @@ static int open_store(struct engine *e, struct error *err)
     return cache_open(&cache, &e->store.cache, err);
 }
 
+static ssize_t read_from(void *ctx, size_t which, const char *dir, const char *name, void *bytes,
+                         size_t cap)
+{
+    return cache_read_from(ctx, which, dir, name, bytes, cap);
+}
+
+/* What is known of runs, here and in the caches that are only read. Without memory: nothing. */
+static void open_facts(struct engine *e)
+{
+    struct cache *cache = e->store.cache;
+    const struct names_from from = {.n = e->config.ncache_from, .ctx = cache, .read = read_from};
+    bool keeps = e->config.cache_nbytes > 0;
+
+    if (keeps)
+        e->headers = headers_new(cache_dir(cache));
+    if (keeps || from.n > 0)
+        e->names = names_new(keeps ? cache_dir(cache) : NULL, &from);
+    dataset_keep(e->tree.dataset, e->headers, e->names);
+}
+
 static int open_parts(struct engine *e, struct error *err)
 {
     int ret = dataset_open(e->config.dataset, monotonic_ns, &e->tree.dataset, err);
@@ -81,15 +101,11 @@ static int open_parts(struct engine *e, struct error *err)
     e->tree.layout = e->config.layout;
     e->tree.annex_get = e->config.annex_get;
     ret = open_store(e, err);
-    if (ret == 0 && e->config.cache_nbytes > 0) {
-        e->headers = headers_new(cache_dir(e->store.cache));
-        e->names = names_new(cache_dir(e->store.cache));
-        dataset_keep(e->tree.dataset, e->headers, e->names);
-    }
-    if (ret == 0)
-        ret = recipes_open(e->config.recipes_at, e->config.recipes_optional, e->errors,
-                           &e->tree.recipes, err);
-    return ret;
+    if (ret < 0)
+        return ret;
+    open_facts(e);
+    return recipes_open(e->config.recipes_at, e->config.recipes_optional, e->errors,
+                        &e->tree.recipes, err);
 }
 
 int engine_open(const struct engine_config *config, struct engine **out, struct error *err)

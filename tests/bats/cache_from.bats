@@ -31,6 +31,15 @@ read_results() {
 
 computed() { metric tasks_done_total; }
 
+# found MOUNT-OPTION...: all results of $DS, whose files are copies, are those of $SITE.
+found() {
+    mount_derivfs "$DS" --cache_from="$SITE" --recipes="$PWD/recipes.ini" "$@"
+    read_results
+    assert_equal "$(metric cache_published_total)" 0
+    run ! grep -q '"name": "moments' "$MNT/.derivfs/trace.json"
+    unmount_derivfs
+}
+
 state() { # state DIR: of all that is in it
     find "$1" -printf '%p %y %m %u %s %T@ %C@\n' | sort
     find "$1" -type f -exec sha1sum {} + | sort
@@ -39,7 +48,8 @@ state() { # state DIR: of all that is in it
 unused() { # unused: nothing of $SITE is believed
     mount_derivfs "$DS" --cache_from="$SITE" --recipes="$PWD/recipes.ini" "$@"
     read_results
-    assert [ "$(computed)" -gt 0 ]
+    assert [ "$(metric cache_published_total)" -gt 0 ]
+    grep -q '"name": "moments' "$MNT/.derivfs/trace.json"
     unmount_derivfs
     rm -r "$CACHE"
 }
@@ -69,6 +79,63 @@ unused() { # unused: nothing of $SITE is believed
     mount_derivfs "$DS" --cache_from="$SITE" --cache_size=0 --recipes="$PWD/recipes.ini"
     read_results
     assert_equal "$(computed)" 0
+}
+
+@test "a copy of the runs finds the results of another cache" {
+    fill "$SITE"
+    local before
+    before=$(state "$SITE")
+    cp -a "$DS" copy
+    DS=$PWD/copy
+    found
+    cmp "$SITE/v1/secret" "$CACHE/v1/secret"
+    found --cache_size=0
+    assert_equal "$(state "$SITE")" "$before"
+}
+
+@test "a cache with a secret of its own finds the results of the same files, and not those of a copy" {
+    fill "$SITE"
+    mkdir other
+    make_run other/run.nii.gz --seed 5
+    derivctl compute --cache_dir="$CACHE" other/mean.nii
+    run ! cmp "$SITE/v1/secret" "$CACHE/v1/secret"
+    found
+    cp -a "$DS" copy
+    DS=$PWD/copy unused
+}
+
+@test "what is known of contents is believed as entries are, and damage there is passed over" {
+    [ "$EUID" = 0 ] || skip "only root may give files away"
+    fill "$SITE"
+    cp -a "$DS" copy
+    DS=$PWD/copy
+    local place
+    for place in secret names 'names/*'; do
+        # shellcheck disable=SC2206 # a pattern
+        local places=("$SITE"/v1/$place)
+        chmod g+w "${places[@]}"
+        unused
+        chmod g-w "${places[@]}"
+        chown 12345 "${places[@]}"
+        unused
+        unused --cache_from_owner=23456
+        chown 0 "${places[@]}"
+        mv "$SITE/v1/${place%/*}" real
+        ln -s "$PWD/real" "$SITE/v1/${place%/*}"
+        [ "$place" = 'names/*' ] || unused
+        rm "$SITE/v1/${place%/*}"
+        mv real "$SITE/v1/${place%/*}"
+    done
+    cp -a "$SITE" whole
+    local before
+    for place in "$SITE"/v1/names/*; do
+        printf X | dd of="$place" bs=1 seek=9 conv=notrunc status=none
+    done
+    before=$(state "$SITE")
+    unused
+    assert_equal "$(state "$SITE")" "$before"
+    SITE=$PWD/whole
+    found
 }
 
 @test "what belongs to others or may be written by others is not believed" {
