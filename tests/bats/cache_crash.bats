@@ -30,9 +30,11 @@ nothing_left_over() {
         esac
     done
     assert_equal "$(ls -A "$CACHE")" v1
-    assert_equal "$(ls -A "$CACHE/v1" | grep -vx lock | xargs)" 'headers objects tmp'
+    assert_equal "$(ls -A "$CACHE/v1" | grep -vx lock | xargs)" 'headers names objects secret tmp'
+    assert_equal "$(stat -c %s "$CACHE/v1/secret")" 16
     # the page of the dataset's one directory; what a writer was killed with is swept later
     assert_equal "$(ls -A "$CACHE/v1/headers" | grep -cxE '[0-9a-f]+')" 1
+    assert_equal "$(ls -A "$CACHE/v1/names" | grep -vxE '[0-9a-f]{40}(\.[0-9A-Za-z]{6})?')" ''
 }
 
 verify_is_clean() {
