@@ -82,8 +82,8 @@ static bool make_file(const char *path, const void *bytes, size_t nbytes, bool s
         made = fd_write(fd, bytes, nbytes) == 0 && (!sync || fsync(fd) == 0);
         made = close(fd) == 0 && made && (link(temp, path) == 0 || errno == EEXIST);
         unlink(temp);
-        free(temp);
     }
+    free(temp);
     return made;
 }
 
