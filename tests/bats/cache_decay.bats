@@ -147,14 +147,19 @@ checkpoints() { # the meta of the only entry
         printf '[volume%d]\nexpr = bold[..., %d]\n' "$i" $((95 - 5 * i))
         printf '[pass%d]\nexpr = percentile(bold, 5%d)\n' "$i" "$i"
     done >recipes.ini
-    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
-    local checkpoints i
+    local checkpoints i corrupt=0
     for i in {0..2}; do
+        mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
         cat "$MNT/pass$i.nii" >/dev/null # a pass over all of the run leaves checkpoints
         wait_until checkpoints
         checkpoints=$(checkpoints)
+        unmount_derivfs # so that none are in memory
         decay "0.$((1 + 4 * i))" "${checkpoints%.meta}"
+        mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
         cp "$MNT/volume$i.nii" .
+        assert_no_errors
+        corrupt=$((corrupt + $(metric cache_corrupt_total)))
+        unmount_derivfs
     done
     /usr/bin/python3 - <<'END'
 import nibabel
@@ -163,6 +168,5 @@ run = np.asarray(nibabel.load("run.nii").dataobj)
 for i in range(3):
     assert np.array_equal(nibabel.load(f"volume{i}.nii").dataobj, run[..., 95 - 5 * i]), i
 END
-    assert_equal "$(cat "$MNT/.derivfs/errors")" ''
-    assert [ "$(metric cache_corrupt_total)" -gt 0 ] # not each: some are in memory still
+    assert [ "$corrupt" -gt 0 ] # not each: not every volume needs the window that decays
 }
