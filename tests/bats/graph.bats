@@ -176,6 +176,8 @@ PYTHON
     assert_file_contains "$MNT/.derivfs/errors" run-01_bold.nii.gz
 }
 
+# A sanitizer needs more memory than that.
+# bats test_tags=release,once
 @test "a drawing for which memory is short is an error, and the mount goes on" {
     local limit
     runs 1
