@@ -208,8 +208,9 @@ rewrite_behind_the_clock() {
     mount_derivfs "$DS" --cache_size=60K
     for i in 0 1 2 3 4 5 6 7 8 9; do
         cat "$MNT/sub-01_task-t${i}_stat-tsnr_boldmap.nii" >/dev/null
-        # One tenth is the slack that the collector takes; labels and lock are on top.
-        assert [ "$(cache_bytes)" -lt $((70 * 1024)) ]
+        # One tenth is the slack that the collector takes; labels and lock are on top, and what is
+        # published while it is at work counts the next time.
+        assert [ "$(cache_bytes)" -lt $((84 * 1024)) ]
     done
     assert [ "$(metric cache_evicted_total)" -gt 0 ]
     for i in 0 9; do
