@@ -160,8 +160,7 @@ static void print_name(FILE *f, struct run *const *runs, size_t nruns)
                 name.bad);
 }
 
-static char *printed(void (*print)(FILE *f, struct run *const *runs, size_t nruns),
-                     struct run *const *runs, size_t nruns)
+char *runs_printed(runs_print_fn *print, struct run *const *runs, size_t nruns)
 {
     char *text = NULL;
     size_t nbytes;
@@ -175,17 +174,17 @@ static char *printed(void (*print)(FILE *f, struct run *const *runs, size_t nrun
 
 char *remarks_doubts(struct run *const *runs, size_t nruns)
 {
-    return printed(print_doubts, runs, nruns);
+    return runs_printed(print_doubts, runs, nruns);
 }
 
 char *remarks_brief(struct run *const *runs, size_t nruns)
 {
-    return printed(print_brief, runs, nruns);
+    return runs_printed(print_brief, runs, nruns);
 }
 
 char *remarks_rule(struct run *const *runs, size_t nruns)
 {
-    return printed(print_rule, runs, nruns);
+    return runs_printed(print_rule, runs, nruns);
 }
 
 /* ---- all of a directory ---- */
@@ -219,7 +218,8 @@ static int visit_group(const struct dir_scan *scan, const struct group *g, bool 
     int ret = 0;
 
     if (apart)
-        return tell(fn, ctx, REMARK_APART, scan->dir.path, printed(print_apart, g->runs, g->nruns));
+        return tell(fn, ctx, REMARK_APART, scan->dir.path,
+                    runs_printed(print_apart, g->runs, g->nruns));
     if (g->refusal)
         return tell(fn, ctx, REMARK_REFUSED, scan->dir.path, strdup(g->refusal));
     if (g->nruns > 1) {
@@ -242,7 +242,7 @@ int remarks_visit(const struct dir_scan *scan, remark_fn *fn, void *ctx)
     }
     for (size_t i = 0; i < scan->nruns && ret == 0; i++)
         ret = tell(fn, ctx, REMARK_NAME, scan->runs[i].run->path,
-                   printed(print_name, &scan->runs[i].run, 1));
+                   runs_printed(print_name, &scan->runs[i].run, 1));
     for (size_t i = 0; i < scan->ngroups + scan->napart && ret == 0; i++)
         ret = visit_group(scan, &scan->groups[i], i >= scan->ngroups, fn, ctx);
     return ret;

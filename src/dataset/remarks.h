@@ -8,6 +8,8 @@
 #ifndef DERIVFS_REMARKS_H
 #define DERIVFS_REMARKS_H
 
+#include <stdio.h>
+
 #include "dataset.h"
 #include "remark.h"
 
@@ -23,5 +25,9 @@ char *remarks_brief(struct run *const *runs, size_t nruns) NODISCARD;
 
 /* What the rule that joins them means here: they are of different tasks. As above. */
 char *remarks_rule(struct run *const *runs, size_t nruns) NODISCARD;
+
+/* What `print` writes about the runs. malloced; NULL: out of memory. */
+typedef void runs_print_fn(FILE *f, struct run *const *runs, size_t nruns);
+char *runs_printed(runs_print_fn *print, struct run *const *runs, size_t nruns) NODISCARD;
 
 #endif

@@ -90,17 +90,10 @@ static void print_extent(FILE *f, struct run *const *runs, size_t nruns)
 }
 
 /* The output of `print`, malloced and clean; NULL: out of memory. */
-static char *printed(void (*print)(FILE *f, struct run *const *runs, size_t nruns),
-                     struct run *const *runs, size_t nruns)
+static char *printed(runs_print_fn *print, struct run *const *runs, size_t nruns)
 {
-    char *text = NULL;
-    size_t nbytes;
-    FILE *f = open_memstream(&text, &nbytes);
+    char *text = runs_printed(print, runs, nruns);
 
-    if (!f)
-        return NULL;
-    print(f, runs, nruns);
-    text = text_end(f, &text);
     if (text)
         utf8_clean(text);
     return text;
