@@ -10,7 +10,7 @@ _derivfs_options() {
     if [ "$2" = -o ]; then
         "$1" --help 2>/dev/null | sed -nE 's/^ +-o ([a-z_]+)(=?).*/\1\2/p'
     else
-        "$1" --help 2>/dev/null | grep -oE -- '(^|[ ,])--?[a-zA-Z_-]+=?' | tr -d ' ,' |
+        "$1" --help 2>/dev/null | grep -oE -- '(^|[ ,])--?[a-zA-Z][a-zA-Z_-]*=?' | tr -d ' ,' |
             grep -vxE -- '-o|--name='
         [ "$1" != derivfs ] || derivfs --help 2>/dev/null |
             sed -nE '/^FUSE options/q; s/^    -o ([a-z_]+)(=?).*/--\1\2/p'
@@ -87,6 +87,10 @@ _derivfs_complete() {
 _derivctl_operand() {
     case $1 in
     '') _derivfs_reply "$2" < <(derivctl --help 2>/dev/null | sed -nE 's/^ {4}([a-z]+) .*/\1/p') ;;
+    run)
+        compopt -o filenames
+        _derivfs_reply "$2" < <(compgen -d -- "$2")
+        ;;
     cache) _derivfs_reply "$2" < <(printf '%s\n' info verify prune clear) ;;
     status) _derivfs_reply "$2" < <(findmnt -rnt fuse.derivfs -o TARGET 2>/dev/null) ;;
     *)

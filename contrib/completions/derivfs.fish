@@ -4,7 +4,7 @@
 # files from `derivctl list`.
 
 function __derivfs_options --argument-names program
-    $program --help 2>/dev/null | string match --all --regex --groups-only -- '(?:^|[ ,])(--?[a-zA-Z_-]+=?)' |
+    $program --help 2>/dev/null | string match --all --regex --groups-only -- '(?:^|[ ,])(--?[a-zA-Z][a-zA-Z_-]*=?)' |
         string match --invert --regex -- '^(-o|--name=)$'
     if test "$program" = derivfs
         derivfs --help 2>/dev/null | sed -nE '/^FUSE options/q; s/^    -o ([a-z_]+)(=?).*/--\1\2/p'

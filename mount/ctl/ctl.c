@@ -27,6 +27,8 @@ static const struct {
     {"compute", "PATH... [-o OUT] | -r DIR [NAME...]",
      "compute without a mount, into the same cache", ctl_compute},
     {"view", "PATH", "show a derived image in a viewer or a browser", ctl_view},
+    {"run", "DATASET [OPTION...] -- COMMAND...",
+     "run a program that sees the files, without a mount", ctl_run},
     {"status", "[MOUNTPOINT] [--watch]", "running tasks, queue, use of memory and cache",
      ctl_status},
     {"cache", "info|verify|prune|clear", "maintain the cache directory", ctl_cache},
@@ -58,6 +60,12 @@ static int usage(void)
 {
     print_help(stderr);
     return CTL_USAGE;
+}
+
+/* The words after `run` are for derivfs and for another program. */
+static bool parses_itself(int argc, char **argv)
+{
+    return argc > 1 && strcmp(argv[1], "run") == 0;
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -147,9 +155,10 @@ void ctl_print_json(json_t *value)
 int main(int argc, char **argv)
 {
     struct ctl ctl = {.json = false};
-    int ret = parse(&ctl, argc, argv);
+    int ret;
 
     signal(SIGCHLD, SIG_DFL); /* if it were ignored, waitpid() would not return exit statuses */
+    ret = parses_itself(argc, argv) ? -1 : parse(&ctl, argc, argv);
     if (ret < 0 && optind == argc)
         ret = usage();
     for (int i = 0; ret < 0 && i < NCOMMANDS; i++)

@@ -115,6 +115,7 @@ int ctl_explain(const struct ctl *ctl);
 int ctl_graph(const struct ctl *ctl);
 int ctl_compute(const struct ctl *ctl);
 int ctl_view(const struct ctl *ctl);
+int ctl_run(const struct ctl *ctl);
 int ctl_status(const struct ctl *ctl);
 int ctl_cache(const struct ctl *ctl);
 

@@ -31,6 +31,7 @@
 #include "ops.h"
 #include "options.h"
 #include "place.h"
+#include "program.h"
 #include "utf8.h"
 
 struct daemon {
@@ -317,16 +318,30 @@ static int serve(struct daemon *d, struct error *err)
     return ret < 0 ? 1 : 0;
 }
 
+/* What else to do where mounting has failed. */
+static const char *mount_advice(void)
+{
+    struct program helper;
+
+    if (access("/dev/fuse", F_OK) < 0)
+        return " (no /dev/fuse here; derivctl compute works without it)";
+    if (access("/dev/fuse", R_OK | W_OK) < 0)
+        return " (you may not open /dev/fuse; derivctl compute works without it)";
+    if (geteuid() == 0)
+        return "";
+    if (program_find("fusermount3", -1, &helper, NULL) < 0)
+        return " (no fusermount3 here; derivctl run DATASET -- COMMAND works without it)";
+    program_clear(&helper);
+    return "";
+}
+
 static int mount_and_serve(struct daemon *d, struct error *err)
 {
     int ret;
 
     if (fuse_session_mount(d->session, d->options.mountpoint) != 0)
         return error_set(err, EIO, "%s: mounting failed: %s%s", d->options.mountpoint,
-                         fuse_reason("see above"),
-                         access("/dev/fuse", F_OK) < 0
-                             ? " (no /dev/fuse here; derivctl compute works without it)"
-                             : "");
+                         fuse_reason("see above"), mount_advice());
     fuse_set_log_func(NULL);
     ret = kernel_caps_install(d->session);
     if (ret < 0)

@@ -165,6 +165,38 @@ milliseconds() {
     echo $(((${EPOCHREALTIME/[.,]/} - begin) / 1000))
 }
 
+# --- an ordinary user -----------------------------------------------------------------------------
+
+export USER_ID=47111 # an account is not needed
+
+# as_user COMMAND...: run it as an ordinary user, who sees this test's directory as /mnt, owns `user`
+# in it, and may open /dev/fuse. Only this process sees these mounts.
+as_user() {
+    as_user_without '' "$@"
+}
+
+# as_user_without FILE COMMAND...: the same, where FILE cannot be run or read.
+as_user_without() {
+    local dir=$BATS_TEST_TMPDIR
+    mkdir -p "$dir/programs" "$dir/user"
+    cp -u "$DERIVFS_BIN_DIR"/deriv{fs,ctl} "$dir/programs"
+    [ -e "$dir/fuse" ] || mknod -m 666 "$dir/fuse" c 10 229
+    chown "$USER_ID:$USER_ID" "$dir/user"
+    chmod -R a+rX "$dir"
+    # shellcheck disable=SC2016
+    unshare -m --propagation private bash -c '
+        without=$1
+        shift
+        mount --bind "$BATS_TEST_TMPDIR" /mnt && mount --bind /mnt/fuse /dev/fuse || exit
+        [ -z "$without" ] || mount --bind /dev/null "$without" || exit
+        cd /mnt || exit
+        exec setpriv --reuid "$USER_ID" --regid "$USER_ID" --clear-groups \
+            env -u XDG_CONFIG_HOME HOME=/mnt/user TMPDIR=/mnt/user XDG_CACHE_HOME=/mnt/user/cache \
+            PATH=/mnt/programs:/usr/bin:/bin ASAN_OPTIONS="${ASAN_OPTIONS/$BATS_TEST_TMPDIR//mnt/user}:detect_leaks=0" \
+            UBSAN_OPTIONS="${UBSAN_OPTIONS/$BATS_TEST_TMPDIR//mnt/user}" \
+            TSAN_OPTIONS="${TSAN_OPTIONS/$BATS_TEST_TMPDIR//mnt/user}" "$@"' as_user "$@"
+}
+
 # --- data -----------------------------------------------------------------------------------------
 
 # make_run FILE [OPTION...]: see tests/numpy/make_run.py --help.
@@ -267,7 +299,7 @@ wait_for_daemons() {
 
 sanitizers_silent() {
     local report status=0
-    for report in "$BATS_TEST_TMPDIR"/sanitizer.*; do
+    for report in "$BATS_TEST_TMPDIR"/{,user/}sanitizer.*; do
         [ -e "$report" ] || continue
         cat "$report" >&2
         status=1
