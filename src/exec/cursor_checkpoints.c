@@ -18,6 +18,7 @@
  */
 #include "cursor_private.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@
 #include <utlist.h>
 
 enum {
-    VERSION = 2,            /* of what is in an entry */
+    VERSION = 3,            /* of what is in an entry */
     LEAST_NBYTES = 1 << 20, /* a stored file below that has no checkpoint worth asking for */
 };
 
@@ -40,18 +41,19 @@ static bool key_of(struct run *run, struct key *out)
     return true;
 }
 
-/* What is wrong here is found too late, if at all: the bytes are checked each time. */
-static struct checkpoints *unpack(struct cache *cache, struct blob *blob, struct budget *budget)
+/* What is wrong here is found too late, if at all: the bytes are checked each time. EINVAL: they were
+ * never sound. */
+static int unpack(struct cache *cache, struct blob *blob, struct budget *budget,
+                  struct checkpoints **out)
 {
-    struct checkpoints *known = NULL;
     size_t nbytes = (size_t)blob_nbytes(blob);
     unsigned char *bytes = malloc(nbytes);
+    int ret = bytes ? cache_read_whole(cache, blob, bytes, NULL) : -ENOMEM;
 
-    if (bytes && cache_read_whole(cache, blob, bytes, NULL) == 0 &&
-        checkpoints_unpack(bytes, nbytes, budget, &known, NULL) < 0)
-        known = NULL;
+    if (ret == 0)
+        ret = checkpoints_unpack(bytes, nbytes, budget, out, NULL);
     free(bytes);
-    return known;
+    return ret;
 }
 
 bool cursor_has_checkpoints(struct cache *cache, struct run *run)
@@ -65,16 +67,19 @@ bool cursor_has_checkpoints(struct cache *cache, struct run *run)
 struct checkpoints *cursor_load_checkpoints(struct cache *cache, struct run *run,
                                             struct budget *budget)
 {
-    struct checkpoints *known;
+    struct checkpoints *known = NULL;
     struct blob *blob;
     struct key key;
+    int ret;
 
     if (!cursor_has_checkpoints(cache, run) || !key_of(run, &key) ||
         cache_lookup(cache, &key, &blob) < 0)
         return NULL;
-    known = blob_nbytes(blob) < run->id.size ? unpack(cache, blob, budget) : NULL;
+    ret = blob_nbytes(blob) < run->id.size ? unpack(cache, blob, budget, &known) : -EINVAL;
     blob_put(blob);
-    return known;
+    if (ret == -EINVAL)
+        cache_drop(cache, &key); /* or it would keep better ones out */
+    return ret == 0 ? known : NULL;
 }
 
 static void publish(struct cache *cache, struct run *run, const struct key *key,

@@ -2,7 +2,7 @@
  *
  * A sorted array. Packed, in little endian:
  *
- *     "derivfs checkpoints 1\n"  u32 count  u32 zero
+ *     "derivfs checkpoints 2\n"  u32 count  u32 zero
  *     count times: struct entry
  *     the windows, one after the other, as zlib streams
  *
@@ -19,21 +19,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <xxhash.h>
 #include <zlib.h>
 
 #include "grow.h"
 
-static const char magic[] = "derivfs checkpoints 1\n";
+static const char magic[] = "derivfs checkpoints 2\n";
 
 struct entry {
-    uint64_t in_bit, out_off, member_off;
+    uint64_t in_bit, out_off, member_off, xxh3;
     uint32_t crc, packed_nbytes; /* of the window */
 };
 
 enum { MAGIC_NBYTES = sizeof magic - 1 }; /* without the NUL */
 enum { HEADER_NBYTES = MAGIC_NBYTES + 8, LEVEL = 1 };
 
-_Static_assert(sizeof(struct entry) == 32, "no padding");
+_Static_assert(sizeof(struct entry) == 40, "no padding");
 
 struct checkpoints {
     atomic_uint nrefs;
@@ -95,7 +96,13 @@ static bool may_follow(const struct checkpoint *last, const struct checkpoint *p
                      (p->member_off == last->member_off || p->member_off >= last->out_off));
 }
 
-int checkpoints_add(struct checkpoints *c, const struct checkpoint *point, struct error *err)
+bool checkpoint_is_sound(const struct checkpoint *p)
+{
+    return XXH3_64bits(p->window, CHECKPOINT_WINDOW) == p->xxh3;
+}
+
+/* The hash of the window is the point's. */
+static int add(struct checkpoints *c, const struct checkpoint *point, struct error *err)
 {
     if (!may_follow(c->count > 0 ? &c->points[c->count - 1] : NULL, point))
         return error_set(err, EINVAL, "checkpoints: out of order");
@@ -112,6 +119,14 @@ int checkpoints_add(struct checkpoints *c, const struct checkpoint *point, struc
     c->points[c->count] = *point;
     c->points[c->count++].window = window;
     return 0;
+}
+
+int checkpoints_add(struct checkpoints *c, const struct checkpoint *point, struct error *err)
+{
+    struct checkpoint hashed = *point;
+
+    hashed.xxh3 = XXH3_64bits(point->window, CHECKPOINT_WINDOW);
+    return add(c, &hashed, err);
 }
 
 size_t checkpoints_count(const struct checkpoints *c)
@@ -176,7 +191,7 @@ int checkpoints_pack(const struct checkpoints *c, unsigned char **bytes, size_t 
             return no_memory(err);
         }
         struct entry e = {htole64(p->in_bit), htole64(p->out_off), htole64(p->member_off),
-                          htole32(p->crc), htole32((uint32_t)packed)};
+                          htole64(p->xxh3),   htole32(p->crc),     htole32((uint32_t)packed)};
         memcpy(b + HEADER_NBYTES + i * sizeof e, &e, sizeof e);
         at += packed;
     }
@@ -210,9 +225,13 @@ static int unpack_all(struct checkpoints *c, size_t count, const unsigned char *
             return no_memory(err);
         if (code != Z_OK || inflated != sizeof window || used != packed)
             return malformed(err);
-        struct checkpoint p = {le64toh(e.in_bit), le64toh(e.out_off), le64toh(e.member_off),
-                               le32toh(e.crc), window};
-        int ret = checkpoints_add(c, &p, err);
+        struct checkpoint p = {.in_bit = le64toh(e.in_bit),
+                               .out_off = le64toh(e.out_off),
+                               .member_off = le64toh(e.member_off),
+                               .crc = le32toh(e.crc),
+                               .window = window,
+                               .xxh3 = le64toh(e.xxh3)};
+        int ret = checkpoint_is_sound(&p) ? add(c, &p, err) : malformed(err);
         if (ret < 0)
             return ret;
         at += packed;

@@ -4,7 +4,8 @@
  *
  * Each lies at the header of a deflate block and holds the window, the 32 KiB of output before it,
  * all of the same member. One pass that found every length and CRC-32 right noted them all; so
- * their CRCs verify a later pass that starts at one of them and reaches another.
+ * their CRCs verify a later pass that starts at one of them and reaches another. For passes that end
+ * before, each window has a hash of its own, from when it was noted to when it is used.
  * Ownership: reference counted; _new, _get and _put. Thread rule: one thread builds them; then they
  * do not change, and any number of threads may read.
  */
@@ -27,6 +28,7 @@ struct checkpoint {
     uint64_t member_off;         /* of these, those of earlier members */
     uint32_t crc;                /* CRC-32 of its member's output up to here */
     const unsigned char *window; /* [CHECKPOINT_WINDOW] */
+    uint64_t xxh3;               /* XXH3 of the window (set by checkpoints_add) */
 };
 
 struct checkpoints;
@@ -48,6 +50,10 @@ const struct checkpoint *checkpoints_at(const struct checkpoints *c, size_t i);
 const struct checkpoint *checkpoints_find(const struct checkpoints *c, uint64_t out_off);
 /* The first one at or after the bit; NULL: there is none. */
 const struct checkpoint *checkpoints_find_bit(const struct checkpoints *c, uint64_t in_bit);
+
+/* Is its window what it was when it was noted? To be asked before inflating starts there: what is inflated
+ * up to the next checkpoint is not compared with anything else. */
+bool checkpoint_is_sound(const struct checkpoint *p);
 
 /* Mark them, for every owner, as not fitting their file. Any thread. */
 void checkpoints_distrust(struct checkpoints *c);

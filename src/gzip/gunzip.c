@@ -455,11 +455,14 @@ int gunzip_read(void *gunzip, void *buf, size_t nbytes, size_t *got, struct erro
 int gunzip_seek(struct gunzip *z, uint64_t out_off, struct error *err)
 {
     const struct checkpoint *p = z->o.known ? checkpoints_find(z->o.known, out_off) : NULL;
+    bool jumps = out_off < z->out_total || (p && p->out_off > z->out_total);
     unsigned char *dropped;
     size_t want, got;
     int ret = 0;
 
-    if (out_off < z->out_total || (p && p->out_off > z->out_total))
+    if (jumps && p && !checkpoint_is_sound(p))
+        return error_set(err, EIO, "a checkpoint is damaged");
+    if (jumps)
         jump_to(z, p);
     dropped = malloc(DROP_NBYTES);
     if (!dropped)

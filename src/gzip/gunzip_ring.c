@@ -158,7 +158,7 @@ bool plan_piece(const struct forecast *o, double *gap, double *width)
 static bool snap_to_known(const struct ring *r, struct piece *p)
 {
     p->known = checkpoints_find_bit(r->o.known, 8 * p->from);
-    if (!p->known)
+    if (!p->known || !checkpoint_is_sound(p->known))
         return false;
     uint64_t behind = 8 * p->to > p->known->in_bit ? 8 * p->to : p->known->in_bit + 1;
     const struct checkpoint *next = checkpoints_find_bit(r->o.known, behind);

@@ -140,7 +140,7 @@ static void hostile_bytes(void **state)
         assert_non_null(mutant);
         memcpy(mutant, bytes, len < nbytes ? len : nbytes);
         if (round % 3 == 2) {
-            size_t reach = round % 2 ? 30 + 32 * COUNT : nbytes;
+            size_t reach = round % 2 ? 30 + 40 * COUNT : nbytes;
             mutant[image_random(&seed) % reach] ^= (unsigned char)(1U << image_random(&seed) % 8);
         }
         if (checkpoints_unpack(mutant, len, NULL, &back, &err) < 0) {
@@ -155,6 +155,24 @@ static void hostile_bytes(void **state)
     assert_true(refused > 2 * ROUNDS / 3);
     checkpoints_put(c);
     free(bytes);
+}
+
+/* Between being noted and being packed, too. */
+static void a_window_that_changed_is_found(void **state)
+{
+    struct checkpoints *c = sample(), *back;
+    const struct checkpoint *p = checkpoints_at(c, COUNT / 2);
+    unsigned char *bytes;
+    size_t nbytes;
+
+    (void)state;
+    assert_true(checkpoint_is_sound(p));
+    ((unsigned char *)(uintptr_t)p->window)[77] ^= 0x10;
+    assert_false(checkpoint_is_sound(p));
+    assert_int_equal(checkpoints_pack(c, &bytes, &nbytes, NULL), 0);
+    assert_int_equal(checkpoints_unpack(bytes, nbytes, NULL, &back, NULL), -EINVAL);
+    free(bytes);
+    checkpoints_put(c);
 }
 
 static void counted_in_the_budget(void **state)
@@ -182,9 +200,8 @@ static void counted_in_the_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kept_in_order_and_found),
-        cmocka_unit_test(there_and_back_as_bytes),
-        cmocka_unit_test(hostile_bytes),
+        cmocka_unit_test(kept_in_order_and_found), cmocka_unit_test(there_and_back_as_bytes),
+        cmocka_unit_test(hostile_bytes),           cmocka_unit_test(a_window_that_changed_is_found),
         cmocka_unit_test(counted_in_the_budget),
     };
 

@@ -505,6 +505,30 @@ static void another_file_than_the_checkpoints(void **state)
 
 /* ---- the ceiling, and stopping ---- */
 
+/* A flipped bit of a window: reading does not begin there, with or without helpers, however little is
+ * read. */
+static void a_damaged_window(void **state)
+{
+    struct error err = {.code = 0};
+    struct checkpoints *learned;
+    const struct checkpoint *last;
+    struct gunzip *z;
+
+    (void)state;
+    one_long_member();
+    learned = reads_right(NULL, NULL, true, LONG_NBYTES);
+    assert_non_null(learned);
+    last = checkpoints_at(learned, checkpoints_count(learned) - 1);
+    assert_true(checkpoint_is_sound(last));
+    ((unsigned char *)(uintptr_t)last->window)[CHECKPOINT_WINDOW - 1] ^= 1;
+    assert_false(checkpoint_is_sound(last));
+    z = open_stored(NULL, NULL, learned, false);
+    assert_int_equal(gunzip_seek(z, last->out_off, &err), -EIO);
+    gunzip_free(z);
+    (void)reads_right(&at_once, learned, true, LONG_NBYTES);
+    checkpoints_put(learned);
+}
+
 static void within_the_budget(void **state)
 {
     static const size_t limits[] = {1000, 100 << 20, 1 << 30};
@@ -575,6 +599,7 @@ int main(void)
         cmocka_unit_test(no_output_for_long),
         cmocka_unit_test(damage),
         cmocka_unit_test(another_file_than_the_checkpoints),
+        cmocka_unit_test(a_damaged_window),
         cmocka_unit_test(within_the_budget),
         cmocka_unit_test(stops_at_any_moment),
     };
