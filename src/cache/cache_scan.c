@@ -29,12 +29,24 @@ static const char *after_key(const char *name)
     return strspn(name, "0123456789abcdef") == KEY_HEX ? name + KEY_HEX : NULL;
 }
 
+/* ".XXXXXX", as mkostemp(3) makes it? */
+static bool is_temp_suffix(const char *rest)
+{
+    return rest[0] == '.' && strlen(rest + 1) == TEMP_SUFFIX &&
+           strspn(rest + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") ==
+               TEMP_SUFFIX;
+}
+
 static bool is_temp_name(const char *name)
 {
     const char *rest = after_key(name);
-    return rest && rest[0] == '.' && strlen(rest + 1) == TEMP_SUFFIX &&
-           strspn(rest + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") ==
-               TEMP_SUFFIX;
+    return rest && is_temp_suffix(rest);
+}
+
+static bool is_temp_secret(const char *name)
+{
+    static const char secret[] = "secret";
+    return strncmp(name, secret, strlen(secret)) == 0 && is_temp_suffix(name + strlen(secret));
 }
 
 /* What NFS or FUSE keep of a file that was removed while it was open. It goes when it is closed,
@@ -222,8 +234,11 @@ static bool is_nothing(const char *name)
 
 int disk_sweep(const struct disk *d, int64_t before_ns, uint64_t *freed_nbytes)
 {
-    int ret = sweep(d, "tmp", is_temp_name, before_ns, freed_nbytes);
+    static const char *const dirs[] = {"tmp", "headers", "names"};
+    int ret = sweep(d, ".", is_temp_secret, before_ns, freed_nbytes);
 
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs && ret == 0; i++)
+        ret = sweep(d, dirs[i], is_temp_name, before_ns, freed_nbytes);
     for (unsigned i = 0; i < 256 && ret == 0 && d->remote; i++) {
         char bucket[32];
 

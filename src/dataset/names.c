@@ -119,17 +119,20 @@ static bool find_secret(const struct names *n, unsigned char key[HASH_KEY_NBYTES
 {
     unsigned char fresh[HASH_KEY_NBYTES];
     char *path = NULL;
-    bool found;
+    bool found, theirs;
 
     if (!n->root)
         return find_their_secret(n, key);
     if (asprintf(&path, "%s/v1/secret", n->root) < 0)
         return false;
     found = read_secret(path, key);
-    if (!found && (find_their_secret(n, fresh) || getentropy(fresh, sizeof fresh) == 0))
+    theirs = !found && find_their_secret(n, fresh);
+    if (theirs || (!found && getentropy(fresh, sizeof fresh) == 0))
         found = make_file(path, fresh, sizeof fresh, true) && read_secret(path, key);
+    if (!found && theirs) /* it cannot be kept here, but finds what is kept there */
+        memcpy(key, fresh, sizeof fresh);
     free(path);
-    return found;
+    return found || theirs;
 }
 
 const struct hash_secret *names_secret(struct names *n)

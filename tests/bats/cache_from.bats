@@ -93,6 +93,13 @@ unused() { # unused: nothing of $SITE is believed
     assert_equal "$(state "$SITE")" "$before"
 }
 
+@test "so it does where the own cache cannot be written" {
+    fill "$SITE"
+    cp -a "$DS" copy
+    DS=$PWD/copy
+    CACHE=$PWD/recipes.ini found # no directory
+}
+
 @test "a cache with a secret of its own finds the results of the same files, and not those of a copy" {
     fill "$SITE"
     mkdir other

@@ -114,6 +114,27 @@ redrawn() {
     assert [ "$(json 'd["entries"]' <<<"$output")" -ge 1 ]
 }
 
+@test "cache prune removes what killed writers left, an hour later, and nothing else" {
+    dataset
+    ctl compute "$DS/tsnr.nii"
+    local key=0123456789abcdef0123456789abcdef01234567 before dir
+    before=$(find "$CACHE" -type f | sort)
+    mkdir -p "$CACHE"/v1/{tmp,names,headers}
+    for dir in tmp names headers; do
+        touch -d '-2 hours' "$CACHE/v1/$dir/$key.AbCd01"
+        touch "$CACHE/v1/$dir/$key.young0"
+        touch -d '-2 hours' "$CACHE/v1/$dir/other.AbCd01"
+    done
+    touch -d '-2 hours' "$CACHE/v1/secret.AbCd01"
+    touch "$CACHE/v1/secret.young0"
+    ctl cache prune
+    run -0 find "$CACHE" -type f -name '*.AbCd01'
+    assert_equal "$(basename -a "${lines[@]}" | sort -u)" other.AbCd01
+    assert_equal "${#lines[@]}" 3
+    find "$CACHE" -type f \( -name '*.young0' -o -name 'other.*' \) -delete
+    assert_equal "$(find "$CACHE" -type f ! -name lock | sort)" "$(grep -v /lock$ <<<"$before")"
+}
+
 @test "cache clear empties it; verify counts" {
     dataset
     ctl compute "$DS/tsnr.nii"
