@@ -54,6 +54,34 @@ is_joined() {
     assert_output --partial ' 0 damaged'
 }
 
+@test "keys stay the same from version to version, that of the joined file too" {
+    # The secret of a cache, and what it knows of the run's content: that a file with this name had it.
+    # So nothing of this machine is in the keys. If one differs, earlier results are not found again.
+    local name=f97933462978945880db5ac300f2374f69f4bf1e fact
+    mkdir -p "$CACHE/v1/names"
+    printf 0123456789abcdef >"$CACHE/v1/secret"
+    base64 -d >"$CACHE/v1/names/32bd2352992b3fb4a2e34e20eedcc0303c3ca8dc" \
+        <<<dmZzbmFtMQCeOONC4ytdeGY5NzkzMzQ2Mjk3ODk0NTg4MGRiNWFjMzAwZjIzNzRmNjlmNGJmMWU=
+    for fact in 663fc4c74b50a1c0715a3c982fe1e82d08556c5c d5dc4e5c67579d132609f34ddb04f83596d07998; do
+        base64 -d >"$CACHE/v1/names/$fact" <<<dmZzbmFtMQDClNM4BYAGLQ==
+    done
+    grep -q "$name" "$CACHE"/v1/names/*
+    assert_equal "$(sha256sum <"$DS/run.nii")" \
+        'b1c14ff6f9d2722c384a8b65610627fc416a613eb60e68f25952299ec067cd4b  -'
+    start
+    cat "$MNT/centred.nii" "$MNT/tsnr.nii" "$MNT/tsnr.nii.gz" >/dev/null
+    wait_until is_joined
+    assert_equal "$(keys_of join)" e6d0241be88cced771ec60228a0803f204484c42
+    assert_equal "$(keys_of moments)" a1b9af487bc9763e622707f5f3e241514119c6e5
+    assert_equal "$(keys_of 'mean(bold) / std(bold)')" ffa84171bd9c8739952f0080fc3fe6d5eb7333c0
+    assert_equal "$(keys_of gzip-stored)" e0cb6772901364acebf2468ebb37abd3fbc84673
+}
+
+# keys_of LABEL: of the entries in the cache whose labels begin so.
+keys_of() {
+    grep -rlF "label $1" "$CACHE/v1/objects" | sed 's|.*/||; s|\.meta$||' | sort
+}
+
 @test "killed while it joins: the parts serve, and the next reader has it joined" {
     local call first
     start
