@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: MIT
  *
- * Two or three significant digits.
+ * Sizes and times have two or three significant digits.
  */
 #include "human.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+
+struct human human_number(double value, int digits)
+{
+    struct human out;
+    /* an exponent only for what rounding leaves small, or too large to be exact */
+    double size = fabs(value);
+
+    if (size >= pow(10, digits) - 0.5 && size < 1e15)
+        snprintf(out.text, sizeof out.text, "%.0f", value);
+    else
+        snprintf(out.text, sizeof out.text, "%.*g", digits, value);
+    return out;
+}
 
 struct human human_nbytes(uint64_t nbytes)
 {

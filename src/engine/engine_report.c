@@ -16,7 +16,8 @@ struct page {
     const struct recipe *recipe;
     const struct cancel_token *cancel;
     struct run_list runs;
-    struct report_row *rows; /* [nrows] of the first runs, `reason` owned */
+    struct table_row *rows; /* [nrows] of the first runs, `reason` owned */
+    const char **states;    /* [nrows] */
     size_t nrows;
 };
 
@@ -71,16 +72,16 @@ static int look_at(const struct page *p, const struct run_place *at,
 
 /* The state of the run is that of the first of its files that is not virtual. The numbers go first:
  * with them the row is complete. */
-static int describe(const struct page *p, const struct run_place *at, struct report_row *row,
-                    struct error *err)
+static int describe(const struct page *p, const struct run_place *at, struct table_row *row,
+                    const char **state, struct error *err)
 {
     struct derived_status status = {.state = STATE_VIRTUAL};
     struct blob *b = NULL;
     int ret;
 
     if (at->reason) {
-        *row =
-            (struct report_row){.path = at->path, .state = "omitted", .reason = strdup(at->reason)};
+        *row = (struct table_row){.path = at->path, .reason = strdup(at->reason), .omitted = true};
+        *state = "omitted";
         return row->reason ? 0 : error_set(err, ENOMEM, "%s: out of memory", at->path);
     }
     ret = look_at(p, at, &output_numbers, &status, &b, err);
@@ -91,11 +92,8 @@ static int describe(const struct page *p, const struct run_place *at, struct rep
             ret = look_at(p, at, *f, &status, NULL, err);
     if (ret < 0)
         return ret;
-    *row = (struct report_row){
-        .path = at->path,
-        .nvol = at->nvol,
-        .state = derived_state_name(status.state),
-    };
+    *row = (struct table_row){.path = at->path, .nvol = at->nvol};
+    *state = derived_state_name(status.state);
     row->has_numbers = b && blob_nbytes(b) == sizeof row->numbers &&
                        cache_read_whole(p->engine->store.cache, b, &row->numbers, NULL) == 0;
     blob_put(b);
@@ -110,14 +108,15 @@ static int add_rows(struct page *p, struct error *err)
     int ret = 0;
 
     p->rows = calloc(p->runs.n + 1, sizeof *p->rows);
-    if (!p->rows)
+    p->states = calloc(p->runs.n + 1, sizeof *p->states);
+    if (!p->rows || !p->states)
         return error_set(err, ENOMEM, "out of memory");
     for (size_t i = 0; i < p->runs.n && ret == 0; i++) {
         struct run_place at = p->runs.at[i];
 
         ret = cancel_check(p->cancel, err);
         if (ret == 0)
-            ret = describe(p, &at, &p->rows[p->nrows], err);
+            ret = describe(p, &at, &p->rows[p->nrows], &p->states[p->nrows], err);
         if (ret == 0) {
             p->runs.at[i] = p->runs.at[p->nrows];
             p->runs.at[p->nrows++] = at;
@@ -163,11 +162,13 @@ int page_make(struct engine *e, const struct cancel_token *cancel, char **out, s
                                            .measure = p.recipe->page,
                                            .recipe = p.recipe->name,
                                            .rows = p.rows,
+                                           .states = p.states,
                                            .nrows = p.nrows},
                           picture_of, &p, out, err);
     for (size_t i = 0; i < p.nrows; i++)
         free((char *)p.rows[i].reason);
     free(p.rows);
+    free(p.states);
     run_list_clear(&p.runs);
     recipe_table_put(table);
     return ret;

@@ -85,6 +85,7 @@ static int find_rows(struct text_wait *w, const struct cancel_token *cancel, str
     for (size_t i = 0; i < w->runs.n; i++) {
         w->rows[i].path = w->runs.at[i].path;
         w->rows[i].nvol = w->runs.at[i].nvol;
+        w->rows[i].omitted = w->runs.at[i].reason != NULL;
     }
     return cancel_check(cancel, err);
 }
@@ -102,6 +103,7 @@ static void finish(struct text_wait *w, const struct error *err)
 
 static void fail_row(struct text_wait *w, struct table_row *row, const struct error *err)
 {
+    row->has_numbers = false;
     row->reason = strdup(err->text);
     if (!row->reason)
         error_set(&w->error, ENOMEM, "%s: out of memory", w->name);
@@ -143,6 +145,7 @@ static int take_numbers(void *ctx, const struct batch_file *file, const void *by
     if (nbytes != sizeof row->numbers)
         return error_set(err, EIO, "%s: the numbers are incomplete", row->path);
     memcpy(&row->numbers, bytes, nbytes);
+    row->has_numbers = true;
     return 0;
 }
 
@@ -178,14 +181,14 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
 static void rows_done(void *ctx)
 {
     struct text_wait *w = ctx;
+    struct error err;
 
     if (wait_is_cancelled(&w->wait))
         error_set(&w->error, ECANCELED, "cancelled");
     rights_end(&w->rights);
-    if (w->error.code == 0)
-        w->text = table_text(w->what.recipe->name, w->rows, w->runs.n);
-    if (w->error.code == 0 && !w->text)
-        error_set(&w->error, ENOMEM, "%s: out of memory", w->name);
+    if (w->error.code == 0 &&
+        table_text(w->what.recipe->name, w->rows, w->runs.n, &w->text, &err) < 0)
+        w->error = err;
     finish(w, w->error.code ? &w->error : NULL);
 }
 

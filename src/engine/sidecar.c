@@ -13,7 +13,6 @@
 #include <string.h>
 
 #include "json_text.h"
-#include "table.h"
 #include "utf8.h"
 
 /* "bids:DATASET:PATH" in ASCII, other bytes percent-encoded. NULL: out of memory. Source: BIDS
@@ -130,15 +129,6 @@ static bool set(json_t *object, const char *key, json_t *value)
     return json_object_set_new(object, key, value) == 0;
 }
 
-/* NAME.json describes NAME.tsv, the table of the directory, too. */
-static bool is_of_table(const struct derived *d)
-{
-    size_t len = strlen(d->recipe->name);
-
-    return d->recipe->expr && d->recipe->expr->rank == EXPR_IMAGE &&
-           strncmp(d->name, d->recipe->name, len) == 0 && d->name[len] == '.';
-}
-
 static bool fill(json_t *o, const struct derived *d, const char *dataset)
 {
     const struct recipe *recipe = d->recipe;
@@ -154,8 +144,7 @@ static bool fill(json_t *o, const struct derived *d, const char *dataset)
                (recipe->nparams == 0 || set(o, "Parameters", parameters_json(recipe))) &&
                set(o, "Definition", json_string(definition)) &&
                set(o, "SoftwareName", json_string("derivfs")) &&
-               set(o, "SoftwareVersion", json_string(DERIVFS_VERSION)) &&
-               (!is_of_table(d) || table_describe(o, recipe->name)) && set_remarks(o, d);
+               set(o, "SoftwareVersion", json_string(DERIVFS_VERSION)) && set_remarks(o, d);
 
     free(definition);
     return all;

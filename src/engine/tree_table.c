@@ -4,7 +4,8 @@
  *
  *     DIR/NAME.tsv         of the runs of one directory that has some
  *     group_NAME.tsv       of those of the whole dataset, at the root of the derived files
- *     DIR/NAME.json, group_NAME.json    the columns, if no image has that sidecar
+ *     DIR/NAME.tsv.json, group_NAME.json    the columns
+ *     DIR/NAME.json     the same, if no image has that sidecar
  *
  * A lookup reads one directory at most. The table of a directory has the rights that all of its
  * runs share. The runs of a dataset, and their rights, are known only after a walk: the group
@@ -108,14 +109,17 @@ int tree_lookup_table(const struct tree *t, const struct dir *dir, const char *n
 
     out->kind = ENTRY_TABLE;
     if (ret == -ENOENT) {
-        ret = tree_table_name(t, dir->path, name, ".json", &n, err);
+        bool whole = strlen(name) > strlen(".tsv.json") &&
+                     strcmp(name + strlen(name) - strlen(".tsv.json"), ".tsv.json") == 0;
+
+        ret = tree_table_name(t, dir->path, name, whole ? ".tsv.json" : ".json", &n, err);
         out->kind = ENTRY_TEXT;
     }
     if (ret < 0)
         return ret;
     ret = stat_table(t, dir, &n, out, err);
     if (ret == 0 && out->kind == ENTRY_TEXT) {
-        out->text = table_dictionary(n.recipe->name);
+        out->text = table_dictionary(n.recipe);
         if (!out->text)
             ret = error_set(err, ENOMEM, "%s: out of memory", name);
         else

@@ -14,19 +14,17 @@
 
 #include "endings.h"
 #include "headmask.h"
-#include "stats.h"
+#include "human.h"
+#include "peers.h"
 #include "text.h"
 #include "utf8.h"
 
 #define PICTURES_NBYTES (UINT64_C(64) << 20)
 
-static const double FENCE = 1.5; /* interquartile ranges */
-enum { FENCED_MIN = 4 };
-
 struct page {
     const struct report *about;
+    struct peers peers;
     FILE *f;
-    double low, high; /* medians outside are marked */
     uint64_t room_nbytes;
 };
 
@@ -143,7 +141,7 @@ static int print_blob(FILE *f, const struct blob *b, struct error *err)
     return ret;
 }
 
-static int print_picture(struct page *p, const struct report_row *row, struct blob *b,
+static int print_picture(struct page *p, const struct table_row *row, struct blob *b,
                          struct error *err)
 {
     int ret;
@@ -163,50 +161,61 @@ static int print_picture(struct page *p, const struct report_row *row, struct bl
     return ret;
 }
 
-static void print_number(FILE *f, bool known, double number, const char *format)
+static void print_number(FILE *f, bool known, double number)
 {
-    if (!known || !isfinite(number)) {
+    if (!known || !isfinite(number))
         fputs("<td class=\"n\" data-v=\"\">n/a", f);
-        return;
-    }
-    fprintf(f, "<td class=\"n\" data-v=\"%.9g\">", number);
-    fprintf(f, format, number);
+    else
+        fprintf(f, "<td class=\"n\" data-v=\"%.9g\">%s", number,
+                human_number(number, TABLE_DIGITS).text);
 }
 
 /* ---- the page ---- */
 
-static bool is_low(const struct page *p, const struct report_row *row)
+/* Of the run in row `i`. */
+static const struct peer_group *group_of(const struct page *p, size_t i)
 {
-    return row->has_numbers && row->numbers.median < p->low;
+    return &p->peers.groups[p->peers.of[i]];
 }
 
-static bool is_high(const struct page *p, const struct report_row *row)
+static enum verdict verdict_of(const struct page *p, size_t i)
 {
-    return row->has_numbers && row->numbers.median > p->high;
+    const struct table_row *row = &p->about->rows[i];
+
+    return row->has_numbers ? outliers_judge(&group_of(p, i)->spread, row->numbers.median)
+                            : VERDICT_NONE;
 }
 
-static void print_row(const struct page *p, const struct report_row *row)
+static bool is_marked(enum verdict v)
 {
+    return v != VERDICT_NONE && v != VERDICT_FEW && v != VERDICT_NO;
+}
+
+static void print_row(const struct page *p, size_t i)
+{
+    const struct table_row *row = &p->about->rows[i];
     const struct numbers *n = &row->numbers;
+    const char *state = p->about->states[i];
+    enum verdict verdict = verdict_of(p, i);
 
     fputs("<tr><th scope=\"row\">", p->f);
     print_text(p->f, base_name(row->path));
     fputs("<small>", p->f);
     print_text(p->f, row->path);
     fputs("</small>", p->f);
-    print_number(p->f, row->nvol > 0, (double)row->nvol, "%.0f");
-    print_number(p->f, row->has_numbers, n->median, "%.1f");
-    if (is_low(p, row) || is_high(p, row))
-        fprintf(p->f, " <span class=\"mark\">%s</span>", is_low(p, row) ? "low" : "high");
-    print_number(p->f, row->has_numbers, n->mean, "%.1f");
-    print_number(p->f, row->has_numbers, n->p05, "%.1f");
-    print_number(p->f, row->has_numbers, n->p95, "%.1f");
-    fprintf(p->f, "<td class=\"%s\">%s", row->state,
-            strcmp(row->state, "virtual") == 0   ? "not computed"
-            : strcmp(row->state, "omitted") == 0 ? "not used"
-            : strcmp(row->state, "cached") != 0  ? row->state
-            : row->has_numbers                   ? "computed"
-                                                 : "computed, not measured");
+    print_number(p->f, row->nvol > 0, (double)row->nvol);
+    print_number(p->f, row->has_numbers, n->median);
+    if (is_marked(verdict))
+        fprintf(p->f, " <span class=\"mark\">%s</span>", verdict_name(verdict));
+    print_number(p->f, row->has_numbers, n->mean);
+    print_number(p->f, row->has_numbers, n->p05);
+    print_number(p->f, row->has_numbers, n->p95);
+    fprintf(p->f, "<td class=\"%s\">%s", state,
+            strcmp(state, "virtual") == 0   ? "not computed"
+            : strcmp(state, "omitted") == 0 ? "not used"
+            : strcmp(state, "cached") != 0  ? state
+            : row->has_numbers              ? "computed"
+                                            : "computed, not measured");
     if (row->reason) {
         fputs("<small>", p->f);
         print_text(p->f, row->reason);
@@ -219,23 +228,46 @@ static size_t count(const struct report *r, const char *state)
     size_t n = 0;
 
     for (size_t i = 0; i < r->nrows; i++)
-        n += strcmp(r->rows[i].state, state) == 0;
+        n += strcmp(r->states[i], state) == 0;
     return n;
 }
 
-static void print_fences(const struct page *p)
+static void print_group(FILE *f, const struct peer_group *g)
 {
-    size_t nlow = 0, nhigh = 0;
+    const struct spread *s = &g->spread;
+
+    fputs("<li><b>", f);
+    print_text(f, g->name);
+    fprintf(f, "</b>: %zu with a median", s->n);
+    if (s->n < OUTLIERS_MIN)
+        fprintf(f, ", fewer than %d: not judged\n", OUTLIERS_MIN);
+    else
+        fprintf(f, "; median %s, MAD %s, fences %s and %s\n",
+                human_number(s->median, TABLE_DIGITS).text, human_number(s->mad, 2).text,
+                human_number(s->low, TABLE_DIGITS).text, human_number(s->high, TABLE_DIGITS).text);
+}
+
+static void print_verdicts(const struct page *p)
+{
+    size_t nclear = 0, ndoubt = 0;
 
     for (size_t i = 0; i < p->about->nrows; i++) {
-        nlow += is_low(p, &p->about->rows[i]);
-        nhigh += is_high(p, &p->about->rows[i]);
+        enum verdict v = verdict_of(p, i);
+
+        nclear += v == VERDICT_LOW || v == VERDICT_HIGH;
+        ndoubt += v == VERDICT_DOUBT_LOW || v == VERDICT_DOUBT_HIGH;
     }
-    fprintf(p->f,
-            "Marked are <span class=\"mark\">%zu as low, %zu as high</span>: their median is below "
-            "%.1f or above %.1f, which is %.1f interquartile ranges outside the quartiles of all "
-            "medians (Tukey 1977).",
-            nlow, nhigh, p->low, p->high, FENCE);
+    fprintf(
+        p->f,
+        "\n<p>Compared with each other are " PEERS_DEFINITION ". Marked as <span "
+        "class=\"mark\">low or high: %zu</span>, whose median is " OUTLIERS_FENCES
+        ", and whose robust z, " OUTLIERS_Z ", is beyond " OUTLIERS_Z_LIMIT
+        ". Marked as <span class=\"mark\">low? or high?: %zu</span>, where one of both holds. A "
+        "median within " OUTLIERS_TENTH " of that of the group is never marked.\n<ul>\n",
+        nclear, ndoubt);
+    for (size_t i = 0; i < p->peers.n; i++)
+        print_group(p->f, &p->peers.groups[i]);
+    fputs("</ul>", p->f);
 }
 
 static void print_head(const struct page *p)
@@ -265,8 +297,7 @@ static void print_head(const struct page *p)
         r->nrows - nomitted, count(r, "cached"), count(r, "computing"),
         nfailed > 0 ? " class=\"failed\"" : "", nfailed, count(r, "virtual"), omitted, r->recipe,
         r->recipe, ending_png);
-    if (isfinite(p->low))
-        print_fences(p);
+    print_verdicts(p);
     fputs("\n<p>A click on a picture enlarges it; one on the head of a column sorts.", f);
     fputs("\n<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\"><button>Run</button>",
           f);
@@ -277,54 +308,31 @@ static void print_head(const struct page *p)
     fputs("<th scope=\"col\"><button>State</button><th scope=\"col\">Picture\n<tbody>\n", f);
 }
 
-static int find_fences(struct page *p, struct error *err)
-{
-    const struct report_row *rows = p->about->rows;
-    double *medians = malloc((p->about->nrows + 1) * sizeof *medians), q1, q3;
-    size_t n = 0;
-
-    p->low = -INFINITY;
-    p->high = INFINITY;
-    if (!medians)
-        return error_set(err, ENOMEM, "page: out of memory");
-    for (size_t i = 0; i < p->about->nrows; i++)
-        if (rows[i].has_numbers && isfinite(rows[i].numbers.median))
-            medians[n++] = rows[i].numbers.median;
-    stats_sort(medians, n);
-    if (n >= FENCED_MIN) {
-        q1 = stats_percentile(medians, n, 25);
-        q3 = stats_percentile(medians, n, 75);
-        p->low = q1 - FENCE * (q3 - q1);
-        p->high = q3 + FENCE * (q3 - q1);
-    }
-    free(medians);
-    return 0;
-}
-
 int report_html(const struct report *report, report_picture_fn *picture, void *ctx, char **out,
                 struct error *err)
 {
     struct page p = {.about = report, .room_nbytes = PICTURES_NBYTES};
     char *text = NULL;
     size_t nbytes;
-    int ret = find_fences(&p, err);
+    int ret = peers_form(report->rows, report->nrows, &p.peers, err);
 
-    if (ret < 0)
-        return ret;
-    p.f = open_memstream(&text, &nbytes);
-    if (!p.f)
+    p.f = ret == 0 ? open_memstream(&text, &nbytes) : NULL;
+    if (!p.f) {
+        peers_clear(&p.peers);
         return error_set(err, ENOMEM, "page: out of memory");
+    }
     print_head(&p);
     for (size_t i = 0; i < report->nrows && ret == 0; i++) {
         struct blob *b = picture(ctx, i);
 
-        print_row(&p, &report->rows[i]);
+        print_row(&p, i);
         ret = print_picture(&p, &report->rows[i], b, err);
         fputc('\n', p.f);
         blob_put(b);
     }
     fprintf(p.f, "</table>\n%s</html>\n", script);
     text = text_end(p.f, &text);
+    peers_clear(&p.peers);
     if (ret == 0 && !text)
         ret = error_set(err, ENOMEM, "page: out of memory");
     if (ret == 0)

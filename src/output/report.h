@@ -2,38 +2,26 @@
  *
  * A page about all runs of a dataset: pictures and numbers in one self-contained HTML file.
  *
- * If at least four runs have a median, those whose median is outside Tukey's inner fences, 1.5
- * interquartile ranges beyond the quartiles, are marked (J. W. Tukey, Exploratory Data Analysis,
- * 1977). File names are hostile: all text is escaped, and the page's policy forbids loading
+ * Runs that stand out among their equals (peers.h, outliers.h) are marked; the page names the groups.
+ * File names are hostile: all text is escaped, and the page's policy forbids loading
  * anything. Thread rule: reentrant.
  */
 #ifndef DERIVFS_REPORT_H
 #define DERIVFS_REPORT_H
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #include "blob.h"
 #include "error.h"
-#include "numbers.h"
-
-struct report_row {
-    const char *path; /* of the run, relative to the dataset's root */
-    int64_t nvol;     /* 0: not known */
-    const char
-        *state; /* "cached" (image or numbers), "computing", "failed", "virtual"; or "omitted"
-                           of a file that is no run */
-    const char *reason; /* of the last and of a failure; else NULL */
-    bool has_numbers;
-    struct numbers numbers;
-};
+#include "table.h"
 
 struct report {
-    const char *dataset;           /* its path */
-    const char *measure;           /* of the numbers and pictures, for people: "tSNR" */
-    const char *recipe;            /* its recipe: "tsnr" */
-    const struct report_row *rows; /* [nrows] */
+    const char *dataset;          /* its path */
+    const char *measure;          /* of the numbers and pictures, for people: "tSNR" */
+    const char *recipe;           /* its recipe: "tsnr" */
+    const struct table_row *rows; /* [nrows]; `reason`: of a failure, or why it is no run */
+    const char *const *states;    /* [nrows] "cached" (image or numbers), "computing", "failed",
+                                     "virtual"; or "omitted" of a file that is no run */
     size_t nrows;
 };
 

@@ -1,70 +1,30 @@
 /* SPDX-License-Identifier: MIT
  *
- * The first pass over the names collects the entities that have columns. A new key is inserted
- * after the one before it in its name: the columns have the order of BIDS even if the first names
- * lack some. Costs a look at every name and column.
+ * The first pass over the rows collects the columns and the groups of equals, the second prints.
  */
 #include "table.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bids.h"
+#include "columns.h"
 #include "headmask.h"
+#include "human.h"
 #include "json_text.h"
+#include "peers.h"
 #include "text.h"
 #include "utf8.h"
 
-enum { KEYS_MAX = 64 };
-
-struct keys {
-    char *list[KEYS_MAX]; /* [n] owned, in the order of the columns */
-    size_t n;
+struct table {
+    const char *recipe;
+    const struct table_row *rows; /* [nrows] */
+    size_t nrows;
+    struct columns columns;
+    struct peers peers;
 };
-
-/* The index of `key`; keys->n: not found. */
-static size_t find_key(const struct keys *keys, const char *key)
-{
-    size_t at = 0;
-
-    while (at < keys->n && strcmp(keys->list[at], key) != 0)
-        at++;
-    return at;
-}
-
-static bool add_key(struct keys *keys, size_t at, const char *key)
-{
-    char *copy = strdup(key);
-
-    if (!copy)
-        return false;
-    memmove(keys->list + at + 1, keys->list + at, (keys->n - at) * sizeof *keys->list);
-    keys->list[at] = copy;
-    keys->n++;
-    return true;
-}
-
-static bool collect_keys(struct keys *keys, const char *path)
-{
-    struct bids_name name;
-    size_t next = 0;
-
-    if (!bids_parse(base_name(path), &name))
-        return true;
-    for (size_t i = 0; i < name.nentities; i++) {
-        size_t at = find_key(keys, name.entity[i].key);
-
-        if (at == keys->n && keys->n < KEYS_MAX) {
-            at = next;
-            if (!add_key(keys, at, name.entity[i].key))
-                return false;
-        }
-        next = at < keys->n ? at + 1 : keys->n;
-    }
-    return true;
-}
 
 /* ---- cells ---- */
 
@@ -83,95 +43,102 @@ static void print_text(FILE *f, const char *text, const char *after)
     fputs(after, f);
 }
 
-static void print_number(FILE *f, double number)
+static void print_number(FILE *f, double number, int digits)
 {
-    if (isnan(number))
-        fputs("n/a\t", f);
-    else
-        fprintf(f, "%.9g\t", number);
+    fprintf(f, "%s\t", isnan(number) ? "n/a" : human_number(number, digits).text);
 }
 
-/* The label of "sub-02", a link to a subject, say. */
-static const char *label_of(const char *name, const char *key)
+/* The numbers, and what they mean among equals. */
+static void print_numbers(FILE *f, const struct table *t, size_t i)
 {
-    size_t n = strlen(key);
+    enum { WHOLE = 15 }; /* digits of a count */
+    static const struct numbers none = {NAN, NAN, NAN, NAN, NAN};
+    const struct table_row *row = &t->rows[i];
+    const struct numbers *n = row->has_numbers ? &row->numbers : &none;
+    const struct peer_group *group = row->omitted ? NULL : &t->peers.groups[t->peers.of[i]];
 
-    return strncmp(name, key, n) == 0 && name[n] == '-' && !strpbrk(name, "_.") ? name + n + 1
-                                                                                : NULL;
+    print_number(f, row->nvol > 0 ? (double)row->nvol : NAN, WHOLE);
+    print_number(f, n->median, TABLE_DIGITS);
+    print_number(f, n->mean, TABLE_DIGITS);
+    print_number(f, n->p05, TABLE_DIGITS);
+    print_number(f, n->p95, TABLE_DIGITS);
+    print_number(f, n->nvox, WHOLE);
+    print_number(f, group ? (double)group->spread.n : NAN, WHOLE);
+    print_number(f, group ? outliers_z(&group->spread, n->median) : NAN, TABLE_Z_DIGITS);
+    fprintf(f, "%s\t",
+            verdict_name(group ? outliers_judge(&group->spread, n->median) : VERDICT_NONE));
 }
 
-static void print_row(FILE *f, const struct keys *keys, const struct table_row *row)
+static void print_row(FILE *f, const struct table *t, size_t i)
 {
-    struct numbers n = row->numbers;
+    const struct table_row *row = &t->rows[i];
     struct bids_name name;
-    bool is_bids = bids_parse(base_name(row->path), &name);
+    char cell[BIDS_NAME_MAX];
 
+    bids_parse(base_name(row->path), &name);
     print_text(f, name.codec ? name.stem : base_name(row->path), "\t");
-    for (size_t i = 0; i < keys->n; i++)
-        print_text(f,
-                   is_bids ? bids_value(&name, keys->list[i])
-                           : label_of(base_name(row->path), keys->list[i]),
-                   "\t");
-    if (row->reason)
-        n = (struct numbers){NAN, NAN, NAN, NAN, NAN};
-    print_number(f, row->nvol > 0 ? (double)row->nvol : NAN);
-    print_number(f, n.median);
-    print_number(f, n.mean);
-    print_number(f, n.p05);
-    print_number(f, n.p95);
-    print_number(f, n.nvox);
+    for (size_t k = 0; k < t->columns.n; k++)
+        print_text(f, columns_cell(&t->columns, k, row->path, cell), "\t");
+    print_numbers(f, t, i);
     print_text(f, row->path, "\t");
     print_text(f, row->reason, "\n");
 }
 
-static void print_table(FILE *f, const char *recipe, const struct keys *keys,
-                        const struct table_row *rows, size_t nrows)
+/* What follows the recipe's name in the names of columns. */
+static const char *const endings[] = {"",   "_mean",  "_p05", "_p95",
+                                      "_n", "_peers", "_z",   "_outlier"};
+
+enum { NENDINGS = sizeof endings / sizeof *endings };
+
+static void print_table(FILE *f, const struct table *t)
 {
     fputs("bids_name\t", f);
-    for (size_t i = 0; i < keys->n; i++)
-        fprintf(f, "%s\t", keys->list[i]);
-    fprintf(f, "size_t\t%s\t%s_mean\t%s_p05\t%s_p95\t%s_n\tfilename\treason\n", recipe, recipe,
-            recipe, recipe, recipe);
-    for (size_t i = 0; i < nrows; i++)
-        print_row(f, keys, &rows[i]);
+    for (size_t i = 0; i < t->columns.n; i++)
+        fprintf(f, "%s\t", t->columns.key[i]);
+    fputs("size_t\t", f);
+    for (size_t i = 0; i < NENDINGS; i++)
+        fprintf(f, "%s%s\t", t->recipe, endings[i]);
+    fputs("filename\treason\n", f);
+    for (size_t i = 0; i < t->nrows; i++)
+        print_row(f, t, i);
 }
 
-char *table_text(const char *recipe, const struct table_row *rows, size_t nrows)
+int table_text(const char *recipe, const struct table_row *rows, size_t nrows, char **out,
+               struct error *err)
 {
-    struct keys keys = {.n = 0};
+    struct table t = {.recipe = recipe, .rows = rows, .nrows = nrows};
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
-    bool all = f;
+    int ret = peers_form(rows, nrows, &t.peers, err);
 
-    for (size_t i = 0; i < nrows && all; i++)
-        all = collect_keys(&keys, rows[i].path);
-    if (all)
-        print_table(f, recipe, &keys, rows, nrows);
-    for (size_t i = 0; i < keys.n; i++)
-        free(keys.list[i]);
+    for (size_t i = 0; i < nrows && ret == 0; i++)
+        ret = columns_add(&t.columns, rows[i].path);
+    if (f && ret == 0)
+        print_table(f, &t);
+    columns_clear(&t.columns);
+    peers_clear(&t.peers);
     if (f)
         text = text_end(f, &text);
-    if (all)
-        return text;
+    if (text && ret == 0) {
+        *out = text;
+        return 0;
+    }
     free(text);
-    return NULL;
+    return error_set(err, ENOMEM, "table: out of memory");
 }
 
 /* ---- the dictionary ---- */
 
-static bool describe_column(json_t *o, const char *recipe, const char *ending,
-                            const char *description)
+/* `description` is taken over; NULL: out of memory. */
+static bool describe_column(json_t *o, const char *name, const char *ending, char *description)
 {
-    char *name = NULL;
-    json_t *column;
-    bool done;
+    char *column = NULL;
+    bool done = description && asprintf(&column, "%s%s", name, ending) >= 0 &&
+                json_object_set_new(o, column, json_pack("{s:s}", "Description", description)) == 0;
 
-    if (asprintf(&name, "%s%s", recipe, ending) < 0)
-        return false;
-    column = json_pack("{s:s}", "Description", description);
-    done = json_object_set_new(o, name, column) == 0;
-    free(name);
+    free(column);
+    free(description);
     return done;
 }
 
@@ -196,37 +163,76 @@ static bool describe_entities(json_t *o)
     };
 
     for (size_t i = 0; i < sizeof entities / sizeof *entities; i++) {
-        char text[96];
+        bool whole = strcmp(entities[i][0], "sub") == 0 || strcmp(entities[i][0], "ses") == 0;
+        char *text;
 
-        snprintf(text, sizeof text, "%s: the run's entity %s, where its name has one",
-                 entities[i][1], entities[i][0]);
-        if (!describe_column(o, entities[i][0], "", text))
+        if (asprintf(&text, "%s: the run's entity %s, where its name has one%s", entities[i][1],
+                     entities[i][0], whole ? ", as the whole identifier" : "") < 0 ||
+            !describe_column(o, entities[i][0], "", text))
             return false;
     }
     return true;
 }
 
-bool table_describe(json_t *o, const char *recipe)
-{
 #define WITHIN                                                                                     \
     " over the head's finite voxels; the head is what is brighter than " HEADMASK_DEFINITION
 
-    return describe_column(o, "bids_name", "", "File name of the run, without its ending") &&
-           describe_entities(o) && describe_column(o, "size_t", "", "Volumes of the run") &&
-           describe_column(o, recipe, "", "Median of the run's image" WITHIN) &&
-           describe_column(o, recipe, "_mean", "Mean" WITHIN) &&
-           describe_column(o, recipe, "_p05", "5th percentile" WITHIN) &&
-           describe_column(o, recipe, "_p95", "95th percentile" WITHIN) &&
-           describe_column(o, recipe, "_n", "Number of the head's finite voxels") &&
-           describe_column(o, "filename", "", "Path of the run in its dataset") &&
-           describe_column(o, "reason", "", "Why the run has no numbers");
-#undef WITHIN
+static bool describe_median(json_t *o, const struct recipe *recipe)
+{
+    /* MRIQC has a column of this name */
+    bool tsnr = strcmp(recipe->name, "tsnr") == 0;
+    char *clean = strdup(recipe->description), *text;
+
+    if (clean)
+        utf8_clean(clean);
+    if (!clean || asprintf(&text, "Median of the run's image%s%s%s" WITHIN ".%s",
+                           *clean ? " (" : "", clean, *clean ? ")" : "",
+                           tsnr ? " Of the run as it is, with all volumes and scalp and eyes; "
+                                  "MRIQC's tsnr is the median over the brain, after it has removed "
+                                  "the volumes before the steady state and realigned the others"
+                                : "") < 0)
+        text = NULL;
+    free(clean);
+    return describe_column(o, recipe->name, "", text);
 }
 
-char *table_dictionary(const char *recipe)
+static bool describe_verdict(json_t *o, const char *recipe)
+{
+    static const char peers[] =
+        "Number of runs of this table with a median that this one is compared with, itself "
+        "included: " PEERS_DEFINITION;
+    static const char z[] = "Robust z of the median among them: " OUTLIERS_Z;
+    static const char verdict[] =
+        "Does the median stand out among them? By two rules: " OUTLIERS_FENCES ", and a robust z "
+        "beyond " OUTLIERS_Z_LIMIT ". A median within " OUTLIERS_TENTH
+        " of that of the group does not stand out. low, high: by both; low?, high?: by one; too "
+        "few: fewer than five runs, not judged";
+
+    return describe_column(o, recipe, "_peers", strdup(peers)) &&
+           describe_column(o, recipe, "_z", strdup(z)) &&
+           describe_column(o, recipe, "_outlier", strdup(verdict));
+}
+
+static bool describe(json_t *o, const struct recipe *recipe)
+{
+    const char *name = recipe->name;
+
+    return describe_column(o, "bids_name", "",
+                           strdup("File name of the run, without its ending")) &&
+           describe_entities(o) && describe_column(o, "size_t", "", strdup("Volumes of the run")) &&
+           describe_median(o, recipe) && describe_column(o, name, "_mean", strdup("Mean" WITHIN)) &&
+           describe_column(o, name, "_p05", strdup("5th percentile" WITHIN)) &&
+           describe_column(o, name, "_p95", strdup("95th percentile" WITHIN)) &&
+           describe_column(o, name, "_n", strdup("Number of the head's finite voxels")) &&
+           describe_verdict(o, name) &&
+           describe_column(o, "filename", "", strdup("Path of the run in its dataset")) &&
+           describe_column(o, "reason", "", strdup("Why the run has no numbers"));
+}
+
+char *table_dictionary(const struct recipe *recipe)
 {
     json_t *o = json_object();
-    char *text = o && table_describe(o, recipe) ? json_text(o) : NULL;
+    char *text = o && describe(o, recipe) ? json_text(o) : NULL;
 
     json_decref(o);
     return text;

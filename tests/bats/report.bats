@@ -12,6 +12,30 @@ browse() {
         --user-data-dir="$BATS_TEST_TMPDIR/profile" --dump-dom "file://$PWD/$1" 3>&- 2>chromium.log
 }
 
+# make_lab: six subjects with two tasks, one of two echoes, in which one run is bad, one "run" is 3-D,
+# the content of one is not here, and a subject is a link that leads out.
+make_lab() {
+    local i
+    for i in 01 02 03 04 05 06; do
+        local func=$DS/sub-$i/func/sub-$i
+        cat <<RUNS
+${func}_task-rest_bold.nii.gz --seed $i --spread 8.$i
+${func}_task-nback_echo-1_bold.nii --seed 1$i --spread 5.$i
+${func}_task-nback_echo-2_bold.nii --seed 2$i --spread 11.$i
+RUNS
+    done | grep -v sub-04_task-nback_echo-2 >runs
+    cat >>runs <<RUNS
+$DS/sub-04/func/sub-04_task-nback_echo-2_bold.nii --seed 7 --spread 40
+$DS/sub-05/func/sub-05_task-extra_bold.nii --volumes 0
+outside/func/sub-07_task-rest_bold.nii
+RUNS
+    make_run - <runs
+    ln -s "../.git/annex/objects/aa/bb/MD5E-s9--0.nii.gz/MD5E-s9--0.nii.gz" \
+        "$DS/sub-06/func/sub-06_task-absent_bold.nii.gz"
+    ln -s "$PWD/outside" "$DS/sub-07"
+    echo '{"Name": "lab", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
+}
+
 # cells FILE: of each row of the table the run, its median, "low" or "high", and the state.
 cells() {
     /usr/bin/python3 - "$1" <<'PYTHON'
@@ -22,7 +46,7 @@ for row in re.findall(r"<tr>.*?(?=<tr>|$)", body, re.S):
     name = re.search(r'<th scope="row">(.*?)<small>', row).group(1)
     median = re.findall(r'data-v="(.*?)"', row)[1]
     mark = re.findall(r'class="mark">(\w+)', row)
-    state = re.search(r'<td class="(cached|virtual|failed|computing)">', row).group(1)
+    state = re.search(r'<td class="(cached|virtual|failed|computing|omitted)">', row).group(1)
     print(html.unescape(name), bool(median), *mark, state, "base64," in row)
 PYTHON
 }
@@ -56,6 +80,42 @@ PYTHON
     assert_equal "${lines[0]}" 'sub-6_task-x_bold.nii True low cached False'
     assert_equal "${lines[7]}" 'sub-6_task-y_bold.nii False failed False'
     run ! grep -E '<img src="?x|src="?http|href=' dom.html
+}
+
+@test "table, page and compute -r name all of a dataset, and mark exactly the bad run" {
+    make_lab
+    mount_derivfs "$DS"
+    local bad='sub-04_task-nback_echo-2_bold'
+    cp "$MNT/group_tsnr.tsv" table
+    cp "$MNT/.derivfs/index.html" page.html
+    run derivctl compute -r "$MNT" tsnr.nii
+    local said=$output
+    /usr/bin/python3 - "$bad" <<'PYTHON'
+import csv, sys
+with open("table", newline="") as f:
+    rows = list(csv.DictReader(f, delimiter="\t", quoting=csv.QUOTE_NONE))
+assert [row["sub"] for row in rows] == [f"sub-0{i}" for i in (1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4,
+                                                              5, 5, 5, 5, 6, 6, 6, 6, 7)]
+marked = [(row["bids_name"], row["tsnr_outlier"]) for row in rows if row["tsnr_outlier"] != "no"]
+assert marked == [(sys.argv[1], "low"), ("sub-05_task-extra_bold", "n/a"),
+                  ("sub-06_task-absent_bold", "n/a"), ("sub-07", "n/a")], marked
+z = {row["bids_name"]: float(row["tsnr_z"]) for row in rows if row["tsnr"] != "n/a"}
+assert min(z, key=z.get) == sys.argv[1] and z[sys.argv[1]] < -3.5, z
+assert all(row["tsnr_peers"] == "6" for row in rows if row["tsnr"] != "n/a")
+reasons = {row["bids_name"]: row["reason"] for row in rows if row["reason"] != "n/a"}
+assert ["3-D", "content", "link"] == [word for word, reason in zip(["3-D", "content", "link"], reasons.values())
+                                      if word in reason], reasons
+PYTHON
+    run -0 cells page.html
+    assert_equal "$(grep -E ' (low|high)' <<<"$output")" "$bad.nii True low cached False"
+    run -0 cat page.html
+    assert_line --partial '<b>task-nback echo-2 bold</b>: 6 with a median; median '
+    assert_line --partial '<b>task-rest bold</b>: 6 with a median'
+    local what
+    for what in sub-05/func/sub-05_task-extra_bold.nii sub-06/func/sub-06_task-absent_bold.nii.gz sub-07; do
+        assert_line --partial "$what"
+        assert_regex "$said" "$what"
+    done
 }
 
 @test "the page tells of images that are under way, failed or there, though nobody asked for numbers" {

@@ -29,9 +29,8 @@ with open(sys.argv[1], "rb") as f:
     with mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ) as m:
         assert m[:] == whole
 d = json.loads(whole)
-assert list(d)[:9] == ["Description", "Sources", "SpatialReference", "SkullStripped", "Recipe",
-                   "Expression", "Definition", "SoftwareName", "SoftwareVersion"], list(d)
-assert list(d)[9] == "bids_name" and "Median" in d["tsnr"]["Description"]  # of tsnr.tsv
+assert list(d) == ["Description", "Sources", "SpatialReference", "SkullStripped", "Recipe",
+                   "Expression", "Definition", "SoftwareName", "SoftwareVersion", "Remarks"], list(d)
 func = "bids::sub-1/func/"
 assert d["Sources"] == [func + f"sub-1_task-{task}_bold.nii.gz" for task in "xy"]
 assert d["SpatialReference"] == d["Sources"][0]

@@ -39,10 +39,11 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     run -0 "$NUMPY/tables.py" group_tsnr.tsv "$DS"
     assert_output '4 0'
     assert_equal "$(head -n 1 group_tsnr.tsv | tr '\t' ' ')" \
-        'bids_name sub ses task echo size_t tsnr tsnr_mean tsnr_p05 tsnr_p95 tsnr_n filename reason'
+        'bids_name sub ses task echo size_t tsnr tsnr_mean tsnr_p05 tsnr_p95 tsnr_n tsnr_peers tsnr_z tsnr_outlier filename reason'
     assert_equal "$(column bids_name <tsnr.tsv)" \
         'sub-1_task-x_bold sub-1_task-y_bold sub-1_task-y_echo-2_bold'
-    assert_equal "$(column ses <group_tsnr.tsv)" 'n/a n/a n/a a'
+    assert_equal "$(column sub <group_tsnr.tsv)" 'sub-1 sub-1 sub-1 sub-2'
+    assert_equal "$(column ses <group_tsnr.tsv)" 'n/a n/a n/a ses-a'
     assert_equal "$(column size_t <group_tsnr.tsv)" '12 12 12 30'
     # An open one has a size. They cost nothing any more, also in another daemon.
     assert_equal "$(stat -Lc %s /dev/stdin <"$func/tsnr.tsv")" "$(stat -c %s tsnr.tsv)"
@@ -52,18 +53,28 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     assert_equal "$(metric tasks_done_total)" 0
 }
 
-@test "each column of a table is in the .json beside it" {
+@test "each column of a table is in its own dictionary, and not in the sidecar of an image" {
     make_run "$DS/sub-1/sub-1_task-x_bold.nii"
     make_run "$DS/sub-2/sub-2_echo-1_bold.nii"
     make_run "$DS/sub-2/sub-2_echo-2_bold.nii"
-    mount_derivfs "$DS"
-    # With an image's sidecar, without one, and of all.
+    mount_derivfs "$DS" --recipes="$ROOT/contrib/recipes/field.ini"
     local table
-    for table in sub-1/tsnr sub-2/tsnr group_tsnr; do
-        json "[d[k]['Description'] for k in '$(head -n 1 "$MNT/$table.tsv")'.split('\t')]" <"$MNT/$table.json"
-        assert_equal "$(stat -c %s "$MNT/$table.json")" "$(cat "$MNT/$table.json" | wc -c)"
+    for table in sub-1/tsnr.tsv sub-1/tsnr.tsv.json sub-2/tsnr.tsv sub-2/tsnr.json \
+        group_tsnr.tsv group_tsnr.json group_tsnr_mriqc.tsv group_tsnr_mriqc.json; do
+        if [[ $table == *.tsv ]]; then
+            head -n 1 "$MNT/$table" >names
+            continue
+        fi
+        json "[d[k]['Description'] for k in '$(cat names)'.split('\t')]" <"$MNT/$table"
+        assert_equal "$(stat -c %s "$MNT/$table")" "$(cat "$MNT/$table" | wc -c)"
     done
-    assert_equal "$(json 'd["Recipe"]' <"$MNT/sub-1/tsnr.json")" tsnr
+    run -0 json '[d["Recipe"], "tsnr" in d, "size_t" in d]' <"$MNT/sub-1/tsnr.json"
+    assert_output '["tsnr",false,false]'
+    # What has a name of MRIQC's says how it differs.
+    run -0 json 'd["tsnr"]["Description"]' <"$MNT/group_tsnr.json"
+    assert_output --partial "MRIQC's tsnr is the median over the brain"
+    run -0 json 'd["tsnr_mriqc"]["Description"]' <"$MNT/group_tsnr_mriqc.json"
+    assert_output --partial 'MRIQC reports'
 }
 
 @test "a run that fails has a row without numbers that says why" {
@@ -236,17 +247,17 @@ PYTHON
 plain/anatomy.nii|n/a|n/a|a 3-D image, not a series
 plain/epi.nii|n/a|number|n/a
 sub-1/func/other.nii|n/a|n/a|no BIDS name of a run, but the directory has some
-sub-1/func/sub-1_task-x_bold.nii|1|number|n/a
+sub-1/func/sub-1_task-x_bold.nii|sub-1|number|n/a
 sub-2/func/sub-2_hemi-L_bold.func.gii|n/a|n/a|not in a format that derivfs reads (.nii, .nii.gz, .nii.zst)
-sub-2/func/sub-2_run-1_bold.nii|2|n/a|a 3-D image, not a series
-sub-2/func/sub-2_run-2_bold.nii.gz|2|n/a|one volume, not a series
-sub-2/func/sub-2_run-3_bold.nii|2|n/a|complex voxels
-sub-2/func/sub-2_run-4_bold.nii|2|n/a|RGB voxels
-sub-2/func/sub-2_run-5_bold.nii|2|n/a|more than four dimensions: two of those after space are larger than 1
-sub-2/func/sub-2_run-6_bold.dtseries.nii|2|n/a|a CIFTI file: surfaces and grayordinates, not a series of volumes
-sub-2/func/sub-2_run-7_bold.nii.gz|2|n/a|sub-2/func/sub-2_run-7_bold.nii.gz: a Git LFS pointer: its content is not here (git lfs pull)
-sub-3/func/sub-3_task-x_bold.nii|3|number|n/a
-sub-4|4|n/a|a link that leads out of the dataset: runs behind it are not used; mount a dataset that has them, or copy them
+sub-2/func/sub-2_run-1_bold.nii|sub-2|n/a|a 3-D image, not a series
+sub-2/func/sub-2_run-2_bold.nii.gz|sub-2|n/a|one volume, not a series
+sub-2/func/sub-2_run-3_bold.nii|sub-2|n/a|complex voxels
+sub-2/func/sub-2_run-4_bold.nii|sub-2|n/a|RGB voxels
+sub-2/func/sub-2_run-5_bold.nii|sub-2|n/a|more than four dimensions: two of those after space are larger than 1
+sub-2/func/sub-2_run-6_bold.dtseries.nii|sub-2|n/a|a CIFTI file: surfaces and grayordinates, not a series of volumes
+sub-2/func/sub-2_run-7_bold.nii.gz|sub-2|n/a|sub-2/func/sub-2_run-7_bold.nii.gz: a Git LFS pointer: its content is not here (git lfs pull)
+sub-3/func/sub-3_task-x_bold.nii|sub-3|number|n/a
+sub-4|sub-4|n/a|a link that leads out of the dataset: runs behind it are not used; mount a dataset that has them, or copy them
 END
     # The table of a directory, the page and the errors name the same.
     run -0 column reason <"$MNT/sub-2/func/tsnr.tsv"

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Are the numbers of a table of tsnr those that numpy has for its runs?
+"""Are the numbers of a table of tsnr those that numpy has for its runs, to four digits?
 
     tables.py TABLE DATASET      prints the number of runs with numbers, and of those without
 """
@@ -41,7 +41,8 @@ def main():
             continue
         ngood += 1
         for column, value in expected(os.path.join(dataset, row["filename"])).items():
-            assert np.isclose(float(row[column]), value, rtol=2e-7), (row, column, value)
+            text = f"{value:.0f}" if value >= 9999.5 else f"{value:.4g}"
+            assert row[column] == text, (row, column, value)
     print(ngood, len(rows) - ngood)
 
 
