@@ -184,7 +184,7 @@ as_user_without() {
     chown "$USER_ID:$USER_ID" "$dir/user"
     chmod -R a+rX "$dir"
     # shellcheck disable=SC2016
-    unshare -m --propagation private bash -c '
+    unshare -m --propagation slave bash -c '
         without=$1
         shift
         mount --bind "$BATS_TEST_TMPDIR" /mnt && mount --bind /mnt/fuse /dev/fuse || exit
