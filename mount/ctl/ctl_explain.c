@@ -24,6 +24,20 @@ static void print_run(const struct explained_run *run)
     ctl_print("\n        identified by %s\n", run->by);
 }
 
+static void print_inputs(const struct explanation *x)
+{
+    if (x->ninputs > 0)
+        printf("inputs:\n");
+    for (size_t i = 0; i < x->ninputs; i++) {
+        const struct explained_input *in = &x->inputs[i];
+
+        ctl_print("    %s for %s: %s%s%s\n", in->name, in->run, in->path ? in->path : "none",
+                  in->array ? ", " : "", in->array ? in->array : "");
+        ctl_print("        %s%s%s\n", in->text, in->looked ? ", looked for in " : "",
+                  in->looked ? in->looked : "");
+    }
+}
+
 static void print_task(const struct explained_task *task, size_t i,
                        const struct task_status *status)
 {
@@ -97,6 +111,7 @@ static void print_explanation(const struct target *t, const struct found *f,
     printf("sources, joined in time in this order:\n");
     for (size_t i = 0; i < x->nruns; i++)
         print_run(&x->runs[i]);
+    print_inputs(x);
     print_remarks(x);
     if (x->ntasks > 0 && info.nparts > 1)
         printf("tasks, for the first of %zu chunks:\n", info.nparts);
@@ -128,6 +143,22 @@ static json_t *task_json(const struct target *t, const struct explained_task *ta
     if (status.took_ns > 0)
         json_object_set_new(o, "seconds", json_real((double)status.took_ns / 1e9));
     return o;
+}
+
+static json_t *inputs_json(const struct explanation *x)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < x->ninputs; i++) {
+        const struct explained_input *in = &x->inputs[i];
+
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:o, s:o, s:o}", "name", in->name, "input",
+                                        in->text, "run", utf8_json(in->run), "path",
+                                        in->path ? utf8_json(in->path) : json_null(), "looked_in",
+                                        in->looked ? utf8_json(in->looked) : json_null()));
+    }
+    return list;
 }
 
 static void add_tasks_json(json_t *o, const struct target *t, const struct explanation *x)
@@ -164,6 +195,8 @@ static json_t *explanation_json(const struct target *t, const struct found *f,
                      params, "sources_read", ways, "sources_identified_by", by, "array", x->array,
                      "key", status.key.hex[0] ? status.key.hex : NULL, "cached",
                      (int)(status.state == STATE_CACHED)));
+    if (x->ninputs > 0)
+        json_object_set_new(o, "resolved", inputs_json(x));
     if (x->ntasks > 0)
         add_tasks_json(o, t, x);
     return o;

@@ -28,6 +28,15 @@ static json_t *sources_json(const struct derived *d, size_t n)
     return list;
 }
 
+static json_t *inputs_json(const struct derived *d)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; derived_input(d, i); i++)
+        json_array_append_new(list, utf8_json(derived_input(d, i)));
+    return list;
+}
+
 json_t *ctl_summary_json(const struct target *t, const struct found *f,
                          struct derived_status *status)
 {
@@ -39,6 +48,8 @@ json_t *ctl_summary_json(const struct target *t, const struct found *f,
                   derived_state_name(status->state), "shape", shape_json(&info), "bytes",
                   (json_int_t)engine_derived_nbytes(t->engine, f->derived), "sources",
                   sources_json(f->derived, info.nsources));
+    if (derived_input(f->derived, 0))
+        json_object_set_new(o, "inputs", inputs_json(f->derived));
     if (status->state == STATE_FAILED)
         json_object_set_new(o, "error", utf8_json(status->error.text));
     return o;
@@ -56,8 +67,11 @@ static void print_summary(const struct target *t, const struct found *f)
     for (int i = 0; i < info.ndim; i++)
         n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%" PRId64, i > 0 ? "x" : "",
                       info.shape[i]);
-    ctl_print("%-9s %-12s %3zu run%s  %s\n", derived_state_name(status.state), shape, info.nsources,
+    ctl_print("%-9s %-12s %3zu run%s  %s", derived_state_name(status.state), shape, info.nsources,
               info.nsources == 1 ? " " : "s", f->path);
+    for (size_t i = 0; derived_input(f->derived, i); i++)
+        ctl_print("%s%s", i > 0 ? ", " : "  with ", derived_input(f->derived, i));
+    printf("\n");
 }
 
 static int list_files(const struct ctl *ctl, const struct target *t, const struct found_list *list)

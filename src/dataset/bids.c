@@ -336,16 +336,19 @@ static int compare_digits(const char *a, size_t na, const char *b, size_t nb)
     return na != nb ? (na > nb) - (na < nb) : memcmp(a, b, na);
 }
 
+bool bids_same_label(const char *key, const char *a, const char *b)
+{
+    if (b && is_index(key) && is_number(a) && is_number(b))
+        return compare_digits(a, strlen(a), b, strlen(b)) == 0;
+    return b && strcmp(a, b) == 0;
+}
+
 /* Do both lack the entity, or have it with the same value? */
 static bool same_value(const struct bids_name *a, const struct bids_name *b, const char *key)
 {
     const char *x = bids_value(a, key), *y = bids_value(b, key);
 
-    if (!x || !y)
-        return x == y;
-    if (is_index(key) && is_number(x) && is_number(y))
-        return compare_digits(x, strlen(x), y, strlen(y)) == 0;
-    return strcmp(x, y) == 0;
+    return x ? bids_same_label(key, x, y) : !y;
 }
 
 bool bids_same_group(const struct bids_name *a, const struct bids_name *b)

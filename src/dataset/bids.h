@@ -74,6 +74,9 @@ bool bids_is_part(const struct bids_name *name);
 /* Is this an entity over which runs are joined: task or run. */
 bool bids_joins_over(const char *key);
 
+/* Are two values of the entity `key` the same: run-1 is run-01. `b` may be NULL: no. */
+bool bids_same_label(const char *key, const char *a, const char *b);
+
 /* Do two names agree in suffix and in every entity but task and run (order does not matter, echo
  * compares as a number), and proper or nearly proper ones in the rest? */
 bool bids_same_group(const struct bids_name *a, const struct bids_name *b);

@@ -29,6 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "finder.h"
 #include "group.h"
 #include "listing.h"
 #include "text.h"
@@ -58,6 +59,7 @@ struct dataset {
     int64_t (*clock_ns)(void);
     struct headers *headers; /* borrowed; NULL: none are kept */
     struct names *names;     /* borrowed; NULL: none are kept */
+    struct finder *finder;
     bool join_all;
     pthread_mutex_t lock;
     struct kept *kept; /* guarded by lock: hash by dir */
@@ -278,6 +280,7 @@ static int check_dir(struct dataset *ds, struct check *check, int64_t now_ns, st
         return out_of_memory(err, check->dir);
     atomic_init(&scan->refs, 1);
     scan->rootfd = check->rootfd;
+    scan->finder = ds->finder;
     int ret = find_files(ds, check, now_ns, scan, err);
     if (!ret && check->old && same_files(scan, check->old)) {
         dir_scan_put(scan);
@@ -476,6 +479,8 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
         operation = "resolve path";
         code = errno;
     }
+    if (!code && !(ds->finder = finder_new(ds->rootfd, clock_ns)))
+        code = ENOMEM;
     if (!code)
         code = pthread_mutex_init(&ds->lock, NULL);
     if (!code) {
@@ -484,6 +489,7 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
     }
     if (ds->rootfd >= 0)
         close(ds->rootfd);
+    finder_free(ds->finder);
     free(ds->path);
     free(ds);
     return error_set(err, code, "%s: %s: %s", path, operation, strerror(code));
@@ -493,6 +499,7 @@ void dataset_keep(struct dataset *ds, struct headers *headers, struct names *nam
 {
     ds->headers = headers;
     ds->names = names;
+    finder_keep(ds->finder, names);
 }
 
 void dataset_join_all(struct dataset *ds)
@@ -508,6 +515,7 @@ void dataset_close(struct dataset *ds)
         HASH_DEL(ds->kept, kept); /* NOLINT(clang-analyzer-unix.Malloc): unlinked first */
         kept_free(kept);
     }
+    finder_free(ds->finder);
     pthread_mutex_destroy(&ds->lock);
     close(ds->rootfd);
     free(ds->path);

@@ -31,6 +31,13 @@
 #include "omission.h"
 #include "run.h"
 
+struct finder;
+
+enum scan_freshness {
+    SCAN_RECENT, /* a snapshot checked within the last second will do */
+    SCAN_NOW,    /* check every candidate file now */
+};
+
 /* Runs joined in time, in the order of their names (bids_compare). */
 struct group {
     char *prefix;      /* what derived names start with: "" or "echo-1_", "shape-64x64x30_" */
@@ -51,9 +58,10 @@ struct dir_run {
 
 struct dir_scan {
     atomic_int refs;
-    int rootfd;           /* of the dataset, which outlives its scans */
-    struct dir dir;       /* not open; `path`, relative to the dataset's root, is owned */
-    struct dir_run *runs; /* [nruns] in the order of their names */
+    int rootfd;            /* of the dataset, which outlives its scans, */
+    struct finder *finder; /* and so does this (finder.h) */
+    struct dir dir;        /* not open; `path`, relative to the dataset's root, is owned */
+    struct dir_run *runs;  /* [nruns] in the order of their names */
     size_t nruns;
     struct group *groups; /* [ngroups] in the order of their first runs */
     size_t ngroups;
@@ -84,11 +92,6 @@ void dataset_close(struct dataset *ds);
 
 int dataset_rootfd(const struct dataset *ds);
 const char *dataset_path(const struct dataset *ds); /* absolute */
-
-enum scan_freshness {
-    SCAN_RECENT, /* a snapshot checked within the last second will do */
-    SCAN_NOW,    /* check every candidate file now */
-};
 
 /* The snapshot of `dir`. Fails (ENOENT, ENOTDIR, EACCES, ENOMEM, EXDEV, and ESTALE: the path
  * leads to another directory) only if the directory itself cannot be read. Headers of unchanged files are not read again; where nothing has changed

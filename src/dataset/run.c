@@ -25,8 +25,7 @@ static bool is_identified(const struct run *run)
     return run->id.fs.hex[0] != '\0';
 }
 
-/* A plain file must be as long as its header promises. */
-static int check_length(const struct run *run, struct error *err)
+int run_check_length(const struct run *run, struct error *err)
 {
     uint64_t need = run->nifti.vox_offset + nifti_data_nbytes(&run->nifti);
 
@@ -89,7 +88,7 @@ static int understand_header(struct run *run, const struct header_bytes *header,
     run->codec = header->codec;
     run->reading_nbytes = header->reading_nbytes;
     run->state = run->nifti.content == NIFTI_SERIES ? RUN_OK : RUN_NOT;
-    return run->codec->plain && run->state == RUN_OK ? check_length(run, err) : 0;
+    return run->codec->plain && run->state == RUN_OK ? run_check_length(run, err) : 0;
 }
 
 static int find_header(int rootfd, struct run *run, struct header_page *page, struct error *err)

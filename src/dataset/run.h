@@ -70,6 +70,9 @@ struct run {
 struct run *run_probe(int rootfd, int dirfd, const char *path, struct header_page *page,
                       struct names *names) NODISCARD;
 
+/* A plain file must be as long as its header promises: EIO with a sentence. */
+int run_check_length(const struct run *run, struct error *err) NODISCARD;
+
 /* Add its name to a key. */
 void run_add_to_key(struct run *run, struct key_builder *b);
 /* The same for a result that a part of the run is enough for. A compressed run's checksum is at its end:

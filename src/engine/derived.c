@@ -13,147 +13,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-#include "graph_call.h"
+#include "derived_private.h"
 #include "grow.h"
-#include "source_rights.h"
-
-/* Note why the file cannot be planned. A source's own code is kept only if it means the same for
- * the reader: a dangling link (ENOENT) must not make the derived file look nonexistent. */
-static void note_source_error(struct derived *d, const struct error *why)
-{
-    bool same = why->code == ENODATA || why->code == EACCES || why->code == ENOMEM;
-
-    error_set(&d->error, same ? why->code : EIO, "%s", why->text);
-}
-
-static struct plan_request request_of(const struct derived *d, size_t memory_nbytes)
-{
-    return (struct plan_request){
-        .table = d->table,
-        .recipe = d->recipe,
-        .format = d->format,
-        .runs = d->runs,
-        .nruns = d->nruns,
-        .memory_nbytes = memory_nbytes,
-        .rootfd = d->scan->rootfd,
-        .dir = &d->scan->dir,
-    };
-}
-
-static uint64_t series_nbytes(const struct derived *d)
-{
-    const struct output_framing *framing = d->format->framing;
-    struct parts parts;
-
-    if (!framing)
-        return 0;
-    derived_parts(d, &parts);
-    return parts.first_off + (parts.n - 1) * parts.nbytes +
-           framing->part_nbytes(parts.last_result_nbytes) + framing->trailer_nbytes;
-}
-
-/* Find volumes and size, which need sound runs. */
-static void measure(struct derived *d)
-{
-    struct plan_request q = request_of(d, 0);
-
-    if (d->recipe->wrong) {
-        error_set(&d->error, EDOM, "%s", d->recipe->wrong);
-        return;
-    }
-    if (d->refusal)
-        error_set(&d->error, EIO, "%s", d->refusal);
-    else if (d->bad)
-        note_source_error(d, &d->bad->error);
-    else if (plan_nvol(&q, &d->nvol, &d->error) < 0)
-        d->nvol = 0;
-    /* the size of an image needs only one sound run */
-    if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
-        d->nvol = 1;
-    if (d->nvol == 0)
-        return;
-    if (recipe_is_series(d->recipe))
-        d->nbytes = series_nbytes(d);
-    else if (d->format->nbytes)
-        d->nbytes =
-            d->format->nbytes(&d->first->nifti, graph_image_nbytes(&d->first->nifti, d->nvol));
-}
-
-/* Files that the command names, or a command before it, count like runs. */
-static void add_sources(struct derived *d, const struct graph *g)
-{
-    for (size_t i = 0; i < g->ntasks; i++)
-        for (size_t k = 0; g->tasks[i].call && k < g->tasks[i].call->ninputs; k++) {
-            const struct command_input *in = &g->tasks[i].call->inputs[k];
-
-            if (!in->source)
-                continue;
-            rights_add_source(&d->rights, &in->id);
-            if (in->id.mtime_ns > d->mtime_ns)
-                d->mtime_ns = in->id.mtime_ns;
-        }
-}
-
-/* The key depends on everything that the file depends on. */
-static void plan_command_file(struct derived *d, XXH3_state_t *version)
-{
-    struct plan_request q = request_of(d, 0);
-    struct error err;
-    struct graph *g;
-
-    if (d->refusal) {
-        error_set(&d->error, EIO, "%s", d->refusal);
-        return;
-    }
-    if (d->bad) {
-        note_source_error(d, &d->bad->error);
-        return;
-    }
-    if (plan_file(&q, (struct plan_extent){.kind = PLAN_ALL}, &g, &err) < 0) {
-        note_source_error(d, &err);
-        return;
-    }
-    d->key = graph_root(g)->key;
-    add_sources(d, g);
-    graph_put(g);
-    XXH3_64bits_update(version, d->key.hex, KEY_HEX);
-}
-
-static void describe(struct derived *d)
-{
-    XXH3_state_t state;
-
-    XXH3_64bits_reset(&state);
-    /* not the text: names in it may have other meanings by now */
-    XXH3_64bits_update(&state, d->recipe->canonical, strlen(d->recipe->canonical) + 1);
-    XXH3_64bits_update(&state, &d->recipe->mtime_ns, sizeof d->recipe->mtime_ns);
-    d->rights = rights_of_all;
-    /* that of a built-in recipe is no time */
-    d->mtime_ns = d->recipe->mtime_ns ? d->recipe->mtime_ns : INT64_MIN;
-    for (size_t i = 0; i < d->nruns; i++) {
-        const struct run *run = d->runs[i];
-        const struct source_id *id = &run->id;
-        uint64_t numbers[] = {id->ino, id->size, (uint64_t)id->mtime_ns, (uint64_t)id->ctime_ns};
-
-        XXH3_64bits_update(&state, id->annex_key, strlen(id->annex_key) + 1);
-        XXH3_64bits_update(&state, numbers, sizeof numbers);
-        XXH3_64bits_update(&state, id->fs.hex, sizeof id->fs.hex);
-        XXH3_64bits_update(&state, &run->state, sizeof run->state);
-        rights_add_run(&d->rights, run);
-        if (run->id.mtime_ns > d->mtime_ns)
-            d->mtime_ns = run->id.mtime_ns;
-    }
-    if (d->recipe->command)
-        plan_command_file(d, &state);
-    else
-        measure(d);
-    rights_end(&d->rights);
-    XXH3_64bits_update(&state, &d->rights, sizeof d->rights);
-    d->version = XXH3_64bits_digest(&state);
-}
 
 /* ---- names ---- */
 
@@ -228,7 +89,8 @@ char *derived_run_name(const struct run_place *at, const struct recipe *recipe,
 /* NULL: out of memory. */
 static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *table,
                                    const struct origin *origin, const struct recipe *recipe,
-                                   const struct output_format *format)
+                                   const struct output_format *format,
+                                   enum scan_freshness freshness)
 {
     char *name = recipe_file_name(origin, recipe, format->extension);
     struct derived *d = name ? calloc(1, sizeof *d) : NULL;
@@ -248,8 +110,10 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
     d->first = origin->first;
     d->bad = origin->bad;
     d->refusal = origin->refusal;
-    describe(d);
-    return d;
+    if (derived_describe(d, freshness) == 0)
+        return d;
+    derived_put(d);
+    return NULL;
 }
 
 /* A series is read in parts: only formats with a framing, or without a task, have one. */
@@ -306,7 +170,8 @@ bool derived_may_be(const struct recipe_table *table, const char *name)
 /* Find the command's file called `name`, which is name[len] and the extension of `format`. */
 static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
                           const struct recipe *recipe, const char *name, size_t len,
-                          const struct output_format *format, struct derived **out)
+                          const struct output_format *format, enum scan_freshness freshness,
+                          struct derived **out)
 {
     bool per_run;
 
@@ -326,7 +191,7 @@ static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
         found = strcmp(made, name) == 0;
         free(made);
         if (found) {
-            *out = derived_new(scan, table, &origin, recipe, format);
+            *out = derived_new(scan, table, &origin, recipe, format, freshness);
             return *out ? 0 : -ENOMEM;
         }
     }
@@ -335,7 +200,7 @@ static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
 
 /* Find a command's result, or its drawing FILE.svg. A result of that name takes precedence. */
 static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, const char *name,
-                           struct derived **out)
+                           enum scan_freshness freshness, struct derived **out)
 {
     size_t stem;
     const struct output_format *drawing = output_find(name, &stem);
@@ -343,16 +208,16 @@ static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, co
 
     for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
         ret = lookup_command(scan, table, &table->recipes[i], name, strlen(name),
-                             &output_as_written, out);
+                             &output_as_written, freshness, out);
     if (!drawing || drawing->kind != OUTPUT_DRAWING)
         return ret;
     for (size_t i = 0; i < table->nrecipes && ret == -ENOENT; i++)
-        ret = lookup_command(scan, table, &table->recipes[i], name, stem, drawing, out);
+        ret = lookup_command(scan, table, &table->recipes[i], name, stem, drawing, freshness, out);
     return ret;
 }
 
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
-                   struct derived **out, struct error *err)
+                   enum scan_freshness freshness, struct derived **out, struct error *err)
 {
     const struct recipe *recipe;
     struct recipe_table *owner; /* keeps the recipe: not always `table` */
@@ -370,12 +235,12 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
         if (ret < 0)
             return ret;
         found = has_format(recipe, format);
-        *out = found ? derived_new(scan, owner, &origin, recipe, format) : NULL;
+        *out = found ? derived_new(scan, owner, &origin, recipe, format, freshness) : NULL;
         recipe_table_put(owner);
         if (found)
             return *out ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
     }
-    ret = lookup_commands(scan, table, name, out);
+    ret = lookup_commands(scan, table, name, freshness, out);
     if (ret == -ENOENT && scan->fault) /* nobody knows */
         return error_fault(err, scan->fault->error.code, "%s", scan->fault->error.text);
     if (ret == -ENOENT)
@@ -405,6 +270,12 @@ static bool is_listed(const struct origin *origin, const struct recipe *recipe,
            (absent || !is_absent(origin));
 }
 
+/* Is an input missing, or not as it should be? Like an absent run, that hides the file. */
+static bool is_unfit(const struct derived *d, bool absent)
+{
+    return d->lacks_input && !(absent && d->error.code == ENODATA);
+}
+
 static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
                        const struct recipe *recipe, const struct output_format *format, bool absent,
                        struct derived ***list, size_t *n)
@@ -416,10 +287,13 @@ static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
             continue;
         if (GROW(*list, *n) < 0)
             return -ENOMEM;
-        (*list)[*n] = derived_new(scan, table, &origin, recipe, format);
+        (*list)[*n] = derived_new(scan, table, &origin, recipe, format, SCAN_RECENT);
         if (!(*list)[*n])
             return -ENOMEM;
-        ++*n;
+        if (is_unfit((*list)[*n], absent))
+            derived_put((*list)[*n]);
+        else
+            ++*n;
     }
     return 0;
 }
@@ -459,7 +333,7 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
         char *name = file_name(&origin, plain, stem, "");
 
         ret = name && GROW(*out, *n) == 0
-                  ? derived_lookup(scan, table, name, &(*out)[*n], err)
+                  ? derived_lookup(scan, table, name, SCAN_RECENT, &(*out)[*n], err)
                   : error_set(err, ENOMEM, "%s: out of memory", scan->dir.path);
         free(name);
         if (ret == 0)
@@ -524,7 +398,7 @@ struct plan_extent derived_part(const struct derived *d, size_t part)
 int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
                  struct graph **out, struct error *err)
 {
-    struct plan_request q = request_of(d, memory_nbytes);
+    struct plan_request q = derived_request(d, memory_nbytes);
 
     if (d->error.code != 0)
         return error_set(err, d->error.code, "%s", d->error.text);
@@ -560,6 +434,7 @@ void derived_put(struct derived *d)
 {
     if (!d || atomic_fetch_sub(&d->refs, 1) > 1)
         return;
+    inputs_clear(&d->inputs);
     dir_scan_put(d->scan);
     recipe_table_put(d->table);
     free(d->name);

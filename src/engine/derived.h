@@ -27,6 +27,7 @@
 #include "engine_derived.h"
 #include "error.h"
 #include "graph.h"
+#include "inputs.h"
 #include "output.h"
 #include "plan.h"
 #include "recipe.h"
@@ -45,8 +46,10 @@ struct derived {
     struct recipe_table *table; /* reference: keeps `recipe` alive */
     const struct recipe *recipe;
     const struct output_format *format;
-    int64_t nvol;       /* volumes: 1 for an image; 0: not known */
-    uint64_t nbytes;    /* exact size; 0: not known, or a command's file */
+    struct input_set inputs; /* found for these runs */
+    bool lacks_input;        /* one of them cannot be used: `error` says why */
+    int64_t nvol;            /* volumes: 1 for an image; 0: not known */
+    uint64_t nbytes;         /* exact size; 0: not known, or a command's file */
     char *text;         /* of a sidecar, set before the file is shared; NULL: the recipe is wrong */
     struct key key;     /* of a command's file: names its result; else "" */
     struct error error; /* why it cannot be planned; code 0: it can */
@@ -59,13 +62,17 @@ struct derived {
  * are no runs. A file of one run among several has none. -ENOMEM, or what `fn` returns. */
 int derived_remarks(const struct derived *d, remark_fn *fn, void *ctx) NODISCARD;
 
+/* File `n` of its inputs, each once; NULL behind the last. */
+const struct run *derived_input_file(const struct derived *d, size_t n);
+
 /* May `name` be a derived file? Most names may not, and need no look at the directory. */
 bool derived_may_be(const struct recipe_table *table, const char *name);
 
-/* The derived file `name` of the directory; ENOENT: there is none. Where a fault kept a file from
+/* The derived file `name` of the directory; its inputs are looked for with this freshness. ENOENT: there is none. Where a fault kept a file from
  * being looked at that might give the name, the fault's code. */
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
-                   struct derived **out, struct error *err) NODISCARD;
+                   enum scan_freshness freshness, struct derived **out,
+                   struct error *err) NODISCARD;
 
 /* The derived files that a listing of the directory shows; `absent` includes those of runs whose
  * content is absent. *out [*n] is for derived_list_free(). */

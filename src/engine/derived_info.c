@@ -51,6 +51,34 @@ const char *derived_source(const struct derived *d, size_t i)
     return d->runs[i]->path;
 }
 
+/* Is it the file of an input or run before? */
+static bool is_listed_before(const struct derived *d, size_t input, size_t run)
+{
+    const struct run *file = d->inputs.list[input].files[run];
+
+    for (size_t i = 0; i <= input; i++)
+        for (size_t k = 0; k < (i < input ? d->inputs.list[i].nruns : run); k++)
+            if (d->inputs.list[i].files[k] == file)
+                return true;
+    return false;
+}
+
+const struct run *derived_input_file(const struct derived *d, size_t n)
+{
+    for (size_t i = 0; i < d->inputs.n; i++)
+        for (size_t k = 0; k < d->inputs.list[i].nruns; k++)
+            if (d->inputs.list[i].files[k] && !is_listed_before(d, i, k) && n-- == 0)
+                return d->inputs.list[i].files[k];
+    return NULL;
+}
+
+const char *derived_input(const struct derived *d, size_t i)
+{
+    const struct run *file = derived_input_file(d, i);
+
+    return file ? file->path : NULL;
+}
+
 uint64_t derived_dir_nbytes(const struct derived *d)
 {
     uint64_t sum = 0;

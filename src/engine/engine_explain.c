@@ -87,6 +87,39 @@ static int explain_runs(const struct store *s, const struct derived *d, struct e
     return ret;
 }
 
+static int explain_input(const struct derived *d, const struct found_input *found, size_t run,
+                         struct explanation *x)
+{
+    const struct run *file = found->files[run];
+    bool is_image = file && (file->state == RUN_OK || file->state == RUN_NOT) && file->nifti.real;
+    struct explained_input *out;
+
+    if (GROW(x->inputs, x->ninputs) < 0)
+        return -ENOMEM;
+    out = &x->inputs[x->ninputs++];
+    *out = (struct explained_input){.name = input_title(found->input),
+                                    .text = input_text(found->input),
+                                    .run = d->runs[run]->path,
+                                    .path = file ? file->path : NULL,
+                                    .looked = found->looked[run]};
+    if (is_image) {
+        struct array_desc n = array_desc_of_run(file);
+
+        out->array = array_desc_text(&n, false);
+    }
+    return out->text && (out->array || !is_image) ? 0 : -ENOMEM;
+}
+
+static int explain_inputs(const struct derived *d, struct explanation *x)
+{
+    int ret = 0;
+
+    for (size_t i = 0; i < d->inputs.n; i++)
+        for (size_t k = 0; ret == 0 && k < d->inputs.list[i].nruns; k++)
+            ret = explain_input(d, &d->inputs.list[i], k, x);
+    return ret;
+}
+
 /* A remark_fn. */
 static int explain_remark(void *ctx, const struct remark *remark)
 {
@@ -172,6 +205,8 @@ int engine_explain(struct engine *e, struct derived *d, struct explanation **out
     if (ret == 0)
         ret = explain_runs(&e->store, d, &x->shown);
     if (ret == 0)
+        ret = explain_inputs(d, &x->shown);
+    if (ret == 0)
         ret = derived_remarks(d, explain_remark, &x->shown);
     if (ret == 0 &&
         derived_plan(d, derived_part(d, 0), e->config.memory_nbytes, &x->graph, NULL) == 0)
@@ -190,6 +225,11 @@ void explanation_free(struct explanation *shown)
 
     for (size_t i = 0; i < shown->nruns; i++)
         free(shown->runs[i].array);
+    for (size_t i = 0; i < shown->ninputs; i++) {
+        free(shown->inputs[i].text);
+        free(shown->inputs[i].array);
+    }
+    free(shown->inputs);
     for (size_t i = 0; i < shown->ntasks; i++)
         free(shown->tasks[i].array);
     for (size_t i = 0; i < shown->nremarks; i++) {

@@ -90,6 +90,9 @@ int fetch_of_derived(const struct tree *t, const struct derived *d, struct graph
     for (size_t i = 0; i < d->nruns && ret == 0; i++)
         if (d->runs[i]->state == RUN_ABSENT)
             ret = add_lacking(t, &l, d->runs[i]->path, err);
+    for (size_t i = 0; derived_input_file(d, i) && ret == 0; i++)
+        if (derived_input_file(d, i)->state == RUN_ABSENT)
+            ret = add_lacking(t, &l, derived_input_file(d, i)->path, err);
     return plan_lacking(&l, ret, out, err);
 }
 
@@ -99,7 +102,7 @@ int fetch_of_graph(const struct tree *t, const struct store *s, const struct gra
     struct lacking l = {.list = NULL};
     int ret = 0;
 
-    for (size_t r = 0; r < g->nruns && ret == 0; r++) {
+    for (size_t r = 0; r < g->nsources && ret == 0; r++) {
         if (g->runs[r]->absent && store_reads(s, g, g->runs[r]))
             ret = add_lacking(t, &l, g->runs[r]->path, err);
     }

@@ -20,13 +20,13 @@ static bool has(struct run *const *runs, size_t n, const struct run *run)
 int identify_of_graph(const struct store *s, const struct graph *g, struct graph **out,
                       struct error *err)
 {
-    struct run **runs = calloc(g->nruns + 1, sizeof(struct run *));
+    struct run **runs = calloc(g->nsources + 1, sizeof(struct run *));
     size_t n = 0;
     int ret;
 
     if (!runs)
         return error_set(err, ENOMEM, "identify: out of memory");
-    for (size_t i = 0; i < g->nruns; i++)
+    for (size_t i = 0; i < g->nsources; i++)
         if (!has(runs, n, g->runs[i]) && run_may_have_name(g->runs[i]) &&
             store_reads(s, g, g->runs[i]))
             runs[n++] = g->runs[i];

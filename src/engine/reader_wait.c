@@ -93,6 +93,12 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     go_on(w);
 }
 
+/* Of the same inode? `b` may be NULL: no. */
+static bool is_same_file(const struct run *a, const struct run *b)
+{
+    return b && a->id.ino != 0 && key_equal(&a->id.fs, &b->id.fs) && a->id.ino == b->id.ino;
+}
+
 /* May those who opened the reader's file read `d`? An open file stays readable when rights are
  * withdrawn; another file that has its name now may be private. With the lock held. */
 static bool shows_no_more(const struct reader *r, const struct derived *d)
@@ -101,9 +107,9 @@ static bool shows_no_more(const struct reader *r, const struct derived *d)
     bool same_files = !d->recipe->command && d->nruns == old->nruns;
 
     for (size_t i = 0; same_files && i < d->nruns; i++)
-        same_files = d->runs[i]->id.ino != 0 &&
-                     key_equal(&d->runs[i]->id.fs, &old->runs[i]->id.fs) &&
-                     d->runs[i]->id.ino == old->runs[i]->id.ino;
+        same_files = is_same_file(d->runs[i], old->runs[i]);
+    for (size_t i = 0; same_files && derived_input_file(d, i); i++)
+        same_files = is_same_file(derived_input_file(d, i), derived_input_file(old, i));
     return same_files || (d->rights.uid == r->rights.uid && d->rights.gid == r->rights.gid &&
                           (r->rights.mode & ~d->rights.mode) == 0);
 }

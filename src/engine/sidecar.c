@@ -42,7 +42,45 @@ static json_t *sources_json(const struct derived *d, const char *dataset)
             json_decref(list);
             return NULL;
         }
+    for (size_t i = 0; derived_input_file(d, i); i++)
+        if (json_array_append_new(list, uri_json(dataset, derived_input_file(d, i))) < 0) {
+            json_decref(list);
+            return NULL;
+        }
     return list;
+}
+
+/* The files of an input, in the order of the runs; one that they share once. */
+static json_t *files_json(const struct found_input *found, const char *dataset)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < found->nruns; i++)
+        if (found->files[i] && (i == 0 || found->files[i] != found->files[i - 1]) &&
+            json_array_append_new(list, uri_json(dataset, found->files[i])) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+/* What each file(...) of the definition is. */
+static json_t *inputs_json(const struct derived *d, const char *dataset)
+{
+    json_t *object = json_object();
+
+    for (size_t i = 0; object && i < d->inputs.n; i++) {
+        const struct found_input *found = &d->inputs.list[i];
+        char *text = input_text(found->input);
+        int ret = text ? json_object_set_new(object, text, files_json(found, dataset)) : -1;
+
+        free(text);
+        if (ret < 0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
 }
 
 /* Texts of a recipes file may have any bytes. */
@@ -113,12 +151,13 @@ static char *definition_of(const struct derived *d)
 {
     const char *bold =
         d->nruns > 1 ? "the runs in Sources, joined in time in this order" : "the run in Sources";
+    const char *inputs = d->inputs.n > 0 ? "; each file(...) is what Inputs says" : "";
     char *text;
 
     if (asprintf(&text,
-                 "%s, where bold is %s; std and var divide by the number of volumes less ddof (0 "
+                 "%s, where bold is %s%s; std and var divide by the number of volumes less ddof (0 "
                  "unless given); computed in float64, stored as float32; 0/0 is NaN",
-                 d->recipe->canonical, bold) < 0)
+                 d->recipe->canonical, bold, inputs) < 0)
         return NULL;
     return text;
 }
@@ -137,6 +176,7 @@ static bool fill(json_t *o, const struct derived *d, const char *dataset)
                set(o, "Description",
                    text_json(*recipe->description ? recipe->description : recipe->text)) &&
                set(o, "Sources", sources_json(d, dataset)) &&
+               (d->inputs.n == 0 || set(o, "Inputs", inputs_json(d, dataset))) &&
                set(o, "SpatialReference", uri_json(dataset, d->first ? d->first : d->runs[0])) &&
                set(o, "SkullStripped", json_false()) &&
                set(o, "Recipe", json_string(recipe->name)) &&

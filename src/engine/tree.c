@@ -189,7 +189,7 @@ static int find_in_scan(const struct tree *t, const struct place *place, struct 
 
     if (ret < 0)
         return ret;
-    ret = derived_lookup(scan, table, name, out, err);
+    ret = derived_lookup(scan, table, name, freshness, out, err);
     dir_scan_put(scan);
     if (ret == 0 && (*out)->format->kind == OUTPUT_SIDECAR)
         ret = add_sidecar(t, *out, err);

@@ -138,8 +138,8 @@ int compute_task(void *ctx, const struct graph *g, const struct task *t, struct 
     if (graph_need(g, t) == NEED_RESULT && t->ndeps > 0)
         return error_set(err, EAGAIN, "%s: evicted from the cache meanwhile", t->label);
     k.nvox = g->nvox;
-    /* each run's checkpoints may be wrong, once */
-    for (size_t i = 0; ret == -ERESTART && i <= g->nruns; i++)
+    /* each source's checkpoints may be wrong, once */
+    for (size_t i = 0; ret == -ERESTART && i <= g->nsources; i++)
         ret = t->kind == TASK_COMMAND ? compute_command(&k, out, err) : attempt(&k, out, err);
     if (ret == -EAGAIN)
         drop_damaged(&k);

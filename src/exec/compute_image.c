@@ -7,6 +7,7 @@
  * the end.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ struct block {
     struct block_values *values; /* [nreductions] */
     struct moments_view one;     /* of the segment that is being merged */
     double *out;                 /* [BLOCK_NVOX], or as many floats: the values of the block */
+    size_t vox0;                 /* of the block, among those of the task */
     size_t tile0;                /* where in the block the tile that is being evaluated starts */
 };
 
@@ -69,11 +71,33 @@ STATISTIC(MAX, take_plane(m, MOMENTS_MAX, at, n, out))
 
 static statistic_fn *const statistics[EXPR_NOPS] = {EXPR_MOMENTS(ROW, )};
 
+/* Where voxels [vox, vox + n) of the grid are: along axis `axis` of the index, or in mm. */
+static void take_coordinate(const struct nifti *h, enum expr_op op, size_t vox, size_t n,
+                            double *out)
+{
+    size_t nx = (size_t)h->dim[0], ny = (size_t)h->dim[1];
+    bool is_index = op <= EXPR_AT_K;
+    int axis = (int)op - (is_index ? EXPR_AT_I : EXPR_AT_X);
+
+    for (size_t v = vox; v < vox + n; v++) {
+        double at[3] = {(double)(v % nx), (double)(v / nx % ny), (double)(v / nx / ny)};
+        const double *row = h->affine[axis];
+
+        out[v - vox] =
+            is_index ? at[axis] : row[0] * at[0] + row[1] * at[1] + row[2] * at[2] + row[3];
+    }
+}
+
 static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
 {
     const struct block *b = ctx;
     const struct task *t = b->k->t;
 
+    if (expr_op_kind(e->op) == EXPR_KIND_COORDINATE) {
+        take_coordinate(&b->k->g->runs[0]->nifti, e->op, b->k->g->vox0 + b->vox0 + b->tile0, n,
+                        out);
+        return true;
+    }
     for (size_t i = 0; i < t->nreductions; i++) {
         const struct moments_view *m = &b->values[i].same_as->merged;
 
@@ -116,18 +140,42 @@ static int merge_segments(struct block *b, const struct reduction *r, struct mom
     return 0;
 }
 
+/* The values of an input from those of its files: a mask is true or false. */
+static int read_input(struct block *b, const struct reduction *r, double *out, size_t vox0,
+                      size_t n, struct error *err)
+{
+    bool mask = r->input->kind == INPUT_MASK, any = r->input->join == INPUT_ANY;
+    double *file = b->one.plane[0];
+    int ret = 0;
+
+    for (size_t i = 0; i < r->ndeps && ret == 0; i++) {
+        ret = read_plane(b, r->first_dep + i, 0, vox0, n, i > 0 ? file : out, err);
+        for (size_t v = 0; mask && i == 0 && v < n; v++)
+            out[v] = out[v] != 0 && !isnan(out[v]);
+        for (size_t v = 0; i > 0 && v < n; v++) {
+            bool is_in = file[v] != 0 && !isnan(file[v]);
+
+            out[v] = any ? is_in || out[v] != 0 : is_in && out[v] != 0;
+        }
+    }
+    return ret;
+}
+
 static int load_block(struct block *b, size_t vox0, size_t n, struct error *err)
 {
     const struct task *t = b->k->t;
     int ret = 0;
 
+    b->vox0 = vox0;
     for (size_t i = 0; i < t->nreductions && ret == 0; i++) {
         const struct reduction *r = &t->reductions[i];
         struct block_values *v = &b->values[i];
 
         if (v->same_as != v)
             continue;
-        if (is_plane(r))
+        if (r->input)
+            ret = read_input(b, r, v->merged.plane[0], vox0, n, err);
+        else if (is_plane(r))
             ret = read_plane(b, r->first_dep, r->plane, vox0, n, v->merged.plane[0], err);
         else
             ret = merge_segments(b, r, &v->merged, vox0, n, err);
@@ -160,7 +208,8 @@ static int block_open(struct block *b, const struct work *k)
             const struct reduction *other = &t->reductions[j];
 
             if (r->first_dep == other->first_dep && r->ndeps == other->ndeps &&
-                r->plane == other->plane && is_plane(r) == is_plane(other))
+                r->plane == other->plane && r->input == other->input &&
+                is_plane(r) == is_plane(other))
                 b->values[i].same_as = b->values[j].same_as;
         }
         if (!b->values[i].same_as) {

@@ -36,6 +36,7 @@ static double finite_of(double v)
 }
 
 OPERATION(NEG, -x[i])
+OPERATION(NOT, x[i] == 0)
 OPERATION(ABS, fabs(x[i]))
 OPERATION(SQRT, sqrt(x[i]))
 OPERATION(EXP, exp(x[i]))
@@ -52,6 +53,8 @@ OPERATION(GT, x[i] > y[i])
 OPERATION(GE, x[i] >= y[i])
 OPERATION(EQ, x[i] == y[i])
 OPERATION(NE, x[i] != y[i])
+OPERATION(AND, x[i] != 0 && y[i] != 0)
+OPERATION(OR, x[i] != 0 || y[i] != 0)
 OPERATION(WHERE, x[i] != 0 ? y[i] : z[i])
 
 OPERATION(SQUARE, x[i] * x[i])
@@ -125,6 +128,8 @@ void eval_tile(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n, do
         }
         return;
     case EXPR_KIND_BOLD: /* a leaf of the caller, by contract */
+    case EXPR_KIND_FILE:
+    case EXPR_KIND_COORDINATE:
     case EXPR_KIND_MOMENTS:
     case EXPR_KIND_PERCENTILES:
     case EXPR_KIND_INDEX:

@@ -29,7 +29,9 @@ static struct array_desc on_grid(const struct nifti *h, const char *dtype, int64
 
 struct array_desc array_desc_of_run(const struct run *run)
 {
-    struct array_desc n = on_grid(&run->nifti, dtypes[run->nifti.sample], run->nifti.nvol);
+    bool is_image = run->nifti.content != NIFTI_SERIES && run->nifti.nvol == 1;
+    struct array_desc n =
+        on_grid(&run->nifti, dtypes[run->nifti.sample], is_image ? 0 : run->nifti.nvol);
 
     n.chunks[3] = 1;
     return n;

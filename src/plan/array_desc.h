@@ -15,7 +15,7 @@ struct array_desc {
     int64_t shape[4], chunks[4]; /* [ndim]; chunks: read or computed at a time; -1: unknown */
 };
 
-struct array_desc array_desc_of_run(const struct run *run); /* which is RUN_OK */
+struct array_desc array_desc_of_run(const struct run *run); /* which is RUN_OK, or an input */
 struct array_desc array_desc_of_task(const struct graph *g, const struct task *t);
 
 /* "float32 (64, 64, 30)", with `chunks` followed by " chunks (64, 64, 30)". malloced; NULL: out of

@@ -74,7 +74,7 @@ static int enter_task(struct drawing *d, size_t part, const struct task *t)
 static int enter_all(struct drawing *d)
 {
     const struct graph *first = d->q->graphs[0];
-    size_t room = first->nruns;
+    size_t room = first->nsources;
 
     for (size_t i = 0; i < d->q->ngraphs; i++)
         room += d->q->graphs[i]->ntasks;
@@ -82,7 +82,7 @@ static int enter_all(struct drawing *d)
     d->folds = calloc(room, sizeof *d->folds);
     if (!d->nodes || !d->folds)
         return -ENOMEM;
-    for (size_t i = 0; i < first->nruns; i++) {
+    for (size_t i = 0; i < first->nsources; i++) {
         d->nodes[d->nnodes].run = first->runs[i];
         enter_fold(d, d->nnodes++);
     }

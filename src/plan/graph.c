@@ -123,6 +123,7 @@ struct graph *graph_cut(struct graph *g, bool (*is_cached)(void *ctx, const stru
         .is_slices = whole->is_slices,
         .runs = whole->runs,
         .nruns = whole->nruns,
+        .nsources = whole->nsources,
         .table = whole->table,
         .recipe = whole->recipe,
         .format = whole->format,
@@ -165,7 +166,7 @@ void graph_put(struct graph *g)
     }
     for (size_t i = 0; i < g->ntasks; i++)
         task_clear(&g->tasks[i]);
-    for (size_t i = 0; i < g->nruns; i++)
+    for (size_t i = 0; i < g->nsources; i++)
         run_put(g->runs[i]);
     for (size_t i = 0; i < g->nmade; i++) {
         g->made[i]->nargs = 0; /* borrowed */

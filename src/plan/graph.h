@@ -23,6 +23,7 @@
 
 #include "error.h"
 #include "expr.h"
+#include "input.h"
 #include "key.h"
 #include "output.h"
 #include "recipe.h"
@@ -114,6 +115,8 @@ struct reduction {
     size_t plane;         /* its index among the planes of its task; from moments: 0 */
     size_t first_dep;     /* its tasks are deps[first_dep .. first_dep + ndeps) of the task, in */
     size_t ndeps;         /* the order of time */
+    const struct input
+        *input; /* the tasks are its files, whose values it gives a meaning; or NULL */
 };
 
 struct annex_content;
@@ -171,8 +174,9 @@ struct graph {
     size_t ntasks;
     size_t vox0, nvox; /* the voxels of each volume that the tasks compute: all, or, where */
     bool is_slices;    /* this is true, some slices; then results are not cached */
-    struct run **runs; /* [nruns] in the order in which they are joined; references */
-    size_t nruns;
+    struct run **runs; /* [nsources] references: the runs [nruns] in the order in which they are */
+    size_t nruns;      /* joined, then the files of inputs, each once */
+    size_t nsources;
     struct recipe_table *table;  /* a reference: keeps `recipe` alive */
     const struct recipe *recipe; /* of the file */
     struct recipe_table **named; /* [nnamed] references, for the recipes that commands name */

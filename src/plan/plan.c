@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "grow.h"
+#include "inputs.h"
 #include "kernel.h"
 #include "plan_private.h"
 
@@ -62,6 +63,31 @@ static int plan_segments(struct planner *p, const struct expr *e, struct task *t
     return ret;
 }
 
+/* The tasks of an input: one for each file that it is for a run. */
+static int plan_input_files(struct planner *p, struct reduction *r, struct task *t)
+{
+    const struct found_input *found = p->q->inputs ? inputs_get(p->q->inputs, r->e->input) : NULL;
+    int ret = 0;
+
+    if (!found) /* a recipe that a command names is another one by now */
+        return error_set(p->err, ESTALE, "%s was not looked for", input_title(r->e->input));
+    if (found->error.code)
+        return error_set(p->err, found->error.code, "%s", found->error.text);
+    r->input = r->e->input;
+    for (size_t i = 0; ret == 0 && i < found->nruns; i++) {
+        size_t task;
+
+        ret = plan_file_volume(p, found->files[i], r->e, &task);
+        for (size_t d = r->first_dep; ret == 0 && d < t->ndeps; d++)
+            if (t->deps[d] == task)
+                ret = 1; /* the runs share it */
+        if (ret == 0)
+            ret = plan_add_dep(p, t, task);
+        ret = ret > 0 ? 0 : ret;
+    }
+    return ret;
+}
+
 /* The tasks that reduction `r` comes from, as the last dependencies of `t`. */
 static int plan_source(struct planner *p, struct reduction *r, struct task *t)
 {
@@ -78,7 +104,10 @@ static int plan_source(struct planner *p, struct reduction *r, struct task *t)
     case EXPR_KIND_INDEX:
         ret = plan_volume(p, e, &task);
         return ret < 0 ? ret : plan_add_dep(p, t, task);
+    case EXPR_KIND_FILE:
+        return plan_input_files(p, r, t);
     case EXPR_KIND_NUMBER: /* no reduction */
+    case EXPR_KIND_COORDINATE:
     case EXPR_KIND_BOLD:
     case EXPR_KIND_ELEMENTWISE:
     case EXPR_KIND_SLICE:
@@ -103,7 +132,8 @@ static int plan_reduction(struct planner *p, const struct expr *e, struct task *
     r.ndeps = t->ndeps - r.first_dep;
     /* dependencies that repeat earlier ones are shared */
     for (size_t at = 0; at + r.ndeps <= r.first_dep; at++)
-        if (memcmp(t->deps + at, t->deps + r.first_dep, r.ndeps * sizeof *t->deps) == 0) {
+        if (r.ndeps > 0 &&
+            memcmp(t->deps + at, t->deps + r.first_dep, r.ndeps * sizeof *t->deps) == 0) {
             t->ndeps = r.first_dep;
             r.first_dep = at;
             break;
@@ -116,7 +146,7 @@ static int plan_reductions(struct planner *p, const struct expr *e, struct task 
 {
     int ret = 0;
 
-    if (expr_is_reduction(e->op))
+    if (expr_is_reduction(e->op) || e->input)
         return plan_reduction(p, e, t);
     for (size_t i = 0; i < e->nargs && ret == 0; i++)
         ret = plan_reductions(p, e->args[i], t);
@@ -138,6 +168,10 @@ static int key_of_image(struct planner *p, struct task *t)
         for (size_t d = 0; d < r->ndeps; d++)
             key_add_key(b, "task", &p->g->tasks[t->deps[r->first_dep + d]].key);
     }
+    if (expr_has_coordinate(t->e))
+        key_add(b, "affine", p->g->runs[0]->nifti.affine, sizeof p->g->runs[0]->nifti.affine);
+    if (expr_has_coordinate(t->e))
+        key_add_numbers(b, "grid", p->g->runs[0]->nifti.dim, 3);
     if (t->kind == TASK_IMAGE) /* the header is that of the first run */
         run_add_to_key(p->g->runs[0], b);
     key_end(b, &t->key);
@@ -274,6 +308,31 @@ static int check_size(const struct plan_request *q, struct error *err)
     return 0;
 }
 
+/* The runs, then each file of an input that can be used. */
+static int add_sources(const struct plan_request *q, struct graph *g)
+{
+    size_t ninputs = q->inputs ? q->inputs->n : 0;
+
+    g->runs = calloc(q->nruns * (1 + ninputs), sizeof(struct run *));
+    if (!g->runs)
+        return -ENOMEM;
+    for (size_t i = 0; i < q->nruns; i++)
+        g->runs[g->nsources++] = run_get(q->runs[i]);
+    g->nruns = g->nsources;
+    for (size_t i = 0; i < ninputs; i++)
+        for (size_t k = 0; q->inputs->list[i].error.code == 0 && k < q->inputs->list[i].nruns;
+             k++) {
+            struct run *file = q->inputs->list[i].files[k];
+            size_t s = 0;
+
+            while (s < g->nsources && g->runs[s] != file)
+                s++;
+            if (s == g->nsources)
+                g->runs[g->nsources++] = run_get(file);
+        }
+    return 0;
+}
+
 /* Make a graph without tasks, and a planner for it. */
 static int begin(const struct plan_request *q, struct planner *p, struct error *err)
 {
@@ -285,15 +344,11 @@ static int begin(const struct plan_request *q, struct planner *p, struct error *
     g->table = recipe_table_get(q->table);
     g->recipe = q->recipe;
     g->format = q->format;
-    g->runs = calloc(q->nruns, sizeof(struct run *));
     p->starts = calloc(q->nruns, sizeof *p->starts);
-    if (!g->runs || !p->starts)
+    if (!p->starts || add_sources(q, g) < 0)
         return plan_out_of_memory(p);
-    for (size_t i = 0; i < q->nruns; i++) {
-        g->runs[g->nruns++] = run_get(q->runs[i]);
-        if (i > 0)
-            p->starts[i] = p->starts[i - 1] + q->runs[i - 1]->nifti.nvol;
-    }
+    for (size_t i = 1; i < q->nruns; i++)
+        p->starts[i] = p->starts[i - 1] + q->runs[i - 1]->nifti.nvol;
     g->nvox = p->nvox = (size_t)nifti_nvox(&q->runs[0]->nifti);
     return check_size(q, err);
 }

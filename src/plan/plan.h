@@ -11,6 +11,7 @@
 #include "graph.h"
 
 struct annex_content;
+struct input_set;
 
 /* Which part of a file to plan. */
 enum plan_extent_kind {
@@ -31,9 +32,10 @@ struct plan_request {
     const struct output_format *format;
     struct run *const *runs; /* [nruns], all RUN_OK and on one grid */
     size_t nruns;
-    size_t memory_nbytes;  /* limit of one task, where it has a choice */
-    int rootfd;            /* of a command: the dataset, */
-    const struct dir *dir; /* and the directory of the files that it names */
+    const struct input_set *inputs; /* all that the recipe has, found for these runs; NULL: none */
+    size_t memory_nbytes;           /* limit of one task, where it has a choice */
+    int rootfd;                     /* of a command: the dataset, */
+    const struct dir *dir;          /* and the directory of the files that it names */
 };
 
 /* Plan a derived file, or a part of it. EINVAL, ENOTSUP with a sentence; ENOTSUP too for slices

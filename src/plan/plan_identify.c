@@ -59,7 +59,8 @@ int plan_identify(struct run *const *runs, size_t n, struct graph **out, struct 
         ok = g->runs && g->tasks;
     }
     for (size_t i = 0; ok && i < n; i++) {
-        g->runs[g->nruns++] = run_get(runs[i]);
+        g->runs[g->nruns] = run_get(runs[i]);
+        g->nsources = ++g->nruns;
         ok = add_task(g, runs[i]);
     }
     if (ok && n > 1)

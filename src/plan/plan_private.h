@@ -81,6 +81,9 @@ int plan_segment(struct planner *p, enum expr_op op, const struct expr *x, int64
 int plan_percentiles(struct planner *p, const struct expr *image, const struct expr *e,
                      size_t *task, size_t *plane) NODISCARD;
 int plan_volume(struct planner *p, const struct expr *index, size_t *task) NODISCARD;
+/* The only volume of a file of input `e`. */
+int plan_file_volume(struct planner *p, struct run *file, const struct expr *e,
+                     size_t *task) NODISCARD;
 /* A TASK_CHUNK of volumes [vol0, vol0 + nvol), or a TASK_CHECKSUM: of all with [0, INT64_MAX). */
 int plan_volumes(struct planner *p, enum task_kind kind, const struct expr *x, int64_t vol0,
                  int64_t nvol, size_t *task) NODISCARD;

@@ -235,6 +235,8 @@ static int lower(struct planner *p, const struct expr *x, int64_t vol, struct st
     case EXPR_KIND_MOMENTS:
     case EXPR_KIND_PERCENTILES:
     case EXPR_KIND_INDEX:
+    case EXPR_KIND_FILE:
+    case EXPR_KIND_COORDINATE:
         return lower_image(p, x, s, out);
     case EXPR_KIND_BOLD:
         return lower_bold(p, vol, s, out);
@@ -431,6 +433,23 @@ int plan_volume(struct planner *p, const struct expr *index, size_t *task)
                          index->start, nvol);
     ret = add_stream(p, &t, x, vol, 1);
     return plan_finish_stream_task(p, ret, &t, x, task);
+}
+
+int plan_file_volume(struct planner *p, struct run *file, const struct expr *e, size_t *task)
+{
+    struct task t = {.kind = TASK_VOLUME, .result_nbytes = (uint64_t)p->nvox * sizeof(double)};
+    struct stream s = {.nvol = 1};
+    int ret =
+        GROW(t.streams, t.nstreams) < 0
+            ? plan_out_of_memory(p)
+            : lower_leaf(p, &s, (struct stream_leaf){.kind = LEAF_SAMPLE, .run = run_get(file)},
+                         &s.e);
+
+    if (ret < 0)
+        stream_clear(&s);
+    else
+        t.streams[t.nstreams++] = s;
+    return plan_finish_stream_task(p, ret, &t, e, task);
 }
 
 int plan_volumes(struct planner *p, enum task_kind kind, const struct expr *x, int64_t vol0,

@@ -46,6 +46,9 @@ bool derived_is_image(const struct derived *d);
 /* The path of run `i` of nsources, in the order in which they are joined. */
 const char *derived_source(const struct derived *d, size_t i);
 
+/* File `i` of its inputs, each once, in the order of the expression; NULL behind the last. */
+const char *derived_input(const struct derived *d, size_t i);
+
 /* Stored bytes of all runs of its directory. */
 uint64_t derived_dir_nbytes(const struct derived *d);
 

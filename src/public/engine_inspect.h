@@ -59,6 +59,16 @@ struct explained_run {
     const char *by;    /* what identifies it, and so finds its results: "content" */
 };
 
+/* An input of the recipe, for one run. */
+struct explained_input {
+    const char *name;   /* of the recipe that it is, or its first pattern */
+    char *text;         /* "file("desc-brain_mask.nii.gz", kind=mask)" */
+    const char *run;    /* path of the run */
+    const char *path;   /* of the file; NULL: there is none */
+    char *array;        /* of the file, as explained_run.array; or NULL */
+    const char *looked; /* the directories looked into: "sub-01/func, sub-01"; or NULL */
+};
+
 struct explained_task {
     const char *label;
     struct key key;
@@ -83,6 +93,8 @@ struct explanation {
     char *params_text;          /* "drop=4,detrend=2" */
     struct explained_run *runs; /* [nruns] in the order in which they are joined */
     size_t nruns;
+    struct explained_input *inputs; /* [ninputs] in the order of the expression, then of the runs */
+    size_t ninputs;
     struct explained_remark *remarks; /* [nremarks] on the runs and the files beside them */
     size_t nremarks;
     struct explained_task *tasks; /* [ntasks] of the file's first part, dependencies first */

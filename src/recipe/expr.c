@@ -130,6 +130,14 @@ static bool all_masks(const struct expr *e, size_t first)
     return all;
 }
 
+static enum expr_rank leaf_rank(enum expr_op op)
+{
+    enum expr_kind kind = expr_op_kind(op);
+    if (kind == EXPR_KIND_FILE || kind == EXPR_KIND_COORDINATE)
+        return EXPR_IMAGE;
+    return kind == EXPR_KIND_BOLD ? EXPR_SERIES : EXPR_SCALAR;
+}
+
 static enum expr_rank rank_of(const struct expr *e)
 {
     switch (rank_rule(expr_op_kind(e->op))) {
@@ -140,7 +148,7 @@ static enum expr_rank rank_of(const struct expr *e)
     case RANK_WIDEST:
         break;
     }
-    enum expr_rank widest = e->op == EXPR_BOLD ? EXPR_SERIES : EXPR_SCALAR;
+    enum expr_rank widest = leaf_rank(e->op);
     for (size_t i = 0; i < e->nargs; i++)
         if (e->args[i]->rank > widest)
             widest = e->args[i]->rank;
@@ -151,6 +159,7 @@ static bool is_mask(const struct expr *e)
 {
     switch (expr_table[e->op].mask) {
     case MASK_ALWAYS:
+    case MASK_LOGIC:
         return true;
     case MASK_KEEP:
         return all_masks(e, 0);
@@ -160,10 +169,11 @@ static bool is_mask(const struct expr *e)
     case MASK_REFUSE:
         break;
     }
-    return false;
+    return e->input && e->input->kind == INPUT_MASK;
 }
 
-int expr_check_node(struct expr *e, size_t column, struct expr_error *err)
+/* Arithmetic takes no masks alone, and logic nothing else. */
+static int check_masks(const struct expr *e, size_t column, struct expr_error *err)
 {
     const struct expr_info *info = &expr_table[e->op];
     if (info->mask == MASK_REFUSE && all_masks(e, 0))
@@ -171,6 +181,19 @@ int expr_check_node(struct expr *e, size_t column, struct expr_error *err)
                          "'%s' is not defined for %s (true and false); 1 * (mask) counts it as "
                          "1 and 0",
                          info->name, e->nargs == 1 ? "a mask" : "two masks");
+    if (info->mask == MASK_LOGIC && !all_masks(e, 0))
+        return expr_fail(err, column, EINVAL,
+                         "'%s' is defined for masks alone (true and false); put comparisons in "
+                         "parentheses",
+                         info->name);
+    return 0;
+}
+
+int expr_check_node(struct expr *e, size_t column, struct expr_error *err)
+{
+    int ret = check_masks(e, column, err);
+    if (ret < 0)
+        return ret;
     if (depth_of(e) > EXPR_DEPTH_MAX)
         return expr_fail(err, column, EINVAL,
                          "the expression is too deep here (over %d nested operations)",
@@ -187,6 +210,7 @@ void expr_free(struct expr *e)
     for (size_t i = 0; i < e->nargs; i++)
         expr_free(e->args[i]);
     free(e->args);
+    input_put(e->input);
     free(e);
 }
 
@@ -194,7 +218,7 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 {
     if (a->op != b->op || a->nargs != b->nargs || a->number != b->number ||
         a->has_start != b->has_start || a->has_stop != b->has_stop || a->start != b->start ||
-        a->stop != b->stop)
+        a->stop != b->stop || (a->input && !input_equal(a->input, b->input)))
         return false;
     for (size_t i = 0; i < a->nargs; i++)
         if (!expr_equal(a->args[i], b->args[i]))
@@ -205,6 +229,16 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 bool expr_is_reduction(enum expr_op op)
 {
     return rank_rule(expr_op_kind(op)) == RANK_REDUCE;
+}
+
+bool expr_has_coordinate(const struct expr *e)
+{
+    if (expr_op_kind(e->op) == EXPR_KIND_COORDINATE)
+        return true;
+    for (size_t i = 0; i < e->nargs; i++)
+        if (expr_has_coordinate(e->args[i]))
+            return true;
+    return false;
 }
 
 /* ---- canonical text ---- */
@@ -273,6 +307,8 @@ static void print_node(FILE *out, const struct expr *e)
     case FORM_LEAF:
         if (e->op == EXPR_NUMBER)
             print_number(out, e->number);
+        else if (e->input)
+            input_print(out, e->input);
         else
             fputs(info->name, out);
         break;

@@ -3,8 +3,11 @@
  * Expressions: parse, check, print. The language reads like numpy; all arithmetic is float64.
  *
  *   bold                          the runs of a group joined in time, [nvol][nz][ny][nx]
+ *   file("mask.nii", kind=mask)   a file of the dataset for these runs, an image (input.h)
+ *   x y z  i j k                  where a voxel is: in mm, and its index; unless a recipe has the name
  *   + - * / ** unary -, ( )       precedence and associativity as in Python
  *   < <= > >= == !=               one comparison, not chained; gives a mask
+ *   & | ~                         of masks, tighter than comparisons
  *   x[..., a:b]  x[..., i]        on the last axis (time), Python's rules for negatives
  *   mean std var sum min max median   over time; std and var take ddof=
  *   percentile(x, q)              over time, 0 <= q <= 100
@@ -29,6 +32,7 @@
 
 #include "error.h"
 #include "expr_ops.h"
+#include "input.h"
 
 enum expr_rank { EXPR_SCALAR = 0, EXPR_IMAGE = 3, EXPR_SERIES = 4 };
 
@@ -37,8 +41,9 @@ struct expr {
     enum expr_rank rank;
     bool mask; /* values are true and false (stored as 1 and 0) */
     size_t nargs;
-    struct expr **args; /* [nargs], owned */
-    double number;      /* EXPR_NUMBER; of a call the number beside its arguments: ddof, n, ... */
+    struct expr **args;  /* [nargs], owned */
+    struct input *input; /* EXPR_FILE: a reference; else NULL */
+    double number;       /* EXPR_NUMBER; of a call the number beside its arguments: ddof, n, ... */
     bool has_start, has_stop;
     int64_t start, stop; /* EXPR_SLICE; EXPR_INDEX: start */
 };
@@ -93,6 +98,9 @@ int expr_parse_with(const char *text, const struct expr_names *names, struct exp
 /* Read a number, perhaps with a sign, that is all of text[nbytes]. False: it is none. */
 bool expr_read_number(const char *text, size_t nbytes, double *out);
 
+/* Is it x, y, z, i, j or k? */
+bool expr_is_coordinate(const char *name, size_t nbytes);
+
 /* May a parameter have this name? */
 bool expr_is_param_name(const char *name, size_t nbytes);
 
@@ -106,5 +114,6 @@ char *expr_print(const struct expr *e) NODISCARD;
 bool expr_equal(const struct expr *a, const struct expr *b);
 
 bool expr_is_reduction(enum expr_op op); /* series to image: statistics and EXPR_INDEX */
+bool expr_has_coordinate(const struct expr *e);
 
 #endif

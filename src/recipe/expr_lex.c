@@ -136,6 +136,17 @@ static int bad_character(const struct token *t, struct expr_error *err)
     return expr_fail(err, t->column, EINVAL, "unexpected character (byte 0x%02X)", c);
 }
 
+/* A text in quotation marks, which it cannot contain; the token is what is between them. */
+static int lex_string(struct token *t, struct expr_error *err)
+{
+    t->kind = TOKEN_STRING;
+    t->text++;
+    t->nbytes = strcspn(t->text, "\"");
+    if (t->text[t->nbytes] != '"')
+        return expr_fail(err, t->column, EINVAL, "this text has no end: '\"' is missing");
+    return 0;
+}
+
 int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err)
 {
     lex->pos = space_end(lex);
@@ -147,6 +158,11 @@ int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err)
         int ret = lex_number(out, err);
         if (ret < 0)
             return ret;
+    } else if (*s == '"') {
+        int ret = lex_string(out, err);
+        if (ret < 0)
+            return ret;
+        lex->pos += 2;
     } else if (is_name_start(*s)) {
         out->kind = TOKEN_NAME;
         while (is_name_char(s[out->nbytes]))

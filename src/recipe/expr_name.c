@@ -23,10 +23,23 @@ const struct expr_param *parser_param(const struct parser *p, const char *name, 
     return NULL;
 }
 
+bool expr_is_coordinate(const char *name, size_t nbytes)
+{
+    const struct expr_info *info = expr_info_find(FORM_LEAF, name, nbytes);
+    return info && info->kind == EXPR_KIND_COORDINATE;
+}
+
+/* file() has arguments of its own. */
+static bool is_function(const char *name, size_t nbytes)
+{
+    return expr_info_find(FORM_FUNCTION, name, nbytes) ||
+           text_is(expr_table[EXPR_FILE].name, name, nbytes);
+}
+
 /* Is the name known, as a function or (`call` false) alone? */
 static bool is_known(const struct parser *p, const char *name, size_t nbytes, bool call)
 {
-    return call ? expr_info_find(FORM_FUNCTION, name, nbytes) != NULL
+    return call ? is_function(name, nbytes)
                 : expr_info_find(FORM_LEAF, name, nbytes) == &expr_table[EXPR_BOLD] ||
                       parser_param(p, name, nbytes) || parser_recipe(p, name, nbytes) != NULL;
 }
@@ -79,7 +92,7 @@ int parser_unknown(struct parser *p, const struct token *t, bool call)
 {
     const char *what = call ? "function" : "name";
     char guess[TOKEN_SHOWN_MAX + 2];
-    if (!call && expr_info_find(FORM_FUNCTION, t->text, t->nbytes))
+    if (!call && is_function(t->text, t->nbytes))
         return expr_fail(p->err, t->column, EINVAL, "'%.*s' is a function: write %.*s(...)",
                          token_shown(t), t->text, token_shown(t), t->text);
     if (call && is_known(p, t->text, t->nbytes, false))

@@ -24,7 +24,18 @@
 
 #define EXPR_LEAVES(X) \
     X(NUMBER,  NUMBER,  "number",     LEAF,             NEVER,  NO_NUMBER) \
-    X(BOLD,    BOLD,    "bold",       LEAF,             NEVER,  NO_NUMBER)
+    X(BOLD,    BOLD,    "bold",       LEAF,             NEVER,  NO_NUMBER) \
+    X(FILE,    FILE,    "file",       LEAF,             NEVER,  NO_NUMBER) \
+    EXPR_COORDINATES(X, COORDINATE)
+
+/* The place of a voxel, in the order of axes: its index, and in mm by the affine of the grid. */
+#define EXPR_COORDINATES(X, KIND) \
+    X(KIND, AT_I,       "i",          LEAF,             NEVER,  NO_NUMBER) \
+    X(KIND, AT_J,       "j",          LEAF,             NEVER,  NO_NUMBER) \
+    X(KIND, AT_K,       "k",          LEAF,             NEVER,  NO_NUMBER) \
+    X(KIND, AT_X,       "x",          LEAF,             NEVER,  NO_NUMBER) \
+    X(KIND, AT_Y,       "y",          LEAF,             NEVER,  NO_NUMBER) \
+    X(KIND, AT_Z,       "z",          LEAF,             NEVER,  NO_NUMBER)
 
 /* Voxel by voxel, volume by volume: apply_OP() in eval.c. */
 #define EXPR_ELEMENTWISE(X, KIND) \
@@ -46,6 +57,9 @@
     X(KIND, GE,         ">=",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
     X(KIND, EQ,         "==",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
     X(KIND, NE,         "!=",         INFIX(COMPARE),   ALWAYS, NO_NUMBER) \
+    X(KIND, AND,        "&",          INFIX(AND),       LOGIC,  NO_NUMBER) \
+    X(KIND, OR,         "|",          INFIX(OR),        LOGIC,  NO_NUMBER) \
+    X(KIND, NOT,        "~",          PREFIX,           LOGIC,  NO_NUMBER) \
     X(KIND, WHERE,      "where",      FUNCTION(3, 3),   CHOICE, NO_NUMBER)
 
 /* Series to image, from moments (kernel.h): take_OP() in compute_image.c. */
@@ -86,6 +100,8 @@
 #define EXPR_KINDS(X)                                                                              \
     X(NUMBER, WIDEST)                                                                              \
     X(BOLD, WIDEST)                                                                                \
+    X(FILE, WIDEST)                                                                                \
+    X(COORDINATE, WIDEST)                                                                          \
     X(ELEMENTWISE, WIDEST)                                                                         \
     X(MOMENTS, REDUCE)                                                                             \
     X(PERCENTILES, REDUCE)                                                                         \

@@ -7,7 +7,8 @@
  *     unary     "-" unary | power
  *     power     postfix [ "**" unary ]            -2**2 is -(2**2); 2**-1 needs no parentheses
  *     postfix   primary { "[" "..." "," index "]" }
- *     primary   number | "(" binary ")" | function "(" arguments ")" | bold | recipe
+ *     primary   number | "(" binary ")" | function "(" arguments ")" | bold | recipe | coordinate
+ *               | file "(" string { "," string | "," key "=" word } ")"
  *
  * A recipe's name parses the recipe's text at this place. Depth and number of nodes are checked
  * while the tree grows: no chain of recipes costs more than the largest tree allowed.
@@ -210,8 +211,84 @@ static int parse_arguments(struct parser *p, const struct expr_info *info, size_
     return ret < 0 ? ret : advance(p);
 }
 
+/* kind=KIND or join=JOIN. */
+static int parse_input_key(struct parser *p, struct input *in, bool *has_kind)
+{
+    const struct token key = p->token;
+    bool is_kind = text_is("kind", key.text, key.nbytes);
+    if (!is_kind && !text_is("join", key.text, key.nbytes))
+        return expr_fail(p->err, key.column, EINVAL, "file() has no argument called '%.*s'",
+                         token_shown(&key), key.text);
+    int ret = advance(p);
+    if (ret == 0)
+        ret = advance(p); /* over the "=" */
+    if (ret < 0)
+        return ret;
+    const struct token value = p->token;
+    if (is_kind) {
+        in->kind = input_kind_find(value.text, value.nbytes);
+        if (in->kind == INPUT_NKINDS)
+            return unexpected(p, "image, mask or labels");
+    } else {
+        in->join = input_join_find(value.text, value.nbytes);
+        if (in->join == INPUT_NJOINS)
+            return unexpected(p, "all or any");
+    }
+    *has_kind = *has_kind || is_kind;
+    return advance(p);
+}
+
+static int parse_pattern(struct parser *p, struct input *in)
+{
+    const struct token text = p->token;
+    struct error why;
+    if (text.kind != TOKEN_STRING)
+        return unexpected(p, "the name of a file, such as \"desc-brain_mask.nii.gz\",");
+    int ret = input_add_pattern(in, text.text, text.nbytes, &why);
+    if (ret < 0)
+        return expr_fail(p->err, text.column, -ret, "%s", why.text);
+    return advance(p);
+}
+
+/* The arguments of file(), and the closing parenthesis. */
+static int parse_input(struct parser *p, struct input *in)
+{
+    bool has_kind = false;
+    int ret = parse_pattern(p, in);
+    while (ret == 0 && token_is(&p->token, ",")) {
+        ret = advance(p);
+        if (ret == 0 && p->token.kind == TOKEN_NAME && lexer_before_equals(&p->lex))
+            ret = parse_input_key(p, in, &has_kind);
+        else if (ret == 0)
+            ret = parse_pattern(p, in);
+    }
+    if (ret < 0)
+        return ret;
+    if (!has_kind)
+        in->kind = input_default_kind(in);
+    if (in->join != INPUT_ALL && in->kind != INPUT_MASK)
+        return expr_fail(p->err, p->token.column, EINVAL,
+                         "only masks are joined: join needs kind=mask");
+    return expect(p, ")", "',' or ')'");
+}
+
+static int parse_file(struct parser *p, size_t column, struct expr **out)
+{
+    struct expr *e = NULL;
+    int ret = advance(p); /* over the "(" */
+    if (ret == 0)
+        ret = node_new(p, EXPR_FILE, &e);
+    if (ret < 0)
+        return ret;
+    e->input = input_new();
+    ret = e->input ? parse_input(p, e->input) : no_memory(p);
+    return node_finish(p, ret, e, column, out);
+}
+
 static int parse_call(struct parser *p, const struct token *name, struct expr **out)
 {
+    if (text_is(expr_table[EXPR_FILE].name, name->text, name->nbytes))
+        return parse_file(p, name->column, out);
     const struct expr_info *info = expr_info_find(FORM_FUNCTION, name->text, name->nbytes);
     if (!info)
         return parser_unknown(p, name, true);
@@ -222,6 +299,20 @@ static int parse_call(struct parser *p, const struct token *name, struct expr **
     if (ret == 0)
         ret = parse_arguments(p, info, name->column, e);
     return node_finish(p, ret, e, name->column, out);
+}
+
+/* A recipe that is nothing but an input gives it its name. */
+static int name_input(struct parser *p, const struct token *name, struct expr **out)
+{
+    struct input *in = (*out)->input;
+    if (!in || in->name)
+        return 0;
+    in->name = strndup(name->text, name->nbytes);
+    if (in->name)
+        return 0;
+    expr_free(*out);
+    *out = NULL;
+    return no_memory(p);
 }
 
 /* The recipe's tree, at this place. Errors inside are reported at its name. */
@@ -239,7 +330,7 @@ static int parse_recipe(struct parser *p, const struct token *name, const char *
         inner.params = p->names->params_of(p->names->ctx, name->text, name->nbytes);
     ret = parse_text(&inner, text, out);
     if (ret == 0)
-        return 0;
+        return name_input(p, name, out);
     p->err->column = name->column;
     if (ret == -ENOMEM || ret == -ELOOP)
         return ret;
@@ -260,7 +351,13 @@ static int parse_name(struct parser *p, struct expr **out)
         return ret < 0 ? ret : node_finish(p, 0, e, name.column, out);
     }
     const char *text = parser_recipe(p, name.text, name.nbytes);
-    return text ? parse_recipe(p, &name, text, out) : parser_unknown(p, &name, false);
+    if (text)
+        return parse_recipe(p, &name, text, out);
+    if (!expr_is_coordinate(name.text, name.nbytes))
+        return parser_unknown(p, &name, false);
+    struct expr *e = NULL;
+    ret = node_new(p, expr_info_op(expr_info_find(FORM_LEAF, name.text, name.nbytes)), &e);
+    return ret < 0 ? ret : node_finish(p, 0, e, name.column, out);
 }
 
 static int parse_primary(struct parser *p, struct expr **out)
@@ -417,7 +514,7 @@ static int parse_text(struct parser *p, const char *text, struct expr **out)
     if (p->token.kind != TOKEN_END)
         ret = unexpected(p, "an operator or the end");
     else if (e->rank == EXPR_SCALAR)
-        ret = expr_fail(p->err, column, EINVAL, "the result must depend on bold");
+        ret = expr_fail(p->err, column, EINVAL, "the result must depend on bold or a file");
     if (ret < 0)
         expr_free(e);
     else

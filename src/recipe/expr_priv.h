@@ -21,7 +21,7 @@ enum {
 
 /* How an operation is written. */
 enum expr_form {
-    FORM_LEAF,      /* a number, bold */
+    FORM_LEAF,      /* a number, bold, file("...") */
     FORM_FUNCTION,  /* name(...) */
     FORM_PREFIX,    /* -x */
     FORM_INFIX,     /* a + b */
@@ -36,6 +36,7 @@ enum mask_rule {
     MASK_KEEP,   /* when every argument is one */
     MASK_CHOICE, /* when every argument after the first is one */
     MASK_REFUSE, /* never, and not every argument may be one */
+    MASK_LOGIC,  /* always, and every argument must be one */
 };
 
 /* The number of an operation beside its arguments: its place and type. */
@@ -43,7 +44,7 @@ enum expr_param_kind { PARAM_NONE, PARAM_LAST, PARAM_KEYWORD };
 enum expr_number { NUMBER_WHOLE, NUMBER_ANY };
 
 /* Python's precedences, the loosest first. */
-enum { LEVEL_COMPARE = 1, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_SIGN, LEVEL_POWER };
+enum { LEVEL_COMPARE = 1, LEVEL_OR, LEVEL_AND, LEVEL_SUM, LEVEL_PRODUCT, LEVEL_SIGN, LEVEL_POWER };
 
 struct expr_info {
     const char *name; /* as it is written */
@@ -75,7 +76,7 @@ int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t 
  * place of its operator or function. */
 int expr_check_node(struct expr *e, size_t column, struct expr_error *err) NODISCARD;
 
-enum token_kind { TOKEN_END, TOKEN_NUMBER, TOKEN_NAME, TOKEN_SYMBOL };
+enum token_kind { TOKEN_END, TOKEN_NUMBER, TOKEN_NAME, TOKEN_STRING, TOKEN_SYMBOL };
 
 struct token {
     enum token_kind kind;

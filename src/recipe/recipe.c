@@ -34,7 +34,9 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
         return builtin->text;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
     if (section && !section->broken && !section->command)
-        return section->values[KEY_EXPR].text;
+        return recipe_section_expr(section);
+    if (!section && expr_is_coordinate(name, nbytes)) /* no failure */
+        return NULL;
     if (!names->failed) /* later lookups are for suggestions */
         names->broken = section;
     names->failed = true;
@@ -77,13 +79,14 @@ static int check_section(struct recipe_file *file, struct recipe_section *sectio
     bool ignored;
     if (section->broken)
         return 0;
-    if (!section->command && !section->values[KEY_EXPR].text)
+    if (!section->command && !section->values[KEY_EXPR].text && !section->values[KEY_FILE].text)
         return recipe_section_problem(file, section, NULL, 0, "'%s' has no expr = ...",
                                       section->name);
     if (recipe_value_bool(list, &ignored) < 0)
         return recipe_section_problem(file, section, list, 1, "list is yes or no, not '%s'",
                                       list->text);
-    return read_params(file, section);
+    int ret = recipe_input_check(file, section);
+    return ret < 0 || section->broken ? ret : read_params(file, section);
 }
 
 static int copy_params(struct recipe *recipe, const struct expr_params *params)
@@ -108,6 +111,11 @@ static int fill(struct recipe *recipe, const char *name, const char *text, const
     recipe->text = strdup(text);
     recipe->description = strdup(description ? description : "");
     recipe->canonical = recipe->expr ? expr_print(recipe->expr) : strdup(text);
+    if (recipe->expr && recipe->expr->input && !recipe->expr->input->name) {
+        recipe->expr->input->name = strdup(name);
+        if (!recipe->expr->input->name)
+            return -ENOMEM;
+    }
     return recipe->name && recipe->text && recipe->description && recipe->canonical ? 0 : -ENOMEM;
 }
 
@@ -161,7 +169,8 @@ static int add_recipe(struct recipe_table *table, const struct recipe_file *file
     int ret = recipe_value_bool(&section->values[KEY_LIST], &recipe->list);
     recipe->list_runs = command && recipe->list && command->per_run;
     if (ret == 0)
-        ret = fill(recipe, section->name, section->values[command ? KEY_COMMAND : KEY_EXPR].text,
+        ret = fill(recipe, section->name,
+                   command ? section->values[KEY_COMMAND].text : recipe_section_expr(section),
                    section->values[KEY_DESCRIPTION].text);
     return ret < 0 ? ret
                    : copy_params(recipe, &(struct expr_params){section->numbers, section->nparams});
@@ -176,8 +185,9 @@ static int add_expr(struct recipe_table *table, struct recipe_file *file,
     struct expr_params params = {section->numbers, section->nparams};
     struct expr_error expr_err;
     struct expr *expr = NULL;
-    int ret = expr_parse_with(text->text, &(struct expr_names){look_up, params_of, &names, params},
-                              &expr, &expr_err);
+    int ret =
+        expr_parse_with(recipe_section_expr(section),
+                        &(struct expr_names){look_up, params_of, &names, params}, &expr, &expr_err);
     if (ret == 0)
         return add_recipe(table, file, section, expr);
     if (ret == -ENOMEM)

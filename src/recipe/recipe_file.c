@@ -271,10 +271,17 @@ static const struct {
     const char *name;
     bool expression, command; /* which sections have it */
 } keys[RECIPE_NKEYS] = {
-    [KEY_EXPR] = {"expr", true, false},       [KEY_DESCRIPTION] = {"description", true, true},
-    [KEY_LIST] = {"list", true, true},        [KEY_COMMAND] = {"command", false, true},
-    [KEY_SCOPE] = {"scope", false, true},     [KEY_SHELL] = {"shell", false, true},
-    [KEY_TIMEOUT] = {"timeout", false, true}, [KEY_MEMORY] = {"memory", false, true},
+    [KEY_EXPR] = {"expr", true, false},
+    [KEY_FILE] = {"file", true, false},
+    [KEY_KIND] = {"kind", true, false},
+    [KEY_JOIN] = {"join", true, false},
+    [KEY_DESCRIPTION] = {"description", true, true},
+    [KEY_LIST] = {"list", true, true},
+    [KEY_COMMAND] = {"command", false, true},
+    [KEY_SCOPE] = {"scope", false, true},
+    [KEY_SHELL] = {"shell", false, true},
+    [KEY_TIMEOUT] = {"timeout", false, true},
+    [KEY_MEMORY] = {"memory", false, true},
 };
 
 static const char param_key[] = "param ";
@@ -512,6 +519,7 @@ void recipe_file_clear(struct recipe_file *file)
 {
     for (size_t i = 0; i < file->nsections; i++) {
         free(file->sections[i].name);
+        free(file->sections[i].input);
         for (size_t k = 0; k < RECIPE_NKEYS; k++)
             value_clear(&file->sections[i].values[k]);
         if (file->sections[i].parsed)

@@ -6,6 +6,7 @@
  *     recipe_params.c      NAME@PARAMETER=NUMBER
  *     recipe.c             the table of recipes
  *     recipe_command.c     the commands of a file
+ *     recipe_input.c       the inputs of a file
  *     recipe_file.c        a file to sections and keys
  *     recipe_builtin.c     the built-in recipes
  *
@@ -52,6 +53,9 @@ struct recipe_param {
 /* The keys beside "param NAME". */
 enum recipe_key {
     KEY_EXPR,
+    KEY_FILE,
+    KEY_KIND,
+    KEY_JOIN,
     KEY_DESCRIPTION,
     KEY_LIST,
     KEY_COMMAND,
@@ -69,6 +73,7 @@ struct recipe_section {
     bool broken;         /* a problem is recorded: it gives no recipe */
     bool seen;           /* scratch of recipe_command.c */
     struct recipe_value values[RECIPE_NKEYS];
+    char *input;                 /* of "file": what it means as an expression; NULL: it has none */
     struct command *parsed;      /* owned until it is in the table; NULL: not (yet) */
     struct recipe_param *params; /* [nparams] */
     struct expr_param *numbers;  /* [nparams] their values, set by recipe.c; names borrowed */
@@ -113,6 +118,12 @@ void recipe_value_place(const struct recipe_value *value, size_t column, size_t 
 
 /* "yes" or "no"; no where the key is missing. -EINVAL. */
 int recipe_value_bool(const struct recipe_value *value, bool *out) NODISCARD;
+
+/* The section's expression, however it is given: NULL for a command. */
+const char *recipe_section_expr(const struct recipe_section *section);
+
+/* recipe_input.c: make the expression of a section with "file", or a problem. -ENOMEM or 0. */
+int recipe_input_check(struct recipe_file *file, struct recipe_section *section) NODISCARD;
 
 /* recipe_command.c: parse the file's commands and check the files that they name. -ENOMEM or 0. */
 int recipe_commands_check(struct recipe_file *file) NODISCARD;

@@ -15,7 +15,7 @@ import socket
 import sys
 import traceback
 
-PROGRAMS = "make_run", "reference"
+PROGRAMS = "inputs", "make_run", "reference"
 
 
 def run(program, words):

@@ -59,7 +59,8 @@ static inline struct drawn_graph *drawn_graph_new(size_t nruns, const char *text
         expr_parse("bold", NULL, NULL, &d->bold, NULL) < 0)
         abort();
     d->recipe = (struct recipe){.name = (char *)"tsnr", .text = (char *)text, .expr = d->image};
-    d->g = (struct graph){.recipe = &d->recipe, .nruns = nruns, .ntasks = nruns + 1};
+    d->g = (struct graph){
+        .recipe = &d->recipe, .nruns = nruns, .nsources = nruns, .ntasks = nruns + 1};
     d->runs = calloc(nruns, sizeof *d->runs);
     d->g.runs = calloc(nruns, sizeof *d->g.runs);
     d->g.tasks = calloc(nruns + 1, sizeof *d->g.tasks);

@@ -67,6 +67,9 @@ static void test_precedence(void **state)
     check_print("-bold*2", "(-bold) * 2");
     check_print("bold- -1", "bold - (-1)");
     check_print("bold+1 < bold*2", "(bold + 1) < (bold * 2)");
+    check_print("(bold<1) | (bold>2) & ~(bold==3) == (bold>4)",
+                "((bold < 1) | ((bold > 2) & (~(bold == 3)))) == (bold > 4)");
+    check_print("where(~ ~(bold<1),1,2)", "where(~(~(bold < 1)), 1, 2)");
     check_print("(bold<1)==(bold>2)", "(bold < 1) == (bold > 2)");
     check_print("-bold[...,0]**2", "-(bold[..., 0] ** 2)");
 }
@@ -141,7 +144,8 @@ static void test_recipes(void **state)
     check_error("bold + loop", 8, "recipes form a cycle: loop -> loop_b -> loop_c -> loop");
     check_error("bold + loop_b + 1", 8, "loop_b -> loop_c -> loop -> loop_b");
     check_error("self", 1, "self -> self");
-    check_error("bold * seven", 8, "recipe 'seven' is wrong: the result must depend on bold");
+    check_error("bold * seven", 8,
+                "recipe 'seven' is wrong: the result must depend on bold or a file");
     check_error("mean(snr2)", 6,
                 "mean() needs a series (4-D) but (mean(bold) / std(bold)) ** 2 is");
 
@@ -183,6 +187,10 @@ static void test_rank_and_mask(void **state)
         {"concat(bold > 1, bold)", EXPR_SERIES, false},
         {"isfinite(tsnr)", EXPR_IMAGE, true},
         {"demean(bold > 1)", EXPR_SERIES, false},
+        {"~(bold > 1)", EXPR_SERIES, true},
+        {"file(\"mask.nii\") | (bold > 1)", EXPR_SERIES, true},
+        {"file(\"mask.nii\", kind=image)", EXPR_IMAGE, false},
+        {"x * y + k", EXPR_IMAGE, false},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct expr *e = parse(cases[i].text);
@@ -193,6 +201,10 @@ static void test_rank_and_mask(void **state)
     check_error("(bold > 1) + (bold > 2)", 12, "'+' is not defined for two masks");
     check_error("(bold > 1) * (bold > 2)", 12, "two masks");
     check_error("(bold > 1) ** (bold > 2)", 12, "two masks");
+    check_error("(bold > 1) & bold", 12, "'&' is defined for masks alone");
+    check_error("bold > 1 & bold > 2", 10, "put comparisons in parentheses");
+    check_error("~mean(bold)", 1, "'~' is defined for masks alone");
+    check_error("-file(\"mask.nii\")", 1, "'-' is not defined for a mask");
     check_error("1 - -(bold > 1)", 5, "'-' is not defined for a mask");
 }
 
@@ -235,6 +247,53 @@ static void test_arguments(void **state)
     check_error("percentile(mean(bold), 1)", 12, "percentile() needs a series (4-D)");
 }
 
+static void test_files(void **state)
+{
+    (void)state;
+    check_print(" file ( \"desc-brain_mask.nii.gz\" ) ",
+                "file(\"desc-brain_mask.nii.gz\", kind=mask)");
+    check_print("file(\"dseg.nii\", \"anat/label-a+b_dseg.nii.zst\")",
+                "file(\"dseg.nii\", \"anat/label-a+b_dseg.nii.zst\", kind=labels)");
+    check_print("file(\"T1w.nii\",join=any,kind=mask)", "file(\"T1w.nii\", kind=mask, join=any)");
+    check_print("file(\"T1w.nii\", join=all)", "file(\"T1w.nii\", kind=image)");
+    check_error("file()", 6, "unexpected ')' where the name of a file");
+    check_error("file(mask.nii)", 6, "unexpected 'mask' where the name of a file");
+    check_error("file(\"mask.nii\"", 16, "unexpected end");
+    check_error("file(\"mask.nii)", 6, "this text has no end");
+    check_error("file(\"mask\")", 6, "an input is [DATATYPE/]");
+    check_error("file(\"\")", 6, "an input is [DATATYPE/]");
+    check_error("file(\"_mask.nii\")", 6, "an input is [DATATYPE/]");
+    check_error("file(\"a-_mask.nii\")", 6, "an input is [DATATYPE/]");
+    check_error("file(\"a-1_a-2_mask.nii\")", 6, "an input is [DATATYPE/]");
+    check_error("file(\"/mask.nii\")", 6, "an input is [DATATYPE/]");
+    check_error("file(\"../mask.nii\")", 6, "the directory of an input is a datatype");
+    check_error("file(\"mask.txt\")", 6, "an input ends with .nii");
+    check_error("file(\"mask.nii\", kind=bold)", 23,
+                "unexpected 'bold' where image, mask or labels");
+    check_error("file(\"mask.nii\", join=1)", 23, "unexpected '1' where all or any");
+    check_error("file(\"mask.nii\", ddof=1)", 18, "file() has no argument called 'ddof'");
+    check_error("file(\"dseg.nii\", join=any)", 26, "only masks are joined");
+    check_error("file + bold", 1, "'file' is a function: write file(...)");
+    check_error("bold \"x\"", 6, "unexpected 'x' where an operator");
+}
+
+/* A recipe or a parameter has the name first. */
+static void test_coordinates(void **state)
+{
+    (void)state;
+    static const char *const named[] = {"y=std(bold)", NULL};
+    static const struct expr_param x = {"x", 3};
+    struct expr_names names = {.lookup = look_up, .ctx = (void *)named, .params = {&x, 1}};
+    struct expr *e;
+    assert_int_equal(expr_parse_with("x * y + z - i", &names, &e, NULL), 0);
+    char *text = expr_print(e);
+    assert_string_equal(text, "((3 * std(bold)) + z) - i");
+    assert_true(expr_has_coordinate(e));
+    assert_false(expr_has_coordinate(e->args[0]->args[0]));
+    free(text);
+    expr_free(e);
+}
+
 static void test_syntax(void **state)
 {
     (void)state;
@@ -249,7 +308,7 @@ static void test_syntax(void **state)
     check_error("+bold", 1, "unexpected '+'");
     check_error("bold // 2", 7, "unexpected '/'");
     check_error("bold ^ 2", 6, "a power is written **");
-    check_error("bold & 1", 6, "unexpected '&'");
+    check_error("bold & 1", 6, "'&' is defined for masks alone (true and false)");
     check_error("bold \xe2\x88\x92 1", 6, "unexpected character (byte 0xE2)");
     check_error("bold = 1", 6, "unexpected '='");
     check_error("bold ! 1", 6, "unexpected '!'");
@@ -264,8 +323,8 @@ static void test_syntax(void **state)
     check_error("bold[..., ::2]", 12, "a slice takes no step");
     check_error("bold[..., 99999999999999999999]", 11, "a whole number");
     check_error("mean(,bold)", 6, "unexpected ','");
-    check_error("1 + 1", 1, "the result must depend on bold");
-    check_error(" 42", 2, "the result must depend on bold");
+    check_error("1 + 1", 1, "the result must depend on bold or a file");
+    check_error(" 42", 2, "the result must depend on bold or a file");
 }
 
 static void test_names(void **state)
@@ -394,6 +453,13 @@ static void test_equal(void **state)
         "concat(bold, bold)",
         "bold < 1",
         "bold <= 1",
+        "file(\"mask.nii\")",
+        "file(\"mask.nii\", kind=image)",
+        "file(\"mask.nii\", join=any)",
+        "file(\"mask.nii\", \"mask.nii\")",
+        "file(\"mask.nii.gz\")",
+        "x",
+        "y",
         "median(bold)",
         "percentile(bold, 50)",
         "percentile(bold, 50.5)",
@@ -419,6 +485,7 @@ int main(void)
         cmocka_unit_test(test_precedence), cmocka_unit_test(test_print),
         cmocka_unit_test(test_numbers),    cmocka_unit_test(test_locale),
         cmocka_unit_test(test_recipes),    cmocka_unit_test(test_rank_and_mask),
+        cmocka_unit_test(test_files),      cmocka_unit_test(test_coordinates),
         cmocka_unit_test(test_arguments),  cmocka_unit_test(test_syntax),
         cmocka_unit_test(test_names),      cmocka_unit_test(test_limits),
         cmocka_unit_test(test_size),       cmocka_unit_test(test_equal),

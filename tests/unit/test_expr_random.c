@@ -105,7 +105,9 @@ static struct expr *random_elementwise(enum expr_rank rank, bool mask, unsigned 
                     y);
     case 1:
         expr_free(y);
-        return tree(mask ? EXPR_ISFINITE : EXPR_NEG + dice(5), rank, mask, 1, x);
+        if (mask)
+            return tree(dice(2) ? EXPR_ISFINITE : EXPR_NOT, rank, true, 1, x);
+        return tree(EXPR_NEG + dice(5), rank, false, 1, x);
     case 2: /* a mask with a number, in either order */
         if (!mask) {
             struct expr *m = random_tree(random_rank(rank), true, depth);
@@ -113,7 +115,7 @@ static struct expr *random_elementwise(enum expr_rank rank, bool mask, unsigned 
             return tree(EXPR_ADD + dice(5), rank, false, 2, m, x);
         } /* fallthrough */
     default:
-        return tree(mask ? EXPR_LT + dice(6) : EXPR_ADD + dice(5), rank, mask, 2, x, y);
+        return tree(mask ? EXPR_LT + dice(8) : EXPR_ADD + dice(5), rank, mask, 2, x, y);
     }
 }
 

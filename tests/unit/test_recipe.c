@@ -192,7 +192,7 @@ static void test_expression_mistakes(void **state)
     check_problem("[x]\nexpr =", "2:7: unexpected end, a value is missing\n"
                                  "expr =\n"
                                  "      ^");
-    check_problem("[x]\nexpr = 1 + 1", "2:8: the result must depend on bold\n"
+    check_problem("[x]\nexpr = 1 + 1", "2:8: the result must depend on bold or a file\n"
                                        "expr = 1 + 1\n"
                                        "       ^");
     check_problem("[x]\nexpr = bold \xe2\x88\x92 \xe2\x88\x92",
