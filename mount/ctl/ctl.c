@@ -135,10 +135,7 @@ void ctl_print(const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    if (isatty(STDOUT_FILENO))
-        print_shown(stdout, "", fmt, args, "");
-    else
-        vprintf(fmt, args);
+    print_shown(stdout, "", fmt, args, "");
     va_end(args);
 }
 

@@ -46,19 +46,12 @@ void target_task_status(const struct target *t, const struct key *key, struct ta
 /* Print "derivctl: ...\n" on stderr, escaped for a terminal (utf8_shown). Returns CTL_FAILED. */
 int ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
-/* Print a part of a line on stdout, escaped like ctl_say() if that is a terminal. Only the last
+/* Print a part of a line on stdout, escaped like ctl_say(): names exactly are in JSON. Only the last
  * character may be a newline. */
 void ctl_print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Print and free. */
 void ctl_print_json(json_t *value);
-
-/* The next mount point of derivfs, valid until the next call; NULL after the last. *mounts is NULL
- * before the first call. */
-const char *next_mount(FILE **mounts) NODISCARD;
-/* Open `name` in the control directory of a mount. */
-FILE *open_control(const char *mountpoint, const char *name, struct error *err) NODISCARD;
-json_t *load_control(const char *mountpoint, const char *name, struct error *err) NODISCARD;
 
 /* Is target->path a table? */
 bool target_is_table(const struct target *t);

@@ -13,75 +13,160 @@
 #include "ctl.h"
 #include "ending.h"
 #include "human.h"
+#include "mounts.h"
 #include "screen.h"
 #include "utf8.h"
 
-static int print_text(FILE *out, const char *mountpoint)
-{
-    struct error err;
-    FILE *f = open_control(mountpoint, "status", &err);
-    char buf[4096], *shown;
-    size_t n;
+/* A mount that is asked for its status. */
+struct asked {
+    const struct mount_point *mount;
+    struct question question;
+    bool shown;
+};
 
-    if (!f)
-        return ctl_say("%s: %s", mountpoint, err.text);
-    shown = utf8_shown(mountpoint);
+/* Print its lines, escaped once more: it is the daemon that says them. */
+static void print_text(FILE *out, const struct asked *a)
+{
+    char *shown = utf8_shown(a->mount->dir);
+
     fprintf(out, "%s: ", shown ? shown : "");
     free(shown);
-    while ((n = fread(buf, 1, sizeof buf, f)) > 0)
-        fwrite(buf, 1, n, out);
-    fclose(f);
+    for (char *line = a->question.text, *next; *line; line = next) {
+        size_t n = strcspn(line, "\n");
+
+        next = line + n + (line[n] == '\n');
+        line[n] = '\0';
+        shown = utf8_shown(line);
+        fprintf(out, "%s\n", shown ? shown : "");
+        free(shown);
+    }
+}
+
+/* Say why there is no status. Where all mounts are watched, it is one of the lines. */
+static int show_reason(const struct ctl *ctl, const char *dir, const char *why, FILE *out)
+{
+    char *shown = utf8_shown(dir);
+
+    if (!ctl->watch || ctl->npaths > 0)
+        ctl_say("%s: status: %s", dir, why);
+    else
+        fprintf(out, "%s: %s\n", shown ? shown : "", why);
+    free(shown);
+    return ctl->watch && ctl->npaths == 0 ? CTL_OK : CTL_FAILED;
+}
+
+/* Show the answer, or why there is none; JSON goes to `all`. */
+static int show(const struct ctl *ctl, struct asked *a, const struct error *why, FILE *out,
+                json_t *all)
+{
+    struct error err = *why;
+    json_t *status = NULL;
+
+    a->shown = true;
+    if (err.code == 0 && !ctl->json) {
+        print_text(out, a);
+        return CTL_OK;
+    }
+    if (err.code == 0)
+        status = question_json(&a->question, "status.json", &err);
+    if (!status)
+        return show_reason(ctl, a->mount->dir, err.text, out);
+    json_object_set_new(status, "mountpoint", utf8_json(a->mount->dir));
+    json_array_append_new(all, status);
     return CTL_OK;
 }
 
-/* The mount's status with its mount point; NULL after a message. */
-static json_t *load_json(const char *mountpoint)
+/* Ask all at once. Those that have not answered after a moment hold nothing up: they come last. */
+static int show_asked(const struct ctl *ctl, struct asked *asked, size_t n, FILE *out, json_t *all)
+{
+    enum { MOMENT_MS = 500 };
+    const int limits_ms[] = {MOMENT_MS, ctl->watch ? MOMENT_MS : MOUNT_PATIENCE_MS};
+    const char *file = ctl->json ? "status.json" : "status";
+    int64_t begin_ms = question_now_ms();
+    int ret = CTL_OK;
+
+    for (size_t i = 0; i < n; i++) {
+        struct error err;
+
+        if (question_begin(asked[i].mount, file, &asked[i].question, &err) < 0)
+            ret = show(ctl, &asked[i], &err, out, all);
+    }
+    for (int late = 0; late < 2; late++)
+        for (size_t i = 0; i < n; i++) {
+            struct error err = {.code = 0};
+
+            if (asked[i].shown || (question_wait(&asked[i].question, begin_ms + limits_ms[late],
+                                                 &err) == -ETIMEDOUT &&
+                                   !late))
+                continue;
+            if (show(ctl, &asked[i], &err, out, all) != CTL_OK)
+                ret = CTL_FAILED;
+            fflush(out);
+        }
+    for (size_t i = 0; i < n; i++)
+        question_end(&asked[i].question);
+    return ret;
+}
+
+/* Every derivfs mount of this user. */
+static int show_all(const struct ctl *ctl, FILE *out, json_t *all)
+{
+    struct mount_list list;
+    struct asked *asked;
+    struct error err;
+    size_t n = 0;
+    int ret;
+
+    if (mounts_read(&list, &err) < 0)
+        return ctl_say("status: %s", err.text);
+    asked = calloc(list.n + 1, sizeof *asked);
+    for (size_t i = 0; asked && i < list.n; i++)
+        if (list.mounts[i].owner == geteuid())
+            asked[n++].mount = &list.mounts[i];
+        else
+            show_reason(ctl, list.mounts[i].dir,
+                        "another user has mounted it, who alone may see its status", out);
+    if (!asked)
+        ret = ctl_say("status: out of memory");
+    else if (list.n == 0)
+        ret = ctl_say("status: no derivfs is mounted");
+    else
+        ret = show_asked(ctl, asked, n, out, all);
+    free(asked);
+    mounts_free(&list);
+    return ret;
+}
+
+static int show_one(const struct ctl *ctl, const char *path, FILE *out, json_t *all)
 {
     struct error err;
-    json_t *status = load_control(mountpoint, "status.json", &err);
+    struct mount_point m = {.dir = NULL};
+    struct asked asked = {.mount = &m};
+    char *real = mount_realpath(path, &err);
+    int ret = real ? mount_of(real, &m, &err) : -err.code;
 
-    if (status)
-        json_object_set_new(status, "mountpoint", utf8_json(mountpoint));
-    else
-        ctl_say("%s: %s", mountpoint, err.text);
-    return status;
+    free(real);
+    if (ret == 0 && !m.dir)
+        ret = error_set(&err, ENOENT, "no derivfs is mounted there");
+    if (ret < 0)
+        return ctl_say("%s: status: %s", path, err.text);
+    ret = show_asked(ctl, &asked, 1, out, all);
+    free(m.dir);
+    return ret;
 }
 
-/* Every derivfs mount of this machine; with --json they are an array. */
-static int show_all(const struct ctl *ctl, FILE *out)
-{
-    json_t *all = ctl->json ? json_array() : NULL, *status = NULL;
-    const char *mountpoint;
-    FILE *mounts = NULL;
-    int ret = CTL_OK, n = 0;
-
-    for (; (mountpoint = next_mount(&mounts)); n++) {
-        if (!all && print_text(out, mountpoint) != CTL_OK)
-            ret = CTL_FAILED;
-        if (all && !(status = load_json(mountpoint)))
-            ret = CTL_FAILED;
-        else if (all)
-            json_array_append_new(all, status);
-    }
-    if (all)
-        ctl_print_json(all);
-    return n == 0 ? ctl_say("status: no derivfs is mounted") : ret;
-}
-
-/* Text goes to `out`, JSON to stdout. */
+/* Text goes to `out`, JSON to stdout: of all mounts, an array. */
 static int show_once(const struct ctl *ctl, FILE *out)
 {
-    json_t *status;
+    json_t *all = ctl->json ? json_array() : NULL;
+    int ret = ctl->npaths == 0 ? show_all(ctl, out, all) : show_one(ctl, ctl->paths[0], out, all);
 
-    if (ctl->npaths == 0)
-        return show_all(ctl, out);
-    if (!ctl->json)
-        return print_text(out, ctl->paths[0]);
-    status = load_json(ctl->paths[0]);
-    if (!status)
-        return CTL_FAILED;
-    ctl_print_json(status);
-    return CTL_OK;
+    if (all && ctl->npaths == 0)
+        ctl_print_json(json_incref(all));
+    else if (all && json_array_size(all) > 0)
+        ctl_print_json(json_incref(json_array_get(all, 0)));
+    json_decref(all);
+    return ret;
 }
 
 static int draw_once(const struct ctl *ctl)

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 
 #include "ctl.h"
 #include "grow.h"
+#include "mounts.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -46,11 +46,11 @@ static size_t cut_last(char *path)
  * its directory, exist in a mount only. malloced. */
 static char *canonical_path(const char *path, struct error *err)
 {
-    char *out = realpath(path, NULL), *prefix = strdup(path);
+    char *out = mount_realpath(path, err), *prefix = strdup(path);
 
-    while (!out && prefix && *prefix && errno == ENOENT) {
+    while (!out && prefix && *prefix && err->code == ENOENT) {
         size_t n = cut_last(prefix);
-        char *exists = realpath(n > 0 ? prefix : ".", NULL);
+        char *exists = mount_realpath(n > 0 ? prefix : ".", err);
 
         if (exists && asprintf(&out, "%s/%s", strcmp(exists, "/") ? exists : "", path + n) < 0)
             out = NULL;
@@ -58,7 +58,7 @@ static char *canonical_path(const char *path, struct error *err)
     }
     free(prefix);
     if (!out)
-        error_set(err, errno, "open: %s", strerror(errno));
+        error_wrap(err, -ENOENT, "open");
     for (size_t n = out ? strlen(out) : 0; n > 1 && out[n - 1] == '/'; n--)
         out[n - 1] = '\0';
     return out;
@@ -74,64 +74,6 @@ static const char *below(const char *path, const char *top)
     if (strncmp(path, top, n) != 0 || (path[n] != '/' && path[n] != '\0'))
         return NULL;
     return path[n] ? path + n + 1 : path + n;
-}
-
-const char *next_mount(FILE **mounts)
-{
-    struct mntent *m;
-
-    if (!*mounts && !(*mounts = setmntent("/proc/self/mounts", "re")))
-        return NULL;
-    while ((m = getmntent(*mounts)))
-        if (strcmp(m->mnt_type, "fuse.derivfs") == 0)
-            return m->mnt_dir;
-    endmntent(*mounts);
-    return NULL;
-}
-
-/* The derivfs mount that `path` is in; malloced, NULL: none. */
-static char *find_mount(const char *path)
-{
-    FILE *mounts = NULL;
-    const char *dir;
-    char *found = NULL;
-
-    while ((dir = next_mount(&mounts)))
-        if (below(path, dir) && (!found || strlen(dir) >= strlen(found))) {
-            free(found);
-            found = strdup(dir);
-        }
-    return found;
-}
-
-FILE *open_control(const char *mountpoint, const char *name, struct error *err)
-{
-    char path[PATH_MAX];
-    FILE *f = NULL;
-
-    if (snprintf(path, sizeof path, "%s/.derivfs/%s", mountpoint, name) < (int)sizeof path)
-        f = fopen(path, "re");
-    else
-        errno = ENAMETOOLONG;
-    if (!f)
-        error_set(err, errno, "status: %s",
-                  errno == ENOENT ? "no derivfs is mounted there" : strerror(errno));
-    return f;
-}
-
-json_t *load_control(const char *mountpoint, const char *name, struct error *err)
-{
-    FILE *f = open_control(mountpoint, name, err);
-    json_error_t why;
-    json_t *value;
-
-    if (!f)
-        return NULL;
-    value = json_loadf(f, 0, &why);
-    fclose(f);
-    if (!value)
-        error_set(err, EIO, "status: cannot read .derivfs/%s: %s", name, why.text);
-    return value;
 }
 
 /* Shorten `dir` to its nearest parent that is a dataset, if there is one. */
@@ -187,16 +129,16 @@ static int take_settings(struct target *t, enum option_id option, const json_t *
     return ret;
 }
 
-static int locate_in_mount(struct target *t, const char *path, const char *mountpoint,
+static int locate_in_mount(struct target *t, const char *path, const struct mount_point *m,
                            struct error *err)
 {
     const json_t *cache;
 
-    t->path = strdup(below(path, mountpoint));
-    t->status = load_control(mountpoint, "status.json", err);
+    t->path = strdup(below(path, m->dir));
+    t->status = mount_json(m, "status.json", err);
     if (!t->status)
-        return -EIO;
-    t->trace = load_control(mountpoint, "trace.json", NULL);
+        return error_wrap(err, -EIO, "status");
+    t->trace = mount_json(m, "trace.json", NULL);
     cache = json_object_get(t->status, "cache");
     take_setting(t, OPTION_CACHE_DIR, cache, "dir");
     take_setting(t, OPTION_CACHE_SIZE, cache, "max_bytes");
@@ -211,7 +153,7 @@ static int locate_in_mount(struct target *t, const char *path, const char *mount
             0)
         return error_set(err, ENOMEM, "out of memory");
     t->options.dataset = utf8_of_json(json_object_get(t->status, "dataset"));
-    if (t->options.dataset && strcmp(t->options.dataset, mountpoint) == 0)
+    if (t->options.dataset && strcmp(t->options.dataset, m->dir) == 0)
         return error_set(err, EBUSY,
                          "open: the mount hides its own dataset; read the file itself, or "
                          ".derivfs/status, or mount elsewhere");
@@ -237,11 +179,13 @@ static int locate_in_dataset(struct target *t, const char *path, struct error *e
 
 static int locate(struct target *t, const char *path, struct error *err)
 {
-    char *mountpoint = find_mount(path);
-    int ret =
-        mountpoint ? locate_in_mount(t, path, mountpoint, err) : locate_in_dataset(t, path, err);
+    struct mount_point m;
+    int ret = mount_of(path, &m, err);
 
-    free(mountpoint);
+    if (ret < 0)
+        return error_wrap(err, ret, "open");
+    ret = m.dir ? locate_in_mount(t, path, &m, err) : locate_in_dataset(t, path, err);
+    free(m.dir);
     return ret == 0 && !t->path ? error_set(err, ENOMEM, "out of memory") : ret;
 }
 

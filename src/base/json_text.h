@@ -9,13 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Indented by two, with a newline at the end; malloced. NULL: `value` is NULL, or out of memory. */
+#include "utf8.h"
+
+/* Indented by two, with a newline at the end, and safe on a terminal; malloced. NULL: `value` is NULL,
+ * or out of memory. */
 static inline char *json_text(const json_t *value)
 {
-    char *json = json_dumps(value, JSON_INDENT(2)), *text;
+    char *json = json_dumps(value, JSON_INDENT(2)), *shown = json ? utf8_json_shown(json) : NULL;
+    char *text;
 
-    if (!json || asprintf(&text, "%s\n", json) < 0)
+    if (!shown || asprintf(&text, "%s\n", shown) < 0)
         text = NULL;
+    free(shown);
     free(json);
     return text;
 }

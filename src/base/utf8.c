@@ -45,9 +45,20 @@ size_t utf8_fit(const char *text, size_t most)
     return n;
 }
 
+/* C0, DEL, C1 (U+009B starts control sequences), and changes of direction. */
+static bool is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x61c || code == 0x200e ||
+           code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
 size_t utf8_clean_nbytes(const char *text)
 {
-    return (unsigned char)*text < 0x20 || *text == 0x7f ? 0 : utf8_char_nbytes(text);
+    uint32_t code;
+    size_t n = decode(text, &code);
+
+    return is_control(code) ? 0 : n;
 }
 
 void utf8_clean(char *text)
@@ -118,14 +129,28 @@ char *utf8_of_json(const json_t *value)
     return bytes;
 }
 
-/* ---- on a terminal ---- */
-
-/* C0, DEL, C1 (U+009B starts control sequences), and changes of direction. */
-static bool is_control(uint32_t code)
+char *utf8_json_shown(const char *json)
 {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
-           (code >= 0x202a && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+    enum { ESCAPE_NBYTES = 6 };
+    char *shown = malloc(ESCAPE_NBYTES * strlen(json) + 1), *to = shown;
+    uint32_t code;
+
+    while (shown && *json) {
+        size_t n = decode(json, &code);
+
+        n = n > 0 ? n : 1;
+        if (code >= 0x7f && is_control(code)) /* only within a string */
+            to += sprintf(to, "\\u%04x", (unsigned)code);
+        else
+            to = mempcpy(to, json, n);
+        json += n;
+    }
+    if (shown)
+        *to = '\0';
+    return shown;
 }
+
+/* ---- on a terminal ---- */
 
 static char *escape_byte(char *to, unsigned char byte)
 {

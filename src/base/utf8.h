@@ -36,6 +36,10 @@ json_t *utf8_json(const char *text);
 /* The bytes of such a string, malloced; NULL: `value` is no string, or out of memory. */
 char *utf8_of_json(const json_t *value);
 
+/* The same JSON, with the characters as \uXXXX that a terminal would obey and that JSON does not
+ * escape. malloced; NULL: out of memory. */
+char *utf8_json_shown(const char *json);
+
 /* A line that is safe on a terminal, malloced: escapes control characters, those that change the
  * direction of writing, and bytes that are not UTF-8; keeps one newline at the end. NULL: out of
  * memory. */

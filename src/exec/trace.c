@@ -138,7 +138,7 @@ char *trace_json(struct trace *t, const char *process, unsigned nthreads)
     struct trace_event *events = copy_events(t, &n);
     json_t *list = json_array(), *root;
     int ret = events ? json_array_append_new(list, name_of("process_name", process, 0)) : -1;
-    char *text = NULL;
+    char *text = NULL, *shown;
 
     for (unsigned i = 0; i < nthreads && ret == 0; i++) {
         char name[32];
@@ -153,5 +153,7 @@ char *trace_json(struct trace *t, const char *process, unsigned nthreads)
     if (root && ret == 0)
         text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
-    return text;
+    shown = text ? utf8_json_shown(text) : NULL;
+    free(text);
+    return shown;
 }

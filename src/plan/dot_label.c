@@ -41,7 +41,7 @@ static const struct looks looks_of[] = {
 /* One character of a file name or an expression; returns its bytes. */
 static size_t write_char(FILE *f, const char *c)
 {
-    size_t n = utf8_char_nbytes(c);
+    size_t n = utf8_clean_nbytes(c);
 
     if (*c == '&')
         fputs("&amp;", f);
@@ -51,7 +51,7 @@ static size_t write_char(FILE *f, const char *c)
         fputs("&gt;", f);
     else if (*c == '"')
         fputs("&quot;", f);
-    else if (n == 0 || (unsigned char)*c < 0x20 || *c == 0x7f)
+    else if (n == 0)
         fputc('?', f);
     else
         fwrite(c, 1, n, f);

@@ -228,8 +228,37 @@ PYTHON
     assert_output --partial 'd\351\033[31m\nx: '
     run -0 script -qec "derivctl explain '$MNT/tsnr.nii'" /dev/null
     assert_output --partial 'd\351\033[31m\nx.nii.gz: '
-    run -0 derivctl explain "$MNT/tsnr.nii" # piped: as it is
-    assert_output --partial "$odd.nii.gz: "
+    run -0 derivctl explain "$MNT/tsnr.nii" # piped: what reads it may be a pager
+    assert_output --partial 'd\351\033[31m\nx.nii.gz: '
+}
+
+@test "C1 and bidirectional control characters of names reach no output" {
+    local odd=$'a\xc2\x9b31m\xe2\x80\xaez' file # CSI, and RIGHT-TO-LEFT OVERRIDE
+    make_run "$DS/$odd.nii"
+    make_run "$DS/plain.nii" --shape 4,4,4
+    truncate -s -10 "$DS/plain.nii"
+    printf '[odd]\nexpr = mean(bold)\ndescription = %s\n' "$odd" >recipes.ini
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    cat "$MNT/$odd"_stat-tsnr_boldmap.nii >/dev/null
+    harmless() {
+        "$@" >said 2>&1 || true
+        assert_file_not_empty said
+        run ! grep -nP '\xc2[\x80-\x9f]|\xe2\x80[\x8e\x8f\xaa-\xae]|\xe2\x81[\xa6-\xa9]' said
+        assert_output ''
+    }
+    export LC_ALL=C
+    for file in status status.json errors trace.json metrics index.html; do
+        harmless cat "$MNT/.derivfs/$file"
+    done
+    for file in group_tsnr.tsv dataset_description.json shape-5x6x4_{tsnr,odd}.{json,svg}; do
+        [ ! -e "$MNT/$file" ] || harmless cat "$MNT/$file"
+    done
+    for file in list 'list --json' explain 'explain --json' graph; do
+        # shellcheck disable=SC2086 # words
+        harmless derivctl $file "$MNT/$odd"_stat-tsnr_boldmap.nii
+    done
+    harmless derivctl list "$MNT/$odd.nii"
+    harmless derivctl explain "$MNT/$odd.nothing"
 }
 
 @test "a mount without runs says where it looked and what it saw, until there is one" {

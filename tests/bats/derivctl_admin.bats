@@ -81,6 +81,74 @@ redrawn() {
     [ "$(grep -c 'layout beside' watch.txt)" -ge 2 ]
 }
 
+@test "a mount that does not answer holds up its own line of status alone, and no command for ever" {
+    dataset
+    local stuck=$BATS_TEST_TMPDIR/stuck pid watcher
+    mkdir "$stuck"
+    mount_derivfs "$DS"
+    derivfs --cache_dir="$CACHE" "$DS" "$stuck" 3>&- 4>&-
+    pid=$(MNT=$stuck daemon_pid)
+    kill -STOP "$pid"
+    derivctl status >said 2>why 3>&- &
+    local asker=$!
+    derivctl list "$stuck/tsnr.nii" >list 2>&1 3>&- &
+    local lister=$!
+    derivctl status --watch >watch.txt 2>&1 3>&- &
+    watcher=$!
+    wait_until grep -qF "$MNT: $DS" said
+    kill -0 "$asker" # while it waits for the other
+    status=0
+    wait "$asker" || status=$?
+    assert_equal "$status" 1
+    run -0 grep -cF "$stuck: status: no answer (is its daemon stopped" why
+    status=0
+    wait "$lister" || status=$?
+    assert_equal "$status" 1
+    run -0 cat list
+    assert_output --partial "derivctl: $stuck/tsnr.nii: open: no answer"
+    watched() { [ "$(grep -cF "$stuck: no answer" watch.txt)" -ge 2 ]; }
+    wait_until watched
+    kill "$watcher"
+    kill -CONT "$pid"
+    run -0 derivctl list "$stuck/tsnr.nii"
+    run -0 derivctl status "$stuck"
+}
+
+@test "what a mount of another user says is not believed: no recipe, cache or dataset of his" {
+    [ "$EUID" = 0 ] || skip "only root can mount for somebody else"
+    dataset
+    local fake=$BATS_TEST_TMPDIR/fake server
+    mkdir -p "$fake/.derivfs"
+    printf '[x.txt]\ncommand = touch %s/was-run\n' "$PWD" >recipes.ini
+    printf '{"dataset": "%s", "recipes": "%s/recipes.ini", "cache": {"dir": "%s/his"}}' "$DS" "$PWD" \
+        "$PWD" >"$fake/.derivfs/status.json"
+    echo "I am yours" >"$fake/.derivfs/status"
+    cp "$DS"/*.nii "$fake/"
+    python3 "$ROOT/tests/faults/fake_mount.py" "$fake" "$MNT" 65534 3>&- &
+    server=$!
+    wait_until mounted "$MNT"
+    assert_equal "$(cat "$MNT/.derivfs/status")" 'I am yours' # it answers
+    local command
+    for command in list explain graph compute view; do
+        run -1 derivctl $command "$MNT/x.txt"
+        assert_output --partial "derivctl: $MNT/x.txt: open: user 65534 has mounted this derivfs"
+    done
+    run -1 derivctl status "$MNT"
+    assert_output --partial "user 65534 has mounted this derivfs"
+    run --separate-stderr derivctl status
+    refute_output --partial "I am yours"
+    assert_regex "$stderr" "$MNT: status: another user has mounted it"
+    assert_file_not_exists was-run
+    assert_file_not_exists his
+    # what lies above in the same place is another mount
+    mount -t tmpfs none "$MNT"
+    run -0 derivctl list "$MNT"
+    assert_output --partial "no runs"
+    umount "$MNT"
+    umount "$MNT"
+    wait "$server"
+}
+
 @test "status where nothing is mounted" {
     run -1 --separate-stderr derivctl status "$DS"
     assert_output ''

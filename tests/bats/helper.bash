@@ -68,6 +68,7 @@ common_setup() {
 common_teardown() {
     local status=0
     cd /
+    continue_daemons
     unmount_all || status=1
     wait_for_daemons || status=1
     sanitizers_silent || status=1
@@ -256,6 +257,15 @@ daemons() {
         case $name in
         derivfs | derivctl | bindfs) gone "$pid" || echo "$pid" ;;
         esac
+    done
+}
+
+# A test that has failed may leave one stopped, and whatever looks at its mount waits for it.
+continue_daemons() {
+    local pid text
+    for pid in $(daemons); do
+        { mapfile -d '' text <"/proc/$pid/status"; } 2>/dev/null || continue
+        [[ ${text-} != *$'\nState:\tT'* ]] || kill -CONT "$pid"
     done
 }
 

@@ -27,8 +27,8 @@ static void test_well_formed_text_stays(void **state)
     (void)state;
     check("", "");
     check("sub-01_bold.nii.gz", "sub-01_bold.nii.gz");
-    check("\x7e \xc2\x80 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf",
-          "\x7e \xc2\x80 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf");
+    check("\x7e \xc2\xa0 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf",
+          "\x7e \xc2\xa0 \xdf\xbf \xe0\xa0\x80 \xef\xbf\xbf \xf0\x90\x80\x80 \xf4\x8f\xbf\xbf");
 }
 
 static void test_other_bytes_become_question_marks(void **state)
@@ -46,6 +46,21 @@ static void test_other_bytes_become_question_marks(void **state)
     check("\xf4\x90\x80\x80", "????"); /* behind the end */
     check("\xf8\x88\x80\x80", "????");
     check("a\nb\tc\x7f", "a?b?c?");
+    check("\xc2\x9b"
+          "31m",
+          "??31m"); /* C1: CSI */
+    check("a\xe2\x80\xae"
+          "b\xe2\x81\xa6\xd8\x9c",
+          "a???b?????"); /* directions */
+}
+
+static void test_json_has_no_characters_that_a_terminal_obeys(void **state)
+{
+    char *shown = utf8_json_shown("{\n\"a\\n\xc2\x9b\xc3\xa4\": \"\xe2\x80\xae\x7f\"\n}");
+
+    (void)state;
+    assert_string_equal(shown, "{\n\"a\\n\\u009b\xc3\xa4\": \"\\u202e\\u007f\"\n}");
+    free(shown);
 }
 
 static void test_length_of_a_character(void **state)
@@ -108,6 +123,7 @@ int main(void)
         cmocka_unit_test(test_well_formed_text_stays),
         cmocka_unit_test(test_other_bytes_become_question_marks),
         cmocka_unit_test(test_length_of_a_character),
+        cmocka_unit_test(test_json_has_no_characters_that_a_terminal_obeys),
         cmocka_unit_test(test_any_bytes_in_json),
         cmocka_unit_test(test_what_a_terminal_is_shown),
     };
