@@ -55,6 +55,8 @@ static void print_task(const struct explained_task *task, size_t i,
     if (status->took_ns > 0)
         printf(", took %s", human_span(status->took_ns).text);
     printf("\n");
+    if (task->missing && status->state != TASK_CACHED)
+        ctl_print("        not in the cache: %s\n", task->missing);
 }
 
 /* The tasks, how much of them is cached, and how much is left to read. */
@@ -135,10 +137,10 @@ static json_t *task_json(const struct target *t, const struct explained_task *ta
     target_task_status(t, &task->key, &status);
     for (size_t d = 0; d < task->nneeds; d++)
         json_array_append_new(needs, json_integer((json_int_t)task->needs[d]));
-    o = json_pack("{s:o, s:s, s:s, s:b, s:o, s:s, s:I, s:I}", "task", utf8_json(task->label), "key",
-                  task->key.hex, "state", task_state_name(status.state), "cached",
-                  (int)(status.state == TASK_CACHED), "needs", needs, "array", task->array,
-                  "work_bytes", (json_int_t)task->work_nbytes, "result_bytes",
+    o = json_pack("{s:o, s:s, s:s, s:b, s:s*, s:o, s:s, s:I, s:I}", "task", utf8_json(task->label),
+                  "key", task->key.hex, "state", task_state_name(status.state), "cached",
+                  (int)(status.state == TASK_CACHED), "missing", task->missing, "needs", needs,
+                  "array", task->array, "work_bytes", (json_int_t)task->work_nbytes, "result_bytes",
                   (json_int_t)task->result_nbytes);
     if (status.took_ns > 0)
         json_object_set_new(o, "seconds", json_real((double)status.took_ns / 1e9));

@@ -163,6 +163,16 @@ bool cache_has(struct cache *c, const struct key *key)
     return cache_size_of(c, key, &nbytes);
 }
 
+int cache_look(struct cache *c, const struct key *key)
+{
+    struct disk_meta meta;
+    struct stat st;
+
+    if (cache_has(c, key))
+        return 0;
+    return c->max_nbytes == 0 ? -ENOENT : disk_open(&c->disk, key, &meta, NULL, &st);
+}
+
 static bool size_in_from(struct cache *c, const struct key *key, uint64_t *nbytes)
 {
     struct blob_entry entry;

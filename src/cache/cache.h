@@ -75,7 +75,10 @@ bool cache_keeps(const struct cache *c, uint64_t nbytes);
 /* Is there an entry of the right length, or will there be as soon as it is published? Cheap: no
  * open of the payload, no checksum, no touch. */
 bool cache_has(struct cache *c, const struct key *key);
-/* The same, and how long it is. */
+/* Why not? -ENOENT: there is no entry; -EBADMSG: it is damaged; other codes: it cannot be read; 0: there
+ * is one. */
+int cache_look(struct cache *c, const struct key *key) NODISCARD;
+/* Is there one, and how long is it? */
 bool cache_size_of(struct cache *c, const struct key *key, uint64_t *nbytes);
 
 /* Remove an entry that is sound, but no longer right. One that is being published is waited for. */

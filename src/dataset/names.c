@@ -314,6 +314,18 @@ void names_add_attributes(const struct names *n, const struct key *own, const st
     add(n, "attributes", own->hex, KEY_HEX, fact, sizeof fact);
 }
 
+bool names_know_place(const struct names *n, const char *place)
+{
+    char none;
+
+    return find(n, "place", place, strlen(place), &none, 0);
+}
+
+void names_add_place(const struct names *n, const char *place)
+{
+    add(n, "place", place, strlen(place), "", 0);
+}
+
 bool names_know_size(const struct names *n, uint64_t nbytes)
 {
     char none;

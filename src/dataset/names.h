@@ -54,6 +54,10 @@ struct named {
 bool names_of_attributes(const struct names *n, const struct key *own, struct named *out);
 void names_add_attributes(const struct names *n, const struct key *own, const struct named *what);
 
+/* A place is a file system, a directory and a name, in words: was a file there read before? */
+bool names_know_place(const struct names *n, const char *place);
+void names_add_place(const struct names *n, const char *place);
+
 /* May a file of `nbytes` have a known content: has any content that is known as many? */
 bool names_know_size(const struct names *n, uint64_t nbytes);
 bool names_know_fingerprint(const struct names *n, const struct content_id *id);

@@ -102,6 +102,15 @@ void run_learn(int rootfd, struct run *run, const struct content_id *content, bo
 /* What its name comes from, for people. */
 enum run_named run_named(struct run *run);
 
+/* Can results of the run be in the cache? */
+enum run_standing {
+    RUN_KNOWN,    /* its content, or a git-annex key of it, was read before */
+    RUN_UNREAD,   /* no file at its place was */
+    RUN_CHANGED,  /* one with other attributes was */
+    RUN_UNPROVEN, /* its attributes count for this mount and session only */
+};
+enum run_standing run_standing(int rootfd, struct run *run);
+
 /* True while the file at run->path, in `dirfd`, is still the one that was probed; never after a fault. */
 bool run_is_current(int rootfd, int dirfd, const struct run *run);
 

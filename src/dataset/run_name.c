@@ -10,9 +10,11 @@
  * the file is read. The first two lines give names that are right for ever: attributes are recorded
  * only where they last, and after the content was hashed.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "annex_digest.h"
@@ -182,6 +184,47 @@ int run_find_name(int rootfd, struct run *run, const struct cancel_token *cancel
     return 0;
 }
 
+/* Where the run lies, on a file system whose names last: its directory and its name there. malloced, or
+ * NULL. */
+static char *place_of(int rootfd, const struct run *run)
+{
+    const char *slash = strrchr(run->path, '/'), *name = slash ? slash + 1 : run->path;
+    char *dir = strndup(run->path, (size_t)(name - run->path)), *place = NULL;
+    struct stat st;
+
+    if (dir && run->names && run->id.lasting && fstatat(rootfd, *dir ? dir : ".", &st, 0) == 0 &&
+        asprintf(&place, "%.*s %llu %s", KEY_HEX, run->id.fs.hex, (unsigned long long)st.st_ino,
+                 name) < 0)
+        place = NULL;
+    free(dir);
+    return place;
+}
+
+enum run_standing run_standing(int rootfd, struct run *run)
+{
+    char *place;
+    bool known;
+
+    (void)name_of(run);
+    if (run_named(run) >= NAMED_CONTENT)
+        return RUN_KNOWN;
+    if (!run->id.lasting)
+        return RUN_UNPROVEN;
+    place = place_of(rootfd, run);
+    known = place && names_know_place(run->names, place);
+    free(place);
+    return known ? RUN_CHANGED : RUN_UNREAD;
+}
+
+static void note_place(int rootfd, const struct run *run)
+{
+    char *place = place_of(rootfd, run);
+
+    if (place)
+        names_add_place(run->names, place);
+    free(place);
+}
+
 const struct hash_secret *run_hash_secret(struct run *run)
 {
     return run->names && run_named(run) < NAMED_CONTENT ? names_secret(run->names) : NULL;
@@ -269,6 +312,7 @@ void run_learn(int rootfd, struct run *run, const struct content_id *content, bo
         names_add_content(run->names, content, name);
     parts_of(run, name, named.parts);
     names_add_attributes(run->names, name, &named); /* and nobody has to hash it again */
+    note_place(rootfd, run);
     settle(run, NAMED_CONTENT, name);
     if (run->id.annex_key[0])
         verify_annex_key(rootfd, run);

@@ -9,6 +9,7 @@
 #include "array_desc.h"
 #include "cursor.h"
 #include "engine.h"
+#include "engine_missing.h"
 #include "engine_private.h"
 #include "grow.h"
 #include "passes.h"
@@ -19,6 +20,7 @@ struct explained {
     struct derived *derived;
     struct graph *graph; /* NULL: it cannot be planned */
     struct passes passes;
+    char **missing; /* [shown.ntasks] why a result is not in the cache, or NULL */
 };
 
 static int explain_recipe(struct explanation *x, const struct recipe *recipe)
@@ -155,16 +157,21 @@ static int explain_task(const struct store *s, const struct graph *g, const stru
     return out->array ? 0 : -ENOMEM;
 }
 
-static int explain_tasks(const struct store *s, const struct graph *g, struct explanation *x)
+static int explain_tasks(const struct store *s, struct explained *x)
 {
-    int ret = 0;
+    const struct graph *g = x->graph;
+    int ret;
 
-    x->tasks = calloc(g->ntasks, sizeof *x->tasks);
-    if (!x->tasks)
+    x->shown.tasks = calloc(g->ntasks, sizeof *x->shown.tasks);
+    x->missing = calloc(g->ntasks, sizeof *x->missing);
+    if (!x->shown.tasks || !x->missing)
         return -ENOMEM;
-    x->ntasks = g->ntasks;
-    for (size_t i = 0; i < g->ntasks && ret == 0; i++)
-        ret = explain_task(s, g, &g->tasks[i], &x->tasks[i]);
+    x->shown.ntasks = g->ntasks;
+    ret = missing_reasons(s, x->derived->scan->rootfd, g, x->missing);
+    for (size_t i = 0; i < g->ntasks && ret == 0; i++) {
+        ret = explain_task(s, g, &g->tasks[i], &x->shown.tasks[i]);
+        x->shown.tasks[i].missing = x->missing[i];
+    }
     return ret;
 }
 
@@ -189,7 +196,7 @@ static int explain_graph(const struct store *s, struct explained *x)
     x->shown.npasses_told = x->passes.n > 1 ? x->passes.ntasks : 0;
     x->shown.read_nbytes = x->passes.read_nbytes;
     x->shown.left_nbytes = left_nbytes(s, x->graph);
-    return explain_tasks(s, x->graph, &x->shown);
+    return explain_tasks(s, x);
 }
 
 int engine_explain(struct engine *e, struct derived *d, struct explanation **out, struct error *err)
@@ -230,8 +237,10 @@ void explanation_free(struct explanation *shown)
         free(shown->inputs[i].array);
     }
     free(shown->inputs);
-    for (size_t i = 0; i < shown->ntasks; i++)
+    for (size_t i = 0; i < shown->ntasks; i++) {
         free(shown->tasks[i].array);
+        free(x->missing[i]);
+    }
     for (size_t i = 0; i < shown->nremarks; i++) {
         free(shown->remarks[i].path);
         free(shown->remarks[i].text);
@@ -240,6 +249,7 @@ void explanation_free(struct explanation *shown)
     free(shown->remarks);
     free(shown->runs);
     free(shown->tasks);
+    free(x->missing);
     free(shown->params);
     free(shown->params_text);
     passes_free(&x->passes);

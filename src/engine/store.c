@@ -29,7 +29,7 @@ int store_key(const struct store *s, const struct derived *d, size_t part, struc
     return 0;
 }
 
-static bool task_reads(const struct task *t, const struct run *run)
+bool task_reads(const struct task *t, const struct run *run)
 {
     bool found = t->call && t->call->recipe->command->uses_runs;
 

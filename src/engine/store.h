@@ -20,6 +20,8 @@ struct store {
 /* The key of a part's result: plans the part. */
 int store_key(const struct store *s, const struct derived *d, size_t part, struct key *out,
               struct error *err) NODISCARD;
+/* Does the task read the run? */
+bool task_reads(const struct task *t, const struct run *run);
 /* Will a task of the graph read the run? (A cached result is not computed again.) */
 bool store_reads(const struct store *s, const struct graph *g, const struct run *run);
 /* Is the size of the file known? Of a command's file once it was computed. */

@@ -78,7 +78,8 @@ struct explained_task {
     bool is_command;        /* a command's: the result determines its size */
     uint64_t work_nbytes;   /* stored bytes to read */
     uint64_t result_nbytes; /* exact size of the result */
-    uint64_t cached_nbytes; /* of its entry in the cache; 0: there is none */
+    uint64_t cached_nbytes; /* of its entry in the cache; 0: there is none, and */
+    const char *missing;    /* this is why; else NULL */
 };
 
 struct explained_remark {

@@ -497,6 +497,46 @@ explained() {
     explained annexed 'git-annex key, to which its content was hashed when it was here'
 }
 
+# missing DATASET NAME REASON...: explain gives these reasons, in the order of the tasks, and no other.
+missing() {
+    local dataset=$1 name=$2
+    shift 2
+    run -0 derivctl explain --cache_dir="$CACHE" ${SIZE:+--cache_size="$SIZE"} "$dataset/sub-01/func/$name"
+    assert_equal "$(grep 'not in the cache' <<<"$output")" "$(printf '        not in the cache: %s\n' "$@")"
+}
+
+@test "explain says of each result why it is not in the cache" {
+    local func=sub-01/func run=${R##*/} other place
+    other="not computed of these runs by version 4 of 'image', or evicted"
+    rmdir "$DS"
+    cp -r "$D1" "$DS"
+    wait_until older_than_a_tick "$DS/$R"
+    missing "$DS" mean.nii "$run was not read before" "$run was not read before"
+    compute "$DS/$func/mean.nii"
+    run -0 derivctl explain --cache_dir="$CACHE" "$DS/$func/mean.nii"
+    refute_output --partial 'not in the cache'
+    missing "$DS" tsnr.nii "$other"
+    place=$(grep -rl '^label moments' "$CACHE/v1/objects")
+    echo rubbish >"$place"
+    missing "$DS" mean.nii 'its entry is damaged; the next read replaces it'
+    find "$CACHE/v1/objects" -type f -delete
+    missing "$DS" mean.nii "${other/image/moments}" "$other"
+    SIZE=1K missing "$DS" mean.nii 'the cache keeps no result of this size (see the option cache_size)' \
+        'the cache keeps no result of this size (see the option cache_size)'
+    cp -r "$D1" copied
+    wait_until older_than_a_tick "copied/$R"
+    place="$run was not read before; its content is compared with known ones before it is read"
+    missing copied mean.nii "$place" "$place"
+    make_run "$DS/$R" --volumes 9
+    wait_until older_than_a_tick "$DS/$R"
+    missing "$DS" mean.nii "$run has changed since it was read" "$run has changed since it was read"
+    run -0 derivctl explain --json --cache_dir="$CACHE" "$DS/$func/mean.nii"
+    assert_equal "$(json '[t["missing"] for t in d["tasks"]][0]' <<<"$output")" "$run has changed since it was read"
+    bindfs --no-allow-other "$DS" at 3>&- 4>&-
+    place="$run has attributes that count for this mount and daemon only, and was not read in it"
+    missing at mean.nii "$place" "$place"
+}
+
 older_than_a_tick() {
     (($(date +%s%N) - $(date -r "$1" +%s%N) > 50000000))
 }
