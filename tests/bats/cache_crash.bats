@@ -130,13 +130,6 @@ killed_with_cache_at() {
     next_daemon_is_well
 }
 
-@test "killed at random: two mounts and derivctl on one cache, while the runs change" {
-    run "$ROOT/contrib/soak" --rounds 5 --bin "$DERIVFS_BIN_DIR" --cache "$CACHE"
-    echo "$output"
-    assert_success
-    verify_is_clean
-}
-
 @test "killed while others compute the same: the survivor is not disturbed" {
     local other=$BATS_TEST_TMPDIR/other daemon reader
     mkdir "$other"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # System calls that fail: results are right or reading fails, and soon after the fault has gone all is
-# well again. contrib/soak-faults goes through many more.
+# well again. `contrib/soak faults` goes through many more.
 #
 # bats file_tags=release,once
 
