@@ -147,7 +147,7 @@ class Operations:
         pid = os.fork()
         if pid == 0:
             try:
-                with open(self.path(f"scaled@n={random.random()}.nii"), "rb") as f:
+                with open(self.path(f"scaled@n={random.randrange(300)}.nii"), "rb") as f:
                     f.read()
             finally:
                 os._exit(0)
