@@ -245,19 +245,25 @@ PYTHON
     make_run "$DS/a.nii"
     mkfifo "$DS/pipe" "$DS/pipe.nii.gz"
     /usr/bin/python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$DS/socket"
-    mknod "$DS/null" c 1 3
-    mknod "$DS/block.nii" b 7 0
+    if [ "$EUID" = 0 ]; then
+        mknod "$DS/null" c 1 3
+        mknod "$DS/block.nii" b 7 0
+    fi
     mount_derivfs "$DS"
     run -0 timeout "$PATIENCE_S" ls -lR "$MNT"
     assert_line --regexp '^prw.* pipe\.nii\.gz$'
     assert_line --regexp '^srw.* socket$'
-    assert_line --regexp '^crw.* 1, +3 .* null$'
-    assert_line --regexp '^brw.* 7, +0 .* block\.nii$'
+    if [ "$EUID" = 0 ]; then
+        assert_line --regexp '^crw.* 1, +3 .* null$'
+        assert_line --regexp '^brw.* 7, +0 .* block\.nii$'
+    fi
     run -0 timeout "$PATIENCE_S" find "$MNT" -ls
     timeout "$PATIENCE_S" cat "$MNT/tsnr.nii" >got.nii
     reference tsnr got.nii "$DS/a.nii"
-    run ! timeout "$PATIENCE_S" cat "$MNT/null"
-    assert_output --partial 'Permission denied' # nodev
+    if [ "$EUID" = 0 ]; then
+        run ! timeout "$PATIENCE_S" cat "$MNT/null"
+        assert_output --partial 'Permission denied' # nodev
+    fi
 }
 
 @test "a file of the dataset hides the derived one of its name, also when it comes later" {
