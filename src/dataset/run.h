@@ -43,6 +43,9 @@ struct naming {
     struct key name;      /* guarded by lock; valid unless NAMED_NOT */
     bool looked;          /* guarded by lock: run_find_name() has found none */
     bool checked;         /* guarded by lock: it has been read to its end, where its checksum is */
+    struct source_id
+        linked; /* guarded by lock: other attributes with which it was found to have its
+                                content (run_still_has); size 0: none */
     char parts[SESSION_HEX]; /* guarded by lock: what keys of its unchecked parts have; "": not yet
                                 decided */
 };
@@ -94,10 +97,20 @@ const struct hash_secret *run_hash_secret(struct run *run);
 bool run_is_checked(struct run *run);
 void run_note_checked(struct run *run);
 
+/* Does the file, whose ctime alone has changed since, have the content still that the run was named for, or
+ * `content` if that is not NULL? Hashes all of it, once for each new ctime. *now: its attributes. */
+bool run_still_has(int rootfd, struct run *run, const struct content_id *content,
+                   struct source_id *now);
+
 /* Record that the run, which was read as a whole, has this content; `was_settled`: as
  * source_is_settled() said before. Then hash its content to its git-annex key, if it claims one that is
  * not known. */
 void run_learn(int rootfd, struct run *run, const struct content_id *content, bool was_settled);
+
+/* Hash a file that is no run, and record nothing: a key for its content. False: it cannot be read, or is
+ * another one than `id`. */
+bool file_content_key(struct names *names, int rootfd, const char *path, const struct source_id *id,
+                      struct key *out) NODISCARD;
 
 /* What its name comes from, for people. */
 enum run_named run_named(struct run *run);

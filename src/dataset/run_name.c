@@ -256,6 +256,72 @@ static bool still_has(int rootfd, const struct run *run, const struct content_id
     return same;
 }
 
+/* All of the file at `path`, if it is `id`. */
+static bool hash_file(struct names *names, int rootfd, const char *path, const struct source_id *id,
+                      struct content_id *out)
+{
+    struct source_options options = {.expect = id, .secret = names ? names_secret(names) : NULL};
+    struct source *s;
+    bool hashed;
+
+    if (!options.secret || source_open(rootfd, path, &options, &s, NULL) < 0)
+        return false;
+    hashed = source_read_content(s, true, out, NULL) == 0;
+    source_close(s);
+    return hashed;
+}
+
+static bool is_linked(struct run *run, const struct source_id *now)
+{
+    bool known;
+
+    pthread_mutex_lock(&run->naming.lock);
+    known = run->naming.linked.size > 0 && source_id_equal(&run->naming.linked, now);
+    pthread_mutex_unlock(&run->naming.lock);
+    return known;
+}
+
+bool run_still_has(int rootfd, struct run *run, const struct content_id *content,
+                   struct source_id *now)
+{
+    struct key own = name_of(run), name;
+    struct content_id found;
+    bool same;
+
+    if (source_identify(rootfd, -1, run->path, now, NULL) < 0 ||
+        !source_id_differs_in_ctime(&run->id, now))
+        return false;
+    if (is_linked(run, now))
+        return true;
+    if (!hash_file(run->names, rootfd, run->path, now, &found))
+        return false;
+    same = content ? memcmp(found.hash, content->hash, sizeof found.hash) == 0
+                   : run_named(run) == NAMED_CONTENT &&
+                         names_of_content(run->names, &found, &name) && key_equal(&name, &own);
+    if (same) {
+        pthread_mutex_lock(&run->naming.lock);
+        run->naming.linked = *now;
+        pthread_mutex_unlock(&run->naming.lock);
+    }
+    return same;
+}
+
+bool file_content_key(struct names *names, int rootfd, const char *path, const struct source_id *id,
+                      struct key *out)
+{
+    struct content_id content;
+    struct key_builder *b;
+
+    if (!hash_file(names, rootfd, path, id, &content))
+        return false;
+    b = key_begin("file content", 1);
+    if (!b)
+        return false;
+    key_add(b, "hash", content.hash, sizeof content.hash);
+    key_end(b, out);
+    return true;
+}
+
 /* ---- git-annex keys ---- */
 
 static int digest(struct source *s, struct annex_digest *d, struct error *err)

@@ -75,6 +75,8 @@ bool source_is_still(int rootfd, int dirfd, const char *path, const struct sourc
 bool source_is_settled(const struct source_id *id);
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
+/* Do they differ in ctime alone, as when somebody made a hard link to the file? */
+bool source_id_differs_in_ctime(const struct source_id *a, const struct source_id *b);
 
 /* What tells it from others as a text: file system, inode, size, mtime and ctime. NUL-terminated, at
  * most SOURCE_ID_TEXT_MAX bytes. */

@@ -305,6 +305,14 @@ bool source_id_equal(const struct source_id *a, const struct source_id *b)
            same_inode(a, b);
 }
 
+bool source_id_differs_in_ctime(const struct source_id *a, const struct source_id *b)
+{
+    struct source_id same = *a;
+
+    same.ctime_ns = b->ctime_ns;
+    return a->ctime_ns != b->ctime_ns && source_id_equal(&same, b);
+}
+
 void source_id_text(const struct source_id *id, char *out)
 {
     snprintf(out, SOURCE_ID_TEXT_MAX,

@@ -153,9 +153,11 @@ static int check_sources(const struct execution *x, struct error *err)
 {
     const struct graph *g = x->k->g;
     int rootfd = x->k->c->rootfd;
+    struct source_id now;
 
     for (size_t i = 0; x->command->uses_runs && i < g->nruns; i++)
-        if (!source_is_still(rootfd, -1, g->runs[i]->path, &g->runs[i]->id))
+        if (!source_is_still(rootfd, -1, g->runs[i]->path, &g->runs[i]->id) &&
+            !run_still_has(rootfd, g->runs[i], NULL, &now))
             return error_set(err, ESTALE, "%s: changed meanwhile", g->runs[i]->path);
     for (size_t i = 0; i < x->call->ninputs; i++) {
         const struct command_input *in = &x->call->inputs[i];

@@ -216,6 +216,7 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
 {
     const struct cursor_pool_config *config = &pool->config;
     struct cursor *c = calloc(1, sizeof *c);
+    struct source_id linked;
     int ret;
 
     if (!c)
@@ -239,6 +240,10 @@ static int open_new(struct cursor_pool *pool, struct run *run, bool helped, stru
         .counted_nbytes = run->reading_nbytes,
     };
     ret = source_open(config->rootfd, run->path, &options, &c->source, err);
+    if (ret == -ESTALE && run_still_has(config->rootfd, run, NULL, &linked)) {
+        options.expect = &linked;
+        ret = source_open(config->rootfd, run->path, &options, &c->source, err);
+    }
     if (ret < 0) {
         free_cursor(c);
         return ret;
@@ -313,14 +318,27 @@ static void keep_learned(struct cursor *c)
     checkpoints_put(learned);
 }
 
+/* A new hard link, or another one that went, changes the ctime of the file and nothing that was read. */
+static int allow_links(struct cursor *c, int ret)
+{
+    struct content_id content;
+    struct source_id now;
+    bool hashed = ret == -ESTALE && source_content(c->source, &content);
+
+    if (ret == -ESTALE &&
+        run_still_has(c->pool->config.rootfd, c->run, hashed ? &content : NULL, &now))
+        return 0;
+    return ret;
+}
+
 int cursor_check(struct cursor *c, bool of_parts, struct error *err)
 {
     bool is_enough = of_parts || c->run->codec->plain || run_is_checked(c->run);
     int ret;
 
     if (!at_end(c) && is_enough)
-        return distrust(c, source_check(c->source, err), err);
-    ret = distrust(c, source_finish(c->source, err), err);
+        return distrust(c, allow_links(c, source_check(c->source, err)), err);
+    ret = distrust(c, allow_links(c, source_finish(c->source, err)), err);
     if (ret == 0) {
         c->off = nifti_data_nbytes(&c->run->nifti); /* there, or behind */
         run_note_checked(c->run);

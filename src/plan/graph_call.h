@@ -12,7 +12,8 @@
 /* One of the command's files. */
 struct command_input {
     char *source;         /* path in the dataset; NULL: it is computed */
-    struct source_id id;  /* of the source */
+    struct source_id id;  /* of the source, and where that holds for this mount only, */
+    struct key content;   /* if it is not "", what the source has (file_content_key) */
     size_t first_dep;     /* computed: by deps[first_dep .. first_dep + ndeps) of the task, in */
     size_t ndeps;         /* this order, */
     const struct expr *e; /* behind a header for `nvol` volumes of this series; NULL: the tasks */

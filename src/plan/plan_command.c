@@ -25,6 +25,18 @@
 /* Of a series that a command gets a copy of: 256 GiB. A header may claim any number. */
 enum { PARTS_MAX = 1 << 16 };
 
+/* Where attributes prove nothing, a small file is identified by its content. Planning reads it each time, so
+ * not a large one. */
+static void name_by_content(const struct planner *p, struct command_input *in)
+{
+    enum { HASHED_MAX = 1 << 20 };
+    struct names *names = p->q->nruns > 0 ? p->q->runs[0]->names : NULL;
+
+    if (in->id.lasting || in->id.size > HASHED_MAX ||
+        !file_content_key(names, p->q->rootfd, in->source, &in->id, &in->content))
+        in->content.hex[0] = '\0';
+}
+
 /* Find the dataset's file of that name. -ENOENT: there is none. */
 static int find_source(struct planner *p, const char *name, struct command_input *in)
 {
@@ -42,6 +54,8 @@ static int find_source(struct planner *p, const char *name, struct command_input
         ret = source_identify(p->q->rootfd, dirfd, in->source, &in->id, &err);
         dir_leave(p->q->dir, dirfd);
     }
+    if (ret == 0)
+        name_by_content(p, in);
     if (ret < 0) {
         if (ret != -ENOENT)
             error_set(p->err, err.code, "%s", err.text);
@@ -158,7 +172,10 @@ static void key_add_input(struct planner *p, struct key_builder *b, const struct
 {
     key_add_text(b, "file", name);
     if (in->source) {
-        source_id_add_to_key(&in->id, b);
+        if (in->content.hex[0])
+            key_add_key(b, "content", &in->content);
+        else
+            source_id_add_to_key(&in->id, b);
         key_add_text(b, "path", in->source);
     }
     if (in->e) { /* its header depends on these */

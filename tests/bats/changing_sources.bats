@@ -325,3 +325,52 @@ has_open() {
     reference tsnr out.nii "$DS/run.nii"
     assert_equal "$(metric tasks_failed_total)" 0
 }
+
+# --- hard links -----------------------------------------------------------------------------------
+
+@test "a hard link made while a run is read for the first time is no change of it" {
+    mkdir disk "$DS/slow"
+    make_run disk/run.nii.gz --shape 32,32,16 --volumes 60
+    mount_throttled disk 500k "$DS/slow"
+    mount_derivfs "$DS"
+    cat "$MNT/slow/tsnr.nii" >got.nii 3>&- 4>&- &
+    running() { [ "$(metric tasks_running)" -gt 0 ]; }
+    wait_until running
+    ln disk/run.nii.gz disk/link
+    wait $!
+    reference tsnr got.nii disk/run.nii.gz
+    assert_equal "$(metric tasks_failed_total) $(metric tasks_done_total)" '0 2'
+    wait_until known_contents 1
+    cat "$MNT/slow/mean.nii" >got.nii # known by content
+    reference mean got.nii disk/run.nii.gz
+    assert_equal "$(grep -rl '^label moments' "$CACHE/v1/objects" | wc -l)" 1
+}
+
+@test "hard links that come and go do not fail a series that is read in parts" {
+    make_run "$DS/run.nii" --shape 64,64,30 --volumes 60
+    printf '[centred]\nexpr = bold - mean(bold)\n' >recipes.ini
+    derivctl compute --cache_dir="$PWD/other" --recipes="$PWD/recipes.ini" "$DS/centred.nii" -o whole.nii
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    exec {file}<"$MNT/centred.nii"
+    head -c 9000000 <&"$file" >got.nii
+    ln "$DS/run.nii" link
+    head -c 9000000 <&"$file" >>got.nii
+    rm link
+    cat <&"$file" >>got.nii
+    exec {file}<&-
+    cmp got.nii whole.nii
+}
+
+@test "other bytes with the time of before are a change, not a link" {
+    make_run "$DS/run.nii" --shape 64,64,30 --volumes 60
+    printf '[centred]\nexpr = bold - mean(bold)\n' >recipes.ini
+    mount_derivfs "$DS" --recipes="$PWD/recipes.ini"
+    exec {file}<"$MNT/centred.nii"
+    head -c 9000000 <&"$file" >/dev/null
+    touch -r "$DS/run.nii" time
+    printf X | dd of="$DS/run.nii" bs=1 seek=12000000 conv=notrunc status=none
+    touch -r time "$DS/run.nii"
+    run ! cat <&"$file"
+    exec {file}<&-
+    wait_until reference mean "$MNT/mean.nii" "$DS/run.nii"
+}

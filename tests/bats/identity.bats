@@ -355,6 +355,27 @@ mount_sshfs() {
     assert_equal "$(ls "$CACHE/v1/names")" ''
 }
 
+@test "results of commands that name small files are found where attributes prove nothing, too" {
+    printf '[report.txt]\ncommand = cat {notes.txt}\n[large.txt]\ncommand = tail -c 5 {large}\n' >recipes.ini
+    cp "$D1/$R" "$DS/run.nii"
+    echo notes >"$DS/notes.txt"
+    head -c 2000000 /dev/zero >"$DS/large"
+    local file
+    for file in report large; do
+        bindfs --no-allow-other "$DS" at 3>&- 4>&-
+        compute --recipes="$PWD/recipes.ini" "at/$file.txt"
+        fusermount3 -u at
+    done
+    bindfs --no-allow-other "$DS" at 3>&- 4>&-
+    mount_derivfs "$PWD/at" --recipes="$PWD/recipes.ini"
+    assert_equal "$(cat "$MNT/report.txt")" notes
+    assert_equal "$(metric tasks_done_total)" 0
+    cat "$MNT/large.txt" >/dev/null
+    assert_equal "$(metric tasks_done_total)" 1
+    echo others >"$DS/notes.txt"
+    wait_until eval '[ "$(cat "$MNT/report.txt")" = others ]'
+}
+
 # --- git-annex ------------------------------------------------------------------------------------
 
 # annexed DATASET KEY FILE: DATASET's run is a link to an object of KEY, with the content of FILE.
