@@ -21,7 +21,8 @@ static void print_run(const struct explained_run *run)
               run->absent ? ", not here" : "");
     if (run->way)
         ctl_print(", %s, read %s", run->codec, run->way);
-    ctl_print("\n        identified by %s\n", run->by);
+    printf("\n");
+    ctl_print("        identified by %s\n", run->by);
 }
 
 static void print_inputs(const struct explanation *x)
