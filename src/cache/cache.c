@@ -30,7 +30,8 @@ int cache_open(const struct cache_config *config, struct cache **out, struct err
     c->warn_ctx = config->warn_ctx;
     c->clock_s = config->clock_s;
     pthread_mutex_init(&c->mutex, NULL);
-    later_init(&c->later);
+    pthread_cond_init(&c->later.more, NULL);
+    pthread_cond_init(&c->later.less, NULL);
     ret = c->max_nbytes > 0 ? disk_prepare(&c->disk) : 0;
     c->disk.remote = disk_is_remote(c->disk.root);
     if (ret < 0)
@@ -73,34 +74,26 @@ static void touch(struct cache *c, const struct key *key, int fd, const struct s
         cache_remember_touched(c, key, fd);
 }
 
-/* An entry that is there and sound. */
-static int find(struct cache *c, const struct key *key, struct disk_meta *meta, int *fd,
-                struct stat *st)
-{
-    int ret = disk_open(&c->disk, key, meta, fd, st);
-    if (ret == -ENOENT && c->disk.remote) {
-        disk_refresh(&c->disk, key);
-        ret = disk_open(&c->disk, key, meta, fd, st);
-    }
-    if (ret == 0 && !cache_is_verified(c, key, st)) {
-        ret = disk_check(*fd, meta->nbytes, meta->xxh3);
-        if (ret == 0)
-            cache_remember(c, key, st);
-        else
-            close(*fd);
-    }
-    if (ret == -EBADMSG)
-        cache_remove_damaged(c, key);
-    return ret;
-}
-
-/* In the own cache. */
+/* An entry that is there and sound, in the own cache: a descriptor. */
 static int find_own(struct cache *c, const struct key *key, struct blob_entry *out)
 {
     struct disk_meta meta;
     struct stat st;
     int fd;
-    int ret = c->max_nbytes > 0 ? find(c, key, &meta, &fd, &st) : -ENOENT;
+    int ret = c->max_nbytes > 0 ? disk_open(&c->disk, key, &meta, &fd, &st) : -ENOENT;
+    if (ret == -ENOENT && c->max_nbytes > 0 && c->disk.remote) {
+        disk_refresh(&c->disk, key);
+        ret = disk_open(&c->disk, key, &meta, &fd, &st);
+    }
+    if (ret == 0 && !cache_is_known(c, key, &st, PAYLOAD_SOUND)) {
+        ret = disk_check(fd, meta.nbytes, meta.xxh3);
+        if (ret == 0)
+            cache_remember(c, key, &st, PAYLOAD_SOUND);
+        else
+            close(fd);
+    }
+    if (ret == -EBADMSG)
+        cache_remove_damaged(c, key);
     if (ret < 0)
         return ret;
     touch(c, key, fd, &st);
@@ -151,7 +144,7 @@ void cache_retire(struct cache *c, const struct key *key)
 
     if (c->max_nbytes == 0 || disk_open(&c->disk, key, &meta, &fd, &st) < 0)
         return;
-    bool verified = cache_is_verified(c, key, &st);
+    bool verified = cache_is_known(c, key, &st, PAYLOAD_SOUND);
     if (disk_touch(fd, 0) && verified)
         cache_remember_touched(c, key, fd);
     close(fd);
@@ -283,7 +276,7 @@ static int verify_entry(struct cache *c, const struct disk_entry *entry, struct 
         return ret;
     ret = disk_check(fd, meta->nbytes, meta->xxh3);
     if (ret == 0)
-        cache_remember(c, &entry->key, &st);
+        cache_remember(c, &entry->key, &st, PAYLOAD_SOUND);
     close(fd);
     return ret;
 }

@@ -89,24 +89,19 @@ void cache_retire(struct cache *c, const struct key *key);
 /* Writing one entry of exactly `nbytes`, from front to back. `label` is one line for people, kept
  * beside the entry ("moments sub-01_task-rest_bold.nii.gz"). Space is set aside first: when the
  * disk is full, evict once, try again, else go on in memory. ENOMEM: that too is over the budget.
- */
+ * `key` NULL: not worth an entry: the bytes stay in memory, under the budget, for as long as
+ * somebody holds them. */
 struct cache_writer;
+enum cache_how {
+    CACHE_KEEP,
+    CACHE_KEEP_IN_ROOM, /* the caller has taken `nbytes` from the budget: they are the writer's from
+                           the call on, for the case that it needs them */
+    CACHE_KEEP_SPARE,   /* a second form of what the cache has already: on disk where there is free
+                           space, or not at all. Nothing is evicted for it before it is there, and no
+                           memory taken. ENOSPC: it is not kept */
+};
 int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
-                struct cache_writer **out, struct error *err) NODISCARD;
-/* The same for bytes that are not worth an entry: they stay in memory, under the budget, for as
- * long as somebody holds them. */
-int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
-                       struct cache_writer **out, struct error *err) NODISCARD;
-/* As cache_begin(), or with `key` NULL as cache_begin_unkept(), for a caller who has taken `nbytes`
- * from the budget: they are the writer's from the call on, for the case that it needs them. */
-int cache_begin_with_room(struct cache *c, const struct key *key, const char *label,
-                          uint64_t nbytes, struct cache_writer **out, struct error *err) NODISCARD;
-/* The same for a second form of what the cache has already: on disk where there is free space, or
- * not at all. Nothing is evicted for it before it is there, and no memory taken. ENOSPC: it is not
- * kept.
- */
-int cache_begin_spare(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
-                      struct cache_writer **out, struct error *err) NODISCARD;
+                enum cache_how how, struct cache_writer **out, struct error *err) NODISCARD;
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
                 struct error *err) NODISCARD;
 /* What was written is computed from these, which are checked (cache_check) after they were read.

@@ -194,11 +194,6 @@ int disk_temp_open(struct disk *d, const struct key *key, uint64_t nbytes, struc
     return ret;
 }
 
-int disk_temp_write(const struct disk_temp *t, const void *bytes, size_t nbytes)
-{
-    return fd_write(t->fd, bytes, nbytes);
-}
-
 void disk_temp_begin_sync(const struct disk_temp *t, uint64_t from, uint64_t to)
 {
     (void)sync_file_range(t->fd, (off_t)from, (off_t)(to - from), SYNC_FILE_RANGE_WRITE);
@@ -392,7 +387,7 @@ static int publish_meta(struct disk *d, const struct key *key, const struct disk
     int ret = disk_temp_open(d, key, 0, &temp);
     if (ret < 0)
         return ret;
-    ret = disk_temp_write(&temp, text, nbytes);
+    ret = fd_write(temp.fd, text, nbytes);
     if (ret == 0)
         ret = temp_link(&temp, meta_path(d, key).text);
     disk_temp_discard(&temp);

@@ -60,10 +60,9 @@ void disk_fini(struct disk *d);
 /* Make the directories that are missing, parents included, mode 0700. */
 int disk_prepare(const struct disk *d) NODISCARD;
 
-/* Start a file with `nbytes` set aside for it where the file system can do that. */
+/* Start a file, to be written at `fd`, with `nbytes` set aside for it where the file system can do that. */
 int disk_temp_open(struct disk *d, const struct key *key, uint64_t nbytes,
                    struct disk_temp *out) NODISCARD;
-int disk_temp_write(const struct disk_temp *t, const void *bytes, size_t nbytes) NODISCARD;
 /* Have the disk begin with the bytes [from, to), which have been written: disk_sync() takes less
  * time then, and says what went wrong. */
 void disk_temp_begin_sync(const struct disk_temp *t, uint64_t from, uint64_t to);

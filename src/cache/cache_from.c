@@ -179,12 +179,12 @@ static bool is_sound(struct cache *c, const struct key *key, int fd, const struc
 {
     int ret = 0;
 
-    if (!cache_is_verified(c, key, st)) {
+    if (!cache_is_known(c, key, st, PAYLOAD_SOUND)) {
         ret = disk_check(fd, meta->nbytes, meta->xxh3);
         if (ret == 0)
-            cache_remember(c, key, st);
+            cache_remember(c, key, st, PAYLOAD_SOUND);
         else if (ret == -EBADMSG)
-            cache_refuse(c, key, st);
+            cache_remember(c, key, st, PAYLOAD_REFUSED);
     }
     return ret == 0;
 }
@@ -199,7 +199,8 @@ int from_find(struct cache *c, const struct key *key, bool check, struct blob_en
 
         if (fd < 0)
             continue;
-        if (!cache_is_refused(c, key, &st) && (!check || is_sound(c, key, fd, &meta, &st))) {
+        if (!cache_is_known(c, key, &st, PAYLOAD_REFUSED) &&
+            (!check || is_sound(c, key, fd, &meta, &st))) {
             *out = (struct blob_entry){.key = *key,
                                        .nbytes = meta.nbytes,
                                        .xxh3 = meta.xxh3,
@@ -221,7 +222,7 @@ void from_refuse(struct cache *c, const struct key *key)
     if (fd < 0)
         return;
     if (fstat(fd, &st) == 0)
-        cache_refuse(c, key, &st);
+        cache_remember(c, key, &st, PAYLOAD_REFUSED);
     close(fd);
 }
 

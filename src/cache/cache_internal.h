@@ -70,16 +70,21 @@ int64_t cache_now_ns(const struct cache *c);
 /* Call the warning callback, unless it heard of this errno since the last success. */
 void cache_warn(struct cache *c, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* The payload of `key` with this stat, from before its bytes were compared, is sound. If memory is
+/* What was found when a payload's bytes were compared. */
+enum payload_state {
+    PAYLOAD_SOUND,
+    PAYLOAD_REFUSED, /* damaged, in a cache that is only read */
+};
+
+/* The payload of `key` with this stat, from before its bytes were compared, is so. If memory is
  * short it is not remembered, and checked again next time. */
-void cache_remember(struct cache *c, const struct key *key, const struct stat *st);
+void cache_remember(struct cache *c, const struct key *key, const struct stat *st,
+                    enum payload_state state);
 /* The same payload has got another time: what is known of it still holds. */
 void cache_remember_touched(struct cache *c, const struct key *key, int fd);
-/* Was the payload with this stat found sound in this process, less than a day ago? */
-bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st);
-/* The payload with this stat, of a cache that is only read, is damaged. */
-void cache_refuse(struct cache *c, const struct key *key, const struct stat *st);
-bool cache_is_refused(struct cache *c, const struct key *key, const struct stat *st);
+/* Was the payload with this stat found so in this process, less than a day ago? */
+bool cache_is_known(struct cache *c, const struct key *key, const struct stat *st,
+                    enum payload_state state);
 void cache_forget(struct cache *c, const struct key *key);
 void cache_forget_all(struct cache *c);
 /* Remove an entry that was found damaged, and count it. Fails as disk_remove(). */
@@ -95,7 +100,7 @@ bool cache_account(struct cache *c, uint64_t nbytes) NODISCARD;
 int from_open(struct cache *c, const struct cache_config *config) NODISCARD;
 void from_close(struct cache *c);
 /* A descriptor of the key's payload in one of the caches that are only read, or -ENOENT. `check`:
- * its bytes are compared where cache_is_verified() does not know them. */
+ * its bytes are compared where cache_is_known() does not know them. */
 int from_find(struct cache *c, const struct key *key, bool check, struct blob_entry *out) NODISCARD;
 /* Do not find it again. */
 void from_refuse(struct cache *c, const struct key *key);
@@ -110,7 +115,6 @@ void cache_remove_entry(struct cache *c, const struct disk_entry *entry, uint64_
 
 /* ---- cache_later.c ---- */
 
-void later_init(struct later *l);
 /* Publish what is queued, and end the thread. */
 void later_fini(struct cache *c);
 

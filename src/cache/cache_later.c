@@ -42,12 +42,6 @@ struct pending {
     struct pending *prev, *next;
 };
 
-void later_init(struct later *l)
-{
-    pthread_cond_init(&l->more, NULL);
-    pthread_cond_init(&l->less, NULL);
-}
-
 /* With the mutex held, which is released meanwhile. It stays in the queue until it is settled.
  * Nobody has to wait while the whole cache is looked over. */
 static void publish_first(struct cache *c)

@@ -32,7 +32,7 @@ struct verified {
     struct key key;
     struct payload_id id;
     int64_t checked_ns;
-    bool refused; /* found damaged, and not to be removed */
+    enum payload_state state;
     UT_hash_handle hh;
 };
 
@@ -107,7 +107,8 @@ void cache_forget_all(struct cache *c)
     }
 }
 
-static bool is_known(struct cache *c, const struct key *key, const struct stat *st, bool refused)
+bool cache_is_known(struct cache *c, const struct key *key, const struct stat *st,
+                    enum payload_state state)
 {
     struct payload_id id = id_of(st);
     int64_t now_ns = cache_now_ns(c);
@@ -116,32 +117,25 @@ static bool is_known(struct cache *c, const struct key *key, const struct stat *
     pthread_mutex_lock(&c->mutex);
     HASH_FIND(hh, c->verified, key->hex, KEY_HEX, v);
     /* a clock that was set back makes it old, too */
-    bool yes = v && v->refused == refused && same_payload(&v->id, &id) &&
+    bool yes = v && v->state == state && same_payload(&v->id, &id) &&
                llabs(now_ns - v->checked_ns) < CHECKED_HOLDS_NS;
     pthread_mutex_unlock(&c->mutex);
     return yes;
 }
 
-bool cache_is_verified(struct cache *c, const struct key *key, const struct stat *st)
-{
-    return is_known(c, key, st, false);
-}
-
-bool cache_is_refused(struct cache *c, const struct key *key, const struct stat *st)
-{
-    return is_known(c, key, st, true);
-}
-
-static void remember(struct cache *c, const struct key *key, const struct stat *st, bool refused)
+void cache_remember(struct cache *c, const struct key *key, const struct stat *st,
+                    enum payload_state state)
 {
     struct verified *fresh = calloc(1, sizeof(*fresh)), *old;
 
+    if (state == PAYLOAD_REFUSED)
+        atomic_fetch_add(&c->corrupt, 1);
     if (!fresh)
         return;
     fresh->key = *key;
     fresh->id = id_of(st);
     fresh->checked_ns = cache_now_ns(c);
-    fresh->refused = refused;
+    fresh->state = state;
     pthread_mutex_lock(&c->mutex);
     HASH_FIND(hh, c->verified, key->hex, KEY_HEX, old);
     if (old)
@@ -152,17 +146,6 @@ static void remember(struct cache *c, const struct key *key, const struct stat *
     free(old);
     if (!kept)
         free(fresh);
-}
-
-void cache_remember(struct cache *c, const struct key *key, const struct stat *st)
-{
-    remember(c, key, st, false);
-}
-
-void cache_refuse(struct cache *c, const struct key *key, const struct stat *st)
-{
-    atomic_fetch_add(&c->corrupt, 1);
-    remember(c, key, st, true);
 }
 
 void cache_remember_touched(struct cache *c, const struct key *key, int fd)
@@ -209,7 +192,7 @@ static int lose(struct cache *c, struct blob *b, int why, struct error *err)
     if (fstat(blob_fd(b), &st) < 0 || st.st_nlink == 0)
         ; /* nobody finds it */
     else if (blob_entry(b)->foreign)
-        cache_refuse(c, key, &st);
+        cache_remember(c, key, &st, PAYLOAD_REFUSED);
     else
         (void)cache_remove_damaged(c, key);
     return error_set(err, EAGAIN, "cache %s: entry %s is damaged", c->disk.root, key->hex);

@@ -39,7 +39,7 @@ struct cache_writer {
     uint64_t written_nbytes;
     uint64_t begun_nbytes; /* of these are on their way to the disk */
     bool failed;           /* only cache_abort(), or a commit that fails */
-    bool spare;            /* cache_begin_spare(): no eviction, never in memory */
+    bool spare;            /* CACHE_KEEP_SPARE: no eviction, never in memory */
     bool room;             /* meta.nbytes are taken from the budget, but not in use */
     struct disk_temp temp; /* fd -1: in memory */
     unsigned char *memory; /* [meta.nbytes], taken from the budget; NULL: on disk */
@@ -158,12 +158,17 @@ static struct cache_writer *writer_new(struct cache *c, const struct key *key, c
     return NULL;
 }
 
-/* `key` NULL: in memory. Takes `w` over, which may be NULL. */
-static int begin(struct cache_writer *w, const struct key *key, const char *label,
-                 struct cache_writer **out, struct error *err)
+int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
+                enum cache_how how, struct cache_writer **out, struct error *err)
 {
-    if (!w)
+    struct cache_writer *w = writer_new(c, key, label, nbytes);
+    if (!w) {
+        if (how == CACHE_KEEP_IN_ROOM && c->budget)
+            budget_give(c->budget, (size_t)nbytes);
         return error_set(err, ENOMEM, "%s: %s", label, strerror(ENOMEM));
+    }
+    w->spare = how == CACHE_KEEP_SPARE;
+    w->room = how == CACHE_KEEP_IN_ROOM && c->budget;
     int ret = key ? start(w, err) : take_memory(w, err);
     if (ret < 0) {
         cache_abort(w);
@@ -171,38 +176,6 @@ static int begin(struct cache_writer *w, const struct key *key, const char *labe
     }
     *out = w;
     return 0;
-}
-
-int cache_begin(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
-                struct cache_writer **out, struct error *err)
-{
-    return begin(writer_new(c, key, label, nbytes), key, label, out, err);
-}
-
-int cache_begin_spare(struct cache *c, const struct key *key, const char *label, uint64_t nbytes,
-                      struct cache_writer **out, struct error *err)
-{
-    struct cache_writer *w = writer_new(c, key, label, nbytes);
-    if (w)
-        w->spare = true;
-    return begin(w, key, label, out, err);
-}
-
-int cache_begin_unkept(struct cache *c, const char *label, uint64_t nbytes,
-                       struct cache_writer **out, struct error *err)
-{
-    return begin(writer_new(c, NULL, label, nbytes), NULL, label, out, err);
-}
-
-int cache_begin_with_room(struct cache *c, const struct key *key, const char *label,
-                          uint64_t nbytes, struct cache_writer **out, struct error *err)
-{
-    struct cache_writer *w = writer_new(c, key, label, nbytes);
-    if (w)
-        w->room = c->budget != NULL;
-    else if (c->budget)
-        budget_give(c->budget, (size_t)nbytes);
-    return begin(w, key, label, out, err);
 }
 
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct error *err)
@@ -216,7 +189,7 @@ int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct
                          w->meta.nbytes);
     }
     if (!w->memory) {
-        int refused = disk_temp_write(&w->temp, bytes, nbytes);
+        int refused = fd_write(w->temp.fd, bytes, nbytes);
         if (refused < 0)
             ret = go_to_memory(w, -refused, err);
         else
@@ -299,7 +272,7 @@ static int publish(struct cache_writer *w, int fd, bool *full)
     }
     disk_temp_discard(&w->temp);
     if (fstat(theirs >= 0 ? theirs : fd, &st) == 0)
-        cache_remember(c, &w->key, &st);
+        cache_remember(c, &w->key, &st, PAYLOAD_SOUND);
     if (theirs < 0)
         *full = cache_account(c, w->meta.nbytes);
     return theirs;

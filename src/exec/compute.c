@@ -66,13 +66,10 @@ static int write_result(const struct work *k, struct error *err)
 int work_begin(const struct work *k, const struct key *key, uint64_t nbytes,
                struct cache_writer **out, struct error *err)
 {
-    struct cache *cache = k->c->cache;
-    const char *label = k->t->label;
+    bool room = nbytes <= SIZE_MAX && task_take_room(k->ctl, (size_t)nbytes);
 
-    if (nbytes <= SIZE_MAX && task_take_room(k->ctl, (size_t)nbytes))
-        return cache_begin_with_room(cache, key, label, nbytes, out, err);
-    return key ? cache_begin(cache, key, label, nbytes, out, err)
-               : cache_begin_unkept(cache, label, nbytes, out, err);
+    return cache_begin(k->c->cache, key, k->t->label, nbytes,
+                       room ? CACHE_KEEP_IN_ROOM : CACHE_KEEP, out, err);
 }
 
 /* Compute the result, and publish it: at once where it is what a reader waits for. What others are

@@ -90,7 +90,7 @@ static void publish(struct cache *cache, struct run *run, const struct key *key,
     char label[256];
 
     snprintf(label, sizeof label, "checkpoints %s", run->path);
-    if (cache_begin(cache, key, label, nbytes, &w, NULL) < 0)
+    if (cache_begin(cache, key, label, nbytes, CACHE_KEEP, &w, NULL) < 0)
         return;
     if (cache_write(w, bytes, nbytes, NULL) < 0)
         cache_abort(w);

@@ -93,7 +93,7 @@ int join_task(void *ctx, const struct graph *g, const struct task *t, struct blo
         task_found(ctl);
         return 0;
     }
-    ret = cache_begin_spare(c, &t->key, t->label, t->result_nbytes, &w, err);
+    ret = cache_begin(c, &t->key, t->label, t->result_nbytes, CACHE_KEEP_SPARE, &w, err);
     if (ret < 0)
         return ret;
     ret = write_all(c, t, ctl, w, err);

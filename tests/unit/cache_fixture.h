@@ -122,7 +122,7 @@ static inline int entry_try_put(struct cache *c, unsigned number, size_t nbytes,
     assert_non_null(bytes);
     entry_fill(number, bytes, nbytes);
     struct cache_writer *w;
-    int ret = cache_begin(c, &key, "an entry", nbytes, &w, err);
+    int ret = cache_begin(c, &key, "an entry", nbytes, CACHE_KEEP, &w, err);
     if (ret == 0) {
         ret = cache_write(w, bytes, nbytes / 3, err);
         if (ret == 0)

@@ -84,7 +84,8 @@ static void test_label_is_one_line(void **state)
     struct key key = entry_key(1);
     struct cache_writer *w;
     struct blob *b;
-    assert_int_equal(cache_begin(f->cache, &key, "  first\nlength 7\tlast", 1, &w, NULL), 0);
+    assert_int_equal(
+        cache_begin(f->cache, &key, "  first\nlength 7\tlast", 1, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_write(w, "x", 1, NULL), 0);
     assert_int_equal(cache_commit(w, &b, NULL), 0);
     blob_put(b);
@@ -109,7 +110,7 @@ static void test_long_label(void **state)
     label[sizeof(label) - 1] = '\0';
     struct cache_writer *w;
     struct blob *b;
-    assert_int_equal(cache_begin(f->cache, &key, label, 0, &w, NULL), 0);
+    assert_int_equal(cache_begin(f->cache, &key, label, 0, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_commit(w, &b, NULL), 0);
     blob_put(b);
     fixture_reopen(f, MAX_NBYTES);
@@ -124,17 +125,17 @@ static void test_wrong_length_keeps_nothing(void **state)
     struct error err;
     struct cache_writer *w;
     struct blob *b;
-    assert_int_equal(cache_begin(f->cache, &key, "too few", 10, &w, &err), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "too few", 10, CACHE_KEEP, &w, &err), 0);
     assert_int_equal(cache_write(w, "123456789", 9, &err), 0);
     assert_int_equal(cache_commit(w, &b, &err), -EIO);
     assert_non_null(strstr(err.text, "too few"));
 
-    assert_int_equal(cache_begin(f->cache, &key, "too many", 10, &w, &err), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "too many", 10, CACHE_KEEP, &w, &err), 0);
     assert_int_equal(cache_write(w, "1234567890", 10, &err), 0);
     assert_int_equal(cache_write(w, "1", 1, &err), -EIO);
     assert_int_equal(cache_commit(w, &b, &err), -EIO);
 
-    assert_int_equal(cache_begin(f->cache, &key, "given up", 10, &w, &err), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "given up", 10, CACHE_KEEP, &w, &err), 0);
     assert_int_equal(cache_write(w, "1234567890", 10, &err), 0);
     cache_abort(w);
     cache_abort(NULL);
@@ -400,12 +401,13 @@ static void test_spare_evicts_nothing(void **state)
     struct cache_writer *w;
     struct error err;
     fixture_reopen(f, MAX_NBYTES);
-    assert_int_equal(cache_begin_spare(f->cache, &key, "too long", MAX_NBYTES + 1, &w, &err),
-                     -ENOSPC);
+    assert_int_equal(
+        cache_begin(f->cache, &key, "too long", MAX_NBYTES + 1, CACHE_KEEP_SPARE, &w, &err),
+        -ENOSPC);
     fixture_reopen(f, UINT64_MAX);
     entry_put(f->cache, 2, NBYTES);
     /* more than any disk has */
-    assert_true(cache_begin_spare(f->cache, &key, "too long", INT64_MAX, &w, &err) < 0);
+    assert_true(cache_begin(f->cache, &key, "too long", INT64_MAX, CACHE_KEEP_SPARE, &w, &err) < 0);
     assert_true(entry_there(f->cache, 2));
     assert_false(entry_there(f->cache, 1));
     assert_int_equal(f->nwarnings, 0);

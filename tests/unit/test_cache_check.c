@@ -96,7 +96,7 @@ static int derive(struct fixture *f, struct blob *source, unsigned number, struc
     struct blob *b;
     char byte;
     assert_int_equal(blob_read(source, 0, &byte, 1, NULL), 0);
-    assert_int_equal(cache_begin(f->cache, &key, "an entry", 1, &w, NULL), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "an entry", 1, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_write(w, &byte, 1, NULL), 0);
     int ret = cache_computed_from(w, &source, 1, err);
     if (ret < 0) {
@@ -143,7 +143,7 @@ static void test_fresh_results_are_checked(void **state)
         unsigned char *bytes = calloc(1, NBYTES);
         struct cache_writer *w;
         struct blob *b;
-        assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, &w, NULL), 0);
+        assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, CACHE_KEEP, &w, NULL), 0);
         assert_int_equal(cache_write(w, bytes, NBYTES, NULL), 0);
         free(bytes);
         disk.decayed = false;

@@ -257,7 +257,8 @@ static void test_over_the_memory_budget(void **state)
 
     struct key key = entry_key(2);
     struct cache_writer *w;
-    assert_int_equal(cache_begin(f->cache, &key, "huge", UINT64_MAX, &w, &err), -ENOMEM);
+    assert_int_equal(cache_begin(f->cache, &key, "huge", UINT64_MAX, CACHE_KEEP, &w, &err),
+                     -ENOMEM);
     assert_int_equal(budget_used(f->budget), 0);
 }
 
@@ -269,7 +270,7 @@ static void test_over_the_budget_midway(void **state)
     struct blob *b;
     struct key key = entry_key(1);
     assert_true(budget_take(f->budget, BUDGET_NBYTES - 5));
-    assert_int_equal(cache_begin(f->cache, &key, "an entry", 10, &w, &err), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "an entry", 10, CACHE_KEEP, &w, &err), 0);
     assert_int_equal(cache_write(w, "01234", 5, &err), 0);
     fault_write = (struct fault){.code = ENOSPC, .after = 0};
     assert_int_equal(cache_write(w, "56789", 5, &err), -ENOMEM);
@@ -433,7 +434,7 @@ static void test_deleted_while_writing(void **state)
     entry_fill(1, bytes, NBYTES);
     struct cache_writer *w;
     struct blob *b;
-    assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, &w, NULL), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_write(w, bytes, NBYTES / 2, NULL), 0);
     scratch_remove(&f->scratch);
     assert_int_equal(cache_write(w, bytes + NBYTES / 2, NBYTES - NBYTES / 2, NULL), 0);

@@ -112,7 +112,7 @@ static struct cache_writer *written(struct fixture *f, unsigned number, struct b
     struct cache_writer *w;
     assert_non_null(bytes);
     entry_fill(number, bytes, NBYTES);
-    assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, &w, NULL), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_computed_from(w, &source, source ? 1 : 0, NULL), 0);
     assert_int_equal(cache_write(w, bytes, NBYTES, NULL), 0);
     free(bytes);
@@ -260,7 +260,7 @@ static void test_sync_fails(void **state)
     struct cache_writer *kept = written(f, 3, second), *unkept, *late;
     struct error err;
     atomic_store(&sync_refuses, true);
-    assert_int_equal(cache_begin_unkept(f->cache, "unkept", 0, &unkept, NULL), 0);
+    assert_int_equal(cache_begin(f->cache, NULL, "unkept", 0, CACHE_KEEP, &unkept, NULL), 0);
     assert_int_equal(cache_computed_from(unkept, &first, 1, NULL), 0);
     set_gate(false);
     assert_int_equal(cache_settle(f->cache, second, &err), -EAGAIN);
@@ -346,7 +346,7 @@ static void test_wrong_length(void **state)
     struct key key = entry_key(1);
     struct cache_writer *w;
     struct blob *b;
-    assert_int_equal(cache_begin(f->cache, &key, "too few", 10, &w, NULL), 0);
+    assert_int_equal(cache_begin(f->cache, &key, "too few", 10, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_write(w, "123456789", 9, NULL), 0);
     assert_int_equal(cache_commit_later(w, &b, NULL), -EIO);
     assert_false(entry_there(f->cache, 1));

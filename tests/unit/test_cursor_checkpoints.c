@@ -195,7 +195,7 @@ static void publish(const void *bytes, size_t nbytes)
     clear_cache();
     run_add_to_key(run, b);
     key_end(b, &key);
-    assert_int_equal(cache_begin(cache, &key, "rubbish", nbytes, &w, NULL), 0);
+    assert_int_equal(cache_begin(cache, &key, "rubbish", nbytes, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_write(w, bytes, nbytes, NULL), 0);
     assert_int_equal(cache_commit(w, &blob, NULL), 0);
     blob_put(blob);
