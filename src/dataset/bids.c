@@ -24,36 +24,13 @@
 #include "codec.h"
 
 /* ASCII whatever the locale: what counts as a run must not depend on the user's environment. */
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+#define DIGITS "0123456789"
+#define WORD DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define LABEL WORD "+" /* the value of an entity; the standard lets a "+" join words */
 
-static bool is_letter(char c)
+static bool is_all(const char *text, const char *characters)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_word(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (!is_digit(*c) && !is_letter(*c))
-            return false;
-    return *text != '\0';
-}
-
-/* The value of an entity; the standard lets a "+" join words. */
-static bool is_label(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (!is_digit(*c) && !is_letter(*c) && *c != '+')
-            return false;
-    return *text != '\0';
-}
-
-static bool is_number(const char *text)
-{
-    return *text && strspn(text, "0123456789") == strlen(text);
+    return *text && text[strspn(text, characters)] == '\0';
 }
 
 static bool is_run_suffix(const char *text, size_t nbytes)
@@ -88,7 +65,7 @@ static char *number_after(char *part, const char *const *words)
         if (strncasecmp(part, *words, nbytes) != 0)
             continue;
         number += *number == '-';
-        if (is_number(number))
+        if (is_all(number, DIGITS))
             return number;
     }
     return NULL;
@@ -114,9 +91,10 @@ static void take_part(struct bids_name *out, char *part)
 
     if (value) {
         *value = '\0';
-        if (is_word(part) && value[1] && !(strcmp(part, "run") == 0 && !is_label(value + 1)) &&
+        if (is_all(part, WORD) && value[1] &&
+            !(strcmp(part, "run") == 0 && !is_all(value + 1, LABEL)) &&
             add_entity(out, part, value + 1)) {
-            if (!is_label(value + 1))
+            if (!is_all(value + 1, LABEL))
                 note_bad(out, value + 1);
             return;
         }
@@ -140,7 +118,7 @@ static bool cut_suffix(struct bids_name *out, char *part)
         out->cifti = true;
     }
     out->suffix = part;
-    return is_word(part);
+    return is_all(part, WORD);
 }
 
 static bool cut_up(struct bids_name *out)
@@ -192,7 +170,7 @@ static char *find_number(char *text, const char *word)
             (nbytes == 1 && c > text && isalnum((unsigned char)c[-1])))
             continue;
         number += *number == '-' || *number == '_' || *number == '.' || *number == ' ';
-        if (is_digit(*number))
+        if (*number >= '0' && *number <= '9')
             found = number;
     }
     return found;
@@ -209,7 +187,7 @@ static void take_run_number(struct bids_name *out)
         add_rest(out, out->text);
         return;
     }
-    end = number + strspn(number, "0123456789");
+    end = number + strspn(number, DIGITS);
     memcpy(out->rest, out->text, (size_t)(number - out->text));
     strcat(out->rest, "#");
     strcat(out->rest, end);
@@ -320,12 +298,6 @@ static size_t count_telling(const struct bids_name *name)
     return count;
 }
 
-/* Is this an entity whose value is a number? */
-static bool is_index(const char *key)
-{
-    return strcmp(key, "run") == 0 || strcmp(key, "echo") == 0;
-}
-
 /* Compare digits as strcmp() compares texts, without leading zeros. */
 static int compare_digits(const char *a, size_t na, const char *b, size_t nb)
 {
@@ -338,7 +310,8 @@ static int compare_digits(const char *a, size_t na, const char *b, size_t nb)
 
 bool bids_same_label(const char *key, const char *a, const char *b)
 {
-    if (b && is_index(key) && is_number(a) && is_number(b))
+    if (b && (strcmp(key, "run") == 0 || strcmp(key, "echo") == 0) && is_all(a, DIGITS) &&
+        is_all(b, DIGITS))
         return compare_digits(a, strlen(a), b, strlen(b)) == 0;
     return b && strcmp(a, b) == 0;
 }
@@ -382,7 +355,7 @@ int bids_compare(const char *a, const char *b)
     const char *x = a, *y = b;
 
     while (*x && *y) {
-        size_t nx = strspn(x, "0123456789"), ny = strspn(y, "0123456789");
+        size_t nx = strspn(x, DIGITS), ny = strspn(y, DIGITS);
         int order = *x == *y ? 0 : (unsigned char)*x < (unsigned char)*y ? -1 : 1;
 
         if (nx > 0 && ny > 0 && counts(a, x) && counts(b, y)) {

@@ -248,7 +248,11 @@ static int refine(struct drafts *drafts, part_function make_part)
 static int make_prefixes(struct drafts *drafts)
 {
     static const part_function steps[] = {part_suffix, part_rest, part_shape, part_affine};
-    int ret = prefix_entities(drafts);
+    int ret;
+
+    if (drafts->n == 1) /* nothing to tell it apart from */
+        return (drafts->draft->group.prefix = strdup("")) ? 0 : -ENOMEM;
+    ret = prefix_entities(drafts);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && !ret; i++)
         ret = refine(drafts, steps[i]);
     return ret;

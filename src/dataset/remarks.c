@@ -148,18 +148,6 @@ static void print_rule(FILE *f, struct run *const *runs, size_t nruns)
         fputs("): differences between their means count as noise; tsnr_within leaves these out", f);
 }
 
-static void print_name(FILE *f, struct run *const *runs, size_t nruns)
-{
-    struct bids_name name;
-
-    (void)nruns;
-    if (bids_parse(base_name(runs[0]->path), &name) && name.bad)
-        fprintf(f,
-                "not a valid BIDS name, because of \"%s\": after sub-LABEL come pairs KEY-LABEL of "
-                "letters and digits, each key once",
-                name.bad);
-}
-
 char *runs_printed(runs_print_fn *print, struct run *const *runs, size_t nruns)
 {
     char *text = NULL;
@@ -212,38 +200,56 @@ static int tell(remark_fn *fn, void *ctx, enum remark_kind kind, const char *pat
     return ret;
 }
 
+static int visit_name(const char *path, remark_fn *fn, void *ctx)
+{
+    struct bids_name name;
+    char *text = NULL;
+
+    if (!bids_parse(base_name(path), &name) || !name.bad)
+        return 0;
+    if (asprintf(
+            &text,
+            "not a valid BIDS name, because of \"%s\": after sub-LABEL come pairs KEY-LABEL of "
+            "letters and digits, each key once",
+            name.bad) < 0)
+        return -ENOMEM;
+    return tell(fn, ctx, REMARK_NAME, path, text);
+}
+
 static int visit_group(const struct dir_scan *scan, const struct group *g, bool apart,
-                       remark_fn *fn, void *ctx)
+                       unsigned kinds, remark_fn *fn, void *ctx)
 {
     int ret = 0;
 
     if (apart)
-        return tell(fn, ctx, REMARK_APART, scan->dir.path,
-                    runs_printed(print_apart, g->runs, g->nruns));
+        return kinds & REMARKS(APART) ? tell(fn, ctx, REMARK_APART, scan->dir.path,
+                                             runs_printed(print_apart, g->runs, g->nruns))
+                                      : 0;
     if (g->refusal)
-        return tell(fn, ctx, REMARK_REFUSED, scan->dir.path, strdup(g->refusal));
-    if (g->nruns > 1) {
+        return kinds & REMARKS(REFUSED)
+                   ? tell(fn, ctx, REMARK_REFUSED, scan->dir.path, strdup(g->refusal))
+                   : 0;
+    if (g->nruns > 1 && kinds & REMARKS(DOUBT))
         ret = tell(fn, ctx, REMARK_DOUBT, scan->dir.path, remarks_doubts(g->runs, g->nruns));
-        if (ret == 0)
-            ret = tell(fn, ctx, REMARK_RULE, scan->dir.path, remarks_rule(g->runs, g->nruns));
-    }
+    if (g->nruns > 1 && kinds & REMARKS(RULE) && ret == 0)
+        ret = tell(fn, ctx, REMARK_RULE, scan->dir.path, remarks_rule(g->runs, g->nruns));
     return ret;
 }
 
-int remarks_visit(const struct dir_scan *scan, remark_fn *fn, void *ctx)
+int remarks_visit(const struct dir_scan *scan, unsigned kinds, remark_fn *fn, void *ctx)
 {
     int ret = 0;
 
     for (size_t i = 0; i < scan->omissions.n && ret == 0; i++) {
         const struct omission *o = &scan->omissions.list[i];
+        enum remark_kind kind = o->expected ? REMARK_EXPECTED : REMARK_OMITTED;
 
-        ret = fn(ctx, &(struct remark){o->expected ? REMARK_EXPECTED : REMARK_OMITTED, o->path,
-                                       o->reason});
+        if (kinds & 1U << kind)
+            ret = fn(ctx, &(struct remark){kind, o->path, o->reason});
     }
-    for (size_t i = 0; i < scan->nruns && ret == 0; i++)
-        ret = tell(fn, ctx, REMARK_NAME, scan->runs[i].run->path,
-                   runs_printed(print_name, &scan->runs[i].run, 1));
+    for (size_t i = 0; i < scan->nruns && ret == 0 && kinds & REMARKS(NAME); i++)
+        ret = visit_name(scan->runs[i].run->path, fn, ctx);
     for (size_t i = 0; i < scan->ngroups + scan->napart && ret == 0; i++)
-        ret = visit_group(scan, &scan->groups[i], i >= scan->ngroups, fn, ctx);
+        ret = visit_group(scan, &scan->groups[i], i >= scan->ngroups, kinds, fn, ctx);
     return ret;
 }

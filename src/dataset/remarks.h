@@ -13,8 +13,12 @@
 #include "dataset.h"
 #include "remark.h"
 
-/* Call `fn` with every remark on the directory. -ENOMEM, or what `fn` returns. */
-int remarks_visit(const struct dir_scan *scan, remark_fn *fn, void *ctx) NODISCARD;
+/* A set of kinds, joined by |. */
+#define REMARKS(kind) (1U << REMARK_##kind)
+enum { REMARKS_ALL = -1 };
+
+/* Call `fn` with every remark on the directory of these kinds. -ENOMEM, or what `fn` returns. */
+int remarks_visit(const struct dir_scan *scan, unsigned kinds, remark_fn *fn, void *ctx) NODISCARD;
 
 /* Doubts whether these runs belong together: they differ in TR, or their names suggest that they
  * are stages of one pipeline. malloced, "" without doubts; NULL: out of memory. */

@@ -131,14 +131,6 @@ static bool is_of_group(const struct derived *d)
     return true;
 }
 
-/* A remark_fn: those on files beside the runs. Those on groups are made for the file's own runs. */
-static int pass_omitted(void *ctx, const struct remark *remark)
-{
-    const struct remarks_of *of = ctx;
-
-    return remark->kind == REMARK_OMITTED ? of->fn(of->ctx, remark) : 0;
-}
-
 static int pass_text(const struct remarks_of *of, enum remark_kind kind, char *text)
 {
     const char *path = *of->d->scan->dir.path ? of->d->scan->dir.path : ".";
@@ -160,5 +152,6 @@ int derived_remarks(const struct derived *d, remark_fn *fn, void *ctx)
     ret = pass_text(&of, REMARK_DOUBT, remarks_doubts(d->runs, d->nruns));
     if (ret == 0)
         ret = pass_text(&of, REMARK_RULE, remarks_rule(d->runs, d->nruns));
-    return ret == 0 ? remarks_visit(d->scan, pass_omitted, &of) : ret;
+    /* those on groups are made above, for the file's own runs */
+    return ret == 0 ? remarks_visit(d->scan, REMARKS(OMITTED), fn, ctx) : ret;
 }

@@ -14,14 +14,12 @@
 #include "remarks.h"
 #include "text.h"
 
-/* A remark_fn: those that a user must hear of. */
+/* A remark_fn. */
 static int note_remark(void *ctx, const struct remark *remark)
 {
     const struct tree *t = ctx;
     struct error err;
 
-    if (remark->kind == REMARK_EXPECTED || remark->kind == REMARK_RULE)
-        return 0;
     error_set(&err, EIO, "%s", remark->text);
     if (remark->kind == REMARK_REFUSED)
         errlog_failed(t->errors, remark->path, &err);
@@ -32,6 +30,8 @@ static int note_remark(void *ctx, const struct remark *remark)
 
 void tree_note_scan(const struct tree *t, struct dir_scan *scan)
 {
+    const unsigned kinds = REMARKS_ALL & ~(REMARKS(EXPECTED) | REMARKS(RULE)); /* to be heard of */
+
     if (atomic_exchange(&scan->noted, true))
         return;
     errlog_clear(t->errors, *scan->dir.path ? scan->dir.path : ".");
@@ -42,7 +42,7 @@ void tree_note_scan(const struct tree *t, struct dir_scan *scan)
             errlog_failed(t->errors, scan->files[i]->path, &scan->files[i]->error);
         else
             errlog_clear(t->errors, scan->files[i]->path);
-    if (remarks_visit(scan, note_remark, (void *)t) < 0)
+    if (remarks_visit(scan, kinds, note_remark, (void *)t) < 0)
         errlog_write(t->errors, LOG_LEVEL_ERROR, "%s: out of memory", scan->dir.path);
 }
 
@@ -81,7 +81,7 @@ int engine_remarks(struct engine *e, const char *dir, remark_fn *fn, void *ctx, 
         at ? tree_scan(&e->tree, &(struct dir){.path = at}, SCAN_RECENT, &scan, err) : -ENOMEM;
 
     if (ret == 0) {
-        ret = remarks_visit(scan, fn, ctx);
+        ret = remarks_visit(scan, REMARKS_ALL, fn, ctx);
         dir_scan_put(scan);
     }
     if (ret == 0)
@@ -141,7 +141,7 @@ int engine_look(struct engine *e, const char *dir, bool below, struct sight *out
     return ret < 0 ? ret : 0;
 }
 
-/* ---- at mount time ---- */
+/* ---- in the background ---- */
 
 struct search {
     struct work_item item;
