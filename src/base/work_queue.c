@@ -18,8 +18,9 @@ struct work_queue {
     pthread_cond_t changed;
     struct work_item *waiting; /* guarded by lock: the first one starts next */
     atomic_bool ending;        /* set under lock */
-    unsigned nthreads;
-    pthread_t threads[]; /* [nthreads] */
+    unsigned nidle;            /* guarded by lock: threads that wait for an item */
+    unsigned nthreads, max;    /* guarded by lock: started so far, and to be started at most */
+    pthread_t threads[];       /* [max] */
 };
 
 static void *run_items(void *arg)
@@ -38,30 +39,25 @@ static void *run_items(void *arg)
         } else if (q->ending) {
             break;
         } else {
+            q->nidle++;
             pthread_cond_wait(&q->changed, &q->lock);
+            q->nidle--;
         }
     }
     pthread_mutex_unlock(&q->lock);
     return NULL;
 }
 
-int work_queue_new(unsigned nthreads, struct work_queue **out, struct error *err)
+struct work_queue *work_queue_new(unsigned nthreads)
 {
     struct work_queue *q = calloc(1, sizeof *q + nthreads * sizeof *q->threads);
-    int code = 0;
 
     if (!q)
-        return error_set(err, ENOMEM, "cannot start threads: out of memory");
+        return NULL;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->changed, NULL);
-    for (; q->nthreads < nthreads && code == 0; q->nthreads += code == 0)
-        code = thread_start(&q->threads[q->nthreads], run_items, q);
-    if (code == 0) {
-        *out = q;
-        return 0;
-    }
-    work_queue_free(q);
-    return error_set(err, code, "cannot start threads: %s", strerrordesc_np(code));
+    q->max = nthreads;
+    return q;
 }
 
 void work_queue_free(struct work_queue *q)
@@ -87,9 +83,17 @@ bool work_queue_ending(struct work_queue *q)
 void work_queue_add(struct work_queue *q, struct work_item *item)
 {
     pthread_mutex_lock(&q->lock);
-    DL_APPEND(q->waiting, item);
-    pthread_cond_signal(&q->changed);
+    if ((q->waiting || q->nidle == 0) && q->nthreads < q->max &&
+        thread_start(&q->threads[q->nthreads], run_items, q) == 0)
+        q->nthreads++;
+    bool runs = q->nthreads > 0;
+    if (runs) {
+        DL_APPEND(q->waiting, item);
+        pthread_cond_signal(&q->changed);
+    }
     pthread_mutex_unlock(&q->lock);
+    if (!runs)
+        item->run(item);
 }
 
 bool work_queue_remove(struct work_queue *q, struct work_item *item)

@@ -20,12 +20,14 @@ struct work_item {
 
 struct work_queue;
 
-int work_queue_new(unsigned nthreads, struct work_queue **out, struct error *err) NODISCARD;
+/* Its threads, `nthreads` at most, start with the first items. NULL: out of memory. */
+struct work_queue *work_queue_new(unsigned nthreads) NODISCARD;
 /* Run the waiting items, wait for all, and free. Items check work_queue_ending() now and then, so
  * that they end soon. NULL is allowed. */
 void work_queue_free(struct work_queue *q);
 bool work_queue_ending(struct work_queue *q);
 
+/* Runs the item itself where not one thread can start. */
 void work_queue_add(struct work_queue *q, struct work_item *item);
 /* True: it had not started, and never will. */
 bool work_queue_remove(struct work_queue *q, struct work_item *item);

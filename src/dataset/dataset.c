@@ -57,8 +57,8 @@ struct dataset {
     int rootfd;
     char *path;
     int64_t (*clock_ns)(void);
-    struct headers *headers; /* borrowed; NULL: none are kept */
-    struct names *names;     /* borrowed; NULL: none are kept */
+    const char *headers_root; /* as in header_page_open() */
+    struct names *names;      /* borrowed; NULL: none are kept */
     struct finder *finder;
     bool join_all;
     pthread_mutex_t lock;
@@ -83,11 +83,6 @@ struct check {
 static int out_of_memory(struct error *err, const char *dir)
 {
     return error_set(err, ENOMEM, "%s: scan directory: out of memory", *dir ? dir : "dataset root");
-}
-
-static const char *file_name(const struct run *run)
-{
-    return base_name(run->path);
 }
 
 /* The same fault as before is no news. */
@@ -135,10 +130,10 @@ static int match_files(const struct check *check, const struct listing *list, st
         return -ENOMEM;
     for (; scan->nfiles < list->n; scan->nfiles++) {
         const char *name = list->name[scan->nfiles];
-        while (o < nold && strcmp(file_name(check->old->files[o]), name) < 0)
+        while (o < nold && strcmp(base_name(check->old->files[o]->path), name) < 0)
             o++;
         struct run *run;
-        if (o < nold && strcmp(file_name(check->old->files[o]), name) == 0) {
+        if (o < nold && strcmp(base_name(check->old->files[o]->path), name) == 0) {
             run = renew(check, check->old->files[o]);
         } else {
             char *path;
@@ -165,8 +160,9 @@ static int find_files(struct dataset *ds, struct check *check, int64_t now_ns,
         ret = listing_read(check->dirfd, check->dir, &list, err);
     if (ret)
         return ret;
-    check->page =
-        check->stamp.lasting ? headers_page(ds->headers, &check->stamp.fs, check->stamp.ino) : NULL;
+    check->page = check->stamp.lasting
+                      ? header_page_open(ds->headers_root, &check->stamp.fs, check->stamp.ino)
+                      : NULL;
     ret = holds ? renew_files(check, scan) : match_files(check, &list, scan);
     header_page_close(check->page, scan->nfiles);
     if (!ret)
@@ -244,7 +240,7 @@ static int sort_files(struct dir_scan *scan)
     for (int left = 0; left < 2; left++) { /* first the runs, then what is left */
         for (size_t i = 0; i < scan->nfiles && !ret; i++) {
             struct run *run = scan->files[i];
-            bool is_run = may_be_run(run, bids_parse(file_name(run), &name));
+            bool is_run = may_be_run(run, bids_parse(base_name(run->path), &name));
             if (!scan->fault && run->state == RUN_UNKNOWN && run->error.fault)
                 scan->fault = run;
             if (is_run && !left)
@@ -495,9 +491,9 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
     return error_set(err, code, "%s: %s: %s", path, operation, strerror(code));
 }
 
-void dataset_keep(struct dataset *ds, struct headers *headers, struct names *names)
+void dataset_keep(struct dataset *ds, const char *headers_root, struct names *names)
 {
-    ds->headers = headers;
+    ds->headers_root = headers_root;
     ds->names = names;
     finder_keep(ds->finder, names);
 }

@@ -85,7 +85,7 @@ int dataset_open(const char *path, int64_t (*clock_ns)(void), struct dataset **o
                  struct error *err) NODISCARD;
 /* Find headers and names that are known from before, and add new ones. Both are borrowed, and may be
  * NULL. Before the first scan. */
-void dataset_keep(struct dataset *ds, struct headers *headers, struct names *names);
+void dataset_keep(struct dataset *ds, const char *headers_root, struct names *names);
 /* Join all runs of a directory that have one grid where names are not BIDS. Before the first scan. */
 void dataset_join_all(struct dataset *ds);
 void dataset_close(struct dataset *ds);

@@ -52,36 +52,12 @@ struct record {
     UT_hash_handle hh;
 };
 
-struct headers {
-    char *root;
-};
-
 struct header_page {
     char *path;
     char *dir;
     struct record *records; /* by id, the oldest first */
     bool loaded, added;
 };
-
-struct headers *headers_new(const char *root)
-{
-    struct headers *h = calloc(1, sizeof *h);
-
-    if (h)
-        h->root = strdup(root);
-    if (h && !h->root) {
-        free(h);
-        return NULL;
-    }
-    return h;
-}
-
-void headers_free(struct headers *h)
-{
-    if (h)
-        free(h->root);
-    free(h);
-}
 
 static void page_free(struct header_page *p)
 {
@@ -97,9 +73,9 @@ static void page_free(struct header_page *p)
     free(p);
 }
 
-struct header_page *headers_page(struct headers *h, const struct key *fs, uint64_t ino)
+struct header_page *header_page_open(const char *root, const struct key *fs, uint64_t ino)
 {
-    struct header_page *p = h ? calloc(1, sizeof *p) : NULL;
+    struct header_page *p = root ? calloc(1, sizeof *p) : NULL;
     struct key_builder *b = p ? key_begin("headers", 2) : NULL;
     struct key key;
 
@@ -110,7 +86,7 @@ struct header_page *headers_page(struct headers *h, const struct key *fs, uint64
     key_add_key(b, "file system", fs);
     key_add_numbers(b, "directory", (const int64_t[]){(int64_t)ino}, 1);
     key_end(b, &key);
-    if (asprintf(&p->dir, "%s/v1/headers", h->root) < 0)
+    if (asprintf(&p->dir, "%s/v1/headers", root) < 0)
         p->dir = NULL;
     if (!p->dir || asprintf(&p->path, "%s/%s", p->dir, key.hex) < 0)
         p->path = NULL;

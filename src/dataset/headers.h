@@ -5,7 +5,7 @@
  *
  * Keyed by a source's lasting identity, so a changed file's header is never taken. Only a hint: whatever is
  * wrong with a page (damage, no right to write, no space), headers are read from the files.
- * Thread rule: struct headers any thread; a page belongs to one.
+ * Thread rule: a page belongs to one thread.
  */
 #ifndef DERIVFS_HEADERS_H
 #define DERIVFS_HEADERS_H
@@ -22,16 +22,12 @@ struct header_bytes {
     size_t reading_nbytes;     /* of memory that its codec held meanwhile (source_nbytes) */
 };
 
-struct headers;
 struct header_page;
 
-/* Beneath the cache directory `root`. NULL: out of memory. */
-struct headers *headers_new(const char *root) NODISCARD;
-void headers_free(struct headers *h); /* NULL is allowed */
-
-/* The page of the directory with this inode on this lasting file system. Reads nothing yet. NULL where `h` is NULL,
- * or memory is out; all that takes a page takes that for an empty one. */
-struct header_page *headers_page(struct headers *h, const struct key *fs, uint64_t ino);
+/* The page of the directory with this inode on this lasting file system, beneath the cache directory
+ * `root`. Reads nothing yet. NULL where `root` is NULL, or memory is out; all that takes a page
+ * takes that for an empty one. */
+struct header_page *header_page_open(const char *root, const struct key *fs, uint64_t ino);
 bool header_page_find(struct header_page *p, const struct source_id *id, struct header_bytes *out);
 void header_page_add(struct header_page *p, const struct source_id *id,
                      const struct header_bytes *header);

@@ -77,11 +77,9 @@ static void open_facts(struct engine *e)
     const struct names_from from = {.n = e->config.ncache_from, .ctx = cache, .read = read_from};
     bool keeps = e->config.cache_nbytes > 0;
 
-    if (keeps)
-        e->headers = headers_new(cache_dir(cache));
     if (keeps || from.n > 0)
         e->names = names_new(keeps ? cache_dir(cache) : NULL, &from);
-    dataset_keep(e->tree.dataset, e->headers, e->names);
+    dataset_keep(e->tree.dataset, keeps ? cache_dir(cache) : NULL, e->names);
 }
 
 static int open_parts(struct engine *e, struct error *err)
@@ -158,10 +156,10 @@ int engine_start(struct engine *e, struct error *err)
                                   .cache = e->store.cache,
                                   .pool = w->pool,
                                   .dataset = dataset_path(e->tree.dataset)};
-    if (!w->pool)
+    w->work_queue = work_queue_new(WORK_QUEUE_NTHREADS);
+    if (!w->pool || !w->work_queue)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
-    ret = work_queue_new(WORK_QUEUE_NTHREADS, &w->work_queue, err);
-    if (ret == 0 && e->config.annex_get)
+    if (e->config.annex_get)
         ret = fetcher_open(w, err);
     if (ret == 0)
         ret = joiner_open(w, e->store.cache, err);
@@ -201,7 +199,6 @@ void engine_close(struct engine *e)
     sizes_free(e->store.sizes);
     if (e->tree.dataset)
         dataset_close(e->tree.dataset);
-    headers_free(e->headers);
     names_free(e->names);
     pthread_mutex_destroy(&e->requests.lock);
     pthread_mutex_destroy(&e->count.lock);

@@ -23,8 +23,7 @@ struct cache_count {
 struct engine {
     struct engine_config config; /* strings owned */
     struct errlog *errors;
-    struct headers *headers; /* NULL: nothing is kept on disk */
-    struct names *names;     /* likewise */
+    struct names *names; /* NULL: nothing is kept on disk */
     struct tree tree;
     struct store store;
     struct workers workers;

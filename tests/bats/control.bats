@@ -266,6 +266,8 @@ PYTHON
     mkdir "$DS/sub-1/func" "$DS/derivatives"
     make_run "$DS/derivatives/sub-1_bold.nii"
     mount_derivfs "$DS"
+    assert_equal "$(<"$MNT/.derivfs/errors")" '' # nobody has looked for runs
+    ls "$MNT" >/dev/null
     wait_until grep -q ' no runs: ' "$MNT/.derivfs/errors"
     run -0 cat "$MNT/.derivfs/errors"
     assert_output --partial "$DS: no runs: looked in 4 directories: 1 NIfTI file with BIDS names of something else than runs"

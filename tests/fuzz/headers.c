@@ -19,7 +19,6 @@
 enum { SUM_AT = 16, RECORDS_AT = 24 };
 
 static struct scratch dir;
-static struct headers *all;
 static char page[PATH_MAX + 300]; /* the path of the page */
 
 static const struct key fs = {"file system"};
@@ -30,7 +29,6 @@ static const struct source_id other = {
 
 static void remove_all(void)
 {
-    headers_free(all);
     scratch_remove(&dir);
 }
 
@@ -47,8 +45,7 @@ static void setup(void)
     assert_int_equal(atexit(remove_all), 0);
     snprintf(path, sizeof path, "%s/v1", dir.path);
     assert_int_equal(mkdir(path, 0700), 0);
-    all = headers_new(dir.path);
-    p = headers_page(all, &fs, 8);
+    p = header_page_open(dir.path, &fs, 8);
     header_page_add(p, &known, &header);
     header_page_close(p, 1);
     snprintf(path, sizeof path, "%s/v1/headers", dir.path);
@@ -87,15 +84,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t nbytes)
 
     if (nbytes < 1)
         return 0;
-    if (!all)
+    if (!dir.path[0])
         setup();
     write_page(data + 1, nbytes - 1, data[0] & 1);
-    p = headers_page(all, &fs, 8);
+    p = header_page_open(dir.path, &fs, 8);
     found = header_page_find(p, &known, &first);
     header_page_add(p, &other, &second);
     header_page_close(p, 1000);
 
-    p = headers_page(all, &fs, 8);
+    p = header_page_open(dir.path, &fs, 8);
     assert_int_equal(header_page_find(p, &known, &second), found);
     if (found) {
         assert_true(first.nbytes <= sizeof first.bytes && first.nbytes == second.nbytes);

@@ -294,8 +294,7 @@ static void known_from_a_page(void **state)
     struct header_bytes header = {
         .codec = &codec_zstd, .reading_nbytes = 12345, .nbytes = sizeof(nifti_1_header)};
     nifti_1_header h = image_n1();
-    struct headers *headers = headers_new(dir.path);
-    struct header_page *page = headers_page(headers, &(struct key){"here"}, 1);
+    struct header_page *page = header_page_open(dir.path, &(struct key){"here"}, 1);
     struct run *run = make_run(21);
 
     (void)state;
@@ -304,12 +303,11 @@ static void known_from_a_page(void **state)
     header_page_add(page, &run->id, &header);
     header_page_close(page, 1);
     run_put(run);
-    page = headers_page(headers, &(struct key){"here"}, 1);
+    page = header_page_open(dir.path, &(struct key){"here"}, 1);
     run = run_probe(rootfd, -1, "run.nii.zst", page, NULL);
     assert_ptr_equal(run->codec, &codec_zstd);
     assert_int_equal(run->reading_nbytes, 12345);
     header_page_close(page, 1);
-    headers_free(headers);
     run_put(run);
 }
 

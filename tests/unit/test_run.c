@@ -265,8 +265,7 @@ static void hard_link_of_an_object(void **state)
                       target[] = ".git/annex/objects/X/1/SHA256E-s4000--ab.nii";
     nifti_1_header h = image_n1();
     struct header_bytes header = {.codec = &codec_plain, .nbytes = sizeof h};
-    struct headers *headers = headers_new(dir.path);
-    struct header_page *page = headers_page(headers, &(struct key){"here"}, 1);
+    struct header_page *page = header_page_open(dir.path, &(struct key){"here"}, 1);
     char object[128];
     struct source_id id;
     struct source *s;
@@ -299,7 +298,6 @@ static void hard_link_of_an_object(void **state)
         run_put(run);
     }
     header_page_close(page, 0);
-    headers_free(headers);
 }
 
 /* Which would hold whoever lists the directory for as long as it lasts. */
