@@ -310,7 +310,6 @@ static int serve(struct daemon *d, struct error *err)
                          strerror(ret));
     log_to_syslog = !d->fuse.foreground;
     background_ready(&d->background);
-    engine_search_runs(d->engine);
     ret = loop(d);
     if (above >= 0)
         close(above); /* or the session's end would not close the connection */

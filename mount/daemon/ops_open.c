@@ -63,15 +63,16 @@ static bool must_stand_in(struct mount *m, fuse_req_t req, const struct node *no
  * returns to the program, which would not know what it means. Returns -err->code. */
 static int fail_open(struct mount *m, fuse_req_t req, const struct node *node, struct error *err)
 {
-    bool again = is_second(m, req, node);
+    pid_t thread = fuse_req_ctx(req)->pid;
     struct dir dir;
     bool known = node_parent_dir(m->inodes, node, &dir);
+    bool again = !known || retries_is_second(&m->retries, thread, dir.path, node_name(node));
 
-    retries_forget(&m->retries, fuse_req_ctx(req)->pid);
-    if (err->code == ESTALE && (again || !known))
+    retries_forget(&m->retries, thread);
+    if (err->code == ESTALE && again)
         error_set(err, EIO, "%s: replaced again and again while it is opened", node_name(node));
     else if (err->code == ESTALE)
-        retries_note(&m->retries, fuse_req_ctx(req)->pid, dir.path, node_name(node));
+        retries_note(&m->retries, thread, dir.path, node_name(node));
     free((char *)dir.path);
     return -err->code;
 }
@@ -114,16 +115,16 @@ static bool is_command(const struct node *node)
 
 /* May the reader's newer file be read as the node's? Its size must be the one that was reported. If
  * it is not known yet, reply_derived() looks. */
-static bool may_stand_in(const struct node *node, const struct reader *r)
+static bool may_stand_in(const struct node *node, const struct reader_info *info)
 {
-    return !reader_is_sized(r) || reader_nbytes(r) == derived_info(node->derived).nbytes;
+    return !info->sized || info->nbytes == derived_info(node->derived).nbytes;
 }
 
 static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
                         struct fuse_file_info *fi, struct error *err)
 {
     struct file *f = files_open(&m->files, FILE_DERIVED);
-    struct rights rights;
+    struct reader_info info = {.sized = false};
     struct dir dir;
     bool other;
     int ret;
@@ -132,10 +133,10 @@ static int open_derived(struct mount *m, fuse_req_t req, struct node *node,
               ? reader_open(m->engine, &dir, node_name(node), &f->reader, err)
               : error_set(err, ENOMEM, "out of memory");
     free((char *)dir.path);
-    other = ret == 0 && reader_version(f->reader) != node->id.a;
-    if (other)
-        rights = reader_rights(f->reader);
-    if (other && !(must_stand_in(m, req, node, &rights) && may_stand_in(node, f->reader)))
+    if (ret == 0)
+        info = reader_info(f->reader);
+    other = ret == 0 && info.version != node->id.a;
+    if (other && !(must_stand_in(m, req, node, &info.rights) && may_stand_in(node, &info)))
         ret = error_set(err, ESTALE, "the sources of %s have changed", node_name(node));
     if (ret < 0) {
         files_close(&m->files, f);
@@ -247,22 +248,21 @@ static void reply_open(fuse_req_t req, struct mount *m, const struct node *node,
 /* The file's result, or its runs, are there. */
 static int reply_derived(struct parked *p, struct wait *w, struct error *err)
 {
-    const struct reader *r = p->file->reader;
-    struct rights rights = reader_rights(r);
+    struct reader_info info = reader_info(p->file->reader);
     uint64_t told = p->nbytes; /* 0: nothing, but that it is below UNKNOWN_NBYTES */
 
     (void)w;
-    if (told == 0 && reader_nbytes(r) > UNKNOWN_NBYTES)
+    if (told == 0 && info.nbytes > UNKNOWN_NBYTES)
         return error_set(err, EIO,
                          "its length is known only now, and larger than programs were told; open "
                          "it again");
     /* fetched runs make it another file, whose size a new lookup finds */
-    if (reader_version(r) != p->node->id.a &&
-        !(p->file->stands_in && (told == 0 || told == reader_nbytes(r)))) {
+    if (info.version != p->node->id.a &&
+        !(p->file->stands_in && (told == 0 || told == info.nbytes))) {
         error_set(err, ESTALE, "the sources of %s have changed", node_name(p->node));
         return fail_open(p->m, p->req, p->node, err);
     }
-    if (p->file->stands_in && !caller_may_read(p->req, &rights))
+    if (p->file->stands_in && !caller_may_read(p->req, &info.rights))
         return error_set(err, EACCES, "%s: what replaced it is for others", node_name(p->node));
     reply_open(p->req, p->m, p->node, &p->fi);
     return 0;
@@ -364,7 +364,7 @@ void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (ret < 0) {
         fail_open(m, req, node, &err);
         fuse_reply_err(req, note_access(m, ERRLOG_CONTENT, node, NULL, &err));
-    } else if (file_of(fi)->reader && !reader_is_sized(file_of(fi)->reader)) {
+    } else if (file_of(fi)->reader && !reader_info(file_of(fi)->reader).sized) {
         p.reply = reply_derived;
         p.file = file_of(fi);
         p.unbounded = is_command(node);
@@ -380,6 +380,9 @@ void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct mount *m = fuse_req_userdata(req);
 
     (void)ino;
+    /* whoever lists directories looks for files that may not be there; a mere read does not */
+    if (file_of(fi)->kind == FILE_LISTING && !atomic_exchange(&m->listed, true))
+        engine_search_runs(m->engine);
     close_file(m, file_of(fi));
     fuse_reply_err(req, 0);
 }

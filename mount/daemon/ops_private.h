@@ -26,6 +26,7 @@ struct mount {
     uint64_t root_dev;  /* the dataset's device */
     unsigned max_read;  /* 0: the kernel's own limit */
     atomic_uint nreads; /* counts reads, to see whether there are some */
+    atomic_bool listed; /* a directory has been listed */
 };
 
 /* The errno for the kernel. */

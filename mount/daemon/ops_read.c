@@ -49,7 +49,7 @@ static void read_source(fuse_req_t req, const struct node *node, int fd, size_t 
 /* May the kernel get the bytes that the reader has handed out? */
 static int check_served(struct mount *m, struct node *node, const struct file *f, struct error *err)
 {
-    return f->stands_in || node_serves(m->inodes, node, reader_version(f->reader))
+    return f->stands_in || node_serves(m->inodes, node, reader_info(f->reader).version)
                ? 0
                : error_set(err, EIO, "%s: a source changed while it was read", node_name(node));
 }
@@ -90,7 +90,7 @@ static void read_derived(fuse_req_t req, struct node *node, const struct file *f
 {
     struct mount *m = fuse_req_userdata(req);
     struct reader *r = f->reader;
-    uint64_t off = (uint64_t)offset, total = reader_nbytes(r);
+    uint64_t off = (uint64_t)offset, total = reader_info(r).nbytes;
     struct error err = {.code = ENOMEM, .text = "out of memory"};
     size_t got;
     char *buf;

@@ -136,15 +136,16 @@ static bool advance(struct slot *s)
 {
     const struct batch_user *u = &s->batch->user;
     struct reader *r = s->file.reader;
+    struct reader_info info;
     struct error err;
 
-    while (!reader_is_sized(r) || s->off < reader_nbytes(r)) {
+    while (!(info = reader_info(r)).sized || s->off < info.nbytes) {
         size_t got = 0;
         int ret = 0;
 
-        /* a command's file is available as a whole or not at all */
-        if (reader_is_sized(
-                r)) /* no header by itself: until the first byte a wait can start again */
+        /* a command's file is available as a whole or not at all; no header by itself: until the
+         * first byte a wait can start again */
+        if (info.sized)
             ret = reader_read(r, s->off, s->batch->buf, STEP_NBYTES, s->off > 0 || s->nwaits > 0,
                               &got, &err);
         if (ret == 0 && got > 0)

@@ -166,7 +166,7 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
     struct rights rights;
     struct error none;
 
-    if (!err && reader_nbytes(file->reader) != sizeof row->numbers) {
+    if (!err && reader_info(file->reader).nbytes != sizeof row->numbers) {
         error_set(&none, EIO, "%s: the numbers are incomplete", row->path);
         err = &none;
     }
@@ -174,7 +174,7 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
         fail_row(w, row, err);
     else
         take_volumes(row, file->reader);
-    rights = reader_rights(file->reader);
+    rights = reader_info(file->reader).rights;
     rights_add(&w->rights, &rights);
 }
 

@@ -442,24 +442,9 @@ void reader_close(struct reader *r)
     reader_put(r);
 }
 
-bool reader_is_sized(const struct reader *r)
+struct reader_info reader_info(const struct reader *r)
 {
-    return r->sized;
-}
-
-uint64_t reader_nbytes(const struct reader *r)
-{
-    return r->nbytes;
-}
-
-uint64_t reader_version(const struct reader *r)
-{
-    return r->version;
-}
-
-struct rights reader_rights(const struct reader *r)
-{
-    return r->rights;
+    return (struct reader_info){r->version, r->nbytes, r->sized, r->rights};
 }
 
 bool reader_is_computed(struct reader *r)

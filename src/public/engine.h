@@ -215,14 +215,18 @@ int reader_open(struct engine *e, const struct dir *dir, const char *name, struc
 /* Does not cancel waits of the reader: their owners do. NULL is allowed. */
 void reader_close(struct reader *r);
 
-/* False: the size is unknown and nothing can be read. A wait then computes all of the file (of a
- * command), or fetches the runs that tell its size (annex_get). */
-bool reader_is_sized(const struct reader *r);
-uint64_t reader_nbytes(const struct reader *r);
-/* derived_info.version: of the bytes handed out, or of those that would be now. A wait may change it
- * before the first byte. */
-uint64_t reader_version(const struct reader *r);
-struct rights reader_rights(const struct reader *r); /* of those who may read it */
+struct reader_info {
+    /* derived_info.version: of the bytes handed out, or of those that would be now. A wait may
+     * change it before the first byte. */
+    uint64_t version;
+    uint64_t nbytes;
+    /* False: nbytes is unknown and nothing can be read. A wait then computes all of the file (of a
+     * command), or fetches the runs that tell its size (annex_get). */
+    bool sized;
+    struct rights rights; /* of those who may read it */
+};
+
+struct reader_info reader_info(const struct reader *r);
 
 /* Copy the available bytes of [off, off + nbytes): all within the file, or none if a wait must bring
  * some; with `partly` the first ones. The header of a .nii is always available. All bytes that a
