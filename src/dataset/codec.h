@@ -3,8 +3,7 @@
  * Codecs: the ways in which a file stores its bytes. Each is one row, `struct codec`, in a file of
  * its own; codec.c has the table of them. Nothing else names one.
  *
- * A codec reads stored bytes by a function that it is given, and gives the bytes that they stand
- * for from front to back. Sentences of failures are without the file's name. Thread rule: what
+ * Sentences of failures are without the file's name. Thread rule: what
  * open() returns belongs to one thread at a time, but for consumed(), which any may call.
  */
 #ifndef DERIVFS_CODEC_H
@@ -14,26 +13,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "budget.h"
-#include "checkpoints.h"
+#include "decoder.h"
 #include "error.h"
-#include "helpers.h"
 #include "thread.h"
-
-/* Put at most `cap` stored bytes from `off` on into `buf`; *got is less at their end only. */
-typedef int codec_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
-                        struct error *err);
-
-/* What a codec reads from, and what may help it; as in struct source_options. */
-struct codec_input {
-    codec_pread *pread; /* called from several threads at once where there is helpers */
-    void *ctx;
-    uint64_t stored_nbytes; /* of the file */
-    struct helper_pool *helpers;
-    struct budget *budget;
-    struct checkpoints *known;
-    bool learn;
-};
 
 enum { CODEC_MAGIC_NBYTES = 4, CODEC_MAGICS_MAX = 2 };
 
@@ -54,27 +36,27 @@ struct codec {
     const char *data;    /* in sentences, what ends early: "inflated data" */
 
     /* What is opened is freed with free(). ENOMEM. */
-    int (*open)(const struct codec_input *in, void **out, struct error *err);
+    int (*open)(const struct decoder_input *in, struct decoder **out, struct error *err);
     /* Put at most `nbytes` into `buf`; *got is less only at the end of the data, all checksums
      * being right. EIO where the data is unsound; what `pread` returns where that fails. After a
      * failure nothing more is read. */
-    int (*read)(void *z, void *buf, size_t nbytes, size_t *got, struct error *err);
+    int (*read)(struct decoder *z, void *buf, size_t nbytes, size_t *got, struct error *err);
     /* Stored bytes read so far, for progress. */
-    uint64_t (*consumed)(const void *z);
-    void (*free)(void *z);
+    uint64_t (*consumed)(const struct decoder *z);
+    void (*free)(struct decoder *z);
 
     /* The rest may be NULL. */
 
     /* From now on ask `stop` (may be NULL) often, and fail with ECANCELED where it says so. NULL:
      * a read takes no longer than reading as many stored bytes. */
-    void (*set_cancel)(void *z, const struct cancel_token *stop);
+    void (*set_cancel)(struct decoder *z, const struct cancel_token *stop);
     /* Go on at byte `off`, or at the end of the data if that is before it; *at tells which. NULL:
      * what is before `off` is read. */
-    int (*seek)(void *z, uint64_t off, uint64_t *at, struct error *err);
+    int (*seek)(struct decoder *z, uint64_t off, uint64_t *at, struct error *err);
     /* Bytes of memory that it holds. NULL: less than a few hundred KiB, which nobody counts. */
-    size_t (*nbytes)(const void *z);
+    size_t (*nbytes)(const struct decoder *z);
     /* As gunzip_learned(). NULL: the codec knows no checkpoints. */
-    struct checkpoints *(*learned)(void *z);
+    struct checkpoints *(*learned)(struct decoder *z);
 };
 
 extern const struct codec codec_plain, codec_gzip, codec_zstd;

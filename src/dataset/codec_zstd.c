@@ -27,7 +27,7 @@ enum {
 };
 
 struct zstd {
-    struct codec_input input;
+    struct decoder_input input;
     ZSTD_DCtx *d;
     const struct cancel_token *stop; /* NULL: nobody is asked */
     uint64_t fed;                    /* stored bytes that have been read */
@@ -40,15 +40,15 @@ struct zstd {
     unsigned char in[IN_NBYTES];
 };
 
-static void zstd_free(void *p)
+static void zstd_free(struct decoder *p)
 {
-    struct zstd *z = p;
+    struct zstd *z = (struct zstd *)p;
 
     ZSTD_freeDCtx(z->d);
     free(z);
 }
 
-static int zstd_open(const struct codec_input *input, void **out, struct error *err)
+static int zstd_open(const struct decoder_input *input, struct decoder **out, struct error *err)
 {
     struct zstd *z = calloc(1, sizeof *z);
 
@@ -57,10 +57,10 @@ static int zstd_open(const struct codec_input *input, void **out, struct error *
     z->input = *input;
     z->d = ZSTD_createDCtx();
     if (!z->d || ZSTD_isError(ZSTD_DCtx_setParameter(z->d, ZSTD_d_windowLogMax, WINDOW_LOG_MAX))) {
-        zstd_free(z);
+        zstd_free((struct decoder *)z);
         return error_set(err, ENOMEM, "out of memory");
     }
-    *out = z;
+    *out = (struct decoder *)z;
     return 0;
 }
 
@@ -97,7 +97,8 @@ static int fetch(struct zstd *z, size_t want, struct error *err)
         want = FIRST_NBYTES;
     if (want > sizeof z->in || z->out_total >= HEADER_NBYTES)
         want = sizeof z->in;
-    int ret = z->input.pread(z->input.ctx, z->fed, z->in + z->n, want - z->n, &got, err);
+    int ret =
+        z->input.source.pread(z->input.source.ctx, z->fed, z->in + z->n, want - z->n, &got, err);
     if (ret < 0)
         return ret;
     z->fed += got;
@@ -142,9 +143,9 @@ static int go_on(struct zstd *z, ZSTD_outBuffer *out, struct error *err)
     return moved || !z->in_frame ? 0 : fail(z, "zstd data ends early", err);
 }
 
-static int zstd_read(void *p, void *buf, size_t nbytes, size_t *got, struct error *err)
+static int zstd_read(struct decoder *p, void *buf, size_t nbytes, size_t *got, struct error *err)
 {
-    struct zstd *z = p;
+    struct zstd *z = (struct zstd *)p;
     ZSTD_outBuffer out = {buf, nbytes, 0};
     int ret = 0;
 
@@ -157,23 +158,23 @@ static int zstd_read(void *p, void *buf, size_t nbytes, size_t *got, struct erro
     return ret;
 }
 
-static uint64_t zstd_consumed(const void *p)
+static uint64_t zstd_consumed(const struct decoder *p)
 {
-    const struct zstd *z = p;
+    const struct zstd *z = (const struct zstd *)p;
 
     return atomic_load_explicit(&z->consumed, memory_order_relaxed);
 }
 
-static void zstd_set_cancel(void *p, const struct cancel_token *stop)
+static void zstd_set_cancel(struct decoder *p, const struct cancel_token *stop)
 {
-    struct zstd *z = p;
+    struct zstd *z = (struct zstd *)p;
 
     z->stop = stop;
 }
 
-static size_t zstd_nbytes(const void *p)
+static size_t zstd_nbytes(const struct decoder *p)
 {
-    const struct zstd *z = p;
+    const struct zstd *z = (const struct zstd *)p;
 
     return sizeof *z + ZSTD_sizeof_DCtx(z->d);
 }

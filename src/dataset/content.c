@@ -134,7 +134,7 @@ uint64_t content_missing(const struct content *c)
     return sum;
 }
 
-static int read_block(struct content *c, size_t i, codec_pread *pread, void *ctx,
+static int read_block(struct content *c, size_t i, decoder_pread *pread, void *ctx,
                       unsigned char *buf, struct error *err)
 {
     struct block *b = &c->blocks[i];
@@ -164,7 +164,7 @@ static bool is_of_fingerprint(const struct content *c, size_t i)
     return i == 0 || i == c->nblocks / 2 || i + 1 == c->nblocks;
 }
 
-int content_fill(struct content *c, bool all, codec_pread *pread, void *ctx,
+int content_fill(struct content *c, bool all, decoder_pread *pread, void *ctx,
                  const struct cancel_token *cancel, struct error *err)
 {
     unsigned char *buf = malloc(CONTENT_BLOCK_NBYTES);

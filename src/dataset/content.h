@@ -38,7 +38,7 @@ uint64_t content_missing(const struct content *c);
 
 /* Read what is missing: of all blocks, or only those of the fingerprint. `cancel` may be NULL. What
  * `pread` returns where that fails; EIO: the file is shorter; ECANCELED. */
-int content_fill(struct content *c, bool all, codec_pread *pread, void *ctx,
+int content_fill(struct content *c, bool all, decoder_pread *pread, void *ctx,
                  const struct cancel_token *cancel, struct error *err) NODISCARD;
 
 /* After content_fill(): the fingerprint, and with `all` the hash. ENOMEM. */

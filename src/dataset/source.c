@@ -37,9 +37,9 @@ struct source {
     struct source_id at_open; /* what fstat told then: for comparing the open file with itself */
     struct content *content;  /* NULL: the bytes are not hashed */
     bool has_content;         /* it is complete */
-    struct codec_input input;
+    struct decoder_input input;
     const struct codec *codec;
-    void *z;                         /* what the codec has opened */
+    struct decoder *z;               /* what the codec has opened */
     const struct cancel_token *stop; /* NULL: nobody is asked */
     uint64_t pos;                    /* bytes handed out or skipped */
     size_t forced_nbytes;            /* taken from the budget beside what the caller has counted */
@@ -126,13 +126,12 @@ static int open_codec(struct source *s, const struct source_options *o, struct e
 
     if (ret < 0)
         return error_wrap(err, ret, "%s: read", s->path);
-    s->input = (struct codec_input){.pread = read_stored,
-                                    .ctx = s,
-                                    .stored_nbytes = s->id.size,
-                                    .helpers = o->helpers,
-                                    .budget = o->budget,
-                                    .known = o->known,
-                                    .learn = o->learn};
+    s->input = (struct decoder_input){.source = {read_stored, s},
+                                      .stored_nbytes = s->id.size,
+                                      .helpers = o->helpers,
+                                      .budget = o->budget,
+                                      .known = o->known,
+                                      .learn = o->learn};
     s->counted_nbytes = o->counted_nbytes;
     s->codec = codec_of_bytes(start, got);
     ret = s->codec->open(&s->input, &s->z, err);
@@ -247,7 +246,7 @@ static int drop(struct source *s, uint64_t nbytes, struct error *err)
 /* Begin anew. */
 static int rewind_codec(struct source *s, struct error *err)
 {
-    void *z;
+    struct decoder *z;
     int ret = s->codec->open(&s->input, &z, err);
 
     if (ret < 0)

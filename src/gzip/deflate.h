@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "decoder.h"
 #include "error.h"
 
 enum {
@@ -71,14 +72,6 @@ void deflate_resolve(const uint16_t *symbols, size_t nsymbols, const unsigned ch
 
 /* ---- with the window ---- */
 
-/* The stored bytes: put at most `cap` from `off` on into `buf`; *got is 0 at their end only. Called
- * from several threads at once where helpers inflate. */
-struct deflate_source {
-    int (*pread)(void *ctx, uint64_t off, unsigned char *buf, size_t cap, size_t *got,
-                 struct error *err);
-    void *ctx;
-};
-
 enum inflater_status {
     INFLATER_MORE,  /* the output buffer is full, or the input read so far is used up */
     INFLATER_LIMIT, /* all input before the limit is inflated and handed out */
@@ -92,7 +85,7 @@ struct inflater;
 enum { INFLATER_FEED_MAX = 128 * 1024 }; /* stored bytes read at a time, at most */
 
 /* To be released with free(). NULL: out of memory. */
-struct inflater *inflater_new(const struct deflate_source *source) NODISCARD;
+struct inflater *inflater_new(const struct decoder_source *source) NODISCARD;
 size_t inflater_nbytes(void); /* of memory */
 
 /* Move to a bit of the stored bytes; the window is the at most DEFLATE_WINDOW bytes of output

@@ -25,7 +25,7 @@ enum {
 };
 
 struct inflater {
-    struct deflate_source source;
+    struct decoder_source source;
     uint64_t in_end;    /* the stored byte behind those in the buffer */
     size_t in_nbytes;   /* in the buffer; state.next_in points into it, or behind it */
     size_t feed_nbytes; /* to read next */
@@ -37,7 +37,7 @@ struct inflater {
     unsigned char in[INFLATER_FEED_MAX];
 };
 
-struct inflater *inflater_new(const struct deflate_source *source)
+struct inflater *inflater_new(const struct decoder_source *source)
 {
     struct inflater *f = malloc(sizeof *f);
 

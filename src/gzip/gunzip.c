@@ -36,7 +36,7 @@ enum {
 };
 
 struct gunzip {
-    struct gunzip_options o;
+    struct decoder_input o;
     struct ring *ring; /* NULL: no helpers */
     struct inflater *inflater;
     const struct cancel_token *cancel; /* may be NULL */
@@ -95,29 +95,30 @@ static void jump_to(struct gunzip *z, const struct checkpoint *p)
     atomic_store_explicit(&z->consumed, z->owner.fed, memory_order_relaxed);
 }
 
-struct gunzip *gunzip_new(const struct gunzip_options *options)
+int gunzip_open(const struct decoder_input *in, struct decoder **out, struct error *err)
 {
     struct gunzip *z = calloc(1, sizeof *z);
 
     if (!z)
-        return NULL;
-    z->o = *options;
+        return error_set(err, ENOMEM, "out of memory");
+    z->o = *in;
     z->inflater = inflater_new(&z->o.source);
     if (z->o.known)
         checkpoints_get(z->o.known);
     if (z->o.helpers)
         z->ring = ring_new(&z->o);
     if (!z->inflater || (z->o.helpers && !z->ring)) {
-        gunzip_free(z);
-        return NULL;
+        gunzip_free((struct decoder *)z);
+        return error_set(err, ENOMEM, "out of memory");
     }
     jump_to(z, NULL);
-    return z;
+    *out = (struct decoder *)z;
+    return 0;
 }
 
-void gunzip_free(void *gunzip)
+void gunzip_free(struct decoder *decoder)
 {
-    struct gunzip *z = gunzip;
+    struct gunzip *z = (struct gunzip *)decoder;
 
     if (!z)
         return;
@@ -128,9 +129,9 @@ void gunzip_free(void *gunzip)
     free(z);
 }
 
-void gunzip_set_cancel(void *gunzip, const struct cancel_token *cancel)
+void gunzip_set_cancel(struct decoder *z, const struct cancel_token *cancel)
 {
-    ((struct gunzip *)gunzip)->cancel = cancel;
+    ((struct gunzip *)z)->cancel = cancel;
 }
 
 /* ---- members ---- */
@@ -426,9 +427,9 @@ static uint64_t consumed(const struct gunzip *z)
     return off < p->to ? off : p->to;
 }
 
-int gunzip_read(void *gunzip, void *buf, size_t nbytes, size_t *got, struct error *err)
+int gunzip_read(struct decoder *decoder, void *buf, size_t nbytes, size_t *got, struct error *err)
 {
-    struct gunzip *z = gunzip;
+    struct gunzip *z = (struct gunzip *)decoder;
     unsigned char *out = buf;
     size_t done = 0;
 
@@ -452,8 +453,9 @@ int gunzip_read(void *gunzip, void *buf, size_t nbytes, size_t *got, struct erro
     return 0;
 }
 
-int gunzip_seek(struct gunzip *z, uint64_t out_off, struct error *err)
+int gunzip_seek(struct decoder *decoder, uint64_t out_off, uint64_t *at, struct error *err)
 {
+    struct gunzip *z = (struct gunzip *)decoder;
     const struct checkpoint *p = z->o.known ? checkpoints_find(z->o.known, out_off) : NULL;
     bool jumps = out_off < z->out_total || (p && p->out_off > z->out_total);
     unsigned char *dropped;
@@ -470,27 +472,23 @@ int gunzip_seek(struct gunzip *z, uint64_t out_off, struct error *err)
     do {
         uint64_t left = out_off - z->out_total;
         want = left < DROP_NBYTES ? (size_t)left : DROP_NBYTES;
-        ret = gunzip_read(z, dropped, want, &got, err);
+        ret = gunzip_read(decoder, dropped, want, &got, err);
     } while (ret == 0 && got == want && z->out_total < out_off);
     free(dropped);
+    *at = z->out_total;
     return ret;
 }
 
-uint64_t gunzip_tell(const struct gunzip *z)
+struct checkpoints *gunzip_learned(struct decoder *decoder)
 {
-    return z->out_total;
-}
-
-struct checkpoints *gunzip_learned(void *gunzip)
-{
-    struct gunzip *z = gunzip;
+    const struct gunzip *z = (const struct gunzip *)decoder;
 
     if (!z->at_end || !z->learned || checkpoints_count(z->learned) == 0)
         return NULL;
     return checkpoints_get(z->learned);
 }
 
-uint64_t gunzip_consumed(const void *gunzip)
+uint64_t gunzip_consumed(const struct decoder *z)
 {
-    return atomic_load_explicit(&((const struct gunzip *)gunzip)->consumed, memory_order_relaxed);
+    return atomic_load_explicit(&((const struct gunzip *)z)->consumed, memory_order_relaxed);
 }

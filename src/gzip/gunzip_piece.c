@@ -71,7 +71,7 @@ void piece_free(struct piece *p)
 }
 
 /* Fill `buf` from stored byte `off` on; less at the end, or if reading fails. */
-static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned char *buf,
+static size_t fetch(const struct decoder_source *source, uint64_t off, unsigned char *buf,
                     size_t nbytes)
 {
     size_t done = 0, got = 1;
@@ -85,7 +85,7 @@ static size_t fetch(const struct deflate_source *source, uint64_t off, unsigned 
     return done;
 }
 
-uint64_t piece_search(const struct deflate_source *source, uint64_t from,
+uint64_t piece_search(const struct decoder_source *source, uint64_t from,
                       const atomic_bool *cancelled, unsigned char *scratch, size_t *got)
 {
     uint64_t bit, searched = 0;

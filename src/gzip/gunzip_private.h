@@ -123,7 +123,7 @@ void piece_run(struct piece *p);
 /* The first likely block header in SEARCH_NBYTES from stored byte `from` on, or NO_BIT; also when
  * *cancelled (may be NULL) becomes true. Needs scratch[SEARCH_NBYTES + DEFLATE_SLACK], which then
  * holds *got bytes from `from` on. */
-uint64_t piece_search(const struct deflate_source *source, uint64_t from,
+uint64_t piece_search(const struct decoder_source *source, uint64_t from,
                       const atomic_bool *cancelled, unsigned char *scratch, size_t *got);
 
 /* ---- where pieces lie ---- */
@@ -153,7 +153,7 @@ struct rate {
 };
 
 struct ring {
-    struct gunzip_options o;
+    struct decoder_input o;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a piece's state, start_known or ready_n */
 
@@ -180,7 +180,7 @@ struct ring {
     uint64_t since_fed; /* then */
 };
 
-struct ring *ring_new(const struct gunzip_options *o) NODISCARD; /* NULL: out of memory */
+struct ring *ring_new(const struct decoder_input *o) NODISCARD; /* NULL: out of memory */
 void ring_free(struct ring *r); /* calls ring_rest(); NULL is allowed */
 /* Stop all pieces, wait for those that run, free them; new ones may begin later. */
 void ring_rest(struct ring *r);

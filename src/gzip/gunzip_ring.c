@@ -47,7 +47,7 @@ static double rate_of(const struct rate *p, double unknown)
     return p->amount > 0 ? p->ns / p->amount : unknown;
 }
 
-struct ring *ring_new(const struct gunzip_options *o)
+struct ring *ring_new(const struct decoder_input *o)
 {
     struct ring *r = calloc(1, sizeof *r);
 

@@ -91,7 +91,7 @@ static void check_marker(const uint8_t *in, size_t nbytes, size_t feed)
 static void check_inflater(const uint8_t *in, size_t nbytes)
 {
     struct fuzz_memory m = {in, nbytes};
-    struct deflate_source source = {fuzz_pread, &m};
+    struct decoder_source source = {fuzz_pread, &m};
     struct inflater *f = inflater_new(&source);
     enum inflater_status status;
     size_t n = 0, got, used;

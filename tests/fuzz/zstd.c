@@ -36,10 +36,10 @@ static long by_libzstd(const struct fuzz_memory *m)
 /* Read it in pieces to its end or OUT_MAX. Returns how many bytes are in `to`. */
 static long by_codec(struct fuzz_memory *m, size_t piece, uint8_t *to)
 {
-    struct codec_input in = {.pread = fuzz_pread, .ctx = m, .stored_nbytes = m->nbytes};
+    struct decoder_input in = {.source = {fuzz_pread, m}, .stored_nbytes = m->nbytes};
     struct error err = {0};
     size_t n = 0, got, room;
-    void *z;
+    struct decoder *z;
     int ret;
 
     assert_int_equal(codec_zstd.open(&in, &z, &err), 0);

@@ -254,7 +254,7 @@ static void stops_at_any_block(void **state)
     static unsigned char out[DATA_NBYTES + 1];
     struct stream *s = stream_new(6, Z_DEFAULT_STRATEGY);
     struct memory m = {s->bytes, s->nbytes};
-    struct deflate_source source = {read_memory, &m};
+    struct decoder_source source = {read_memory, &m};
     struct inflater *f = inflater_new(&source);
     unsigned residues = 0;
 
@@ -327,7 +327,7 @@ static long by_marker(struct deflate_marker *d, const unsigned char *in, size_t 
 
 static long by_isal(struct memory *m, const unsigned char *window, unsigned char *out)
 {
-    struct deflate_source source = {read_memory, m};
+    struct decoder_source source = {read_memory, m};
     struct inflater *f = inflater_new(&source);
     enum inflater_status status;
     size_t n = 0, got;

@@ -34,7 +34,7 @@ static int read_stored(void *ctx, uint64_t off, unsigned char *buf, size_t cap, 
 
 static struct ring *new_ring(void)
 {
-    struct gunzip_options o = {.source = {.pread = read_stored}, .stored_nbytes = nstored};
+    struct decoder_input o = {.source = {.pread = read_stored}, .stored_nbytes = nstored};
     struct ring *r = ring_new(&o);
 
     assert_non_null(r);
@@ -134,7 +134,7 @@ static void begins_before_the_next_one_or_not_at_all(void **state)
 {
     static unsigned char data[DATA_NBYTES];
     z_stream z = {.next_in = data, .avail_in = sizeof data};
-    struct deflate_source source = {.pread = read_stored};
+    struct decoder_source source = {.pread = read_stored};
     uint32_t seed = 41;
     size_t got;
 

@@ -39,7 +39,7 @@ static void the_time_of_every_call_counts(void **state)
 {
     enum { FEED_NBYTES = 128 << 10, CALL_NS = 2000000, NFEEDS = 4 };
     struct helper_pool helpers = {.idle = nobody};
-    struct gunzip_options options = {
+    struct decoder_input options = {
         .source = {.pread = read_nothing}, .stored_nbytes = 100 << 20, .helpers = &helpers};
     struct ring *r = ring_new(&options);
 
@@ -62,7 +62,7 @@ static void the_time_of_every_call_counts(void **state)
 static void width_follows_the_ratio(void **state)
 {
     struct helper_pool helpers = {.idle = nobody};
-    struct gunzip_options options = {
+    struct decoder_input options = {
         .source = {.pread = read_nothing}, .stored_nbytes = 100 << 20, .helpers = &helpers};
     struct ring *r = ring_new(&options);
     struct owner owner = {.fed = 1 << 20, .out_nbytes = 2 << 20};

@@ -348,12 +348,12 @@ static int trickle_all(size_t nstored, size_t in_piece, size_t out_piece, size_t
                        struct error *err)
 {
     struct trickle t = {stored, nstored, in_piece};
-    struct gunzip_options options = {.source = {trickle_pread, &t}, .stored_nbytes = nstored};
-    struct gunzip *z = gunzip_new(&options);
+    struct decoder_input options = {.source = {trickle_pread, &t}, .stored_nbytes = nstored};
+    struct decoder *z;
     size_t got = 0;
     int ret;
 
-    assert_non_null(z);
+    assert_int_equal(gunzip_open(&options, &z, err), 0);
     *nbytes = 0;
     do {
         assert_true(*nbytes + out_piece + CANARY <= sizeof inflated);
@@ -396,13 +396,13 @@ static int failing_pread(void *ctx, uint64_t off, unsigned char *buf, size_t cap
 
 static void read_failures_pass_through(void **state)
 {
-    struct gunzip_options options = {.source = {.pread = failing_pread}, .stored_nbytes = 100};
-    struct gunzip *z = gunzip_new(&options);
+    struct decoder_input options = {.source = {.pread = failing_pread}, .stored_nbytes = 100};
+    struct decoder *z;
     struct error err = {0};
     size_t got;
 
     (void)state;
-    assert_non_null(z);
+    assert_int_equal(gunzip_open(&options, &z, &err), 0);
     assert_int_equal(gunzip_read(z, inflated, 10, &got, &err), -ENETDOWN);
     assert_string_equal(err.text, "the disk went away");
     gunzip_free(z);
