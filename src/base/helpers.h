@@ -14,8 +14,8 @@
 #include <stdbool.h>
 
 enum helper_kind {
-    HELPER_PIECE,       /* a part of the offering thread's work */
-    HELPER_CHECKPOINTS, /* not urgent: waits until no task has run for HELPER_MOMENT_NS */
+    HELPER_PIECE, /* a part of the offering thread's work */
+    HELPER_LATER, /* not urgent: waits until no task has run for HELPER_MOMENT_NS */
 };
 
 enum { HELPER_MOMENT_NS = 20000000 };
@@ -25,8 +25,9 @@ struct helper_job {
                                             after the call, so run() may free it */
     struct helper_job *prev, *next;      /* the pool's; prev is NULL unless offered */
     enum helper_kind kind;
-    const char *helped; /* the task to show; the pool sets it for a piece, the offering thread for
-                           other kinds, valid until the job has run */
+    /* To show: "WHAT of HELPED". The pool sets them for a piece, the offering thread for others,
+     * valid until the job has run. */
+    const char *what, *helped;
 };
 
 struct helper_pool {

@@ -126,6 +126,7 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
     ret = k->g->is_slices ? pump_slices(k, c, nvol, h, m, err) : pump(k, c, nbytes, h, m, err);
     if (ret == 0)
         ret = cursor_check(c, false, err);
+    task_progress(k->ctl, cursor_consumed(c));
     if (ret < 0)
         cursor_close(c);
     else

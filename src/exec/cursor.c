@@ -38,6 +38,7 @@ struct cursor {
     struct run *run;           /* a reference */
     struct checkpoints *known; /* a reference, or NULL */
     uint64_t off;              /* of the next sample, bytes from the first one */
+    uint64_t begun;            /* source_consumed() when it was opened or taken from the pool */
     bool was_settled;          /* source_is_settled() before it was opened */
     bool helped;               /* has the helpers: not for the pool */
     size_t spared_nbytes;      /* taken from the budget while it is parked */
@@ -279,11 +280,14 @@ int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t 
     if (ret < 0)
         return ret;
     source_set_cancel(c->source, stop);
+    c->begun = source_consumed(c->source);
     ret = distrust(c, source_seek(c->source, run->nifti.vox_offset + off, err), err);
     if (ret < 0) {
         cursor_close(c);
         return ret;
     }
+    if (can_go_back(c)) /* it jumped rather than read on */
+        c->begun = source_consumed(c->source);
     c->off = off;
     *out = c;
     return 0;
@@ -349,7 +353,9 @@ int cursor_check(struct cursor *c, bool of_parts, struct error *err)
 
 uint64_t cursor_consumed(const struct cursor *c)
 {
-    return source_consumed(c->source);
+    uint64_t now = source_consumed(c->source);
+
+    return now > c->begun ? now - c->begun : 0;
 }
 
 void cursor_park(struct cursor *c)

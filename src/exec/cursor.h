@@ -60,7 +60,7 @@ int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err) NODISCARD;
  * check that the file is still what it was. */
 int cursor_check(struct cursor *c, bool of_parts, struct error *err) NODISCARD;
 
-/* Stored bytes up to where it stands. */
+/* Stored bytes read since cursor_open(). */
 uint64_t cursor_consumed(const struct cursor *c);
 
 /* Give it back to the pool (after a success, which must stand before a volume), or close it. NULL

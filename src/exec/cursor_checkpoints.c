@@ -225,7 +225,8 @@ void keeper_add(struct keeper *k, struct run *run, struct checkpoints *learned,
         return;
     }
     one->job.run = keep;
-    one->job.kind = HELPER_CHECKPOINTS;
+    one->job.kind = HELPER_LATER;
+    one->job.what = !learned ? "name" : content ? "name and checkpoints" : "checkpoints";
     one->keeper = k;
     one->run = run_get(run);
     one->job.helped = run->path;

@@ -171,14 +171,4 @@ int64_t memory_deadline(const struct sched *s);
 /* Put a flight whose dependencies are done into the queue. */
 void flight_make_ready(struct sched *s, struct flight *f);
 
-/* ---- scheduler_helpers.c ---- */
-
-void helpers_start(struct sched *s);
-/* Take the first piece on offer for worker `w`, or NULL. */
-struct helper_job *helpers_take(struct sched *s, struct worker *w);
-/* Wait until there may be something to do; the lock is released meanwhile. */
-void helpers_wait(struct sched *s);
-/* Run it; the lock is released meanwhile. */
-void helpers_run(struct sched *s, struct worker *w, struct helper_job *job);
-
 #endif

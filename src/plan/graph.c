@@ -232,8 +232,13 @@ uint64_t stream_work_nbytes(const struct stream *s)
 {
     uint64_t sum = 0;
 
-    for (size_t i = 0; i < s->nleaves; i++)
-        if (s->leaves[i].kind == LEAF_SAMPLE)
-            sum += s->leaves[i].run->id.size;
+    for (size_t i = 0; i < s->nleaves; i++) {
+        const struct run *run = s->leaves[i].run;
+
+        if (s->leaves[i].kind != LEAF_SAMPLE)
+            continue;
+        uint64_t of = (uint64_t)run->nifti.nvol, n = (uint64_t)s->nvol; /* each at most 2^32 */
+        sum += run->id.size / of * n + run->id.size % of * n / of;
+    }
     return sum;
 }

@@ -80,6 +80,25 @@ for t in plan:
 PYTHON
 }
 
+@test "the parts of a series read their own volumes, together the run once" {
+    make_run "$DS/run.nii" --volumes 64 --shape 64,64,30
+    printf "[half]\nexpr = bold / 2\n" >recipes.ini
+    mount_derivfs "$DS" --recipes=recipes.ini --threads=1
+    cat "$MNT/half.nii" >/dev/null
+    local size
+    size=$(stat -c %s "$DS/run.nii")
+    run -0 trace '[.traceEvents[] | select(.name | startswith("chunk ")) | .args.read_bytes]
+        | "\(length > 1) \(add <= '"$size"') \(add >= '"$size"' * 0.99)"'
+    assert_output 'true true true'
+}
+
+@test "what a pass has told of a run is learned under a name of its own" {
+    runs 1
+    mount_derivfs "$DS"
+    cat "$MNT/tsnr.nii" >/dev/null
+    wait_until grep -q '"name of sub-01_task-r_run-01_bold.nii.gz"' "$MNT/.derivfs/trace.json"
+}
+
 @test "a task that failed says so" {
     runs 2
     truncate -s -20 "$DS/sub-01_task-r_run-02_bold.nii.gz"

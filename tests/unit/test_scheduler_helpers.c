@@ -358,7 +358,7 @@ static void test_what_can_wait_waits(void **state)
     submit(&w, "hold");
     wait_count(&w, &w.nbegan, 1);
     make_piece(&w, &late, "late", false);
-    late.job.kind = HELPER_CHECKPOINTS;
+    late.job.kind = HELPER_LATER;
     late.job.helped = "run";
     make_piece(&w, &piece, "piece", false);
     offer(&w, &late);
