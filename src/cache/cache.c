@@ -4,7 +4,7 @@
  *
  * A hit is a descriptor: it pins the bytes, so eviction never asks who is reading.
  */
-#include "cache_internal.h"
+#include "cache_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

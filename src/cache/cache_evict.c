@@ -8,7 +8,7 @@
  * tenth of the maximum published here; so n processes on one directory pass it by n tenths at the
  * most. Eviction goes from over 100 % down to 80 %, so that it is rare.
  */
-#include "cache_internal.h"
+#include "cache_private.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  * Nothing is written there: no touch, no lock, no removal. A damaged entry is remembered and passed
  * over.
  */
-#include "cache_internal.h"
+#include "cache_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -24,7 +24,7 @@
  * 64x64x30x60 took 58 ms instead of 61; 40 ms less where each fdatasync was made to take 40 longer.
  * Not waiting for the moments at the end brought nothing that could be measured.
  */
-#include "cache_internal.h"
+#include "cache_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

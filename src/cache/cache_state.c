@@ -6,7 +6,7 @@
  * It is remembered under (device, inode, size, mtime, ctime). Two threads that meet an unknown
  * payload at once may both compute it, which costs time and harms nothing.
  */
-#include "cache_internal.h"
+#include "cache_private.h"
 
 #include <errno.h>
 #include <stdarg.h>

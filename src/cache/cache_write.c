@@ -15,7 +15,7 @@
  * when the sync fails: somebody may have read wrong bytes by then. It is invalidated, and whatever was
  * computed from it is thrown away before it is published.
  */
-#include "cache_internal.h"
+#include "cache_private.h"
 
 #include <errno.h>
 #include <fcntl.h>

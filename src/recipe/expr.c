@@ -10,7 +10,7 @@
  * always in parentheses, so no reader needs the precedences. Equal trees give equal bytes in any
  * locale. Values are float64 even where numpy's are not: sqrt(mask) is not float16.
  */
-#include "expr_priv.h"
+#include "expr_private.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
  * Text to tokens: numbers, names, and the longest symbol that fits. Operators are those of the table
  * of the language. A token points into the text; nothing is allocated.
  */
-#include "expr_priv.h"
+#include "expr_private.h"
 
 #include <errno.h>
 #include <locale.h>

@@ -3,7 +3,7 @@
  * The meaning of a name in an expression, and the errors of unknown names and cycles. Only an
  * unknown name costs a search for a similar one.
  */
-#include "expr_priv.h"
+#include "expr_private.h"
 
 #include <errno.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  *     op      EXPR_op is the operation
  *     text    how it is written
  *     form    LEAF; PREFIX; INFIX(precedence); SUBSCRIPT; FUNCTION(least, most) arguments
- *     masks   when the result is a mask: MASK_masks (expr_priv.h)
+ *     masks   when the result is a mask: MASK_masks (expr_private.h)
  *     number  the number beside its arguments, a WHOLE one or ANY from 0 to `most`:
  *             LAST(name, of, most) as in drop(x, 4), KEYWORD(name, of, most) as in std(x, ddof=1),
  *             or NO_NUMBER

@@ -13,7 +13,7 @@
  * A recipe's name parses the recipe's text at this place. Depth and number of nodes are checked
  * while the tree grows: no chain of recipes costs more than the largest tree allowed.
  */
-#include "expr_priv.h"
+#include "expr_private.h"
 
 #include <errno.h>
 #include <locale.h>

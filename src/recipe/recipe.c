@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "recipe_priv.h"
+#include "recipe_private.h"
 #include "text.h"
 
 /* The recipes that an expression may name. */

@@ -2,7 +2,7 @@
  *
  * The built-in recipes, in the language of all recipes.
  */
-#include "recipe_priv.h"
+#include "recipe_private.h"
 #include "text.h"
 
 /* Set to the number of runs, the variance is unbiased. */

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "endings.h"
-#include "recipe_priv.h"
+#include "recipe_private.h"
 
 /* "90", "4G": -EINVAL where it is none. */
 static int parse_number(const char *text, bool units, uint64_t most, uint64_t *out)

@@ -12,7 +12,7 @@
  * replaces a line too long for inih by an empty one. Blanks, comments, continuations and the rules
  * for "=" are inih's own.
  */
-#include "recipe_priv.h"
+#include "recipe_private.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "recipe_priv.h"
+#include "recipe_private.h"
 #include "text.h"
 
 static const char blanks[] = " \t";

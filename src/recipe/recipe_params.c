@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "recipe.h"
-#include "recipe_priv.h"
+#include "recipe_private.h"
 #include "text.h"
 
 char *recipe_params_text(const struct recipe *r)

@@ -9,8 +9,8 @@
  *
  * Thread rule: no shared state; the table is constant.
  */
-#ifndef DERIVFS_EXPR_PRIV_H
-#define DERIVFS_EXPR_PRIV_H
+#ifndef DERIVFS_EXPR_PRIVATE_H
+#define DERIVFS_EXPR_PRIVATE_H
 
 #include "expr.h"
 

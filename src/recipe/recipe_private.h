@@ -12,8 +12,8 @@
  *
  * Thread rule: no shared state; a struct recipe_file belongs to one thread.
  */
-#ifndef DERIVFS_RECIPE_PRIV_H
-#define DERIVFS_RECIPE_PRIV_H
+#ifndef DERIVFS_RECIPE_PRIVATE_H
+#define DERIVFS_RECIPE_PRIVATE_H
 
 #include "recipe.h"
 

@@ -4,8 +4,8 @@
  *
  * Thread rule: as in cache.h.
  */
-#ifndef DERIVFS_CACHE_INTERNAL_H
-#define DERIVFS_CACHE_INTERNAL_H
+#ifndef DERIVFS_CACHE_PRIVATE_H
+#define DERIVFS_CACHE_PRIVATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
