@@ -6,13 +6,11 @@
 #define DERIVFS_TESTS_SOURCES_H
 
 #include "images.h"
-#include "scratch.h"
+#include "root.h"
 #include "source.h"
 
 enum { DATA_NBYTES = 700 * 1000, STORED_MAX = 2 * DATA_NBYTES, SMALL = 1000 };
 
-static struct scratch dir;
-static int rootfd;
 static unsigned char data[DATA_NBYTES];     /* half noise, so that it compresses to about half */
 static unsigned char stored[STORED_MAX];    /* what a test writes to a file */
 static unsigned char inflated[DATA_NBYTES]; /* what a test reads back */
@@ -21,19 +19,9 @@ static int setup(void **state)
 {
     uint32_t seed = 42;
 
-    (void)state;
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (unsigned char)(image_random(&seed) & (i % 2 ? 0xff : 0x03));
-    scratch_make(&dir);
-    rootfd = open(dir.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return rootfd < 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return close(rootfd);
+    return open_root(state);
 }
 
 #endif

@@ -344,5 +344,5 @@ int main(void)
         cmocka_unit_test(known_from_a_page),       cmocka_unit_test(header_behind_nothing),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, close_root);
 }

@@ -15,11 +15,9 @@
 #include <cmocka.h>
 
 #include "images.h"
+#include "root.h"
 #include "run.h"
-#include "scratch.h"
 
-static struct scratch dir;
-static int rootfd;
 static void (*before_read)(
     void); /* called once, before the pread(2) that follows `nskipped` more */
 static int nskipped;
@@ -35,21 +33,6 @@ ssize_t pread(int fd, void *buf, size_t nbytes, off_t off)
         hook();
     }
     return syscall(SYS_pread64, fd, buf, nbytes, off);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    scratch_make(&dir);
-    rootfd = open(dir.path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return rootfd < 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    scratch_remove(&dir);
-    return close(rootfd);
 }
 
 /* Write a file of `nbytes` that starts with `header`; the rest is zero. */
@@ -344,5 +327,5 @@ int main(void)
         cmocka_unit_test(references),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, open_root, close_root);
 }

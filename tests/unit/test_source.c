@@ -460,5 +460,5 @@ int main(void)
         cmocka_unit_test(mutated_gzip),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, close_root);
 }
