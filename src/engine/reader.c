@@ -215,7 +215,8 @@ static void begin_edition(struct reader *r, const struct derived *d,
     }
 }
 
-int reader_set_derived(struct reader *r, struct derived *d, struct error *err)
+/* Takes `d` over. */
+static int set_derived(struct reader *r, struct derived *d, struct error *err)
 {
     struct blob *dropped[READER_KEPT] = {NULL};
     struct file_header header = {.nbytes = 0};
@@ -245,6 +246,50 @@ int reader_set_derived(struct reader *r, struct derived *d, struct error *err)
     for (size_t i = 0; i < READER_KEPT; i++)
         blob_put(dropped[i]);
     return ret == 0 ? 0 : error_set(err, EIO, "a source changed while it was read");
+}
+
+/* Of the same inode? `b` may be NULL: no. */
+static bool is_same_file(const struct run *a, const struct run *b)
+{
+    return b && a->id.ino != 0 && key_equal(&a->id.fs, &b->id.fs) && a->id.ino == b->id.ino;
+}
+
+/* May those who opened the reader's file read `d`? An open file stays readable when rights are
+ * withdrawn; another file that has its name now may be private. With the lock held. */
+static bool shows_no_more(const struct reader *r, const struct derived *d)
+{
+    const struct derived *old = r->derived;
+    bool same_files = !d->recipe->command && d->nruns == old->nruns;
+
+    for (size_t i = 0; same_files && i < d->nruns; i++)
+        same_files = is_same_file(d->runs[i], old->runs[i]);
+    for (size_t i = 0; same_files && derived_input_file(d, i); i++)
+        same_files = is_same_file(derived_input_file(d, i), derived_input_file(old, i));
+    return same_files || (d->rights.uid == r->rights.uid && d->rights.gid == r->rights.gid &&
+                          (r->rights.mode & ~d->rights.mode) == 0);
+}
+
+int reader_resolve_again(struct reader *r, struct error *err)
+{
+    struct derived *d;
+    bool same_recipe, allowed;
+    int ret = tree_find_derived(&r->engine->tree, &r->dir, r->name, SCAN_NOW, &d, err);
+
+    if (ret == -ENOENT || ret == -ESTALE) /* no answers to a read(2) */
+        return error_set(err, EIO, "a source was removed or damaged while it was read");
+    if (ret < 0)
+        return ret;
+    pthread_mutex_lock(&r->lock);
+    same_recipe = strcmp(d->recipe->canonical, r->derived->recipe->canonical) == 0;
+    allowed = shows_no_more(r, d);
+    pthread_mutex_unlock(&r->lock);
+    if (d->error.code == 0 && same_recipe && allowed)
+        return set_derived(r, d, err);
+    ret = d->error.code ? error_set(err, d->error.code, "%s", d->error.text)
+          : allowed     ? error_set(err, EIO, "source and recipe changed while it was read")
+                        : error_set(err, EIO, "others may read its sources since it was opened");
+    derived_put(d);
+    return ret;
 }
 
 /* Keep the plan of a part of `d` instead of the previous one, unless the reader has another file by

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Shared by reader.c (opening, reading available bytes), reader_wait.c (waiting for others) and
- * reader_extent.c (how much one job computes).
+ * Shared by reader.c (opening, reading available bytes) and reader_wait.c (waiting for others).
  *
  * Thread rule: as in engine.h.
  */
@@ -61,10 +60,11 @@ int reader_resolve(struct reader *r, enum scan_freshness freshness, struct error
 
 /* The latest version of the file, a reference, and its edition. */
 struct derived *reader_derived(struct reader *r, unsigned *edition) NODISCARD;
-/* Take `d` over, what the name stands for by now: the same version, or one of the same size that
- * begins a new edition, in which nothing of the former is left. EIO: a part of the former edition
- * was handed out, or the file has a form that it did not have when it was opened. */
-int reader_set_derived(struct reader *r, struct derived *d, struct error *err) NODISCARD;
+/* Look the file up again: a source changed. Goes on with what the name stands for by now: the same
+ * version, or one of the same size that begins a new edition, in which nothing of the former is
+ * left. EIO: a part of the former edition was handed out, or the file has a form, a recipe or readers
+ * that it did not have when it was opened. */
+int reader_resolve_again(struct reader *r, struct error *err) NODISCARD;
 /* All bytes that a reader hands out are of one edition. From now on that is `edition`; false: it is
  * a later one. */
 bool reader_hand_out(struct reader *r, unsigned edition) NODISCARD;
@@ -95,41 +95,5 @@ size_t reader_copy_header(struct reader *r, uint64_t off, char *buf, size_t nbyt
 /* Copy the bytes of [off, off + nbytes) that the part has, if it has the byte at `off`. */
 int reader_copy_part(const struct reader *r, const struct part *part, uint64_t off, char *buf,
                      size_t nbytes, size_t *got, struct error *err) NODISCARD;
-
-/* ---- requests that wait ---- */
-
-/* The bytes that one job computes: a part of the file, or slices of an image. */
-struct extent {
-    uint64_t off, nbytes;
-};
-
-struct reader_wait {
-    struct wait wait; /* the first member */
-    struct reader *reader;
-    struct request request; /* as `status` shows the wait */
-    uint64_t end;           /* the request ends here */
-    struct extent slices;   /* it is for these slices; nbytes 0: for whole parts */
-    uint64_t slice_nbytes;  /* then: of each */
-    /* only for the jobs' callbacks, which run one after the other, and then for the owner */
-    uint64_t at;                        /* available up to here */
-    struct part parts[READER_SPAN_MAX]; /* [nparts] */
-    size_t nparts;
-    unsigned edition;  /* of the parts, and of the job that is under way */
-    unsigned nchanged; /* times that a source changed meanwhile */
-    bool fetched;      /* runs that were absent */
-    bool identified;   /* runs that are new here */
-    unsigned nevicted; /* plans repeated after an eviction */
-};
-
-/* Keep a part: the bytes before its end are available. Takes its blob over. EIO: it is of another
- * edition than those before it. */
-int reader_wait_add(struct reader_wait *w, const struct part *part, struct error *err) NODISCARD;
-
-/* Decide, once for each request and edition, whether it is for slices. */
-void reader_choose_slices(struct reader_wait *w);
-/* Plan the next job, of the latest version of the file. */
-int reader_wait_plan(struct reader_wait *w, struct graph **out, struct error *err) NODISCARD;
-/* Take the result of this job. EIO: it has not the expected size. EAGAIN: the cache has lost it. */
-int reader_take_result(struct reader_wait *w, struct blob *blob, struct error *err) NODISCARD;
 
 #endif

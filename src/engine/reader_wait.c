@@ -3,17 +3,29 @@
  * Requests that wait for bytes to be computed, and before that, with annex=get, for runs to be
  * fetched: then the file is looked up again.
  *
- * A request takes its parts one after the other, each the result of one job; reader_extent.c
- * chooses the next one.
+ * A request takes its parts one after the other, each the result of one job. A job computes a part
+ * of the file, or its checksum. If a program reads only a few slices of an image of uncompressed
+ * runs, a job computes just these:
+ *
+ *     [ header |  .  .  .  . #### .  .  . ]      a request in the middle: its slices alone
+ *     [ ################### ... ]              from the start, or after the previous request: all
+ *
+ * A reader that starts at the beginning, reads on where it was, or has had a quarter of the image
+ * in slices is assumed to need all of it. So a slice costs its share, and reads in any order cost
+ * at most a quarter more than one pass. Slices are not cached: each is cheap.
  *
  * The kernel repeats a failed page-cache read at once. So a failure holds for the open file for
  * FAILURE_HOLDS_NS: one computation and one log line.
  */
+#include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "monotonic.h"
+#include "passes.h"
 #include "reader_private.h"
 
 #define FAILURE_HOLDS_NS INT64_C(1000000000)
@@ -23,6 +35,34 @@ enum { EVICTED_MAX = 100 };
 
 /* Plans that changing sources may void: one that is replaced all the time has pauses, too. */
 enum { CHANGED_MAX = 50 };
+
+/* Up to 1 / SLICED_SHARE of an image is computed in slices. */
+enum { SLICED_SHARE = 4 };
+
+/* What one job computes: a part of the file, its trailer, or slices of an image. */
+struct extent {
+    uint64_t off, nbytes;   /* in the file */
+    size_t part;            /* of the plan; the checksum is part parts.n */
+    uint64_t result_nbytes; /* expected: the size of the file is known already */
+};
+
+struct reader_wait {
+    struct wait wait; /* the first member */
+    struct reader *reader;
+    struct request request; /* as `status` shows the wait */
+    uint64_t end;           /* the request ends here */
+    struct extent slices;   /* it is for these slices; nbytes 0: for whole parts */
+    uint64_t slice_nbytes;  /* then: of each */
+    /* only for the jobs' callbacks, which run one after the other, and then for the owner */
+    uint64_t at;                        /* available up to here */
+    struct part parts[READER_SPAN_MAX]; /* [nparts] */
+    size_t nparts;
+    unsigned edition;  /* of the parts, and of the job that is under way */
+    unsigned nchanged; /* times that a source changed meanwhile */
+    bool fetched;      /* runs that were absent */
+    bool identified;   /* runs that are new here */
+    unsigned nevicted; /* plans repeated after an eviction */
+};
 
 int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, struct error *err)
 {
@@ -44,6 +84,196 @@ int reader_wait_read(struct wait *wait, uint64_t off, void *buf, size_t nbytes, 
         got += n;
     }
     return got == nbytes ? 0 : error_set(err, EIO, "%s: a part is missing", w->reader->path);
+}
+
+/* ---- slices ---- */
+
+/* Are the moments of all runs cached? Then the image is cheaper than a slice of the runs. */
+static bool is_nearly_there(struct reader *r)
+{
+    struct graph *g, *left;
+    bool nothing_to_read;
+    unsigned edition;
+
+    if (reader_plan(r, 0, &g, &edition, NULL) < 0)
+        return true; /* the request for the image fails with the reason */
+    left = store_cut(&r->engine->store, g);
+    nothing_to_read = passes_read_nbytes(left) == 0;
+    graph_put(left);
+    graph_put(g);
+    return nothing_to_read;
+}
+
+/* Decide, once for each request and edition, whether it is for slices. */
+static void choose_slices(struct reader_wait *w)
+{
+    struct reader *r = w->reader;
+    uint64_t first = NIFTI_DERIVED_NBYTES, slice = r->slice_nbytes;
+    bool reads_on;
+
+    if (slice == 0 || w->at < first)
+        return;
+    w->slices.off = w->at - (w->at - first) % slice;
+    w->slices.nbytes = (w->end - w->slices.off + slice - 1) / slice * slice;
+    w->slices.result_nbytes = w->slices.nbytes;
+    pthread_mutex_lock(&r->lock);
+    reads_on = w->at == r->sliced_end ||
+               r->sliced_nbytes + w->slices.nbytes > (r->nbytes - first) / SLICED_SHARE;
+    pthread_mutex_unlock(&r->lock);
+    w->slice_nbytes = slice;
+    if (reads_on || is_nearly_there(r))
+        w->slices.nbytes = 0;
+}
+
+/* ---- plans ---- */
+
+static struct extent next_extent(const struct reader_wait *w)
+{
+    const struct reader *r = w->reader;
+    uint64_t end = reader_trailer_off(r);
+    struct extent e = w->slices;
+
+    if (e.nbytes > 0)
+        return e;
+    if (r->trailer_nbytes > 0 && w->at >= end)
+        return (struct extent){end, r->trailer_nbytes, r->parts.n, sizeof(uint32_t)};
+    e.part = (size_t)((w->at - r->parts.first_off) / r->parts.nbytes);
+    e.off = r->parts.first_off + e.part * r->parts.nbytes;
+    e.nbytes = end - e.off < r->parts.nbytes ? end - e.off : r->parts.nbytes;
+    e.result_nbytes = !r->parts.framing         ? e.nbytes
+                      : e.part + 1 < r->parts.n ? r->parts.result_nbytes
+                                                : r->parts.last_result_nbytes;
+    return e;
+}
+
+static int plan_slices(struct reader_wait *w, const struct extent *next, struct graph **out,
+                       struct error *err)
+{
+    struct plan_extent what = {
+        .kind = PLAN_SLICES,
+        .first = (int64_t)((next->off - NIFTI_DERIVED_NBYTES) / w->slice_nbytes),
+        .n = (int64_t)(next->nbytes / w->slice_nbytes),
+    };
+    struct reader *r = w->reader;
+    struct derived *d = reader_derived(r, &w->edition);
+    int ret = derived_plan(d, what, r->engine->store.memory_nbytes, out, err);
+
+    derived_put(d);
+    return ret;
+}
+
+/* Plan the next job, of the latest version of the file. */
+static int plan_next(struct reader_wait *w, struct graph **out, struct error *err)
+{
+    struct reader *r = w->reader;
+    struct extent next = next_extent(w);
+    unsigned edition;
+    struct graph *whole;
+    int ret;
+
+    if (w->slices.nbytes > 0)
+        return plan_slices(w, &next, out, err);
+    ret = reader_plan(r, next.part, &whole, &edition, err);
+    if (ret < 0)
+        return ret;
+    if (w->nparts > 0 && edition != w->edition) {
+        graph_put(whole);
+        return error_set(err, EIO, "a source changed while it was read");
+    }
+    w->edition = edition;
+    /* After an eviction plan all of it: tasks with cached results end at once. */
+    *out = w->nevicted > 0 ? graph_get(whole) : store_cut(&r->engine->store, whole);
+    graph_put(whole);
+    return 0;
+}
+
+/* ---- results ---- */
+
+/* Keep a part: the bytes before its end are available. Takes its blob over. EIO: it is of another
+ * edition than those before it. */
+static int add_part(struct reader_wait *w, const struct part *part, struct error *err)
+{
+    if (w->nparts > 0 && part->edition != w->edition) {
+        blob_put(part->blob);
+        return error_set(err, EIO, "a source changed while it was read");
+    }
+    w->edition = part->edition;
+    w->parts[w->nparts++] = *part;
+    w->at = part->off + part->nbytes;
+    return 0;
+}
+
+/* Note the size of a command's result for stat(2), whether the cache keeps it or not. */
+static void note_size(struct reader *r, const struct blob *blob)
+{
+    pthread_mutex_lock(&r->lock);
+    if (r->derived->key.hex[0])
+        sizes_note(r->engine->store.sizes, &r->derived->key, blob_nbytes(blob));
+    pthread_mutex_unlock(&r->lock);
+    reader_take_size(r, blob);
+}
+
+/* Add the part to the checksum if it is the next one: not before it is known to be right. */
+static int sum_part(struct reader *r, size_t number, struct blob *blob, struct error *err)
+{
+    uint32_t crc;
+    bool next;
+    int ret;
+
+    pthread_mutex_lock(&r->lock);
+    next = r->nsummed == number;
+    crc = r->crc;
+    pthread_mutex_unlock(&r->lock);
+    if (!next)
+        return 0;
+    ret = output_sum(blob, &crc, err);
+    if (ret == 0)
+        ret = cache_check(r->engine->store.cache, blob, err);
+    pthread_mutex_lock(&r->lock);
+    if (ret == 0 && r->nsummed == number) {
+        r->crc = crc;
+        r->nsummed++;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ret;
+}
+
+/* Take the checksum of all volumes. */
+static int take_checksum(struct reader *r, const struct blob *blob, struct error *err)
+{
+    uint64_t total = (r->parts.n - 1) * r->parts.result_nbytes + r->parts.last_result_nbytes;
+    uint32_t crc = 0;
+    int ret = blob_read(blob, 0, &crc, sizeof crc, err);
+
+    pthread_mutex_lock(&r->lock);
+    if (ret == 0) {
+        r->crc = (uint32_t)crc32_combine(r->header.crc, le32toh(crc), (z_off_t)total);
+        r->nsummed = r->parts.n;
+    }
+    pthread_mutex_unlock(&r->lock);
+    return ret;
+}
+
+/* Take the result of this job. EIO: it has not the expected size. EAGAIN: the cache has lost it. */
+static int take_result(struct reader_wait *w, struct blob *blob, struct error *err)
+{
+    struct reader *r = w->reader;
+    struct extent e = next_extent(w);
+    uint64_t nbytes = blob_nbytes(blob), expected = r->sized ? e.result_nbytes : nbytes;
+    struct part part = {e.off, r->parts.framing ? e.nbytes : nbytes, blob, w->edition};
+
+    if (!r->sized)
+        note_size(r, blob);
+    if (nbytes != expected)
+        return error_set(err, EIO, "the result has %" PRIu64 " bytes, expected %" PRIu64, nbytes,
+                         expected);
+    if (e.part == r->parts.n)
+        return take_checksum(r, blob, err);
+    if (r->trailer_nbytes > 0 && sum_part(r, e.part, blob, err) < 0)
+        return -err->code;
+    reader_keep_part(r, &part);
+    blob_get(blob);
+    return add_part(w, &part, err);
 }
 
 /* ---- jobs ---- */
@@ -76,7 +306,7 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     struct reader *r = w->reader;
     struct error err;
 
-    if (reader_take_result(w, blob, &err) < 0) {
+    if (take_result(w, blob, &err) < 0) {
         if (plan_again(w, &err))
             submit_next(w);
         else
@@ -93,58 +323,13 @@ static void take_part(struct reader_wait *w, struct blob *blob)
     go_on(w);
 }
 
-/* Of the same inode? `b` may be NULL: no. */
-static bool is_same_file(const struct run *a, const struct run *b)
-{
-    return b && a->id.ino != 0 && key_equal(&a->id.fs, &b->id.fs) && a->id.ino == b->id.ino;
-}
-
-/* May those who opened the reader's file read `d`? An open file stays readable when rights are
- * withdrawn; another file that has its name now may be private. With the lock held. */
-static bool shows_no_more(const struct reader *r, const struct derived *d)
-{
-    const struct derived *old = r->derived;
-    bool same_files = !d->recipe->command && d->nruns == old->nruns;
-
-    for (size_t i = 0; same_files && i < d->nruns; i++)
-        same_files = is_same_file(d->runs[i], old->runs[i]);
-    for (size_t i = 0; same_files && derived_input_file(d, i); i++)
-        same_files = is_same_file(derived_input_file(d, i), derived_input_file(old, i));
-    return same_files || (d->rights.uid == r->rights.uid && d->rights.gid == r->rights.gid &&
-                          (r->rights.mode & ~d->rights.mode) == 0);
-}
-
-/* Look the file up again: a source changed. */
-static int resolve_again(struct reader *r, struct error *err)
-{
-    struct derived *d;
-    bool same_recipe, allowed;
-    int ret = tree_find_derived(&r->engine->tree, &r->dir, r->name, SCAN_NOW, &d, err);
-
-    if (ret == -ENOENT || ret == -ESTALE) /* no answers to a read(2) */
-        return error_set(err, EIO, "a source was removed or damaged while it was read");
-    if (ret < 0)
-        return ret;
-    pthread_mutex_lock(&r->lock);
-    same_recipe = strcmp(d->recipe->canonical, r->derived->recipe->canonical) == 0;
-    allowed = shows_no_more(r, d);
-    pthread_mutex_unlock(&r->lock);
-    if (d->error.code == 0 && same_recipe && allowed)
-        return reader_set_derived(r, d, err);
-    ret = d->error.code ? error_set(err, d->error.code, "%s", d->error.text)
-          : allowed     ? error_set(err, EIO, "source and recipe changed while it was read")
-                        : error_set(err, EIO, "others may read its sources since it was opened");
-    derived_put(d);
-    return ret;
-}
-
 static void resolve_and_submit(struct reader_wait *w)
 {
     struct error err;
 
     w->slices.nbytes = 0;  /* the runs may be compressed now */
     w->identified = false; /* runs may be others now */
-    if (resolve_again(w->reader, &err) < 0)
+    if (reader_resolve_again(w->reader, &err) < 0)
         fail(w, &err);
     else
         submit_next(w);
@@ -236,7 +421,7 @@ static void submit_next(struct reader_wait *w)
     struct workers *workers = &w->reader->engine->workers;
     struct graph *g;
     struct error err;
-    int ret = reader_wait_plan(w, &g, &err);
+    int ret = plan_next(w, &g, &err);
 
     if (ret == 0) {
         ret = workers->fetcher && !w->fetched ? fetch_for(w, g, &err) : -ENOENT;
@@ -248,18 +433,6 @@ static void submit_next(struct reader_wait *w)
     }
     if (ret < 0)
         fail(w, &err);
-}
-
-int reader_wait_add(struct reader_wait *w, const struct part *part, struct error *err)
-{
-    if (w->nparts > 0 && part->edition != w->edition) {
-        blob_put(part->blob);
-        return error_set(err, EIO, "a source changed while it was read");
-    }
-    w->edition = part->edition;
-    w->parts[w->nparts++] = *part;
-    w->at = part->off + part->nbytes;
-    return 0;
 }
 
 /* Take the available parts; submit a job for the first other one. */
@@ -274,7 +447,7 @@ static void go_on(struct reader_wait *w)
             submit_next(w);
             return;
         }
-        if (reader_wait_add(w, &part, &err) < 0) {
+        if (add_part(w, &part, &err) < 0) {
             fail(w, &err);
             return;
         }
@@ -359,7 +532,7 @@ static void start(struct wait *wait)
         fetch_runs(w);
         return;
     }
-    reader_choose_slices(w);
+    choose_slices(w);
     go_on(w);
 }
 
