@@ -18,6 +18,11 @@ static inline bool text_is(const char *s, const char *bytes, size_t nbytes)
     return strncmp(s, bytes, nbytes) == 0 && s[nbytes] == '\0';
 }
 
+static inline bool text_starts(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
 /* Close `f`, an open_memstream() whose text is *text. Returns the text, which is malloced; NULL,
  * with nothing to free: out of memory. */
 static inline char *text_end(FILE *f, char **text)

@@ -7,6 +7,7 @@
 #define DERIVFS_TIME_NS_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 #include <time.h>
 
 enum { NS_OF_S = 1000000000 };
@@ -19,6 +20,12 @@ static inline int64_t time_ns(int64_t s, uint32_t ns)
     if (__builtin_mul_overflow(s, (int64_t)NS_OF_S, &all) || __builtin_add_overflow(all, ns, &all))
         return s < 0 ? INT64_MIN : INT64_MAX;
     return all;
+}
+
+/* Of statx(2). */
+static inline int64_t time_ns_of(const struct statx_timestamp *t)
+{
+    return time_ns(t->tv_sec, t->tv_nsec);
 }
 
 /* With tv_nsec from 0 on, as file systems want it. */

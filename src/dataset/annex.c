@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "text.h"
 
 static const char objects_dir[] = "/annex/objects/";
 static const char link_mark[] = ".git/annex/objects/";
@@ -27,11 +28,6 @@ enum {
     POINTER_MAX = 32 * 1024, /* git-annex takes no larger file for a pointer */
     LINKS_MAX = 40,          /* as many as the kernel follows */
 };
-
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
 
 /* Fields between backend and name: "-s123-m456". False where that is not what stands there. */
 static bool parse_fields(const char *at, const char *end, int64_t *size)
@@ -64,7 +60,7 @@ static bool parse_key(const char *text, struct annex_key *out)
     if (!parse_fields(text + backend_len, name, &out->size))
         return false;
     for (size_t i = 0; i < sizeof(hashes) / sizeof(hashes[0]); i++)
-        if (starts_with(text, hashes[i]))
+        if (text_starts(text, hashes[i]))
             out->is_content_hash = true;
     strcpy(out->text, text);
     return true;
@@ -258,7 +254,7 @@ mode_t annex_object_place(const char *path, int64_t *nbytes)
         return 0;
     if (strcmp(at, "annex") == 0 || strcmp(at, "annex/objects") == 0)
         return S_IFDIR;
-    if (!starts_with(at, "annex/objects/"))
+    if (!text_starts(at, "annex/objects/"))
         return 0;
     at += strlen("annex/objects/");
     for (int i = 0; i < 2; i++) {

@@ -134,7 +134,7 @@ int filesystem_trust(const char *list, struct error *err)
     trusted = list ? strdup(list) : NULL;
     if (list && !trusted)
         return error_set(err, ENOMEM, "trust_ids=%s: out of memory", list);
-    return any_trusted(is_missing, &err) ? -EINVAL : 0;
+    return list && any_trusted(is_missing, &err) ? -EINVAL : 0;
 }
 
 /* ---- one file system ---- */

@@ -30,11 +30,6 @@
 
 static const int64_t SETTLE_NS = 2500000000;
 
-static int64_t nanoseconds(const struct statx_timestamp *t)
-{
-    return time_ns(t->tv_sec, t->tv_nsec);
-}
-
 static int fail(struct error *err, const char *dir, const char *operation, int code)
 {
     return error_set(err, code, "%s: %s: %s", *dir ? dir : "dataset root", operation,
@@ -60,8 +55,8 @@ int listing_stamp(int dirfd, const char *dir, int64_t now_ns, const struct dir_s
         .lasting = fs.lasting,
         .dev = makedev(stx.stx_dev_major, stx.stx_dev_minor),
         .ino = stx.stx_ino,
-        .mtime_ns = nanoseconds(&stx.stx_mtime),
-        .ctime_ns = nanoseconds(&stx.stx_ctime),
+        .mtime_ns = time_ns_of(&stx.stx_mtime),
+        .ctime_ns = time_ns_of(&stx.stx_ctime),
         .since_ns = now_ns,
     };
     bool same = before && key_equal(&before->fs, &now.fs) && before->ino == now.ino &&

@@ -122,21 +122,15 @@ void run_add_part_to_key(struct run *run, struct key_builder *b)
     key_add(b, "session", parts, sizeof parts);
 }
 
-static bool has_looked(struct run *run)
-{
-    bool looked;
-
-    pthread_mutex_lock(&run->naming.lock);
-    looked = run->naming.looked;
-    pthread_mutex_unlock(&run->naming.lock);
-    return looked;
-}
-
 bool run_may_have_name(struct run *run)
 {
+    bool unknown;
+
     (void)name_of(run);
-    return run->names && run_named(run) == NAMED_ATTRIBUTES && !has_looked(run) &&
-           names_know_size(run->names, run->id.size);
+    pthread_mutex_lock(&run->naming.lock);
+    unknown = run->naming.named == NAMED_ATTRIBUTES && !run->naming.looked;
+    pthread_mutex_unlock(&run->naming.lock);
+    return unknown && run->names && names_know_size(run->names, run->id.size);
 }
 
 static int look_for_name(struct run *run, bool was_settled, struct source *s, struct error *err)

@@ -104,11 +104,6 @@ static int explain_open(int code, int rootfd, const char *path, struct error *er
     return error_set(err, code, "%s: cannot open: %s", path, strerrordesc_np(code));
 }
 
-static int64_t in_ns(struct statx_timestamp t)
-{
-    return time_ns(t.tv_sec, t.tv_nsec);
-}
-
 /* Which file system, and what attributes are worth there. A ctime in whole seconds is no evidence
  * anywhere: it may be an image's, which was made with fixed times. */
 static void add_filesystem(int fd, const struct statx *stx, struct source_id *out)
@@ -131,8 +126,8 @@ int source_id_of_fd(int fd, const char *path, struct source_id *out, mode_t *typ
     *out = (struct source_id){
         .ino = stx.stx_ino,
         .size = stx.stx_size,
-        .mtime_ns = in_ns(stx.stx_mtime),
-        .ctime_ns = in_ns(stx.stx_ctime),
+        .mtime_ns = time_ns_of(&stx.stx_mtime),
+        .ctime_ns = time_ns_of(&stx.stx_ctime),
         .mode = stx.stx_mode,
         .uid = stx.stx_uid,
         .gid = stx.stx_gid,

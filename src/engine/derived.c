@@ -15,6 +15,7 @@
 
 #include "derived_private.h"
 #include "grow.h"
+#include "text.h"
 
 /* ---- names ---- */
 
@@ -124,11 +125,6 @@ static bool has_format(const struct recipe *recipe, const struct output_format *
 
 /* ---- from a name to a file ---- */
 
-static bool starts_with(const char *text, const char *start)
-{
-    return strncmp(text, start, strlen(start)) == 0;
-}
-
 /* Find the recipe in stem[len]; ENOENT too if the stem is not one of this origin's. */
 static int find_recipe(const struct origin *origin, struct recipe_table *table, const char *stem,
                        size_t len, struct recipe_table **owner, const struct recipe **out,
@@ -138,11 +134,11 @@ static int find_recipe(const struct origin *origin, struct recipe_table *table, 
     size_t prefix = strlen(origin->prefix), before = prefix + strlen(stat);
     size_t after = origin->map ? strlen(origin->map) + 1 : 0;
 
-    if (len <= before + after || !starts_with(stem, origin->prefix) ||
-        !starts_with(stem + prefix, stat))
+    if (len <= before + after || !text_starts(stem, origin->prefix) ||
+        !text_starts(stem + prefix, stat))
         return -ENOENT;
     if (origin->map &&
-        (stem[len - after] != '_' || !starts_with(stem + len - after + 1, origin->map)))
+        (stem[len - after] != '_' || !text_starts(stem + len - after + 1, origin->map)))
         return -ENOENT;
     return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
 }

@@ -141,7 +141,7 @@ static void add_command_sources(struct derived *d, const struct graph *g)
 
             if (!in->source)
                 continue;
-            rights_add_source(&d->rights, &in->id);
+            rights_add(&d->rights, &(struct rights){in->id.mode, in->id.uid, in->id.gid});
             if (in->id.mtime_ns > d->mtime_ns)
                 d->mtime_ns = in->id.mtime_ns;
         }

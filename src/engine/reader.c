@@ -349,7 +349,7 @@ static int find_in_cache(struct reader *r, struct error *err)
     struct graph *g;
     int ret;
 
-    if (keep_whole(r))
+    if (recipe_is_series(r->derived->recipe) && keep_whole(r))
         return 0;
     ret = reader_plan(r, 0, &g, &part.edition, err);
     if (ret < 0)

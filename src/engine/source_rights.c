@@ -13,15 +13,10 @@ void rights_add(struct rights *r, const struct rights *part)
     rights_restrict(r, RIGHT_READ, part->mode, part->uid, part->gid);
 }
 
-void rights_add_source(struct rights *r, const struct source_id *id)
-{
-    rights_add(r, &(struct rights){id->mode, id->uid, id->gid});
-}
-
 void rights_add_run(struct rights *r, const struct run *run)
 {
     if (run->id.ino != 0 || run->absent)
-        rights_add_source(r, &run->id);
+        rights_add(r, &(struct rights){run->id.mode, run->id.uid, run->id.gid});
 }
 
 void rights_end(struct rights *r)

@@ -15,8 +15,7 @@
 /* Of no source yet. */
 extern const struct rights rights_of_all;
 
-void rights_add_source(struct rights *r, const struct source_id *id);
-/* Of what is made of sources itself. */
+/* Of a source, or what is made of sources. */
 void rights_add(struct rights *r, const struct rights *part);
 /* Nothing comes from a run that could not be looked at. */
 void rights_add_run(struct rights *r, const struct run *run);

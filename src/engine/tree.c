@@ -25,6 +25,7 @@
 #include "description.h"
 #include "engine_private.h"
 #include "fd.h"
+#include "listing.h"
 #include "rights.h"
 #include "sidecar.h"
 #include "time_ns.h"
@@ -60,15 +61,6 @@ static struct place tree_place(const struct tree *t, const struct dir *dir)
         place.extra = strcmp(path, DERIVATIVES) == 0 ? "derivfs" : *path ? NULL : DERIVATIVES;
     }
     return place;
-}
-
-/* Enter the dataset's directory of a place: a descriptor for dir_leave(), or -errno. */
-static int place_enter(const struct tree *t, const struct place *place, struct error *err)
-{
-    int fd = dir_enter(dataset_rootfd(t->dataset), &place->dir);
-
-    return fd >= 0 ? fd
-                   : error_set(err, -fd, "%s: open directory: %s", place->dir.path, strerror(-fd));
 }
 
 /* lstat(2) of `name` in the open directory, as the mount shows it. `path` is for the message. */
@@ -335,7 +327,7 @@ void engine_dir_open(struct engine *e, struct dir *dir)
 {
     struct place place = tree_place(&e->tree, dir);
 
-    dir->fd = place_enter(&e->tree, &place, NULL);
+    dir->fd = listing_open(dataset_rootfd(e->tree.dataset), &place.dir, NULL);
     dir->is_open = dir->fd >= 0;
 }
 
@@ -344,7 +336,7 @@ int engine_lookup(struct engine *e, const struct dir *dir, const char *name, str
 {
     struct place place = tree_place(&e->tree, dir);
     char *path = join_path(dir->path, name);
-    int fd = place_enter(&e->tree, &place, err), ret = fd;
+    int fd = listing_open(dataset_rootfd(e->tree.dataset), &place.dir, err), ret = fd;
     struct dir in = *dir;
 
     in.is_open = fd >= 0;
@@ -406,7 +398,7 @@ static bool is_shown_dir(const struct place *place, const char *name, unsigned c
 static int list_sources(const struct tree *t, const struct place *place, engine_list_fn *add,
                         void *ctx, struct error *err)
 {
-    int dirfd = place_enter(t, place, err), fd;
+    int dirfd = listing_open(dataset_rootfd(t->dataset), &place->dir, err), fd;
     DIR *d;
     struct dirent *de;
     int ret = 0;
@@ -490,7 +482,7 @@ static int list_derived_files(const struct tree *t, const struct place *place, c
 
     if (ret < 0)
         return ret;
-    ret = dirfd = place_enter(t, place, err);
+    ret = dirfd = listing_open(dataset_rootfd(t->dataset), &place->dir, err);
     if (ret > 0)
         ret = 0;
     for (size_t i = 0; i < n && ret == 0; i++) {

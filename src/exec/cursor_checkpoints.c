@@ -72,8 +72,9 @@ struct checkpoints *cursor_load_checkpoints(struct cache *cache, struct run *run
     struct key key;
     int ret;
 
-    if (!cursor_has_checkpoints(cache, run) || !key_of(run, &key) ||
-        cache_lookup(cache, &key, &blob) < 0)
+    /* asked first, because a look-up that finds nothing counts as a miss */
+    if (!run->codec->learned || run->id.size < LEAST_NBYTES || !key_of(run, &key) ||
+        !cache_has(cache, &key) || cache_lookup(cache, &key, &blob) < 0)
         return NULL;
     ret = blob_nbytes(blob) < run->id.size ? unpack(cache, blob, budget, &known) : -EINVAL;
     blob_put(blob);

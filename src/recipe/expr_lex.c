@@ -15,20 +15,10 @@
 
 static const char *const punctuation[] = {"...", "(", ")", "[", "]", ",", ":", "="};
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_name_start(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
-}
-
-static bool is_name_char(char c)
-{
-    return is_name_start(c) || is_digit(c);
-}
+/* ASCII whatever the locale. */
+#define DIGITS "0123456789"
+#define NAME_START "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_"
+#define NAME NAME_START DIGITS
 
 bool token_is(const struct token *t, const char *symbol)
 {
@@ -61,26 +51,18 @@ bool lexer_before_call(const struct lexer *lex)
     return lex->text[space_end(lex)] == '(';
 }
 
-static size_t digits(const char *s)
-{
-    size_t n = 0;
-    while (is_digit(s[n]))
-        n++;
-    return n;
-}
-
 /* Bytes of the number at `s`: digits, a point, digits, an exponent. */
 static size_t number_nbytes(const char *s, bool *whole)
 {
-    size_t n = digits(s);
+    size_t n = strspn(s, DIGITS);
     *whole = true;
     if (s[n] == '.' && strncmp(s + n, "...", 3) != 0) {
         *whole = false;
-        n += 1 + digits(s + n + 1);
+        n += 1 + strspn(s + n + 1, DIGITS);
     }
     if (s[n] == 'e' || s[n] == 'E') {
         size_t sign = s[n + 1] == '+' || s[n + 1] == '-';
-        size_t exponent = digits(s + n + 1 + sign);
+        size_t exponent = strspn(s + n + 1 + sign, DIGITS);
         if (exponent > 0) {
             *whole = false;
             n += 1 + sign + exponent;
@@ -93,10 +75,9 @@ static int lex_number(struct token *t, struct expr_error *err)
 {
     t->kind = TOKEN_NUMBER;
     t->nbytes = number_nbytes(t->text, &t->whole);
-    char next = t->text[t->nbytes];
-    if (is_name_char(next) || (next == '.' && is_digit(t->text[t->nbytes + 1]))) {
-        while (is_name_char(t->text[t->nbytes]) || t->text[t->nbytes] == '.')
-            t->nbytes++;
+    const char *next = t->text + t->nbytes;
+    if (strspn(next, NAME) > 0 || (*next == '.' && strspn(next + 1, DIGITS) > 0)) {
+        t->nbytes += strspn(next, NAME ".");
         return expr_fail(err, t->column, EINVAL, "'%.*s' is not a number", token_shown(t), t->text);
     }
     t->number = strtod(t->text, NULL);
@@ -106,22 +87,17 @@ static int lex_number(struct token *t, struct expr_error *err)
     return 0;
 }
 
-static bool starts_with(const char *s, const char *symbol)
-{
-    return strncmp(s, symbol, strlen(symbol)) == 0;
-}
-
 static size_t symbol_nbytes(const char *s)
 {
     size_t longest = 0;
     for (size_t i = 0; i < EXPR_NOPS; i++) {
         const struct expr_info *info = &expr_table[i];
-        if ((info->form == FORM_INFIX || info->form == FORM_PREFIX) && starts_with(s, info->name) &&
+        if ((info->form == FORM_INFIX || info->form == FORM_PREFIX) && text_starts(s, info->name) &&
             strlen(info->name) > longest)
             longest = strlen(info->name);
     }
     for (size_t i = 0; i < sizeof(punctuation) / sizeof(punctuation[0]); i++)
-        if (starts_with(s, punctuation[i]) && strlen(punctuation[i]) > longest)
+        if (text_starts(s, punctuation[i]) && strlen(punctuation[i]) > longest)
             longest = strlen(punctuation[i]);
     return longest;
 }
@@ -154,7 +130,7 @@ int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err)
     *out = (struct token){.kind = TOKEN_END, .text = s, .column = lex->pos + 1};
     if (*s == '\0')
         return 0;
-    if (is_digit(*s) || (*s == '.' && is_digit(s[1]))) {
+    if (strspn(s + (*s == '.'), DIGITS) > 0) {
         int ret = lex_number(out, err);
         if (ret < 0)
             return ret;
@@ -163,10 +139,9 @@ int lexer_next(struct lexer *lex, struct token *out, struct expr_error *err)
         if (ret < 0)
             return ret;
         lex->pos += 2;
-    } else if (is_name_start(*s)) {
+    } else if (strspn(s, NAME_START) > 0) {
         out->kind = TOKEN_NAME;
-        while (is_name_char(s[out->nbytes]))
-            out->nbytes++;
+        out->nbytes = strspn(s, NAME);
     } else {
         out->kind = TOKEN_SYMBOL;
         out->nbytes = symbol_nbytes(s);
@@ -187,7 +162,7 @@ bool expr_read_number(const char *text, size_t nbytes, double *out)
     memcpy(copy, text, nbytes);
     copy[nbytes] = '\0';
     const char *digit = copy + (*copy == '-' || *copy == '+');
-    if (!is_digit(*digit) && !(*digit == '.' && is_digit(digit[1])))
+    if (strspn(digit + (*digit == '.'), DIGITS) == 0)
         return false;
     if (digit[number_nbytes(digit, &whole)] != '\0')
         return false;
@@ -202,10 +177,10 @@ bool expr_read_number(const char *text, size_t nbytes, double *out)
 
 bool expr_is_param_name(const char *name, size_t nbytes)
 {
-    if (nbytes == 0 || nbytes > TOKEN_SHOWN_MAX || !is_name_start(*name))
+    if (nbytes == 0 || nbytes > TOKEN_SHOWN_MAX || memchr(DIGITS, *name, sizeof DIGITS - 1))
         return false;
-    for (size_t i = 1; i < nbytes; i++)
-        if (!is_name_char(name[i]))
+    for (size_t i = 0; i < nbytes; i++)
+        if (!memchr(NAME, name[i], sizeof NAME - 1))
             return false;
     return expr_info_find(FORM_LEAF, name, nbytes) != &expr_table[EXPR_BOLD];
 }

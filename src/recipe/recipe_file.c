@@ -484,7 +484,7 @@ static int read_text(int fd, struct recipe_file *file, struct error *err)
     if (memchr(file->text, '\0', file->nbytes))
         return error_set(err, EINVAL, "%s: cannot read recipes: not a text file", file->path);
     static const char bom[] = "\xEF\xBB\xBF";
-    if (strncmp(file->text, bom, strlen(bom)) == 0) {
+    if (text_starts(file->text, bom)) {
         file->nbytes -= strlen(bom);
         memmove(file->text, file->text + strlen(bom), file->nbytes + 1);
     }
