@@ -103,7 +103,7 @@ static void any_order(void **state)
     content_add(c, 352, bytes + 352, NBYTES - 352 - 10); /* without what is before and behind */
     content_add(c, 5000, bytes + 5000, 200000);          /* and once more */
     id = finish(c, NBYTES, &nread);
-    assert_in_range(nread, 1, 2 * CONTENT_BLOCK_NBYTES);
+    assert_uint_in_range(nread, 1, 2 * CONTENT_BLOCK_NBYTES);
     assert_same(&id, &whole, true);
 }
 
