@@ -66,6 +66,8 @@ ssize_t cache_read_from(const struct cache *c, size_t which, const char *dir, co
 /* Compare the bytes with the checksum once more. What is in memory is right. EAGAIN: they differ, or
  * are not there any more; the entry is removed, `b` invalidated, and its task has to run again. */
 int cache_check(struct cache *c, struct blob *b, struct error *err) NODISCARD;
+/* The same, by the XXH3 of the bytes that the caller has read: all of them, in order. */
+int cache_compare(struct cache *c, struct blob *b, uint64_t xxh3, struct error *err) NODISCARD;
 /* Read all bytes, and compare these. Errors as above. */
 int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error *err) NODISCARD;
 

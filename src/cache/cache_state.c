@@ -206,15 +206,21 @@ int cache_check(struct cache *c, struct blob *b, struct error *err)
     return ret < 0 ? lose(c, b, ret, err) : 0;
 }
 
-int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error *err)
+int cache_compare(struct cache *c, struct blob *b, uint64_t xxh3, struct error *err)
 {
     const struct blob_entry *e = blob_entry(b);
+
+    return e && e->xxh3 != xxh3 ? lose(c, b, -EBADMSG, err) : 0;
+}
+
+int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error *err)
+{
     uint64_t nbytes = blob_nbytes(b);
     int ret = blob_read(b, 0, bytes, nbytes, err);
 
-    if (e && (ret == -EAGAIN || (ret == 0 && XXH3_64bits(bytes, nbytes) != e->xxh3)))
-        ret = lose(c, b, -EBADMSG, err);
-    return ret;
+    if (ret == 0)
+        return cache_compare(c, b, XXH3_64bits(bytes, nbytes), err);
+    return ret == -EAGAIN && blob_entry(b) ? lose(c, b, -EBADMSG, err) : ret;
 }
 
 bool cache_account(struct cache *c, uint64_t nbytes)

@@ -307,9 +307,9 @@ END
         [ -n "$(find "$CACHE/v1/objects" -type f -size "${result}c")" ]
     }
     wait_until is_joined
-    # what was computed is read again from the cache: for the reader, to join it, and to check it
+    # what was computed is read again from the cache: for the reader, and to join and check it
     assert [ $(($(sed -n 's/^rchar: //p' "/proc/$(daemon_pid)/io") - before)) \
-        -lt $((3 * result + stored * 3 / 2)) ]
+        -lt $((2 * result + stored * 11 / 10)) ]
 }
 
 # The files of the cache, without its many directories.
