@@ -24,7 +24,7 @@ static const struct {
     {"list", "[PATH]", "derived files, with state, shape and runs", ctl_list},
     {"explain", "PATH", "expression, array, sources, tasks, cache key, state", ctl_explain},
     {"graph", "PATH [-o FILE]", "the task graph: DOT, or .dot, .svg, .png by FILE", ctl_graph},
-    {"compute", "PATH... [-o OUT] | -r DIR [NAME...]",
+    {"compute", "PATH... [-o OUT] | -r DIR... [NAME...]",
      "compute without a mount, into the same cache", ctl_compute},
     {"view", "PATH", "show a derived image in a viewer or a browser", ctl_view},
     {"run", "DATASET [OPTION...] -- COMMAND...",

@@ -82,10 +82,14 @@ typedef int ctl_files_fn(const struct ctl *ctl, const struct target *t,
  * Prints errors on stderr. */
 int ctl_with_files(const struct ctl *ctl, const char *path, ctl_files_fn *fn);
 
+/* The files that t->asked means, as ctl_with_files(): *out is to be freed in any case. Prints errors
+ * on stderr. */
+int ctl_find_files(const struct target *t, struct found_list *out);
+
 /* Split a path in the mount. *dir is malloced; *name points into `path`. */
 int split_path(const char *path, char **dir, const char **name) NODISCARD;
 
-/* Compute these files, with a progress bar; to `out` where that is not NULL. After a signal
+/* Compute these files, with a progress bar; a single one to `out` where that is not NULL. After a signal
  * (ending.h) tidy up and call ending_raise(): the engine's workers may be at work. */
 int ctl_compute_list(const struct target *t, const struct found_list *list, const char *out);
 

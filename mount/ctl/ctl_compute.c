@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * derivctl compute: files, the listed files of a directory, or with -r all of a dataset.
+ * derivctl compute: files, the listed files of directories, or with -r all of a dataset.
  *
- * With -r it walks the tree twice: first to count, for the progress bar; then directory by
- * directory, so that only the list of directories grows with the dataset.
+ *     paths -> jobs: targets and what to compute there -> one bar over all -> job after job
+ *
+ * With -r a job walks its tree twice: first to count, for the bar; then directory by directory, so
+ * that only the list of directories grows with the dataset.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -11,54 +13,87 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "ctl.h"
 #include "ending.h"
 #include "human.h"
 #include "orders.h"
 #include "sink.h"
+#include "text.h"
 #include "walk.h"
 
-struct list_cursor {
-    const struct found_list *list;
-    size_t i;
+/* What to compute for one PATH. */
+struct job {
+    struct target target;
+    bool is_open;
+    struct walk *walk;      /* -r */
+    struct found_list list; /* else */
+    size_t at;              /* the next of the list */
+    const char *out;        /* -o: a file, or with `into` a directory */
+    bool into;
+    bool is_table; /* of which `out` is a copy */
 };
 
+/* ---- what to compute ---- */
+
 /* An orders_next_fn. */
-static bool next_of_list(void *ctx, struct found *out, double *weight)
+static bool next_of_list(void *ctx, struct order *out)
 {
-    struct list_cursor *at = ctx;
+    struct job *job = ctx;
     const struct found *f;
 
-    if (at->i == at->list->n)
+    if (job->at == job->list.n)
         return false;
-    f = &at->list->files[at->i++];
-    *out = (struct found){derived_get(f->derived), strdup(f->path)};
-    *weight = 1;
+    f = &job->list.files[job->at++];
+    *out = (struct order){.file = {derived_get(f->derived), strdup(f->path)},
+                          .weight = (double)derived_dir_nbytes(f->derived) / (double)job->list.n};
+    if (job->out && !job->is_table)
+        out->out = job->into ? join_path(job->out, base_name(f->path)) : strdup(job->out);
     return true;
 }
 
-static int start(struct engine *e, const char *path)
+static size_t count_files(const struct job *job)
 {
+    return job->walk ? walk_counts(job->walk)->nfiles : job->list.n;
+}
+
+static double weight_of(const struct job *job)
+{
+    double sum = 0;
+
+    if (job->walk)
+        return walk_counts(job->walk)->weight;
+    for (size_t i = 0; i < job->list.n; i++)
+        sum += (double)derived_dir_nbytes(job->list.files[i].derived) / (double)job->list.n;
+    return sum;
+}
+
+static int run_job(struct job *job, struct progress *progress)
+{
+    struct orders_request q = {.engine = job->target.engine,
+                               .next = job->walk ? walk_next : next_of_list,
+                               .ctx = job->walk ? (void *)job->walk : job,
+                               .progress = progress,
+                               .skip_cached = job->walk != NULL};
     struct error err;
 
-    if (engine_start(e, &err) == 0)
-        return CTL_OK;
-    return ctl_say("%s: compute: start: %s", path, err.text);
+    if (engine_start(job->target.engine, &err) < 0)
+        return ctl_say("%s: compute: start: %s", job->target.asked, err.text);
+    return orders_run(&q);
 }
 
 int ctl_compute_list(const struct target *t, const struct found_list *list, const char *out)
 {
-    struct list_cursor at = {list, 0};
-    struct orders_request q = {.engine = t->engine,
-                               .next = next_of_list,
-                               .ctx = &at,
-                               .nfiles = list->n,
-                               .weight = (double)list->n,
-                               .out = out};
-    struct orders_outcome outcome;
+    struct job job = {.target = *t, .list = *list, .out = out};
+    struct progress progress;
+    int ret;
 
-    return start(t->engine, t->asked) == CTL_OK ? orders_run(&q, &outcome) : CTL_FAILED;
+    progress_begin(&progress, list->n, weight_of(&job));
+    ret = run_job(&job, &progress);
+    progress_end(&progress);
+    return ret;
 }
 
 /* ---- a table with -o ---- */
@@ -103,52 +138,182 @@ static int make_text(const struct target *t, char **text, size_t *nbytes, struct
 }
 
 /* Called when the numbers are computed: runs that failed have a row, too. */
-static int write_table(const struct target *t, const char *out)
+static int write_table(const struct job *job)
 {
+    const struct target *t = &job->target;
+    char *path = job->into ? join_path(job->out, base_name(t->path)) : strdup(job->out);
     struct error err;
     size_t nbytes;
     char *text = NULL;
-    int ret = make_text(t, &text, &nbytes, &err);
+    int ret = path ? make_text(t, &text, &nbytes, &err) : error_set(&err, ENOMEM, "out of memory");
 
-    if (ret == 0)
-        ret = sink_put(out, text, nbytes, &err);
+    if (ret < 0)
+        ret = ctl_say("%s: %s", t->asked, err.text);
+    else if (sink_put(path, text, nbytes, &err) < 0)
+        ret = ctl_say("%s", err.text);
     free(text);
-    return ret < 0 ? ctl_say("%s: %s", t->asked, err.text) : CTL_OK;
+    free(path);
+    return ret == 0 ? CTL_OK : CTL_FAILED;
 }
 
-static int compute_files(const struct ctl *ctl, const struct target *t,
-                         const struct found_list *list)
-{
-    bool table = ctl->out && target_is_table(t);
-    int ret;
+/* ---- -o ---- */
 
-    if (ctl->out && list->n != 1 && !table) {
-        ctl_say("%s: -o takes the result of one file, but there are %zu", t->asked, list->n);
-        return CTL_USAGE;
-    }
-    if (list->n == 0) {
-        ctl_say("%s: nothing to compute: no runs (-r includes subdirectories)", t->asked);
-        ctl_say_why_missing(t, false);
+/* The endings of files that show one image. */
+static const char *image_ending(const char *name)
+{
+    static const char *const endings[] = {".nii.gz", ".nii", ".png", ".json", ".svg"};
+    size_t n = strlen(name);
+
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (n > strlen(endings[i]) && strcmp(name + n - strlen(endings[i]), endings[i]) == 0)
+            return name + n - strlen(endings[i]);
+    return NULL;
+}
+
+/* The ending of OUT tells the format: of tsnr.nii, x.nii.gz gets tsnr.nii.gz. */
+static int follow_ending(struct job *job, const char *out)
+{
+    struct found *f = &job->list.files[0];
+    const char *wanted = image_ending(out), *has = image_ending(f->path);
+    struct entry entry;
+    char *path;
+
+    if (!wanted || !has || derived_info(f->derived).is_command || strcmp(wanted, has) == 0)
+        return CTL_OK;
+    if (strcmp(wanted, ".svg") == 0)
+        return ctl_say("%s: -o: for a drawing of its tasks: derivctl graph %s -o %s", out,
+                       job->target.asked, out);
+    if (asprintf(&path, "%.*s%s", (int)(has - f->path), f->path, wanted) < 0)
+        return ctl_say("%s: out of memory", out);
+    if (engine_lookup_path(job->target.engine, path, &entry, NULL) < 0 ||
+        entry.kind != ENTRY_DERIVED) {
+        ctl_say("%s: -o: there is no %s", out, path);
+        free(path);
         return CTL_FAILED;
     }
-    ret = ctl_compute_list(t, list, table ? NULL : ctl->out);
-    ending_raise(ending_signal());
-    if (table && write_table(t, ctl->out) != CTL_OK)
-        ret = CTL_FAILED;
-    return ret;
+    derived_put(f->derived);
+    free(f->path);
+    *f = (struct found){entry.derived, path};
+    return CTL_OK;
 }
 
-/* ---- -r ---- */
-
-static void print_summary(const struct target *t, const struct orders_outcome *o, size_t nfiles)
+/* Two files of one name cannot both be in a directory. */
+static int check_names(const struct job *jobs, size_t njobs, const char *dir)
 {
-    size_t nfinished = o->ncomputed + o->ncached + o->nfailed;
+    for (size_t a = 0; a < njobs; a++)
+        for (size_t i = 0; i < jobs[a].list.n && !jobs[a].is_table; i++)
+            for (size_t b = 0; b <= a; b++)
+                for (size_t k = 0; k < (b < a ? jobs[b].list.n : i) && !jobs[b].is_table; k++) {
+                    const char *one = jobs[b].list.files[k].path;
+                    const char *other = jobs[a].list.files[i].path;
+
+                    if (strcmp(base_name(one), base_name(other)) == 0)
+                        return ctl_say("%s: -o: %s and %s have the same name", dir, one, other);
+                }
+    return CTL_OK;
+}
+
+static bool is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool means_dir(const char *out)
+{
+    size_t n = strlen(out);
+
+    return (n > 0 && out[n - 1] == '/') || is_dir(out);
+}
+
+static int make_dir(const char *out)
+{
+    return is_dir(out) || mkdir(out, 0777) == 0 ? CTL_OK
+                                                : ctl_say("%s: create: %s", out, strerror(errno));
+}
+
+/* Where the results of the job go. */
+static int set_out(struct job *job, const char *out)
+{
+    job->out = out;
+    job->into = means_dir(out);
+    job->is_table = target_is_table(&job->target);
+    if (job->is_table || job->into)
+        return CTL_OK;
+    if (job->list.n != 1) {
+        ctl_say("%s: -o takes the result of one file, but there are %zu: end it with / for a "
+                "directory",
+                job->target.asked, job->list.n);
+        return CTL_USAGE;
+    }
+    return follow_ending(job, out);
+}
+
+/* ---- jobs ---- */
+
+static int say_nothing_to_compute(const struct job *job, bool named)
+{
+    const struct target *t = &job->target;
+
+    if (!job->walk)
+        ctl_say("%s: nothing to compute: no runs (-r includes subdirectories)", t->asked);
+    else if (named && walk_say_unknown(job->walk) > 0)
+        return CTL_FAILED;
+    else if (walk_counts(job->walk)->nfailed == 0)
+        ctl_say("%s: nothing to compute: no runs", t->asked);
+    ctl_say_why_missing(t, job->walk != NULL);
+    if (job->walk)
+        walk_say_left_out(job->walk);
+    return CTL_FAILED;
+}
+
+/* Find what `path` means; with -r the files of these names. */
+static int open_job(const struct ctl *ctl, const char *path, char *const *names, size_t nnames,
+                    struct job *job)
+{
+    struct error err;
+    int ret = target_open(ctl, path, &job->target);
+
+    job->is_open = ret == CTL_OK;
+    if (ret != CTL_OK)
+        return ret;
+    if (!ctl->recursive)
+        ret = ctl_find_files(&job->target, &job->list);
+    else if (walk_new(&job->target, names, nnames, &job->walk, &err) < 0)
+        ret = ctl_say("%s: compute: %s", path, err.text);
+    if (ret != CTL_OK)
+        return ret;
+    if (count_files(job) == 0 && !(ctl->out && target_is_table(&job->target)))
+        return say_nothing_to_compute(job, nnames > 0);
+    if (job->walk && walk_say_unknown(job->walk) > 0)
+        return CTL_FAILED;
+    return ctl->out ? set_out(job, ctl->out) : CTL_OK;
+}
+
+static void close_job(struct job *job)
+{
+    if (job->walk)
+        walk_free(job->walk);
+    found_free(&job->list);
+    if (job->is_open)
+        target_close(&job->target);
+}
+
+/* ---- all of them ---- */
+
+static void print_summary(const struct job *job, size_t njobs, const struct progress *p)
+{
+    const struct target *t = &job->target;
+    size_t nfinished = p->ncomputed + p->ncached + p->nfailed;
     uint64_t nevicted = engine_cache_evicted(t->engine);
 
-    ctl_print("%s: %zu files: %zu computed, %zu in the cache before, %zu failed", t->asked, nfiles,
-              o->ncomputed, o->ncached, o->nfailed);
-    if (nfiles > nfinished)
-        printf(", %zu left: the same command continues", nfiles - nfinished);
+    if (njobs == 1)
+        ctl_print("%s: ", t->asked);
+    printf("%zu files: %zu computed, %zu in the cache before, %zu failed", p->nfiles, p->ncomputed,
+           p->ncached, p->nfailed);
+    if (p->nfiles > nfinished)
+        printf(", %zu left: the same command continues", p->nfiles - nfinished);
     puts("");
     if (nevicted > 0)
         ctl_print("%s: the cache holds %s; %" PRIu64 " results were removed to make room "
@@ -156,68 +321,102 @@ static void print_summary(const struct target *t, const struct orders_outcome *o
                   t->asked, human_nbytes(engine_config(t->engine)->cache_nbytes).text, nevicted);
 }
 
-static int compute_walk(const struct target *t, struct walk *w, bool named)
+/* Compute one job after the other. */
+static int run_jobs(const struct ctl *ctl, struct job *jobs, size_t njobs)
 {
-    struct orders_request q = {.engine = t->engine,
-                               .next = walk_next,
-                               .ctx = w,
-                               .nfiles = walk_counts(w)->nfiles,
-                               .weight = walk_counts(w)->weight,
-                               .skip_cached = true};
-    struct orders_outcome outcome;
-    int ret;
+    struct progress progress;
+    size_t nfiles = 0, last = 0;
+    double weight = 0;
+    int ret = CTL_OK;
 
-    if (q.nfiles == 0 && walk_counts(w)->nfailed > 0)
-        return CTL_FAILED;
-    if (q.nfiles == 0) {
-        ctl_say("%s: nothing to compute: no runs%s", t->asked,
-                named ? ", or no recipes of these names" : "");
-        ctl_say_why_missing(t, true);
-        walk_say_left_out(w);
-        return CTL_FAILED;
+    for (size_t i = 0; i < njobs; i++) {
+        nfiles += count_files(&jobs[i]);
+        weight += weight_of(&jobs[i]);
     }
-    ret = start(t->engine, t->asked);
-    if (ret != CTL_OK)
-        return ret;
-    ret = orders_run(&q, &outcome);
-    print_summary(t, &outcome, q.nfiles);
-    walk_say_left_out(w);
-    ending_raise(outcome.signal);
-    return walk_counts(w)->nfailed > 0 ? CTL_FAILED : ret;
+    progress_begin(&progress, nfiles, weight);
+    for (size_t i = 0; i < njobs && !ending_signal(); i++) {
+        if (count_files(&jobs[i]) > 0 && run_job(&jobs[i], &progress) != CTL_OK)
+            ret = CTL_FAILED;
+        last = i;
+        if (i + 1 < njobs && !jobs[i].is_table && !ending_signal())
+            engine_stop(jobs[i].target.engine);
+    }
+    progress_end(&progress);
+    for (size_t i = 0; i < njobs && !ending_signal(); i++)
+        if (jobs[i].is_table && write_table(&jobs[i]) != CTL_OK)
+            ret = CTL_FAILED;
+    if (ctl->recursive)
+        print_summary(&jobs[last], njobs, &progress);
+    for (size_t i = 0; i < njobs; i++) {
+        if (jobs[i].walk)
+            walk_say_left_out(jobs[i].walk);
+        if (jobs[i].walk && walk_counts(jobs[i].walk)->nfailed > 0)
+            ret = CTL_FAILED;
+    }
+    ending_raise(ending_signal());
+    return ret;
 }
 
-static int compute_tree(const struct ctl *ctl)
+/* Each job has a dataset and a cache open. */
+static void raise_file_limit(void)
 {
-    struct error err;
-    struct target t;
-    struct walk *w;
-    int ret = target_open(ctl, ctl->paths[0], &t);
+    struct rlimit limit;
 
-    if (ret != CTL_OK)
-        return ret;
-    if (walk_new(&t, ctl->paths + 1, (size_t)ctl->npaths - 1, &w, &err) < 0) {
-        ret = ctl_say("%s: compute: %s", t.asked, err.text);
-    } else {
-        ret = compute_walk(&t, w, ctl->npaths > 1);
-        walk_free(w);
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
     }
-    target_close(&t);
-    return ret;
+}
+
+/* With -r the directories come first, then names. A name has no slash, and is no directory here. */
+static int count_paths(const struct ctl *ctl)
+{
+    int n = 1;
+
+    if (!ctl->recursive)
+        return ctl->npaths;
+    while (n < ctl->npaths && (strchr(ctl->paths[n], '/') || is_dir(ctl->paths[n])))
+        n++;
+    return n;
 }
 
 int ctl_compute(const struct ctl *ctl)
 {
-    int ret = CTL_OK;
+    int npaths = ctl->npaths > 0 ? count_paths(ctl) : 0, ret = CTL_OK;
+    size_t njobs = 0;
+    struct job *jobs;
 
-    if (ctl->npaths == 0 || (ctl->out && (ctl->recursive || ctl->npaths > 1)))
+    if (npaths == 0 || (ctl->out && ctl->recursive))
         return CTL_USAGE;
-    if (ctl->recursive)
-        return compute_tree(ctl);
-    for (int i = 0; i < ctl->npaths; i++) {
-        int one = ctl_with_files(ctl, ctl->paths[i], compute_files);
-
-        if (one != CTL_OK)
-            ret = one;
+    if (npaths > 1 && ctl->out && !means_dir(ctl->out)) {
+        ctl_say("%s: -o: several files need a directory: end it with /", ctl->out);
+        return CTL_USAGE;
     }
+    jobs = calloc((size_t)npaths, sizeof *jobs);
+    if (!jobs)
+        return ctl_say("compute: out of memory");
+    raise_file_limit();
+    for (int i = 0; i < npaths; i++) {
+        struct job *job = &jobs[njobs];
+        int one =
+            open_job(ctl, ctl->paths[i], ctl->paths + npaths, (size_t)(ctl->npaths - npaths), job);
+
+        if (one == CTL_OK)
+            njobs++;
+        else
+            close_job(job);
+        if (one != CTL_OK) {
+            ret = one;
+            *job = (struct job){.is_open = false};
+        }
+    }
+    if (njobs > 0 && ctl->out && means_dir(ctl->out) &&
+        (check_names(jobs, njobs, ctl->out) != CTL_OK || make_dir(ctl->out) != CTL_OK))
+        ret = CTL_FAILED;
+    else if (njobs > 0 && ret != CTL_USAGE && run_jobs(ctl, jobs, njobs) != CTL_OK)
+        ret = CTL_FAILED;
+    for (size_t i = 0; i < njobs; i++)
+        close_job(&jobs[i]);
+    free(jobs);
     return ret;
 }

@@ -36,8 +36,8 @@ static int write_out(const char *out, const char *bytes, size_t nbytes)
     if (out)
         ret = sink_put(out, bytes, nbytes, &err);
     else if (fwrite(bytes, 1, nbytes, stdout) != nbytes)
-        ret = error_set(&err, errno, "write: %s", strerror(errno));
-    return ret == 0 ? CTL_OK : ctl_say("%s: %s", out ? out : "standard output", err.text);
+        ret = error_set(&err, errno, "standard output: write: %s", strerror(errno));
+    return ret == 0 ? CTL_OK : ctl_say("%s", err.text);
 }
 
 static int draw(const struct ctl *ctl, const struct target *t, const struct found *f)

@@ -17,6 +17,7 @@
 #include "ctl.h"
 #include "grow.h"
 #include "mounts.h"
+#include "suggest.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -422,22 +423,38 @@ static int find_files(const struct target *t, struct found_list *out, struct err
     return error_set(err, EINVAL, "a file of the dataset, not a derived one");
 }
 
+int ctl_find_files(const struct target *t, struct found_list *out)
+{
+    struct error err;
+    const char *name;
+    char *dir = NULL, *guess = NULL;
+    int ret;
+
+    *out = (struct found_list){.files = NULL};
+    if (find_files(t, out, &err) == 0)
+        return CTL_OK;
+    if (err.code == ENOENT && split_path(t->path, &dir, &name) == 0)
+        guess = suggest_file(t, dir, name);
+    ret = ctl_say("%s: look up: %s%s%s%s", t->asked, err.text, guess ? " (did you mean " : "",
+                  guess ? guess : "", guess ? "?)" : "");
+    if (err.code == ENOENT)
+        ctl_say_why_missing(t, false);
+    free(guess);
+    free(dir);
+    return ret;
+}
+
 int ctl_with_files(const struct ctl *ctl, const char *path, ctl_files_fn *fn)
 {
-    struct found_list list = {.files = NULL};
+    struct found_list list;
     struct target t;
-    struct error err;
     int ret = target_open(ctl, path, &t);
 
     if (ret != CTL_OK)
         return ret;
-    if (find_files(&t, &list, &err) < 0) {
-        ret = ctl_say("%s: look up: %s", path, err.text);
-        if (err.code == ENOENT)
-            ctl_say_why_missing(&t, false);
-    } else {
+    ret = ctl_find_files(&t, &list);
+    if (ret == CTL_OK)
         ret = fn(ctl, &t, &list);
-    }
     found_free(&list);
     target_close(&t);
     return ret;

@@ -5,125 +5,105 @@
 #include "orders.h"
 
 #include <errno.h>
-#include <math.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "ending.h"
-#include "grow.h"
-#include "human.h"
-#include "monotonic.h"
 #include "sink.h"
+
+/* An order under way. */
+struct job {
+    struct order order;
+    struct sink sink;
+    bool is_written_badly;     /* the sink says why */
+    struct job *next, **place; /* in orders.jobs */
+};
 
 struct orders {
     const struct orders_request *q;
     struct batch *batch;
-    sem_t woken; /* by workers */
-    bool over;
-    struct orders_outcome outcome;
-    double done_weight;  /* of finished files */
-    double saved_weight; /* of those of them that were cached before */
-    char **failures;     /* [nkept] "PATH: compute: REASON" */
-    size_t nkept;        /* outcome.nfailed, or fewer if memory ran out */
-    struct sink sink;
-    bool terminal;
-    int drawn; /* columns of the bar on the terminal */
-    int64_t began_ns, drawn_ns;
+    sem_t woken;      /* by workers */
+    bool over;        /* the batch is */
+    bool keeps;       /* the cache does: it was tried */
+    bool in_vain;     /* it does not: no order is begun any more */
+    struct job *jobs; /* under way */
+    size_t nfailed;
 };
 
-/* ---- the bar ---- */
+/* ---- the end of an order ---- */
 
-/* Columns of the terminal; 80 if unknown. */
-static int terminal_width(void)
+/* Takes `line` over. */
+static void fail(struct orders *all, double weight, char *line)
 {
-    struct winsize size;
-
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    all->nfailed++;
+    progress_fail(all->q->progress, weight, line);
 }
 
-/* The time that the rest takes at the rate so far; "" if unknown. */
-static struct human time_left(const struct orders *all, double done)
+static void job_free(struct job *job)
 {
-    int64_t elapsed_ns = monotonic_ns() - all->began_ns;
-    double fresh = done - all->saved_weight, rest = all->q->weight - done;
-
-    if (elapsed_ns < 1000000000 || fresh <= 0 || rest <= 0)
-        return (struct human){""};
-    return human_span((int64_t)((double)elapsed_ns * rest / fresh));
+    if (job->place) {
+        *job->place = job->next;
+        if (job->next)
+            job->next->place = job->place;
+    }
+    derived_put(job->order.file.derived);
+    free(job->order.file.path);
+    free(job->order.out);
+    free(job);
 }
 
-static void draw_bar(struct orders *all)
+/* Write what is left, and count. `err` NULL: all has been read. */
+static void end_job(struct orders *all, struct job *job, const struct error *err)
 {
-    enum { WIDTH = 40 };
-    const struct orders_outcome *o = &all->outcome;
-    size_t nfinished = o->ncomputed + o->ncached + o->nfailed;
-    size_t n = nfinished > all->q->nfiles ? nfinished : all->q->nfiles;
-    double done = all->done_weight + batch_progress(all->batch);
-    double fraction = nfinished < n && all->q->weight > 0 ? done / all->q->weight : 1;
-    struct human left = time_left(all, done);
-    int width = terminal_width() < 2 * WIDTH ? terminal_width() / 4 : WIDTH;
-    int filled = (int)(fraction * width), before = all->drawn;
-    char text[160];
+    struct progress *p = all->q->progress;
+    const struct order *o = &job->order;
+    struct timespec mtime;
+    struct stat st;
+    struct error why;
+    char *text = NULL;
 
-    all->drawn_ns = monotonic_ns();
-    snprintf(text, sizeof text, "[%.*s%*s] %3.0f %%  %zu of %zu", filled,
-             "########################################", width - filled, "", floor(100 * fraction),
-             nfinished, n);
-    if (o->nfailed > 0)
-        snprintf(text + strlen(text), sizeof text - strlen(text), "  %zu failed", o->nfailed);
-    if (left.text[0])
-        snprintf(text + strlen(text), sizeof text - strlen(text), "  %s left", left.text);
-    all->drawn = (int)strlen(text);
-    fprintf(stderr, "\r%s%*s", text, before > all->drawn ? before - all->drawn : 0, "");
+    engine_stat_derived(all->q->engine, o->file.derived, o->file.path, &st);
+    mtime = st.st_mtim;
+    if (err && !job->is_written_badly &&
+        asprintf(&text, "%s: compute: %s", o->file.path, err->text) < 0)
+        text = NULL;
+    if (sink_close(&job->sink, !err, all->q->keep_times ? &mtime : NULL, &why) < 0 && !err)
+        err = &why;
+    if (!err && all->q->written && all->q->written(all->q->ctx, o, &why) < 0)
+        err = &why;
+    if (!text && err)
+        text = strdup(err->text);
+    if (err) {
+        fail(all, o->weight, text);
+    } else {
+        p->ncomputed++;
+        p->done_weight += o->weight;
+    }
+    job_free(job);
+    progress_show(p, batch_progress(all->batch));
 }
 
-/* Ten times a second at most. */
-static void draw_bar_again(struct orders *all)
-{
-    if (all->terminal && monotonic_ns() - all->drawn_ns > 100000000)
-        draw_bar(all);
-}
-
-/* ---- the files, for the batch ---- */
-
-static void keep_failure(struct orders *all, const char *path, const struct error *err)
-{
-    all->outcome.nfailed++;
-    if (GROW(all->failures, all->nkept) == 0 &&
-        asprintf(&all->failures[all->nkept], "%s: compute: %s", path, err->text) >= 0)
-        all->nkept++;
-}
-
-/* The file is finished. `file->of` is its path. */
+/* The file is finished. `file->of` is its job. */
 static void file_ended(void *ctx, const struct batch_file *file, const struct error *err)
 {
-    struct orders *all = ctx;
-
-    if (err)
-        keep_failure(all, file->of, err);
-    else
-        all->outcome.ncomputed++;
-    all->done_weight += file->weight;
-    free(file->of);
-    draw_bar_again(all);
+    end_job(ctx, file->of, err);
 }
 
-static bool is_skipped(struct orders *all, const struct found *found)
-{
-    struct derived_status status = {.state = STATE_VIRTUAL};
+/* ---- its beginning ---- */
 
-    if (all->q->skip_cached)
-        engine_derived_status(all->q->engine, found->derived, found->path, &status);
+static bool is_cached(struct orders *all, const struct found *found)
+{
+    struct derived_status status;
+
+    engine_derived_status(all->q->engine, found->derived, found->path, &status);
     return status.state == STATE_CACHED;
 }
 
-static int open_file(struct engine *e, const struct found *found, struct reader **out,
-                     struct error *err)
+static int open_reader(struct engine *e, const struct found *found, struct reader **out,
+                       struct error *err)
 {
     const char *name = derived_info(found->derived).name; /* may have a slash */
     size_t before = strlen(found->path) - strlen(name);
@@ -135,30 +115,70 @@ static int open_file(struct engine *e, const struct found *found, struct reader 
     return ret;
 }
 
+/* Open what the job reads and writes. A failure ends it. */
+static bool begin(struct orders *all, struct job *job, struct batch_file *out)
+{
+    struct error err;
+
+    job->next = all->jobs;
+    job->place = &all->jobs;
+    if (job->next)
+        job->next->place = &job->next;
+    all->jobs = job;
+    *out = (struct batch_file){.of = job, .weight = job->order.weight};
+    if (open_reader(all->q->engine, &job->order.file, &out->reader, &err) < 0) {
+        end_job(all, job, &err);
+        return false;
+    }
+    if (sink_open(&job->sink, job->order.out, &err) == 0)
+        return true;
+    reader_close(out->reader);
+    fail(all, job->order.weight, strdup(err.text));
+    job_free(job);
+    return false;
+}
+
+/* A result that nobody gets and that cannot be kept is not worth computing. */
+static bool is_in_vain(struct orders *all, const struct job *job)
+{
+    struct error err;
+    char *text = NULL;
+
+    if (all->keeps || job->order.out || is_cached(all, &job->order.file))
+        return false;
+    all->keeps = engine_cache_try(all->q->engine, &err) == 0;
+    if (all->keeps)
+        return false;
+    if (asprintf(&text, "compute: %s (choose another --cache_dir, or name a file with -o)",
+                 err.text) < 0)
+        text = NULL;
+    fail(all, job->order.weight, text);
+    all->in_vain = true;
+    return true;
+}
+
 static bool next_file(void *ctx, struct batch_file *out)
 {
     struct orders *all = ctx;
-    struct found found;
-    struct error err;
+    struct progress *p = all->q->progress;
+    struct job *job;
 
-    while (!ending_signal() && all->q->next(all->q->ctx, &found, &out->weight)) {
-        bool opened = false;
-
-        out->of = found.path;
-        if (is_skipped(all, &found)) {
-            all->outcome.ncached++;
-            all->done_weight += out->weight;
-            all->saved_weight += out->weight;
-            free(found.path);
-            draw_bar_again(all);
-        } else if (open_file(all->q->engine, &found, &out->reader, &err) < 0) {
-            file_ended(all, out, &err);
-        } else {
-            opened = true;
+    while (!ending_signal() && !all->in_vain && (job = calloc(1, sizeof *job))) {
+        if (!all->q->next(all->q->ctx, &job->order)) {
+            free(job);
+            return false;
         }
-        derived_put(found.derived);
-        if (opened)
+        if (all->q->skip_cached && is_cached(all, &job->order.file)) {
+            p->ncached++;
+            p->done_weight += job->order.weight;
+            p->saved_weight += job->order.weight;
+            job_free(job);
+            progress_show(p, batch_progress(all->batch));
+        } else if (is_in_vain(all, job)) {
+            job_free(job);
+        } else if (begin(all, job, out)) {
             return true;
+        }
     }
     return false;
 }
@@ -166,10 +186,11 @@ static bool next_file(void *ctx, struct batch_file *out)
 static int take_bytes(void *ctx, const struct batch_file *file, const void *bytes, size_t nbytes,
                       struct error *err)
 {
-    struct orders *all = ctx;
+    struct job *job = file->of;
 
-    (void)file;
-    return sink_write(&all->sink, bytes, nbytes, err);
+    (void)ctx;
+    job->is_written_badly = sink_write(&job->sink, bytes, nbytes, err) < 0;
+    return job->is_written_badly ? -err->code : 0;
 }
 
 static void all_done(void *ctx)
@@ -208,22 +229,19 @@ static void run_all(struct orders *all)
         batch_run(all->batch);
         if (all->over)
             break;
-        draw_bar_again(all);
+        progress_show(all->q->progress, batch_progress(all->batch));
         wait_a_moment(all);
-    }
-    if (all->terminal) {
-        draw_bar(all);
-        fputc('\n', stderr);
     }
 }
 
-static void print_failures(const struct orders *all)
+/* Remove what was begun: the batch will not go on. */
+static void give_up(struct orders *all)
 {
-    for (size_t i = 0; i < all->nkept; i++) {
-        ctl_say("%s", all->failures[i]);
-        free(all->failures[i]);
-    }
-    free(all->failures);
+    struct error ignored;
+
+    for (struct job *job = all->jobs; job; job = job->next)
+        if (sink_close(&job->sink, false, NULL, &ignored) < 0)
+            continue;
 }
 
 static struct orders *orders_new(const struct orders_request *q)
@@ -239,8 +257,6 @@ static struct orders *orders_new(const struct orders_request *q)
     if (!all)
         return NULL;
     all->q = q;
-    all->terminal = isatty(STDERR_FILENO);
-    all->began_ns = monotonic_ns();
     all->batch = batch_new(&user);
     if (all->batch && sem_init(&all->woken, 0, 0) == 0)
         return all;
@@ -249,31 +265,22 @@ static struct orders *orders_new(const struct orders_request *q)
     return NULL;
 }
 
-int orders_run(const struct orders_request *q, struct orders_outcome *out)
+int orders_run(const struct orders_request *q)
 {
     struct orders *all = orders_new(q);
     struct ending ending;
-    struct error err;
     int ret;
 
-    *out = (struct orders_outcome){.ncomputed = 0};
     if (!all)
         return ctl_say("compute: out of memory");
-    if (sink_open(&all->sink, q->out, &err) < 0) {
-        ret = ctl_say("%s: %s", q->out, err.text);
-    } else {
-        ending_catch(&ending);
-        run_all(all);
-        ending_release(&ending);
-        all->outcome.signal = ending_signal();
-        print_failures(all);
-        ret = all->outcome.nfailed || ending_signal() ? CTL_FAILED : CTL_OK;
-        if (sink_close(&all->sink, ret == CTL_OK, &err) < 0)
-            ret = ctl_say("%s: %s", q->out, err.text);
-    }
-    *out = all->outcome;
-    if (out->signal) /* workers may still call back */
+    ending_catch(&ending);
+    run_all(all);
+    ending_release(&ending);
+    ret = all->nfailed > 0 || ending_signal() ? CTL_FAILED : CTL_OK;
+    if (ending_signal()) { /* workers may still call back */
+        give_up(all);
         return ret;
+    }
     batch_free(all->batch);
     sem_destroy(&all->woken);
     free(all);

@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: MIT
  *
- * Computes many files without a mount, with a progress bar, through a batch of the engine.
- * Thread rule: one thread calls, the engine's workers call back.
+ * Computes many files without a mount, through a batch of the engine, and writes them where that is
+ * asked for. Thread rule: one thread calls, the engine's workers call back.
  */
 #ifndef DERIVFS_ORDERS_H
 #define DERIVFS_ORDERS_H
 
 #include "ctl.h"
+#include "progress.h"
 
-/* The next file to compute and its share of the work; `out` owns both members. False: no more. */
-typedef bool orders_next_fn(void *ctx, struct found *out, double *weight);
+/* A file to compute. */
+struct order {
+    struct found file; /* owned */
+    double weight;     /* its share of the work */
+    char *out;         /* the file to write, owned; NULL: only into the cache */
+};
+
+/* The next order, which the caller owns then. False: there is none. */
+typedef bool orders_next_fn(void *ctx, struct order *out);
 
 struct orders_request {
     struct engine *engine; /* started */
     orders_next_fn *next;
     void *ctx;
-    size_t nfiles;    /* expected, for the bar */
-    double weight;    /* the sum of their weights */
-    const char *out;  /* -o: the file for the result of the only file; NULL: only the cache */
-    bool skip_cached; /* do not read, and so not check, files that are in the cache */
+    struct progress *progress; /* begun */
+    bool skip_cached;          /* do not read, and so not check, files that are in the cache */
+    bool keep_times;           /* files that are written get the time that the mount shows */
+    /* Called when the file of an order was written; it may fail, too. NULL: nothing to do. */
+    int (*written)(void *ctx, const struct order *order, struct error *err);
 };
 
-struct orders_outcome {
-    size_t ncomputed, ncached, nfailed; /* ncached: skipped */
-    int signal;                         /* the signal that ended it early; else 0 */
-};
-
-/* Shows the bar if stderr is a terminal, and prints the failures on stderr at the end. After a
- * signal, workers may be running: then the caller must end the process. */
-int orders_run(const struct orders_request *q, struct orders_outcome *out) NODISCARD;
+/* Adds to the progress, with a line for each failure. After a signal (ending.h) files
+ * under way are given up, and workers may be running: then the caller must end the process. */
+int orders_run(const struct orders_request *q) NODISCARD;
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A ring of entries under one lock. Every look-up walks the ring, for failures are rare.
+ * Two rings under one lock, so that remarks displace no failure. Every look-up walks the rings, for
+ * entries are few.
  */
 #include "errlog.h"
 
@@ -17,18 +18,34 @@ struct entry {
     char *path; /* NULL: free slot */
     enum errlog_kind kind;
     struct error error;
+    unsigned long number; /* in the order in which entries were added, to both rings */
     struct timespec last; /* CLOCK_REALTIME of the last occurrence */
     unsigned long count;
 };
+
+/* The last entries of one sort. */
+struct ring {
+    struct entry entries[ERRLOG_MAX];
+    size_t next;         /* the slot to overwrite next */
+    unsigned long nlost; /* entries that were overwritten */
+};
+
+enum { FAILURES, REMARKS, NRINGS };
 
 struct errlog {
     log_fn *write;
     void *ctx;
     pthread_mutex_t lock;
-    struct entry entries[ERRLOG_MAX]; /* guarded by lock */
-    size_t next;                      /* guarded by lock: the slot to overwrite next */
-    atomic_bool has_kinds;            /* written under lock */
+    struct ring rings[NRINGS]; /* guarded by lock */
+    unsigned long nadded;      /* guarded by lock: entries so far */
+    atomic_bool has_kinds;     /* written under lock */
 };
+
+/* Entry `i` of both rings together. */
+static struct entry *entry_at(struct errlog *log, size_t i)
+{
+    return &log->rings[i / ERRLOG_MAX].entries[i % ERRLOG_MAX];
+}
 
 struct errlog *errlog_new(log_fn *write, void *ctx)
 {
@@ -46,16 +63,10 @@ void errlog_free(struct errlog *log)
 {
     if (!log)
         return;
-    for (size_t i = 0; i < ERRLOG_MAX; i++)
-        free(log->entries[i].path);
+    for (size_t i = 0; i < NRINGS * ERRLOG_MAX; i++)
+        free(entry_at(log, i)->path);
     pthread_mutex_destroy(&log->lock);
     free(log);
-}
-
-/* Slot 0 is the oldest. */
-static struct entry *slot(struct errlog *log, size_t i)
-{
-    return &log->entries[(log->next + i) % ERRLOG_MAX];
 }
 
 static bool is_about(const struct entry *e, const char *path)
@@ -63,40 +74,61 @@ static bool is_about(const struct entry *e, const char *path)
     return e->path && strcmp(e->path, path) == 0;
 }
 
-static bool add(struct errlog *log, enum errlog_kind kind, const char *path,
+/* The entry about `path` with this sentence, or NULL. */
+static struct entry *find(struct errlog *log, const char *path, const char *text)
+{
+    for (size_t i = 0; i < NRINGS * ERRLOG_MAX; i++)
+        if (is_about(entry_at(log, i), path) && strcmp(entry_at(log, i)->error.text, text) == 0)
+            return entry_at(log, i);
+    return NULL;
+}
+
+/* A new entry in place of the ring's oldest. */
+static struct entry *put(struct errlog *log, size_t which, enum errlog_kind kind, const char *path,
+                         const struct error *what)
+{
+    struct ring *ring = &log->rings[which];
+    struct entry *e = &ring->entries[ring->next];
+
+    ring->next = (ring->next + 1) % ERRLOG_MAX;
+    ring->nlost += e->path != NULL;
+    free(e->path);
+    *e = (struct entry){
+        .path = strdup(path), .kind = kind, .error = *what, .number = log->nadded++, .count = 1};
+    if (kind != ERRLOG_RESULT)
+        atomic_store(&log->has_kinds, true);
+    return e;
+}
+
+static bool add(struct errlog *log, size_t which, enum errlog_kind kind, const char *path,
                 const struct error *what)
 {
     struct timespec now;
     bool news = true;
-    struct entry *e = NULL;
+    struct entry *e;
 
     clock_gettime(CLOCK_REALTIME, &now);
     pthread_mutex_lock(&log->lock);
-    for (size_t i = 0; i < ERRLOG_MAX && !e; i++)
-        if (is_about(&log->entries[i], path) && strcmp(log->entries[i].error.text, what->text) == 0)
-            e = &log->entries[i];
+    e = find(log, path, what->text);
     if (e) {
         news = now.tv_sec - e->last.tv_sec > 1;
         e->count += e->kind == kind;
     } else {
-        e = slot(log, 0);
-        log->next = (log->next + 1) % ERRLOG_MAX;
-        free(e->path);
-        e->path = strdup(path);
-        e->kind = kind;
-        e->error = *what;
-        e->count = 1;
-        if (kind != ERRLOG_RESULT)
-            atomic_store(&log->has_kinds, true);
+        e = put(log, which, kind, path, what);
     }
     e->last = now;
     pthread_mutex_unlock(&log->lock);
     return news;
 }
 
-bool errlog_add(struct errlog *log, const char *path, const struct error *what)
+void errlog_add(struct errlog *log, const char *path, const struct error *what)
 {
-    return add(log, ERRLOG_RESULT, path, what);
+    add(log, FAILURES, ERRLOG_RESULT, path, what);
+}
+
+void errlog_remark(struct errlog *log, const char *path, const struct error *what)
+{
+    add(log, REMARKS, ERRLOG_RESULT, path, what);
 }
 
 void errlog_write(struct errlog *log, enum log_level level, const char *fmt, ...)
@@ -124,7 +156,7 @@ void errlog_kind_failed(struct errlog *log, enum errlog_kind kind, const char *p
     /* drop the path that the sentence may start with, for the log puts it there */
     if (strncmp(what->text, path, len) == 0 && strncmp(what->text + len, ": ", 2) == 0)
         strcpy(shorter.text, what->text + len + 2);
-    if (add(log, kind, path, &shorter))
+    if (add(log, FAILURES, kind, path, &shorter))
         errlog_write(log, LOG_LEVEL_ERROR, "%s: %s", path, shorter.text);
 }
 
@@ -138,8 +170,8 @@ void errlog_kind_clear(struct errlog *log, enum errlog_kind kind, const char *pa
     bool has_kinds = false;
 
     pthread_mutex_lock(&log->lock);
-    for (size_t i = 0; i < ERRLOG_MAX; i++) {
-        struct entry *e = &log->entries[i];
+    for (size_t i = 0; i < NRINGS * ERRLOG_MAX; i++) {
+        struct entry *e = entry_at(log, i);
 
         if (e->kind == kind && is_about(e, path)) {
             free(e->path);
@@ -163,27 +195,47 @@ bool errlog_has_kinds(struct errlog *log)
 
 bool errlog_find(struct errlog *log, const char *path, struct error *out)
 {
-    bool found = false;
+    const struct entry *newest = NULL;
 
     pthread_mutex_lock(&log->lock);
-    for (size_t i = ERRLOG_MAX; i-- > 0 && !found;) {
-        found = is_about(slot(log, i), path) && slot(log, i)->kind == ERRLOG_RESULT;
-        if (found)
-            *out = slot(log, i)->error;
+    for (size_t i = 0; i < NRINGS * ERRLOG_MAX; i++) {
+        const struct entry *e = entry_at(log, i);
+
+        if (is_about(e, path) && e->kind == ERRLOG_RESULT &&
+            (!newest || e->number > newest->number))
+            newest = e;
     }
+    if (newest)
+        *out = newest->error;
     pthread_mutex_unlock(&log->lock);
-    return found;
+    return newest != NULL;
 }
 
-void errlog_visit(struct errlog *log, void (*visit)(void *ctx, const struct errlog_entry *e),
-                  void *ctx)
+/* Free entries come last. */
+static int by_number(const void *a, const void *b)
 {
-    pthread_mutex_lock(&log->lock);
-    for (size_t i = 0; i < ERRLOG_MAX; i++) {
-        const struct entry *e = slot(log, i);
+    const struct entry *x = *(const struct entry *const *)a;
+    const struct entry *y = *(const struct entry *const *)b;
 
-        if (e->path)
-            visit(ctx, &(struct errlog_entry){e->path, e->error.text, e->last.tv_sec, e->count});
-    }
+    if (!x->path || !y->path)
+        return !x->path - !y->path;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+unsigned long errlog_visit(struct errlog *log,
+                           void (*visit)(void *ctx, const struct errlog_entry *e), void *ctx)
+{
+    const struct entry *all[NRINGS * ERRLOG_MAX];
+    unsigned long nlost;
+
+    pthread_mutex_lock(&log->lock);
+    for (size_t i = 0; i < NRINGS * ERRLOG_MAX; i++)
+        all[i] = entry_at(log, i);
+    qsort(all, NRINGS * ERRLOG_MAX, sizeof *all, by_number);
+    for (size_t i = 0; i < NRINGS * ERRLOG_MAX && all[i]->path; i++)
+        visit(ctx, &(struct errlog_entry){all[i]->path, all[i]->error.text, all[i]->last.tv_sec,
+                                          all[i]->count});
+    nlost = log->rings[REMARKS].nlost;
     pthread_mutex_unlock(&log->lock);
+    return nlost;
 }

@@ -3,7 +3,7 @@
  * The error log: the last failures and the sentence that explains each, for `.derivfs/errors`; it
  * also writes to the owner's log.
  *
- * Bounded: drops the oldest. A repeated sentence about the same path is one entry with a count.
+ * Bounded: drops the oldest, failures and remarks each among themselves. A repeated sentence about the same path is one entry with a count.
  * Thread rule: any thread; guarded by its own lock.
  */
 #ifndef DERIVFS_ERRLOG_H
@@ -40,8 +40,11 @@ enum errlog_kind {
  * last second had no such sentence about that path. */
 void errlog_failed(struct errlog *log, const char *path, const struct error *what);
 
-/* The same without the owner's log. True if it is news. */
-bool errlog_add(struct errlog *log, const char *path, const struct error *what);
+/* The same without the owner's log. */
+void errlog_add(struct errlog *log, const char *path, const struct error *what);
+
+/* Note something that is no failure, as a file that is not used, without the owner's log. */
+void errlog_remark(struct errlog *log, const char *path, const struct error *what);
 
 /* Drop the entries of `path`, which works again. */
 void errlog_clear(struct errlog *log, const char *path);
@@ -64,8 +67,8 @@ struct errlog_entry {
     unsigned long count;
 };
 
-/* Visit every entry, oldest first, under the log's lock. */
-void errlog_visit(struct errlog *log, void (*visit)(void *ctx, const struct errlog_entry *e),
-                  void *ctx);
+/* Visit every entry, oldest first, under the log's lock. Returns how many remarks were dropped. */
+unsigned long errlog_visit(struct errlog *log,
+                           void (*visit)(void *ctx, const struct errlog_entry *e), void *ctx);
 
 #endif

@@ -74,6 +74,9 @@ int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error 
 /* Is an entry of `nbytes` one that the cache would keep on disk? */
 bool cache_keeps(const struct cache *c, uint64_t nbytes);
 
+/* Can entries be kept on disk? Tries it. The sentence names the directory and the reason. */
+int cache_try(struct cache *c, struct error *err) NODISCARD;
+
 /* Is there an entry of the right length, or will there be as soon as it is published? Cheap: no
  * open of the payload, no checksum, no touch. */
 bool cache_has(struct cache *c, const struct key *key);

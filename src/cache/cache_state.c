@@ -169,6 +169,22 @@ bool cache_keeps(const struct cache *c, uint64_t nbytes)
     return nbytes <= c->max_nbytes && c->max_nbytes > 0;
 }
 
+int cache_try(struct cache *c, struct error *err)
+{
+    struct key none = {"0000000000000000000000000000000000000000"};
+    struct disk_temp temp;
+    int ret;
+
+    if (c->max_nbytes == 0)
+        return error_set(err, ENOSPC, "cache_size=0: no result is kept");
+    ret = disk_temp_open(&c->disk, &none, 0, &temp);
+    if (ret < 0)
+        return error_set(err, -ret, "cache directory %s: %s: no result is kept", c->disk.root,
+                         strerror(-ret));
+    disk_temp_discard(&temp);
+    return 0;
+}
+
 int cache_remove_damaged(struct cache *c, const struct key *key)
 {
     atomic_fetch_add(&c->corrupt, 1);

@@ -261,6 +261,11 @@ uint64_t engine_cache_evicted(const struct engine *e)
     return cache_evicted(e->store.cache);
 }
 
+int engine_cache_try(struct engine *e, struct error *err)
+{
+    return cache_try(e->store.cache, err);
+}
+
 /* ---- maintenance of a cache directory ---- */
 
 static void warn(void *ctx, const struct error *what)

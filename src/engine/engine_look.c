@@ -24,7 +24,7 @@ static int note_remark(void *ctx, const struct remark *remark)
     if (remark->kind == REMARK_REFUSED)
         errlog_failed(t->errors, remark->path, &err);
     else
-        errlog_add(t->errors, remark->path, &err);
+        errlog_remark(t->errors, remark->path, &err);
     return 0;
 }
 
@@ -172,7 +172,7 @@ static int search_names(void *ctx, const char *dir, struct error *err)
 /* Until a directory with runs is looked at. */
 static void note_no_runs(const struct tree *t, const struct error *why)
 {
-    errlog_add(t->errors, dataset_path(t->dataset), why);
+    errlog_remark(t->errors, dataset_path(t->dataset), why);
     errlog_write(t->errors, LOG_LEVEL_WARN, "%s: %s", dataset_path(t->dataset), why->text);
 }
 

@@ -188,6 +188,27 @@ void engine_recipe_problems(struct engine *e, void (*add)(void *ctx, const char 
     recipe_table_put(table);
 }
 
+void engine_each_recipe(struct engine *e, engine_recipe_fn *fn, void *ctx)
+{
+    struct recipe_table *table = recipes_get(e->tree.recipes);
+
+    for (size_t i = 0; i < table->nrecipes; i++) {
+        const struct recipe *r = &table->recipes[i];
+        char *params = recipe_params_text(r);
+
+        fn(ctx, &(struct recipe_info){.name = r->name,
+                                      .text = r->text,
+                                      .description = r->description,
+                                      .params_text = params ? params : "",
+                                      .is_command = r->command,
+                                      .is_builtin = recipe_is_builtin(r),
+                                      .is_series = recipe_is_series(r),
+                                      .is_listed = r->list || r->list_runs});
+        free(params);
+    }
+    recipe_table_put(table);
+}
+
 bool recipes_exist(const struct recipes *r)
 {
     struct stamp none = {.ino = 0}, stamp = stamp_of(r->path);

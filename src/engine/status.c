@@ -454,9 +454,12 @@ static void print_error(void *ctx, const struct errlog_entry *e)
 
 static int print_errors(FILE *f, struct engine *e)
 {
+    unsigned long nlost;
 
     recipe_table_put(recipes_get(e->tree.recipes)); /* notes new mistakes in the recipes */
-    errlog_visit(e->errors, print_error, f);
+    nlost = errlog_visit(e->errors, print_error, f);
+    if (nlost > 0)
+        fprintf(f, "%lu older remarks are not kept: derivctl list DIRECTORY shows them\n", nlost);
     return 0;
 }
 

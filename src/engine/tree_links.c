@@ -112,7 +112,7 @@ void tree_note_link(const struct tree *t, const char *path)
     struct error err;
 
     error_set(&err, EXDEV, "%s", LINK_OUT_TEXT);
-    errlog_add(t->errors, path, &err);
+    errlog_remark(t->errors, path, &err);
 }
 
 int engine_readlink(struct engine *e, const struct dir *dir, const char *name, char *buf,

@@ -102,6 +102,9 @@ struct cache_report {
 int engine_cache_care(const struct engine_config *config, enum cache_care care,
                       struct cache_report *out, struct error *err) NODISCARD;
 
+/* Can results be kept? Tries it; if not, the sentence names the cache directory and the reason. */
+int engine_cache_try(struct engine *e, struct error *err) NODISCARD;
+
 /* Results that this engine has evicted. */
 uint64_t engine_cache_evicted(const struct engine *e);
 

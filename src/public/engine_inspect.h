@@ -113,6 +113,24 @@ int engine_explain(struct engine *e, struct derived *d, struct explanation **out
                    struct error *err) NODISCARD;
 void explanation_free(struct explanation *shown);
 
+/* ---- recipes ---- */
+
+/* A recipe in force. */
+struct recipe_info {
+    const char *name;        /* of a command: that of its file */
+    const char *text;        /* the expression or command as written */
+    const char *description; /* "" if there is none */
+    const char *params_text; /* "drop=0,detrend=2": parameters and defaults; "" if there are none */
+    bool is_command, is_builtin;
+    bool is_series; /* its file is 4-D */
+    bool is_listed; /* for groups or runs */
+};
+
+typedef void engine_recipe_fn(void *ctx, const struct recipe_info *r);
+
+/* Call `fn` with each recipe in force, the built-in ones first. */
+void engine_each_recipe(struct engine *e, engine_recipe_fn *fn, void *ctx);
+
 /* ---- what is not used, and doubts ---- */
 
 /* Call `fn` with every remark on the runs and files of the mount's directory `dir`, or with

@@ -339,6 +339,11 @@ const struct recipe *recipe_find(const struct recipe_table *t, const char *name,
     return NULL;
 }
 
+bool recipe_is_builtin(const struct recipe *recipe)
+{
+    return !recipe->command && recipe_builtin_find(recipe->name, strcspn(recipe->name, "@"));
+}
+
 bool recipe_is_series(const struct recipe *recipe)
 {
     return recipe->expr && recipe->expr->rank == EXPR_SERIES;

@@ -68,6 +68,9 @@ int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,
                    struct recipe_table **owner, const struct recipe **out,
                    struct error *err) NODISCARD;
 
+/* Is it one of the built-in ones, perhaps with other values? */
+bool recipe_is_builtin(const struct recipe *recipe);
+
 /* Is its result a series (4-D)? */
 bool recipe_is_series(const struct recipe *recipe);
 

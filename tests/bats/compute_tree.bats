@@ -74,8 +74,49 @@ listed() {
     assert_equal "$(json 'd[0]["state"]' <<<"$output")" cached
     run -0 ctl list --json "$DS/sub-03/func/std.nii"
     assert_equal "$(json 'd[0]["state"]' <<<"$output")" virtual
-    run -1 ctl compute -r "$DS" nonsense.nii
-    assert_output "derivctl: $DS: nothing to compute: no runs, or no recipes of these names"
+}
+
+@test "compute -r: each name that matches nothing is an error, before anything is computed" {
+    dataset
+    run -1 ctl compute -r "$DS" tsnr.nii tsrn.nii nonsense.nii men
+    assert_line "derivctl: tsrn.nii: no file has this name in $DS (did you mean tsnr.nii?)"
+    assert_line "derivctl: nonsense.nii: no file has this name in $DS"
+    assert_line "derivctl: men: no file has this name in $DS (did you mean mean.nii?)"
+    run -1 ctl compute -r "$DS" tsnr
+    assert_output "derivctl: tsnr: no file has this name in $DS (did you mean tsnr.nii?)"
+    run -1 ctl compute -r "$DS" tsnr_within@dof=3.nii
+    assert_equal "${#lines[@]}" 1
+    assert_output --regexp "^derivctl: $DS: compute: there is no parameter 'dof' .*ddof=0"
+    assert_equal "$(find "$CACHE/v1/objects" -type f)" ''
+}
+
+@test "compute of several directories has one bar, and -r takes several" {
+    dataset
+    run -0 script -qec "derivctl --cache_dir='$CACHE' compute '$DS'/sub-0*/func" /dev/null
+    assert_equal "$(tr '\r' '\n' <<<"$output" | sed -nE 's/.* of ([0-9]+).*/\1/p' | sort -u)" "$(listed "$DS")"
+    run -0 ctl compute -r "$DS/sub-01" "$DS/sub-03/func" tsnr.nii
+    assert_output '5 files: 0 computed, 5 in the cache before, 0 failed'
+    # datasets of their own
+    make_run other/run.nii
+    run -0 ctl compute -r "$DS" other tsnr.nii
+    assert_equal "$(kept_counts <<<": $output")" '9 9 0'
+    run -1 ctl compute -r "$DS" no/where tsnr.nii
+    assert_output --partial 'derivctl: no/where: '
+}
+
+@test "compute where no result can be kept computes nothing, and says why" {
+    dataset
+    touch file
+    local func=$DS/sub-01/func
+    run -1 derivctl --cache_dir=file/cache compute "$func/tsnr.nii" "$func/mean.nii"
+    assert_output "derivctl: compute: cache directory $PWD/file/cache: Not a directory: no result is kept (choose another --cache_dir, or name a file with -o)"
+    run -1 derivctl --cache_size=0 compute -r "$DS" tsnr.nii
+    assert_line --regexp '^derivctl: compute: cache_size=0: no result is kept '
+    run -0 derivctl --cache_dir=file/cache compute "$func/tsnr.nii" -o out.nii
+    reference tsnr out.nii "$func/sub-01_task-a_bold.nii"
+    # What is there already need not be kept.
+    ctl compute "$func/tsnr.nii"
+    run -0 derivctl --cache_dir=file/cache --cache_from="$CACHE" compute "$func/tsnr.nii"
 }
 
 @test "compute -r goes on after failures, tells them at the end, and exits with 1" {
@@ -111,6 +152,27 @@ listed() {
     assert_output --regexp '\]  ?[1-9][0-9]? %  0 of [12]  [0-9.]+ s left'
     run tail -c 300 screen # the last bar: nothing is left
     refute_output --regexp '100 %.*left'
+    # What the terminal shows in the end: nothing of a longer line is left behind the last one.
+    run -0 /usr/bin/python3 - screen <<'PYTHON'
+import re, sys
+for line in open(sys.argv[1], encoding="utf-8", newline="\n"):
+    shown = []
+    for text in line.rstrip("\r\n").split("\r"):
+        shown[:len(text)] = text
+    if "[" in "".join(shown):
+        print("".join(shown).rstrip())
+PYTHON
+    assert_output --regexp '^\[#{40}\] 100 %  [12] of [12]$'
+}
+
+@test "compute -r: elsewhere than on a terminal a line from time to time tells how far it is" {
+    make_run "$DS/run.nii" --shape 40,40,20 --volumes 28
+    mkdir slow
+    mount_throttled "$DS" 500k slow
+    DERIVFS_PROGRESS_S=0.3 run -0 --separate-stderr ctl compute -r slow std.nii
+    assert_output --partial 'files: '
+    assert_regex "$stderr" 'derivctl:  ?[1-9][0-9]? %  0 of [12] files  [0-9]+ s left'
+    refute_regex "$stderr" $'[\r\e\[]'
 }
 
 @test "compute -r: what is wrong with the path or the usage" {

@@ -106,6 +106,26 @@ END
     assert_equal "$(metric memory_used_bytes)" 0
 }
 
+@test "errors: many remarks displace no failure" {
+    local i
+    make_run "$DS/a.nii"
+    make_run "$DS/b/sub-1_task-x_bold.nii"
+    echo no image >"$DS/b/sub-1_task-y_bold.nii.gz"
+    for i in {100..299}; do
+        cp "$DS/b/sub-1_task-y_bold.nii.gz" "$DS/b/x$i.nii.gz" # no names of runs
+    done
+    mount_derivfs "$DS"
+    truncate -s -10 "$DS/a.nii"
+    run ! cat "$MNT/tsnr.nii"
+    ls "$MNT/b" >/dev/null
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --partial ' a.nii: '
+    assert_line --partial ' b/sub-1_task-y_bold.nii.gz: '
+    assert_line --partial ' b/x299.nii.gz: no BIDS name of a run'
+    assert_equal "$(grep -c 'no BIDS name' <<<"$output")" 128
+    assert_line --regexp '^[0-9]+ older remarks are not kept: derivctl list DIRECTORY shows them$'
+}
+
 @test "errors: time, file and sentence, once per failure; gone when the file works again" {
     two_runs
     local b=$DS/sub-01_task-b_bold.nii

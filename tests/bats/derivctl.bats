@@ -165,6 +165,32 @@ source_is_short() {
     assert_equal "$(find . -maxdepth 1 -name 'out.*')" ''
 }
 
+@test "compute -o: the ending tells the format, - is standard output, a directory takes several" {
+    dataset
+    local func=$DS/func
+    ctl compute "$func/tsnr.nii" -o x.nii.gz
+    gunzip -c x.nii.gz >x.nii
+    ctl compute "$func/tsnr.nii.gz" -o y.nii
+    cmp x.nii y.nii
+    ctl compute "$func/tsnr.nii" -o - | cmp - y.nii
+    ctl compute "$func/tsnr.nii" -o x.png
+    run -0 file --brief --mime-type x.png
+    assert_output image/png
+    ctl compute "$func/tsnr.nii" "$func/tsnr.tsv" "$func/std.nii" -o new/
+    cmp new/tsnr.nii y.nii
+    assert_equal "$(ls new)" $'std.nii\ntsnr.nii\ntsnr.tsv'
+    ctl compute "$func" -o new # which is there
+    assert_equal "$(ls new | wc -l)" 9
+    run -1 ctl compute "$func/tsnr.nii" -o x.svg
+    assert_output --partial "derivctl graph $func/tsnr.nii -o x.svg"
+    run -2 ctl compute "$func/tsnr.nii" "$func/std.nii" -o one.nii
+    assert_line --index 0 'derivctl: one.nii: -o: several files need a directory: end it with /'
+    mkdir -p "$DS/other"
+    cp "$func"/*_task-b_bold.nii "$DS/other"
+    run -1 ctl compute "$func/tsnr.nii" "$DS/other/tsnr.nii" -o new
+    assert_output 'derivctl: new: -o: func/tsnr.nii and other/tsnr.nii have the same name'
+}
+
 @test "compute -o into a directory that is not there, or on a full disk: says so, leaves nothing" {
     dataset
     run -1 ctl compute "$DS/func/tsnr.nii" -o nowhere/out
@@ -191,6 +217,8 @@ source_is_short() {
     assert_equal "${#lines[@]}" 2
     assert_line --regexp '^derivctl: bad/tsnr.nii: compute: .*sub-01_task-a_bold.nii.*'
     assert_line "derivctl: $DS/func/nope.nii: look up: no such file, nor a derived one"
+    run -1 ctl compute "$DS/func/tsn.nii"
+    assert_output "derivctl: $DS/func/tsn.nii: look up: no such file, nor a derived one (did you mean tsnr.nii?)"
     assert_equal "$(state_of "$DS/func/tsnr.nii")" cached
 }
 

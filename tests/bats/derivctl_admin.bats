@@ -244,7 +244,7 @@ redrawn() {
     assert_output --partial 'derivctl: frobnicate: no such command'
     run -2 derivctl --frobnicate list
     assert_output --partial 'usage:'
-    for wrong in 'explain' 'explain a b' 'list a b' 'compute' 'compute a b -o c' 'status a b' \
+    for wrong in 'explain' 'explain a b' 'list a b' 'compute' 'status a b' \
         'cache' 'cache frobnicate' 'cache info x'; do
         # shellcheck disable=SC2086
         run -2 ctl $wrong
