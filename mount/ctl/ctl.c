@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "json_text.h"
+#include "suggest.h"
 #include "utf8.h"
 
 static const struct {
@@ -66,6 +67,18 @@ static int usage(void)
 static bool parses_itself(int argc, char **argv)
 {
     return argc > 1 && strcmp(argv[1], "run") == 0;
+}
+
+static int say_unknown(const char *command)
+{
+    struct suggestion guess = {.word = command};
+
+    for (int i = 0; i < NCOMMANDS; i++)
+        suggestion_try(&guess, commands[i].name);
+    ctl_say("%s: no such command%s%s%s", command, guess.best ? " (did you mean " : "",
+            guess.best ? guess.best : "", guess.best ? "?)" : "");
+    free(guess.best);
+    return usage();
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -167,8 +180,7 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: derivctl %s %s\n", commands[i].name, commands[i].operands);
         }
     if (ret < 0) {
-        ctl_say("%s: no such command", argv[optind]);
-        ret = usage();
+        ret = say_unknown(argv[optind]);
     }
     options_free(&ctl.options);
     if (fflush(stdout) != 0)

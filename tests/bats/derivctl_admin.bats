@@ -242,6 +242,8 @@ redrawn() {
     assert_output --partial 'usage: derivctl COMMAND'
     run -2 derivctl frobnicate
     assert_output --partial 'derivctl: frobnicate: no such command'
+    run -2 derivctl comptue
+    assert_line 'derivctl: comptue: no such command (did you mean compute?)'
     run -2 derivctl --frobnicate list
     assert_output --partial 'usage:'
     for wrong in 'explain' 'explain a b' 'list a b' 'compute' 'status a b' \
