@@ -22,6 +22,8 @@ _derivfs_value() {
     case $1 in
     *cache_dir | *cache_from) compgen -d -- "$2" ;;
     *cache_from_owner) compgen -u -- "$2" ;;
+    --level) compgen -W 'participant group' -- "$2" ;;
+    *recipe) derivctl recipes --json 2>/dev/null | sed -nE 's/^ *"name": "(.*)",/\1/p' ;;
     *recipes | -o) compgen -f -- "$2" ;;
     *layout) compgen -W 'beside derivatives' -- "$2" ;;
     *annex) compgen -W 'no get' -- "$2" ;;

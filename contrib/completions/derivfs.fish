@@ -10,6 +10,7 @@ function __derivfs_options --argument-names program
         derivfs --help 2>/dev/null | sed -nE '/^FUSE options/q; s/^    -o ([a-z_]+)(=?).*/--\1\2/p'
         printf '%s\n' --log_level={error,warn,info,debug} --xattr={on,off}
     end
+    test "$program" = derivfs; or printf '%s\n' --level={participant,group}
     printf '%s\n' --layout={beside,derivatives} --annex={no,get} --join={alike,all}
 end
 
@@ -42,5 +43,5 @@ complete --command derivctl --condition 'not __fish_seen_subcommand_from (__deri
 complete --command derivctl --condition '__derivctl_on cache' --no-files --arguments 'info verify prune clear'
 complete --command derivctl --condition '__derivctl_on status' --no-files \
     --arguments '(findmnt -rnt fuse.derivfs -o TARGET 2>/dev/null)'
-complete --command derivctl --condition '__fish_seen_subcommand_from list explain graph compute view' \
+complete --command derivctl --condition '__fish_seen_subcommand_from list explain graph compute export recipes view' \
     --force-files --arguments '(__derivctl_paths)'

@@ -13,9 +13,19 @@
 
 enum { CTL_OK = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
+/* Words that an option was given, in several uses or with commas. */
+struct words {
+    char **at; /* [n] owned */
+    size_t n;
+};
+
+enum export_level { LEVEL_ALL, LEVEL_PARTICIPANT, LEVEL_GROUP };
+
 struct ctl {
     struct options options; /* from the command line, not resolved */
     bool json, watch, recursive, no_open;
+    struct words recipes, participants, sessions; /* labels without "sub-" and "ses-" */
+    enum export_level level;
     const char *out; /* -o */
     int npaths;
     char **paths; /* [npaths] operands after the command */
@@ -46,12 +56,19 @@ void target_task_status(const struct target *t, const struct key *key, struct ta
 /* Print "derivctl: ...\n" on stderr, escaped for a terminal (utf8_shown). Returns CTL_FAILED. */
 int ctl_say(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
+/* Print a text of several lines likewise; the first one with "derivctl: ". */
+void ctl_say_lines(const char *text);
+
 /* Print a part of a line on stdout, escaped like ctl_say(): names exactly are in JSON. Only the last
  * character may be a newline. */
 void ctl_print(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 /* Print and free. */
 void ctl_print_json(json_t *value);
+
+/* The text of the table t->path: *text [*nbytes] is malloced. The engine is started. */
+int ctl_table_text(const struct target *t, char **text, size_t *nbytes,
+                   struct error *err) NODISCARD;
 
 /* Is target->path a table? */
 bool target_is_table(const struct target *t);
@@ -100,9 +117,9 @@ json_t *ctl_summary_json(const struct target *t, const struct found *f,
 /* "not used", "not joined", "warning" ... */
 const char *ctl_remark_title(enum remark_kind kind);
 bool target_is_dir(const struct target *t);
-/* Print the remarks on the directory or file that `t` means, or add them to `all`; on stderr say what
- * was seen if a directory has no runs. Returns their number. */
-size_t ctl_show_remarks(const struct target *t, json_t *all);
+/* Print the remarks on the directory or file that `t` means, or add them to `all`; with `sight` say on
+ * stderr what was seen if a directory has no runs. Returns their number. */
+size_t ctl_show_remarks(const struct target *t, json_t *all, bool sight);
 /* Say on stderr why a derived file that `t` means may be missing; with `below` why there are no runs
  * in a directory and those below. */
 void ctl_say_why_missing(const struct target *t, bool below);
@@ -111,6 +128,8 @@ int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_graph(const struct ctl *ctl);
 int ctl_compute(const struct ctl *ctl);
+int ctl_export(const struct ctl *ctl);
+int ctl_recipes(const struct ctl *ctl);
 int ctl_view(const struct ctl *ctl);
 int ctl_run(const struct ctl *ctl);
 int ctl_status(const struct ctl *ctl);

@@ -113,7 +113,7 @@ static void text_made(void *arg, struct wait *w, const struct error *err)
     sem_post(&made->done);
 }
 
-static int make_text(const struct target *t, char **text, size_t *nbytes, struct error *err)
+int ctl_table_text(const struct target *t, char **text, size_t *nbytes, struct error *err)
 {
     struct made made = {.error.code = 0};
     struct wait *w;
@@ -145,7 +145,8 @@ static int write_table(const struct job *job)
     struct error err;
     size_t nbytes;
     char *text = NULL;
-    int ret = path ? make_text(t, &text, &nbytes, &err) : error_set(&err, ENOMEM, "out of memory");
+    int ret =
+        path ? ctl_table_text(t, &text, &nbytes, &err) : error_set(&err, ENOMEM, "out of memory");
 
     if (ret < 0)
         ret = ctl_say("%s: %s", t->asked, err.text);

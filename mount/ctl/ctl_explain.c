@@ -230,7 +230,7 @@ static int explain_files(const struct ctl *ctl, const struct target *t,
         ret = explain(ctl, t, &list->files[i]);
     }
     if (!ctl->json && (list->n == 0 || target_is_dir(t)))
-        ctl_show_remarks(t, NULL);
+        ctl_show_remarks(t, NULL, true);
     return ret;
 }
 

@@ -2,6 +2,7 @@
  *
  * derivctl list: the derived files of a directory. Computes nothing.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,9 +75,9 @@ static void print_summary(const struct target *t, const struct found *f)
     printf("\n");
 }
 
-static int list_files(const struct ctl *ctl, const struct target *t, const struct found_list *list)
+/* Print the files, or add them to `all`. */
+static void show_files(const struct target *t, const struct found_list *list, json_t *all)
 {
-    json_t *all = ctl->json ? json_array() : NULL;
     struct derived_status status;
 
     for (size_t i = 0; i < list->n; i++)
@@ -84,16 +85,84 @@ static int list_files(const struct ctl *ctl, const struct target *t, const struc
             json_array_append_new(all, ctl_summary_json(t, &list->files[i], &status));
         else
             print_summary(t, &list->files[i]);
+}
+
+static int list_files(const struct ctl *ctl, const struct target *t, const struct found_list *list)
+{
+    json_t *all = ctl->json ? json_array() : NULL;
+
+    show_files(t, list, all);
     if (list->n == 0 || target_is_dir(t))
-        ctl_show_remarks(t, all);
+        ctl_show_remarks(t, all, true);
     if (all)
         ctl_print_json(all);
     return CTL_OK;
 }
 
+/* ---- -r ---- */
+
+struct tree_list {
+    const struct target *target;
+    json_t *all;
+    size_t nshown;
+    int ret;
+};
+
+/* A visitor's enter(). */
+static int list_dir(void *ctx, const char *dir, struct error *err)
+{
+    struct tree_list *l = ctx;
+    struct target here = *l->target;
+    struct found_list list = {.files = NULL};
+    int ret = found_add(here.engine, dir, NULL, &list, err);
+
+    here.path = (char *)dir;
+    if (ret == 0) {
+        show_files(&here, &list, l->all);
+        l->nshown += list.n + ctl_show_remarks(&here, l->all, false);
+    }
+    found_free(&list);
+    return ret;
+}
+
+/* A visitor's failed(). */
+static int say_failed(void *ctx, const char *dir, struct error *err)
+{
+    struct tree_list *l = ctx;
+
+    l->ret = ctl_say("%s: list: %s", *dir ? dir : l->target->asked, err->text);
+    return err->code == ENOMEM ? -ENOMEM : 0;
+}
+
+static int list_tree(const struct ctl *ctl, const char *path)
+{
+    struct tree_list list = {.ret = CTL_OK};
+    struct walk_visitor v = {.enter = list_dir, .failed = say_failed, .ctx = &list};
+    struct target t;
+    struct error err;
+    int ret = target_open(ctl, path, &t);
+
+    if (ret != CTL_OK)
+        return ret;
+    list.target = &t;
+    list.all = ctl->json ? json_array() : NULL;
+    if (!target_is_dir(&t))
+        list.ret = ctl_say("%s: list: not a directory; -r needs one", path);
+    else if (engine_walk(t.engine, t.path, &v, &err) < 0)
+        list.ret = ctl_say("%s: list: %s", path, err.text);
+    else if (list.nshown == 0)
+        ctl_say_why_missing(&t, true);
+    if (list.all)
+        ctl_print_json(list.all);
+    target_close(&t);
+    return list.ret;
+}
+
 int ctl_list(const struct ctl *ctl)
 {
+    const char *path = ctl->npaths ? ctl->paths[0] : ".";
+
     if (ctl->npaths > 1)
         return CTL_USAGE;
-    return ctl_with_files(ctl, ctl->npaths ? ctl->paths[0] : ".", list_files);
+    return ctl->recursive ? list_tree(ctl, path) : ctl_with_files(ctl, path, list_files);
 }

@@ -97,7 +97,7 @@ static void say_sight(const struct target *t, const char *dir, bool below)
     free(text);
 }
 
-size_t ctl_show_remarks(const struct target *t, json_t *all)
+size_t ctl_show_remarks(const struct target *t, json_t *all, bool sight)
 {
     struct choice choice = {.all = all};
     char *dir = dir_of(t);
@@ -106,7 +106,7 @@ size_t ctl_show_remarks(const struct target *t, json_t *all)
     choice.only = is_dir ? NULL : t->path;
     if (dir)
         engine_remarks(t->engine, dir, show, &choice, NULL); /* no runs can be here */
-    if (dir && is_dir)
+    if (dir && is_dir && sight)
         say_sight(t, dir, false);
     free(dir);
     return choice.n;

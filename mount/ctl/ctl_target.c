@@ -193,7 +193,7 @@ static int locate(struct target *t, const char *path, struct error *err)
 static void say_problem(void *ctx, const char *text)
 {
     (void)ctx;
-    ctl_say("%s", text);
+    ctl_say_lines(text);
 }
 
 int target_open(const struct ctl *ctl, const char *path, struct target *out)

@@ -52,17 +52,32 @@ static const int64_t STUCK_NS = 1000000000; /* after a second signal */
 
 static bool log_to_syslog; /* set once, before any thread starts */
 
+static void print_shown(const char *before, const char *fmt, va_list args)
+{
+    char *shown = utf8_vshown(fmt, args);
+
+    fprintf(stderr, "%s%s\n", before, shown ? shown : "out of memory");
+    free(shown);
+}
+
 /* Print a line on stderr, escaped for a terminal (utf8_shown). */
 PRINTF_LIKE(1, 2) static void say(const char *fmt, ...)
 {
-    char *shown;
     va_list args;
 
     va_start(args, fmt);
-    shown = utf8_vshown(fmt, args);
+    print_shown("derivfs: ", fmt, args);
     va_end(args);
-    fprintf(stderr, "derivfs: %s\n", shown ? shown : "out of memory");
-    free(shown);
+}
+
+/* Print one more line of a text. */
+PRINTF_LIKE(1, 2) static void say_on(const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    print_shown("", fmt, args);
+    va_end(args);
 }
 
 static void print_log(void *ctx, enum log_level level, const char *text)
@@ -81,10 +96,17 @@ static void print_log(void *ctx, enum log_level level, const char *text)
 
     if (level > o->log_level)
         return;
-    if (log_to_syslog)
-        syslog(levels[level].priority, "%s", text);
-    else
-        say("%s: %s", levels[level].name, text);
+    /* a mistake in the recipes has three lines */
+    for (const char *line = text; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        int nbytes = (int)strcspn(line, "\n");
+
+        if (log_to_syslog)
+            syslog(levels[level].priority, "%.*s", nbytes, line);
+        else if (line == text)
+            say("%s: %.*s", levels[level].name, nbytes, line);
+        else
+            say_on("%.*s", nbytes, line);
+    }
 }
 
 /* libfuse's first error line (it prints in pieces), for the message when mounting fails. Written

@@ -6,6 +6,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <getopt.h>
+#include <limits.h>
 #include <math.h>
 #include <pwd.h>
 #include <stddef.h>
@@ -157,9 +159,70 @@ static int take_option(void *data, const char *arg, int key, struct fuse_args *r
     return is_ignored(arg) ? 0 : 1; /* 1: leave it to FUSE */
 }
 
+/* Is it the option `name`, whatever is between its words? Then copy that name over it. */
+static bool spell(char *arg, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (size_t i = 0; i < n; i++)
+        if (arg[i] != name[i] && !(strchr("-_", arg[i]) && strchr("-_", name[i]) && arg[i]))
+            return false;
+    if (arg[n] != '=' && arg[n] != '\0')
+        return false;
+    memcpy(arg, name, n);
+    return true;
+}
+
+void options_spell(int argc, char **argv, const struct option *longs)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        for (const struct option *o = longs; strncmp(argv[i], "--", 2) == 0 && o->name; o++)
+            if (spell(argv[i] + 2, o->name))
+                break;
+}
+
+/* Is it "--NAME" of an option that takes a value? */
+static bool wants_value(const char *arg)
+{
+    for (enum option_id i = 0; i < OPTION_NTEXTS; i++)
+        if (i != OPTION_XATTR && strncmp(arg, "--", 2) == 0 &&
+            strcmp(arg + 2, option_names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* libfuse's parser knows --NAME=VALUE, and names as they are: make that of "--NAME VALUE" and of other
+ * spellings. */
+static int join_values(struct fuse_args *args)
+{
+    struct fuse_args out = FUSE_ARGS_INIT(0, NULL);
+    struct option longs[OPTION_NTEXTS + 1] = {{NULL, 0, NULL, 0}};
+    int ret = 0;
+
+    for (enum option_id i = 0; i < OPTION_NTEXTS; i++)
+        longs[i].name = option_names[i];
+    for (int i = 0; i < args->argc && ret == 0; i++) {
+        char *words[] = {"", strdup(args->argv[i])}, *joined = NULL;
+
+        if (words[1])
+            options_spell(2, words, longs);
+        if (words[1] && i > 0 && i + 1 < args->argc && wants_value(words[1]) &&
+            asprintf(&joined, "%s=%s", words[1], args->argv[++i]) < 0)
+            joined = NULL;
+        ret = words[1] ? fuse_opt_add_arg(&out, joined ? joined : words[1]) : -1;
+        free(joined);
+        free(words[1]);
+    }
+    fuse_opt_free_args(args);
+    *args = out;
+    return ret;
+}
+
 int options_parse(struct fuse_args *args, struct options *out, struct error *err)
 {
     *out = (struct options){.dataset = NULL};
+    if (join_values(args) < 0)
+        return error_set(err, ENOMEM, "out of memory");
     if (fuse_opt_parse(args, out, flags, take_option) < 0)
         return error_set(err, EINVAL, "usage: derivfs [options] DATASET MOUNTPOINT");
     return 0;
@@ -228,6 +291,29 @@ static char *xdg_path(const char *variable, const char *fallback, const char *re
     return path;
 }
 
+/* A recipes file that is installed with the program, or in the source tree that it was built in:
+ * malloced; NULL: there is none of this name. */
+static char *shipped_recipes(const char *name)
+{
+    static const char *const places[] = {"../" DERIVFS_DATADIR "/derivfs", "../../contrib/recipes"};
+    char self[PATH_MAX], *path, *real;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (n < 0 || strchr(name, '/') || access(name, F_OK) == 0)
+        return NULL;
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        if (asprintf(&path, "%s/%s/%s", self, places[i], name) < 0)
+            return NULL;
+        real = realpath(path, NULL);
+        free(path);
+        if (real)
+            return real;
+    }
+    return NULL;
+}
+
 static int resolve_paths(struct options *o, struct error *err)
 {
     char **cache_dir = &o->text[OPTION_CACHE_DIR], **recipes = &o->text[OPTION_RECIPES], *given;
@@ -238,8 +324,10 @@ static int resolve_paths(struct options *o, struct error *err)
         *cache_dir = strdup("/var/cache/derivfs"); /* mount(8) at boot has no HOME */
     free(given);
     given = *recipes;
-    *recipes = given ? absolute_path(given)
-                     : xdg_path("XDG_CONFIG_HOME", ".config", "derivfs/recipes.ini");
+    *recipes = given ? shipped_recipes(given) : NULL;
+    if (!*recipes)
+        *recipes = given ? absolute_path(given)
+                         : xdg_path("XDG_CONFIG_HOME", ".config", "derivfs/recipes.ini");
     o->engine.recipes_optional = !given; /* the default file may be created later */
     free(given);
     if (!*cache_dir || (!*recipes && !o->engine.recipes_optional))

@@ -11,6 +11,7 @@
 #include "engine.h"
 
 struct fuse_args;
+struct option;
 
 /* Options that take a value. Those before OPTION_NSHARED are derivctl's too. */
 enum option_id {
@@ -61,6 +62,10 @@ int options_copy(const struct options *from, struct options *out) NODISCARD;
 
 /* Fill `engine`, `xattr` and `log_level` from values and defaults. EINVAL with a sentence. */
 int options_resolve(struct options *o, struct error *err) NODISCARD;
+
+/* In argv[argc] spell options like these long ones [up to a name that is NULL]: those of others may
+ * be written with "-" or "_". */
+void options_spell(int argc, char **argv, const struct option *longs);
 
 /* The part of --help that lists derivfs' own options. */
 extern const char options_help[];

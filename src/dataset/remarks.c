@@ -185,7 +185,9 @@ static void print_apart(FILE *f, struct run *const *runs, size_t nruns)
             nruns);
     for (size_t i = 0; i < nruns && i < NAMES_MAX; i++)
         fprintf(f, "%s%s", i > 0 ? ", " : "", base_name(runs[i]->path));
-    fprintf(f, "%s): each has its own files; to join all runs of one grid: -o join=all",
+    fprintf(f,
+            "%s): each has its own files; to join all runs of one grid: -o join=all, "
+            "or join = all in a recipe",
             nruns > NAMES_MAX ? ", ..." : "");
 }
 

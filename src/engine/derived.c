@@ -13,78 +13,19 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "derived_name.h"
 #include "derived_private.h"
 #include "grow.h"
 #include "text.h"
 
 /* ---- names ---- */
 
-/* A group of runs, or one run by itself, and how the names of its files begin and end. */
-struct origin {
-    const char *prefix;
-    const char *map; /* "boldmap"; NULL: a group's names have no such end */
-    struct run *const *runs;
-    size_t nruns;
-    const struct run *first, *bad;
-    const char *refusal; /* as in struct group */
-};
-
-/* Origin `i` of a directory: its groups, then its runs. */
-static struct origin origin_of(const struct dir_scan *scan, size_t i)
-{
-    const struct group *group = &scan->groups[i];
-
-    if (i >= scan->ngroups) {
-        const struct dir_run *member = &scan->runs[i - scan->ngroups];
-        bool sound = member->run->state == RUN_OK;
-
-        return (struct origin){.prefix = member->entities,
-                               .map = member->map_suffix,
-                               .runs = &member->run,
-                               .nruns = 1,
-                               .first = sound ? member->run : NULL,
-                               .bad = sound ? NULL : member->run};
-    }
-    return (struct origin){.prefix = group->prefix,
-                           .runs = group->runs,
-                           .nruns = group->nruns,
-                           .first = group->first,
-                           .bad = group->bad,
-                           .refusal = group->refusal};
-}
-
-static size_t count_origins(const struct dir_scan *scan)
-{
-    return scan->ngroups + scan->nruns;
-}
-
-/* The file name that `origin` gives to `name`, whose ending starts at `stem`. malloced. */
-static char *file_name(const struct origin *origin, const char *name, size_t stem,
-                       const char *extension)
-{
-    char *made = NULL;
-    int n = origin->map ? asprintf(&made, "%s_stat-%.*s_%s%s%s", origin->prefix, (int)stem, name,
-                                   origin->map, name + stem, extension)
-                        : asprintf(&made, "%s%s%s", origin->prefix, name, extension);
-
-    return n < 0 ? NULL : made;
-}
-
-static char *recipe_file_name(const struct origin *origin, const struct recipe *recipe,
-                              const char *extension)
-{
-    /* a command's name includes its ending */
-    size_t stem = recipe->command ? strcspn(recipe->name, ".") : strlen(recipe->name);
-
-    return file_name(origin, recipe->name, stem, extension);
-}
-
 char *derived_run_name(const struct run_place *at, const struct recipe *recipe,
                        const char *extension)
 {
     struct origin origin = {.prefix = at->entities, .map = at->map_suffix};
 
-    return recipe_file_name(&origin, recipe, extension);
+    return origin_recipe_name(&origin, recipe, extension);
 }
 
 /* NULL: out of memory. */
@@ -93,7 +34,7 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
                                    const struct output_format *format,
                                    enum scan_freshness freshness)
 {
-    char *name = recipe_file_name(origin, recipe, format->extension);
+    char *name = origin_recipe_name(origin, recipe, format->extension);
     struct derived *d = name ? calloc(1, sizeof *d) : NULL;
 
     if (!d) {
@@ -111,6 +52,8 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
     d->first = origin->first;
     d->bad = origin->bad;
     d->refusal = origin->refusal;
+    d->prefix = origin->prefix;
+    d->map = origin->map;
     if (derived_describe(d, freshness) == 0)
         return d;
     derived_put(d);
@@ -123,25 +66,18 @@ static bool has_format(const struct recipe *recipe, const struct output_format *
     return recipe->expr && (!recipe_is_series(recipe) || format->framing || !format->operation);
 }
 
-/* ---- from a name to a file ---- */
-
-/* Find the recipe in stem[len]; ENOENT too if the stem is not one of this origin's. */
-static int find_recipe(const struct origin *origin, struct recipe_table *table, const char *stem,
-                       size_t len, struct recipe_table **owner, const struct recipe **out,
-                       struct error *err)
+/* Is there a file of this format? */
+static bool is_made_of(const struct origin *origin, const struct recipe *recipe,
+                       const struct output_format *format)
 {
-    const char *stat = origin->map ? "_stat-" : "";
-    size_t prefix = strlen(origin->prefix), before = prefix + strlen(stat);
-    size_t after = origin->map ? strlen(origin->map) + 1 : 0;
+    bool suits = recipe->command ? format == &output_as_written &&
+                                       recipe->command->per_run == (origin->map != NULL)
+                                 : has_format(recipe, format);
 
-    if (len <= before + after || !text_starts(stem, origin->prefix) ||
-        !text_starts(stem + prefix, stat))
-        return -ENOENT;
-    if (origin->map &&
-        (stem[len - after] != '_' || !text_starts(stem + len - after + 1, origin->map)))
-        return -ENOENT;
-    return recipe_resolve(table, stem + before, len - before - after, owner, out, err);
+    return suits && origin_suits(origin, recipe);
 }
+
+/* ---- from a name to a file ---- */
 
 /* Does name[len] end like the command's files? */
 static bool may_be_command(const struct recipe *recipe, const char *name, size_t len)
@@ -174,14 +110,14 @@ static int lookup_command(struct dir_scan *scan, struct recipe_table *table,
     if (!recipe->command || !may_be_command(recipe, name, len))
         return -ENOENT;
     per_run = recipe->command->per_run;
-    for (size_t i = 0; i < count_origins(scan); i++) {
+    for (size_t i = 0; i < origins_count(scan); i++) {
         struct origin origin = origin_of(scan, i);
         char *made;
         bool found;
 
-        if (per_run != (origin.map != NULL))
+        if (per_run != (origin.map != NULL) || !origin_suits(&origin, recipe))
             continue;
-        made = recipe_file_name(&origin, recipe, format->extension);
+        made = origin_recipe_name(&origin, recipe, format->extension);
         if (!made)
             return -ENOMEM;
         found = strcmp(made, name) == 0;
@@ -212,6 +148,63 @@ static int lookup_commands(struct dir_scan *scan, struct recipe_table *table, co
     return ret;
 }
 
+/* Give a file its BIDS name, if it has one. -ENOMEM or 0. */
+static int name_by_bids(struct derived *d)
+{
+    char *name = derived_bids_name(d);
+
+    if (name && *name) {
+        free(d->name);
+        d->name = name;
+    } else {
+        free(name);
+    }
+    return name ? 0 : -ENOMEM;
+}
+
+/* Find the file of the origin with this BIDS name. */
+static int lookup_bids_of(struct dir_scan *scan, struct recipe_table *table,
+                          const struct origin *origin, const char *name,
+                          const struct output_format *format, enum scan_freshness freshness,
+                          struct derived **out)
+{
+    for (size_t r = 0; r < table->nrecipes; r++) {
+        const struct recipe *recipe = &table->recipes[r];
+        const struct output_format *f = recipe->command ? &output_as_written : format;
+        char *made;
+        bool found;
+
+        if (!f || !is_made_of(origin, recipe, f) || !recipe_may_have_name(recipe, name))
+            continue;
+        if (origin_bids_name(scan, origin, recipe, f->extension, &made) < 0)
+            return -ENOMEM;
+        found = strcmp(made, name) == 0;
+        free(made);
+        if (!found)
+            continue;
+        *out = derived_new(scan, table, origin, recipe, f, freshness);
+        return *out ? name_by_bids(*out) : -ENOMEM;
+    }
+    return -ENOENT;
+}
+
+int derived_lookup_bids(struct dir_scan *scan, struct recipe_table *table, const char *name,
+                        enum scan_freshness freshness, struct derived **out, struct error *err)
+{
+    size_t stem;
+    const struct output_format *format = output_find(name, &stem);
+    int ret = -ENOENT;
+
+    for (size_t i = 0; i < origins_count(scan) && ret == -ENOENT; i++) {
+        struct origin origin = origin_of(scan, i);
+
+        ret = lookup_bids_of(scan, table, &origin, name, format, freshness, out);
+    }
+    if (ret == -ENOENT)
+        return error_set(err, ENOENT, "%s: no such file", name);
+    return ret == 0 ? 0 : error_set(err, ENOMEM, "%s: out of memory", name);
+}
+
 int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char *name,
                    enum scan_freshness freshness, struct derived **out, struct error *err)
 {
@@ -221,16 +214,16 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
     const struct output_format *format = output_find(name, &len);
     int ret;
 
-    for (size_t i = 0; format && i < count_origins(scan); i++) {
+    for (size_t i = 0; format && i < origins_count(scan); i++) {
         struct origin origin = origin_of(scan, i);
         bool found;
 
-        ret = find_recipe(&origin, table, name, len, &owner, &recipe, err);
+        ret = origin_find_recipe(&origin, table, name, len, &owner, &recipe, err);
         if (ret == -ENOENT)
             continue;
         if (ret < 0)
             return ret;
-        found = has_format(recipe, format);
+        found = has_format(recipe, format) && origin_suits(&origin, recipe);
         *out = found ? derived_new(scan, owner, &origin, recipe, format, freshness) : NULL;
         recipe_table_put(owner);
         if (found)
@@ -274,27 +267,33 @@ static bool is_unfit(const struct derived *d, bool absent)
 
 static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
                        const struct recipe *recipe, const struct output_format *format, bool absent,
-                       struct derived ***list, size_t *n)
+                       bool bids, struct derived ***list, size_t *n)
 {
-    for (size_t i = 0; i < count_origins(scan); i++) {
+    for (size_t i = 0; i < origins_count(scan); i++) {
         struct origin origin = origin_of(scan, i);
 
-        if (!is_listed(&origin, recipe, format, absent))
+        if (!is_listed(&origin, recipe, format, absent) || !origin_suits(&origin, recipe))
+            continue;
+        /* the only run of a group has that name */
+        if (bids && !origin.map && origin.nruns == 1 && recipe->list_runs && format->listed_per_run)
             continue;
         if (GROW(*list, *n) < 0)
             return -ENOMEM;
         (*list)[*n] = derived_new(scan, table, &origin, recipe, format, SCAN_RECENT);
         if (!(*list)[*n])
             return -ENOMEM;
-        if (is_unfit((*list)[*n], absent))
+        if (is_unfit((*list)[*n], absent)) {
             derived_put((*list)[*n]);
-        else
-            ++*n;
+            continue;
+        }
+        ++*n;
+        if (bids && name_by_bids((*list)[*n - 1]) < 0)
+            return -ENOMEM;
     }
     return 0;
 }
 
-int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
+int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent, bool bids,
                  struct derived ***out, size_t *n, struct error *err)
 {
     int ret = 0;
@@ -304,10 +303,11 @@ int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
     for (const struct output_format *const *f = output_formats(); *f; f++)
         for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
             if (has_format(&table->recipes[r], *f))
-                ret = list_recipe(scan, table, &table->recipes[r], *f, absent, out, n);
+                ret = list_recipe(scan, table, &table->recipes[r], *f, absent, bids, out, n);
     for (size_t r = 0; r < table->nrecipes && ret == 0; r++)
         if (table->recipes[r].command)
-            ret = list_recipe(scan, table, &table->recipes[r], &output_as_written, absent, out, n);
+            ret = list_recipe(scan, table, &table->recipes[r], &output_as_written, absent, bids,
+                              out, n);
     if (ret == 0)
         return 0;
     derived_list_free(*out, *n);
@@ -324,9 +324,9 @@ int derived_named(struct dir_scan *scan, struct recipe_table *table, const char 
     *n = 0;
     *out = NULL;
     output_find(plain, &stem); /* a parameter's value may have a point */
-    for (size_t i = 0; ret == 0 && i < count_origins(scan); i++) {
+    for (size_t i = 0; ret == 0 && i < origins_count(scan); i++) {
         struct origin origin = origin_of(scan, i);
-        char *name = file_name(&origin, plain, stem, "");
+        char *name = origin_name(&origin, plain, stem, "");
 
         ret = name && GROW(*out, *n) == 0
                   ? derived_lookup(scan, table, name, SCAN_RECENT, &(*out)[*n], err)
@@ -418,6 +418,19 @@ int derived_header(const struct derived *d, struct file_header *out, struct erro
     out->nbytes = d->format->framing->before_nbytes + sizeof header;
     out->crc = (uint32_t)crc32(0, header, sizeof header);
     return 0;
+}
+
+char *derived_bids_name(const struct derived *d)
+{
+    char *name;
+
+    return origin_bids_name(
+               d->scan,
+               &(struct origin){
+                   .prefix = d->prefix, .map = d->map, .runs = d->runs, .nruns = d->nruns},
+               d->recipe, d->format->extension, &name) < 0
+               ? NULL
+               : name;
 }
 
 struct derived *derived_get(struct derived *d)

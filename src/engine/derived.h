@@ -3,11 +3,7 @@
  * Derived files: the names that follow from a directory's runs and the recipes, the way back, and
  * stat(2) of the files before anything is computed.
  *
- *     PREFIX RECIPE EXTENSION                     one per group: echo-1_tsnr.nii
- *     ENTITIES _stat-RECIPE_ MAP EXTENSION        one per run: sub-01_stat-tsnr_boldmap.nii
- *     PREFIX COMMAND                              a command's, whose name includes its ending
- *     ENTITIES _stat-COMMAND'S-STEM_ MAP ENDING   the same, with scope = run
- *     any of these .svg                           a drawing of the task graph of that file
+ * derived_name.h has the names. FILE.svg is a drawing of the task graph of FILE.
  *
  * RECIPE may be NAME@PARAMETER=NUMBER,... (recipe_resolve); such names are not listed. With wrong
  * parameters the file exists with size 0: opening it reports the parameters.
@@ -43,6 +39,7 @@ struct derived {
     const struct run *first;    /* the first sound run: grid and header; or NULL */
     const struct run *bad;      /* an absent or broken run; or NULL */
     const char *refusal;        /* why these runs cannot be joined; or NULL */
+    const char *prefix, *map;   /* of the origin (derived_name.h) */
     struct recipe_table *table; /* reference: keeps `recipe` alive */
     const struct recipe *recipe;
     const struct output_format *format;
@@ -74,9 +71,14 @@ int derived_lookup(struct dir_scan *scan, struct recipe_table *table, const char
                    enum scan_freshness freshness, struct derived **out,
                    struct error *err) NODISCARD;
 
+/* The file with this BIDS name; ENOENT: there is none. */
+int derived_lookup_bids(struct dir_scan *scan, struct recipe_table *table, const char *name,
+                        enum scan_freshness freshness, struct derived **out,
+                        struct error *err) NODISCARD;
+
 /* The derived files that a listing of the directory shows; `absent` includes those of runs whose
- * content is absent. *out [*n] is for derived_list_free(). */
-int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent,
+ * content is absent, `bids` gives them BIDS names. *out [*n] is for derived_list_free(). */
+int derived_list(struct dir_scan *scan, struct recipe_table *table, bool absent, bool bids,
                  struct derived ***out, size_t *n, struct error *err) NODISCARD;
 
 /* The derived files that the plain name "RECIPE.EXTENSION" stands for: those of every group and

@@ -15,7 +15,7 @@
 #include "text.h"
 #include "utf8.h"
 
-static char *dataset_json(const char *dataset)
+static char *dataset_json(const char *dataset, const char *raw)
 {
     const char *base = base_name(dataset);
     char *name, *text;
@@ -25,10 +25,10 @@ static char *dataset_json(const char *dataset)
         return NULL;
     utf8_clean(name);
     o = json_pack("{s:s, s:s, s:s, s:[{s:s, s:s, s:s}], s:{s:s}}", "Name", name, "BIDSVersion",
-                  "1.10.0", "DatasetType", "derivative", "GeneratedBy", "Name", "derivfs",
+                  "1.11.2", "DatasetType", "derivative", "GeneratedBy", "Name", "derivfs",
                   "Version", DERIVFS_VERSION, "Description",
-                  "computed from the runs when first read", "DatasetLinks", DESCRIPTION_RAW,
-                  "../../");
+                  "statistics over time of functional runs, by recipes", "DatasetLinks",
+                  DESCRIPTION_RAW, raw);
     text = json_text(o);
     json_decref(o);
     free(name);
@@ -36,11 +36,17 @@ static char *dataset_json(const char *dataset)
 }
 
 static const char readme[] =
-    "These images are derived from the runs of the dataset two levels above by "
-    "derivfs\n" DERIVFS_VERSION
-    ", which computes them when they are first read. The sidecar of each (.json)\n"
-    "has the expression, its definition and the runs that it is made of. Group images, such as\n"
-    "tsnr.nii, are of all runs of a directory joined in time.\n";
+    "derivfs " DERIVFS_VERSION
+    " has derived these images from the functional runs of the dataset that DatasetLinks in\n"
+    "dataset_description.json calls \"" DESCRIPTION_RAW
+    "\". The sidecar of each (.json) has the expression, its\n"
+    "definition and the runs that it is made of. \"joined\" in desc: the runs in Sources, joined "
+    "in "
+    "time.\n\n"
+    "The entity stat and the suffix boldmap are those of a draft, BIDS extension proposal 12 "
+    "(BEP012,\n"
+    "functional derivatives). BIDS does not have them yet: .bidsignore names them, for the "
+    "validator.\n";
 
 static char *ignore_text(const struct recipe_table *table)
 {
@@ -50,8 +56,9 @@ static char *ignore_text(const struct recipe_table *table)
 
     if (!f)
         return NULL;
-    fputs("# the entity stat, and the suffixes boldmap and cbvmap\n"
-          "**/*_stat-*_boldmap.*\n**/*_stat-*_cbvmap.*\n# of joined runs\n",
+    fputs("# not in BIDS yet: the entity stat, and the suffixes boldmap and cbvmap (draft BEP012)\n"
+          "**/*_stat-*_boldmap.*\n**/*_stat-*_cbvmap.*\n# tables of all runs\ngroup_*\n"
+          "# other names of images of joined runs\n",
           f);
     for (size_t i = 0; i < table->nrecipes; i++) {
         const struct recipe *r = &table->recipes[i];
@@ -71,11 +78,11 @@ const char *description_name(size_t i)
     return i < sizeof names / sizeof *names ? names[i] : NULL;
 }
 
-int description_text(const char *name, const char *dataset, const struct recipe_table *table,
-                     char **out, struct error *err)
+int description_text(const char *name, const char *dataset, const char *raw,
+                     const struct recipe_table *table, char **out, struct error *err)
 {
     if (strcmp(name, names[0]) == 0)
-        *out = dataset_json(dataset);
+        *out = dataset_json(dataset, raw);
     else if (strcmp(name, names[1]) == 0)
         *out = strdup(readme);
     else if (strcmp(name, names[2]) == 0)

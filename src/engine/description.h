@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The files that make a directory of derived files a BIDS derivative dataset (layout=derivatives):
+ * The files that make a directory of derived files a BIDS derivative dataset (layout=derivatives, and
+ * exports):
  *
  *     dataset_description.json    DatasetType, GeneratedBy, DatasetLinks to the runs' dataset
  *     README                      explains a copy of the directory
- *     .bidsignore                 patterns of the names that BIDS 1.10 lacks: the entity `stat`,
- *                                 the suffixes boldmap and cbvmap, images of joined runs
+ *     .bidsignore                 patterns of the names that BIDS lacks. The entity `stat` and the
+ *                                 suffix boldmap are those of a draft, BIDS extension proposal 12
  *
  * They depend on the settings alone. Thread rule: reentrant.
  */
@@ -21,9 +22,9 @@
 /* The name of file `i`; NULL after the last. */
 const char *description_name(size_t i);
 
-/* The text of the file `name`: malloced. `dataset`: the path of the runs' dataset, two levels
- * above. ENOENT: no such file; ENOMEM. */
-int description_text(const char *name, const char *dataset, const struct recipe_table *table,
-                     char **out, struct error *err) NODISCARD;
+/* The text of the file `name`: malloced. `dataset`: the path of the runs' dataset, `raw` its URI as
+ * seen from the derivative dataset. ENOENT: no such file; ENOMEM. */
+int description_text(const char *name, const char *dataset, const char *raw,
+                     const struct recipe_table *table, char **out, struct error *err) NODISCARD;
 
 #endif

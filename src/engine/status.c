@@ -447,9 +447,13 @@ static void print_error(void *ctx, const struct errlog_entry *e)
     gmtime_r(&e->last, &tm);
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
     if (e->count > 1)
-        put_line(ctx, "%s %s: %s (%lu times)\n", when, e->path, e->text, e->count);
+        put_line(ctx, "%s %s: %.*s (%lu times)\n", when, e->path, (int)strcspn(e->text, "\n"),
+                 e->text, e->count);
     else
-        put_line(ctx, "%s %s: %s\n", when, e->path, e->text);
+        put_line(ctx, "%s %s: %.*s\n", when, e->path, (int)strcspn(e->text, "\n"), e->text);
+    /* a line of a recipes file, and a caret below it */
+    for (const char *line = strchr(e->text, '\n'); line; line = strchr(line + 1, '\n'))
+        put_line(ctx, "%.*s\n", (int)strcspn(line + 1, "\n"), line + 1);
 }
 
 static int print_errors(FILE *f, struct engine *e)
@@ -518,6 +522,8 @@ static int print_recipe(FILE *f, const struct recipe *r)
     if (*r->description)
         print_value(f, "description", r->description);
     print_value(f, "list", r->list ? "yes" : "no");
+    if (r->join_all)
+        print_value(f, "join", "all");
     return 0;
 }
 

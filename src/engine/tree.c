@@ -182,6 +182,8 @@ static int find_in_scan(const struct tree *t, const struct place *place, struct 
     if (ret < 0)
         return ret;
     ret = derived_lookup(scan, table, name, freshness, out, err);
+    if (ret == -ENOENT && t->layout == LAYOUT_DERIVATIVES)
+        ret = derived_lookup_bids(scan, table, name, freshness, out, err);
     dir_scan_put(scan);
     if (ret == 0 && (*out)->format->kind == OUTPUT_SIDECAR)
         ret = add_sidecar(t, *out, err);
@@ -214,6 +216,18 @@ int tree_find_derived(const struct tree *t, const struct dir *dir, const char *n
     return ret;
 }
 
+/* Is it a link to a directory of the dataset? It leads to the directory's derived files: both trees
+ * have the same form. */
+static bool is_linked_dir(const struct tree *t, const struct place *place, const char *name)
+{
+    struct dir_id id;
+    char *path = join_path(place->dir.path, name);
+    enum dir_link link = path ? tree_source_link(t, path, &id) : LINK_NO_DIR;
+
+    free(path);
+    return link == LINK_INSIDE;
+}
+
 static int lookup_virtual_dir(const struct tree *t, const struct place *place, int dirfd,
                               const char *name, const char *path, struct entry *out,
                               struct error *err)
@@ -222,13 +236,19 @@ static int lookup_virtual_dir(const struct tree *t, const struct place *place, i
     bool is_extra = place->extra && strcmp(place->extra, name) == 0;
     int ret;
 
-    if (!is_extra && !(place->shows_dirs && is_mirrored_dir(place->dir.path, name)))
+    /* links may lead to directories that are not listed */
+    if (!is_extra && !(place->shows_dirs && (*place->dir.path || strcmp(name, DERIVATIVES) != 0)))
         return error_set(err, ENOENT, "%s: no such file", path);
     out->kind = ENTRY_DIR;
     /* "derivatives" itself need not exist: take owner and times from the root */
     ret = is_extra ? tree_stat_root(t, st, err) : stat_in(dirfd, name, path, st, err);
     if (ret < 0)
         return ret;
+    if (S_ISLNK(st->st_mode) && is_linked_dir(t, place, name)) {
+        out->kind = ENTRY_SOURCE;
+        st->st_ino = path_ino(path);
+        return 0;
+    }
     if (!S_ISDIR(st->st_mode))
         return error_set(err, ENOENT, "%s: no such directory", path);
     out->dev = st->st_dev;
@@ -265,7 +285,7 @@ static int lookup_text(const struct tree *t, const char *name, const char *path,
                        struct error *err)
 {
     struct recipe_table *table = recipes_get(t->recipes);
-    int ret = description_text(name, dataset_path(t->dataset), table, &out->text, err);
+    int ret = description_text(name, dataset_path(t->dataset), "../../", table, &out->text, err);
 
     recipe_table_put(table);
     if (ret == 0)
@@ -417,7 +437,9 @@ static int list_sources(const struct tree *t, const struct place *place, engine_
     while (ret == 0 && (errno = 0, de = readdir(d))) {
         if (strcmp(de->d_name, ".") == 0 || strcmp(de->d_name, "..") == 0)
             continue;
-        if (place->shows_dirs && !is_shown_dir(place, de->d_name, de->d_type = type_of(fd, de)))
+        if (place->shows_dirs && !is_shown_dir(place, de->d_name, de->d_type = type_of(fd, de)) &&
+            !(de->d_type == DT_LNK && is_mirrored_dir(place->dir.path, de->d_name) &&
+              is_linked_dir(t, place, de->d_name)))
             continue;
         if (place->extra && strcmp(place->extra, de->d_name) == 0)
             continue;
@@ -467,7 +489,8 @@ static int find_in_place(const struct tree *t, const struct place *place, const 
     }
     table = recipes_get(t->recipes);
     ret = plain ? derived_named(scan, table, plain, out, n, err)
-                : derived_list(scan, table, t->annex_get, out, n, err);
+                : derived_list(scan, table, t->annex_get, t->layout == LAYOUT_DERIVATIVES, out, n,
+                               err);
     recipe_table_put(table);
     dir_scan_put(scan);
     return ret;

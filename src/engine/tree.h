@@ -58,6 +58,8 @@ enum dir_link {
     LINK_OUT,    /* to a directory that is none of the dataset's */
 };
 enum dir_link tree_link(const struct tree *t, const char *dir, const char *name, struct dir_id *id);
+/* The same for a path in the dataset. */
+enum dir_link tree_source_link(const struct tree *t, const char *path, struct dir_id *id);
 /* Note such a link in the errors. */
 #define LINK_OUT_TEXT                                                                              \
     "a link that leads out of the dataset: runs behind it are not used; mount a dataset that has " \

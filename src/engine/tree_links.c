@@ -89,8 +89,15 @@ enum dir_link tree_link(const struct tree *t, const char *dir, const char *name,
 {
     const char *source = tree_source_dir(t, dir);
     char *path = source ? join_path(source, name) : NULL;
-    int fd =
-        path ? resolve_beneath(dataset_rootfd(t->dataset), path, O_PATH | O_DIRECTORY) : -ENOENT;
+    enum dir_link kind = path ? tree_source_link(t, path, id) : LINK_NO_DIR;
+
+    free(path);
+    return kind;
+}
+
+enum dir_link tree_source_link(const struct tree *t, const char *path, struct dir_id *id)
+{
+    int fd = resolve_beneath(dataset_rootfd(t->dataset), path, O_PATH | O_DIRECTORY);
     struct stat st;
     enum dir_link kind = LINK_NO_DIR;
 
@@ -103,7 +110,6 @@ enum dir_link tree_link(const struct tree *t, const char *dir, const char *name,
     }
     if (fd >= 0)
         close(fd);
-    free(path);
     return kind;
 }
 
@@ -119,9 +125,10 @@ int engine_readlink(struct engine *e, const struct dir *dir, const char *name, c
                     size_t nbytes, struct error *err)
 {
     const struct tree *t = &e->tree;
-    char *path = join_path(dir->path, name);
+    struct dir source = *dir;
+    char *path = join_path(source.path = tree_source_dir(t, dir->path), name);
     struct stat st;
-    int fd = path ? open_in(t, dir, name, O_PATH, path, &st, err)
+    int fd = path ? open_in(t, &source, name, O_PATH, path, &st, err)
                   : error_set(err, ENOMEM, "%s: out of memory", name);
     int ret = fd < 0 ? fd : 0;
     struct dir_id id;
@@ -134,7 +141,7 @@ int engine_readlink(struct engine *e, const struct dir *dir, const char *name, c
     if (fd >= 0)
         close(fd);
     /* a program that goes on from here leaves the mount */
-    if (ret == 0 && tree_link(t, "", path, &id) == LINK_OUT)
+    if (ret == 0 && tree_source_link(t, path, &id) == LINK_OUT)
         tree_note_link(t, path);
     free(path);
     return ret;

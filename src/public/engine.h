@@ -202,6 +202,10 @@ int engine_stat_open(int fd, struct stat *st) NODISCARD;
 int engine_readlink(struct engine *e, const struct dir *dir, const char *name, char *buf,
                     size_t nbytes, struct error *err) NODISCARD;
 
+/* Text `i` of a derivative dataset: its name, or NULL after the last. *text is malloced, or NULL: out
+ * of memory. `raw`: where the runs' dataset is, as a URI. */
+const char *engine_description(struct engine *e, size_t i, const char *raw, char **text) NODISCARD;
+
 /* ---- fetching content (annex_get) ---- */
 
 /* Wait until the content of the file `path` of the dataset is here. */

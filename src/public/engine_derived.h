@@ -40,6 +40,14 @@ struct derived_info {
 
 struct derived_info derived_info(const struct derived *d);
 
+/* Its name in a BIDS derivative dataset: of an export, and with layout=derivatives that of listings;
+ * "" if no subject is known. malloced; NULL: out of memory. */
+char *derived_bids_name(const struct derived *d) NODISCARD;
+
+/* The text of the sidecar that it has in a derivative dataset. Only of an expression's file that can
+ * be planned. malloced; NULL: out of memory. */
+char *engine_sidecar(const struct derived *d) NODISCARD;
+
 /* Is it an image by its name: .nii or .nii.gz? A command's file may be one, too. */
 bool derived_is_image(const struct derived *d);
 

@@ -76,6 +76,7 @@ static int read_params(struct recipe_file *file, struct recipe_section *section)
 static int check_section(struct recipe_file *file, struct recipe_section *section)
 {
     const struct recipe_value *list = &section->values[KEY_LIST];
+    const struct recipe_value *join = &section->values[KEY_JOIN];
     bool ignored;
     if (section->broken)
         return 0;
@@ -85,6 +86,9 @@ static int check_section(struct recipe_file *file, struct recipe_section *sectio
     if (recipe_value_bool(list, &ignored) < 0)
         return recipe_section_problem(file, section, list, 1, "list is yes or no, not '%s'",
                                       list->text);
+    if (!section->values[KEY_FILE].text && recipe_value_join(join, &ignored) < 0)
+        return recipe_section_problem(file, section, join, 1, "join is alike or all, not '%s'",
+                                      join->text);
     int ret = recipe_input_check(file, section);
     return ret < 0 || section->broken ? ret : read_params(file, section);
 }
@@ -127,6 +131,7 @@ int recipe_copy(struct recipe *recipe, const char *name, const struct recipe *fr
     if (ret < 0)
         return -ENOMEM;
     recipe->list = from->list;
+    recipe->join_all = from->join_all;
     recipe->mtime_ns = from->mtime_ns;
     ret = fill(recipe, name, from->text, from->description);
     return ret < 0 ? ret : copy_params(recipe, &(struct expr_params){from->params, from->nparams});
@@ -167,6 +172,8 @@ static int add_recipe(struct recipe_table *table, const struct recipe_file *file
     section->parsed = NULL;
     recipe->mtime_ns = file->mtime_ns;
     int ret = recipe_value_bool(&section->values[KEY_LIST], &recipe->list);
+    if (ret == 0 && !section->values[KEY_FILE].text) /* of an input it is about masks */
+        ret = recipe_value_join(&section->values[KEY_JOIN], &recipe->join_all);
     recipe->list_runs = command && recipe->list && command->per_run;
     if (ret == 0)
         ret = fill(recipe, section->name,

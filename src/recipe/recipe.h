@@ -34,6 +34,7 @@ struct recipe {
     char *wrong;      /* why the parameter values in its name are invalid; else NULL */
     bool list;        /* shown in listings: for groups, unless it is a command for each run */
     bool list_runs;   /* shown in listings for each run */
+    bool join_all;    /* also of runs that no name says belong together (join = all) */
     const char *page; /* its name on the dataset's page, which is about this recipe; else NULL */
     int64_t mtime_ns; /* of the recipes file; 0 for built-in recipes */
 };

@@ -274,7 +274,7 @@ static const struct {
     [KEY_EXPR] = {"expr", true, false},
     [KEY_FILE] = {"file", true, false},
     [KEY_KIND] = {"kind", true, false},
-    [KEY_JOIN] = {"join", true, false},
+    [KEY_JOIN] = {"join", true, true},
     [KEY_DESCRIPTION] = {"description", true, true},
     [KEY_LIST] = {"list", true, true},
     [KEY_COMMAND] = {"command", false, true},
@@ -419,6 +419,12 @@ int recipe_value_bool(const struct recipe_value *value, bool *out)
             return 0;
         }
     return -EINVAL;
+}
+
+int recipe_value_join(const struct recipe_value *value, bool *all)
+{
+    *all = value->text && strcmp(value->text, "all") == 0;
+    return !value->text || *all || strcmp(value->text, "alike") == 0 ? 0 : -EINVAL;
 }
 
 /* The file's commands are run: nobody but the user and root may have written it. */

@@ -65,15 +65,13 @@ static int read_keys(struct recipe_file *file, struct recipe_section *s, struct 
 
 int recipe_input_check(struct recipe_file *file, struct recipe_section *s)
 {
-    static const enum recipe_key only[] = {KEY_KIND, KEY_JOIN};
     const struct recipe_value *value = &s->values[KEY_FILE];
     struct input *in;
     int ret;
 
-    for (size_t i = 0; !value->text && i < sizeof only / sizeof *only; i++)
-        if (s->values[only[i]].text)
-            return recipe_section_problem(file, s, &s->values[only[i]], 1,
-                                          "only a section with file = ... has this key");
+    if (!value->text && s->values[KEY_KIND].text)
+        return recipe_section_problem(file, s, &s->values[KEY_KIND], 1,
+                                      "only a section with file = ... has this key");
     if (!value->text)
         return 0;
     if (s->values[KEY_EXPR].text)

@@ -124,6 +124,8 @@ const char *recipe_section_expr(const struct recipe_section *section);
 
 /* recipe_input.c: make the expression of a section with "file", or a problem. -ENOMEM or 0. */
 int recipe_input_check(struct recipe_file *file, struct recipe_section *section) NODISCARD;
+/* "alike" or "all"; alike where the key is missing. -EINVAL. */
+int recipe_value_join(const struct recipe_value *value, bool *all) NODISCARD;
 
 /* recipe_command.c: parse the file's commands and check the files that they name. -ENOMEM or 0. */
 int recipe_commands_check(struct recipe_file *file) NODISCARD;

@@ -236,6 +236,73 @@ redrawn() {
     assert_equal "$stderr" ''
 }
 
+@test "each command has its help, and takes its own options only" {
+    dataset
+    local command
+    for command in list explain graph compute export recipes view status cache; do
+        run -0 --separate-stderr derivctl "$command" --help
+        assert_line --index 0 --partial "usage: derivctl $command"
+        assert_line --partial -- '--cache_dir=DIR'
+        assert_equal "$(derivctl help "$command")" "$output"
+    done
+    run -0 derivctl compute --help
+    refute_output --partial -- --watch
+    run -2 ctl list -o out "$DS"
+    assert_line --index 0 'derivctl: list: -o is no option of this command (derivctl list --help)'
+    run -2 ctl compute --watch "$DS"
+    run -0 derivctl list --cache-dir "$CACHE" --cache-size 1G "$DS/tsnr.nii"
+}
+
+@test "recipes: names, formulas, parameters, where they come from" {
+    dataset
+    run -0 derivctl recipes --recipes field.ini "$DS" # one that comes with derivfs
+    assert_line --index 0 tsnr
+    assert_line --index 1 '    mean(bold) / std(bold)'
+    assert_line '    built in, in listings'
+    assert_line 'tsnr_mriqc@drop=0'
+    assert_line "    $(realpath "$ROOT/contrib/recipes/field.ini")"
+    run -0 derivctl recipes --json "$DS"
+    assert_equal "$(json '[[r["name"], r["parameters"], r["from"], r["listed"]] for r in d]' <<<"$output")" \
+        '[["tsnr","","built in",true],["mean","","built in",true],["std","","built in",true],["tsnr_within","ddof=0","built in",false]]'
+    mount_derivfs "$DS" --recipes field.ini --cache-size 1G
+    run -0 derivctl recipes "$MNT"
+    assert_line 'tsnr_afni'
+}
+
+@test "list -r: the derived files of all directories, and what is not used" {
+    mkdir "$DS/deep"
+    make_run "$DS/deep/sub-01_task-a_bold.nii"
+    make_run "$DS/deep/er/sub-01_task-b_bold.nii"
+    echo no image >"$DS/deep/other.nii.gz"
+    echo '{"Name": "x", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
+    run -0 --separate-stderr ctl list -r "$DS"
+    assert_line --regexp '^virtual .* deep/tsnr.nii$'
+    assert_line --regexp '^virtual .* deep/er/tsnr.nii$'
+    assert_line --regexp '^not used +deep/other.nii.gz: '
+    assert_equal "$stderr" ''
+    run -0 ctl list -r --json "$DS"
+    assert_equal "$(json 'sorted({f["path"].rpartition("/")[0] for f in d})' <<<"$output")" '["deep","deep/er"]'
+    run -1 ctl list -r "$DS/dataset_description.json"
+}
+
+@test "a mistake in the recipes keeps its lines, with the caret below the place" {
+    dataset
+    printf '%s\n' '[x]' 'expr = mean(bald)' >recipes.ini
+    local mistake="recipes.ini:2:13: unknown name 'bald' (did you mean 'bold'?)"
+    run -0 --separate-stderr ctl list --recipes=recipes.ini "$DS"
+    assert_equal "$stderr" "derivctl: $PWD/$mistake
+expr = mean(bald)
+            ^"
+    mount_derivfs_foreground "$DS" --recipes=recipes.ini
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --index 0 --partial ".derivfs/recipes.ini: $PWD/$mistake"
+    assert_line --index 1 'expr = mean(bald)'
+    assert_line --index 2 '            ^'
+    run -0 grep -A 2 "$mistake" "$LOG"
+    assert_line --index 1 'expr = mean(bald)'
+    assert_line --index 2 '            ^'
+}
+
 @test "wrong usage exits with 2 and says what is right" {
     dataset
     run -2 derivctl

@@ -438,3 +438,25 @@ END
     assert_equal "$(metric cache_published_total)" "$published"
     assert_equal "$(stat -c %Y "$MNT/mean.nii")" 1100000000
 }
+
+@test "join = all in a recipe joins what no name says belongs together, for this recipe alone" {
+    make_run "$DS/odd/rest_echo.nii" --seed 1
+    make_run "$DS/odd/other_thing.nii" --seed 2
+    printf '%s\n' '[all]' 'expr = mean(bold) / std(bold)' 'join = all' 'list = yes' \
+        '[part]' 'expr = mean(bold[..., a:])' 'param a = 1' 'join = all' \
+        '[wrong]' 'expr = mean(bold)' 'join = some' \
+        '[count.txt]' 'command = echo {runs}' 'join = all' >recipes.ini
+    mount_derivfs "$DS" --recipes=recipes.ini
+    run -0 ls "$MNT/odd"
+    assert_line all.nii
+    refute_line tsnr.nii
+    run ! cat "$MNT/odd/tsnr.nii"
+    reference tsnr "$MNT/odd/all.nii" "$DS"/odd/*.nii
+    cat "$MNT/odd/part@a=3.nii" >/dev/null
+    assert_equal "$(wc -w <"$MNT/odd/count.txt")" 2
+    run -0 cat "$MNT/.derivfs/errors"
+    assert_line --partial 'join is alike or all'
+    assert_line --regexp '2 runs are not joined.*-o join=all, or join = all in a recipe'
+    run -0 grep -A 5 -x '\[all\]' "$MNT/.derivfs/recipes.ini"
+    assert_line 'join = all'
+}
