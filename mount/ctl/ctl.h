@@ -117,6 +117,8 @@ json_t *ctl_summary_json(const struct target *t, const struct found *f,
 /* "not used", "not joined", "warning" ... */
 const char *ctl_remark_title(enum remark_kind kind);
 bool target_is_dir(const struct target *t);
+/* The same; prints an error if it is none. */
+int ctl_check_dir(const struct target *t);
 /* Print the remarks on the directory or file that `t` means, or add them to `all`; with `sight` say on
  * stderr what was seen if a directory has no runs. Returns their number. */
 size_t ctl_show_remarks(const struct target *t, json_t *all, bool sight);

@@ -162,7 +162,7 @@ static int write_table(const struct job *job)
 /* The endings of files that show one image. */
 static const char *image_ending(const char *name)
 {
-    static const char *const endings[] = {".nii.gz", ".nii", ".png", ".json", ".svg"};
+    static const char *const endings[] = {".nii.gz", ".nii", ".png", ".json", ".svg", ".tsv"};
     size_t n = strlen(name);
 
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
@@ -184,6 +184,9 @@ static int follow_ending(struct job *job, const char *out)
     if (strcmp(wanted, ".svg") == 0)
         return ctl_say("%s: -o: for a drawing of its tasks: derivctl graph %s -o %s", out,
                        job->target.asked, out);
+    if (strcmp(wanted, ".tsv") == 0)
+        return ctl_say("%s: -o: %s is no table: name a file that ends in .tsv, as tsnr.tsv", out,
+                       job->target.asked);
     if (asprintf(&path, "%.*s%s", (int)(has - f->path), f->path, wanted) < 0)
         return ctl_say("%s: out of memory", out);
     if (engine_lookup_path(job->target.engine, path, &entry, NULL) < 0 ||
@@ -234,21 +237,56 @@ static int make_dir(const char *out)
                                                 : ctl_say("%s: create: %s", out, strerror(errno));
 }
 
+/* Would the file lie where the mount shows the derived one, and hide it from then on? */
+static bool is_own_place(const struct job *job, const char *path)
+{
+    char *dir =
+        job->into ? strdup(job->out) : strndup(job->out, (size_t)(base_name(job->out) - job->out));
+    char *real = dir ? realpath(*dir ? dir : ".", NULL) : NULL;
+    char *place = real ? join_path(real, base_name(job->into ? path : job->out)) : NULL;
+    char *top = realpath(job->target.options.dataset, NULL);
+    char *own = top ? join_path(top, path) : NULL;
+    bool same = place && own && strcmp(place, own) == 0;
+
+    free(dir);
+    free(real);
+    free(place);
+    free(top);
+    free(own);
+    return same;
+}
+
+static int check_hidden(const struct job *job)
+{
+    if (job->is_table)
+        return is_own_place(job, job->target.path)
+                   ? ctl_say("%s: -o: in the dataset, it would hide the table", job->out)
+                   : CTL_OK;
+    for (size_t i = 0; i < job->list.n; i++)
+        if (is_own_place(job, job->list.files[i].path))
+            return ctl_say("%s: -o: in the dataset, it would hide the derived file %s", job->out,
+                           job->list.files[i].path);
+    return CTL_OK;
+}
+
 /* Where the results of the job go. */
 static int set_out(struct job *job, const char *out)
 {
     job->out = out;
     job->into = means_dir(out);
     job->is_table = target_is_table(&job->target);
+    if (job->is_table && !job->into && image_ending(out) && strcmp(image_ending(out), ".tsv") != 0)
+        return ctl_say("%s: -o: %s is a table: choose a name that ends in .tsv", out,
+                       job->target.asked);
     if (job->is_table || job->into)
-        return CTL_OK;
+        return check_hidden(job);
     if (job->list.n != 1) {
         ctl_say("%s: -o takes the result of one file, but there are %zu: end it with / for a "
                 "directory",
                 job->target.asked, job->list.n);
         return CTL_USAGE;
     }
-    return follow_ending(job, out);
+    return follow_ending(job, out) == CTL_OK ? check_hidden(job) : CTL_FAILED;
 }
 
 /* ---- jobs ---- */

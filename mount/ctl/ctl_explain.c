@@ -2,6 +2,7 @@
  *
  * derivctl explain: how a derived file is computed. Computes nothing.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -207,9 +208,14 @@ static json_t *explanation_json(const struct target *t, const struct found *f,
 
 static int explain(const struct ctl *ctl, const struct target *t, const struct found *f)
 {
+    struct derived_status status;
     struct explanation *x;
     struct error err;
 
+    /* of a wrong parameter there is nothing else to show */
+    engine_derived_status(t->engine, f->derived, f->path, &status);
+    if (status.state == STATE_FAILED && status.error.code == EDOM)
+        return ctl_say("%s: %s", f->path, status.error.text);
     if (engine_explain(t->engine, f->derived, &x, &err) < 0)
         return ctl_say("%s: %s", f->path, err.text);
     if (ctl->json)

@@ -323,6 +323,10 @@ static void ask(void *ctx, const struct recipe_info *r)
     struct question *q = ctx;
 
     suggestion_try(&q->guess, r->name);
+    if (strncmp(q->name, r->name, strlen(r->name)) == 0 && q->name[strlen(r->name)] == '.') {
+        free(q->guess.best);
+        q->guess = (struct suggestion){q->name, strdup(r->name), 0};
+    }
     if (text_is(r->name, q->name, q->nbytes)) {
         q->is_known = true;
         q->is_command = r->is_command;
@@ -517,7 +521,9 @@ int ctl_export(const struct ctl *ctl)
     e.dest = ctl->paths[1];
     ret = target_open(&derivatives, ctl->paths[0], &e.target);
     if (ret == CTL_OK) {
-        ret = export_check(&e.target, e.dest);
+        ret = ctl_check_dir(&e.target);
+        if (ret == CTL_OK)
+            ret = export_check(&e.target, e.dest);
         if (ret == CTL_OK)
             ret = write_all(&e);
         for (size_t i = 0; i < e.nwalks; i++) {

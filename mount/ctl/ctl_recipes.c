@@ -57,11 +57,13 @@ int ctl_recipes(const struct ctl *ctl)
     ret = target_open(ctl, ctl->npaths ? ctl->paths[0] : ".", &t);
     if (ret != CTL_OK)
         return ret;
+    ret = ctl_check_dir(&t);
     s.file = engine_config(t.engine)->recipes;
     s.all = ctl->json ? json_array() : NULL;
-    engine_each_recipe(t.engine, show, &s);
+    if (ret == CTL_OK)
+        engine_each_recipe(t.engine, show, &s);
     if (s.all)
         ctl_print_json(s.all);
     target_close(&t);
-    return CTL_OK;
+    return ret;
 }

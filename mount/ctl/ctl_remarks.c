@@ -38,6 +38,11 @@ bool target_is_dir(const struct target *t)
     return S_ISDIR(entry.st.st_mode);
 }
 
+int ctl_check_dir(const struct target *t)
+{
+    return target_is_dir(t) ? CTL_OK : ctl_say("%s: look up: no such directory", t->asked);
+}
+
 /* The remarks on one path, or with `only` NULL all of a directory. */
 struct choice {
     const char *only;
@@ -92,8 +97,11 @@ static void say_sight(const struct target *t, const char *dir, bool below)
     if (engine_look(t->engine, dir, below, &sight, NULL) < 0 || sight.nruns > 0)
         return;
     text = sight_text(&sight);
-    ctl_say("%s: no runs: %s%s", *dir ? dir : t->asked, text ? text : "",
-            !below && sight.nsubdirs > 0 ? "; not into its subdirectories" : "");
+    ctl_say("%s: no runs: %s%s",
+            *dir        ? dir
+            : !*t->path ? t->asked
+                        : t->options.dataset,
+            text ? text : "", !below && sight.nsubdirs > 0 ? "; not into its subdirectories" : "");
     free(text);
 }
 

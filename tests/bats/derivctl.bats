@@ -189,6 +189,17 @@ source_is_short() {
     cp "$func"/*_task-b_bold.nii "$DS/other"
     run -1 ctl compute "$func/tsnr.nii" "$DS/other/tsnr.nii" -o new
     assert_output 'derivctl: new: -o: func/tsnr.nii and other/tsnr.nii have the same name'
+    # what the file would not be
+    run -1 ctl compute "$func/tsnr.nii" -o x.tsv
+    assert_output "derivctl: x.tsv: -o: $func/tsnr.nii is no table: name a file that ends in .tsv, as tsnr.tsv"
+    run -1 ctl compute "$func/tsnr.tsv" -o x.nii
+    assert_output "derivctl: x.nii: -o: $func/tsnr.tsv is a table: choose a name that ends in .tsv"
+    # where it would hide the derived one
+    for out in "$func/tsnr.nii" "$func/" "$func"; do
+        run -1 ctl compute "$func/tsnr.nii" -o "$out"
+        assert_output "derivctl: $out: -o: in the dataset, it would hide the derived file func/tsnr.nii"
+    done
+    assert_not_exists "$func/tsnr.nii"
 }
 
 @test "compute -o into a directory that is not there, or on a full disk: says so, leaves nothing" {

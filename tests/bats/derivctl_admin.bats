@@ -269,6 +269,26 @@ redrawn() {
     assert_line 'tsnr_afni'
 }
 
+@test "names that are not there, and wrong parameters, are said at once" {
+    dataset
+    for command in recipes 'list -r'; do
+        # shellcheck disable=SC2086
+        run -1 ctl $command "$DS/nowhere"
+        assert_output --partial "derivctl: $DS/nowhere: "
+    done
+    run -1 ctl export "$DS/nowhere" out
+    assert_output "derivctl: $DS/nowhere: look up: no such directory"
+    assert_not_exists out
+    run -1 ctl export "$DS" out --recipe=tsnr.nii
+    assert_output 'derivctl: --recipe=tsnr.nii: there is no such recipe (did you mean tsnr?)'
+    run -1 ctl explain "$DS/tsnr_within@dof=2.nii"
+    assert_output "derivctl: tsnr_within@dof=2.nii: there is no parameter 'dof' (the parameters of recipe 'tsnr_within' are ddof=0)"
+    mkdir "$DS/empty"
+    run -1 ctl list "$DS/empty/tsnr.nii"
+    assert_line --index 1 --partial 'derivctl: '
+    refute_line --partial "tsnr.nii: no runs"
+}
+
 @test "list -r: the derived files of all directories, and what is not used" {
     mkdir "$DS/deep"
     make_run "$DS/deep/sub-01_task-a_bold.nii"

@@ -40,3 +40,9 @@ END
     assert_line 'npm error code ENOTFOUND'
     assert_line --regexp "^contrib/setup: cannot install bids-validator [0-9.]+: 'npm pack .*' failed in .*/tree/build-npm/bids-validator$"
 }
+
+@test "setup refuses a package that is not the one that was chosen" {
+    printf '#!/bin/sh\necho other >bids-validator-1.15.0.tgz\n' >bin/npm
+    run -1 tree/contrib/setup tests
+    assert_output 'contrib/setup: bids-validator-1.15.0.tgz is not the file that it should be'
+}
