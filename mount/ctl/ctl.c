@@ -149,13 +149,8 @@ static const struct command *find_command(const char *name)
 enum { LONG_RECIPE = 256, LONG_PARTICIPANT, LONG_SESSION, LONG_LEVEL, LONG_SHARED };
 
 /* By the bits of TAKES_: */
-static const char *const option_names_of[] = {"--json",
-                                              "--watch",
-                                              "--no-open",
-                                              "-o",
-                                              "-r",
-                                              "one of --recipe, --participant-label, "
-                                              "--session-label and --level"};
+static const char *const option_names_of[] = {"--json", "--watch", "--no-open",
+                                              "-o",     "-r",      "an option of export"};
 
 /* What of the command line is not in struct ctl. */
 struct parsed {
@@ -254,13 +249,13 @@ static int parse(struct ctl *ctl, struct parsed *p, int argc, char **argv)
         {"session-label", required_argument, NULL, LONG_SESSION},
         {"level", required_argument, NULL, LONG_LEVEL},
     };
-    enum { NOWN = sizeof own / sizeof *own };
-    struct option longs[NOWN + OPTION_NSHARED + 1] = {{NULL, 0, NULL, 0}};
+    enum { NFLAGS = sizeof own / sizeof *own };
+    struct option longs[NFLAGS + OPTION_NSHARED + 1] = {{NULL, 0, NULL, 0}};
     int option, ret = -1;
 
     memcpy(longs, own, sizeof own);
     for (int i = 0; i < OPTION_NSHARED; i++)
-        longs[NOWN + i] =
+        longs[NFLAGS + i] =
             (struct option){option_names[i], required_argument, NULL, LONG_SHARED + i};
     options_spell(argc, argv, longs);
     while (ret < 0 && (option = getopt_long(argc, argv, "ho:rV", longs, NULL)) != -1) {
