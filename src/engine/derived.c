@@ -16,7 +16,6 @@
 #include "derived_name.h"
 #include "derived_private.h"
 #include "grow.h"
-#include "text.h"
 
 /* ---- names ---- */
 
