@@ -62,6 +62,8 @@ static struct derived *derived_new(struct dir_scan *scan, struct recipe_table *t
 /* A series is read in parts: only formats with a framing, or without a task, have one. */
 static bool has_format(const struct recipe *recipe, const struct output_format *format)
 {
+    if (recipe_is_number(recipe)) /* it is for a table */
+        return format == &output_numbers || format->kind == OUTPUT_DRAWING;
     return recipe->expr && (!recipe_is_series(recipe) || format->framing || !format->operation);
 }
 
@@ -398,6 +400,13 @@ int derived_plan(const struct derived *d, struct plan_extent what, size_t memory
     if (d->error.code != 0)
         return error_set(err, d->error.code, "%s", d->error.text);
     return plan_file(&q, what, out, err);
+}
+
+char *derived_mask_text(const struct derived *d)
+{
+    struct plan_request q = derived_request(d, 0);
+
+    return plan_mask_text(&q);
 }
 
 int derived_header(const struct derived *d, struct file_header *out, struct error *err)

@@ -128,6 +128,9 @@ struct plan_extent derived_part(const struct derived *d, size_t part);
 int derived_plan(const struct derived *d, struct plan_extent what, size_t memory_nbytes,
                  struct graph **out, struct error *err) NODISCARD;
 
+/* The mask of its numbers, as plan_mask_text(). */
+char *derived_mask_text(const struct derived *d) NODISCARD;
+
 /* The array of a file that can be planned and is not a command's; a part is a chunk. */
 struct array_desc derived_array_desc(const struct derived *d);
 

@@ -24,16 +24,49 @@ static void note_source_error(struct derived *d, const struct error *why)
 
 /* ---- inputs ---- */
 
+/* `optional`: it may be absent. */
+static int find_input(struct derived *d, const struct expr *e, bool optional,
+                      enum scan_freshness freshness)
+{
+    const struct found_input *found;
+    int ret = inputs_find(d->scan->finder, d->scan->dir.path, e->input, d->runs, d->nruns,
+                          freshness, &d->inputs);
+
+    if (ret < 0)
+        return ret;
+    found = inputs_get(&d->inputs, e->input);
+    if (found->error.code && !(optional && found->absent) && !d->lacks_input) {
+        d->lacks_input = true;
+        note_source_error(d, &found->error);
+    }
+    return 0;
+}
+
 static int find_of_expr(struct derived *d, const struct expr *e, enum scan_freshness freshness)
 {
     int ret = 0;
 
     if (e->input)
-        return inputs_find(d->scan->finder, d->scan->dir.path, e->input, d->runs, d->nruns,
-                           freshness, &d->inputs);
+        return find_input(d, e, false, freshness);
+    if (e->op == EXPR_FOUND) {
+        ret = find_input(d, e->args[0], true, freshness);
+        return ret == 0 && inputs_get(&d->inputs, e->args[0]->input)->absent
+                   ? find_of_expr(d, e->args[1], freshness)
+                   : ret;
+    }
     for (size_t i = 0; ret == 0 && i < e->nargs; i++)
         ret = find_of_expr(d, e->args[i], freshness);
     return ret;
+}
+
+/* With the mask, where the format needs one. */
+static int find_of_recipe(struct derived *d, const struct recipe *r,
+                          const struct output_format *format, enum scan_freshness freshness)
+{
+    bool needs_mask = format->needs_mean && !recipe_is_number(r) && recipe_brain(d->table);
+    int ret = find_of_expr(d, r->expr, freshness);
+
+    return ret == 0 && needs_mask ? find_of_expr(d, recipe_brain(d->table), freshness) : ret;
 }
 
 /* Those of the recipes whose files a command names; `depth` commands name one another already. */
@@ -45,6 +78,7 @@ static int find_of_command(struct derived *d, const struct command *c, size_t de
     for (size_t i = 0; ret == 0 && depth < d->table->nrecipes && i < c->nfiles; i++) {
         const char *name = c->files[i].name;
         const struct recipe *r = recipe_find(d->table, name, strlen(name));
+        const struct output_format *format;
         struct recipe_table *owner;
         size_t stem;
 
@@ -52,10 +86,11 @@ static int find_of_command(struct derived *d, const struct command *c, size_t de
             ret = find_of_command(d, r->command, depth + 1, freshness);
             continue;
         }
-        if (!output_find(name, &stem) || recipe_resolve(d->table, name, stem, &owner, &r, NULL) < 0)
+        format = output_find(name, &stem);
+        if (!format || recipe_resolve(d->table, name, stem, &owner, &r, NULL) < 0)
             continue;
         if (r->expr)
-            ret = find_of_expr(d, r->expr, freshness);
+            ret = find_of_recipe(d, r, format, freshness);
         recipe_table_put(owner);
     }
     return ret;
@@ -65,15 +100,9 @@ static int find_of_command(struct derived *d, const struct command *c, size_t de
 static int find_inputs(struct derived *d, enum scan_freshness freshness)
 {
     const struct recipe *r = d->recipe;
-    int ret = r->command ? find_of_command(d, r->command, 0, freshness)
-                         : find_of_expr(d, r->expr, freshness);
 
-    for (size_t i = 0; ret == 0 && i < d->inputs.n && !d->lacks_input; i++)
-        if (d->inputs.list[i].error.code) {
-            d->lacks_input = true;
-            note_source_error(d, &d->inputs.list[i].error);
-        }
-    return ret;
+    return r->command ? find_of_command(d, r->command, 0, freshness)
+                      : find_of_recipe(d, r, d->format, freshness);
 }
 
 /* ---- size ---- */
@@ -121,11 +150,13 @@ static void measure(struct derived *d)
     else if (d->error.code == 0 && plan_nvol(&q, &d->nvol, &d->error) < 0)
         d->nvol = 0;
     /* the size of an image needs only one sound run */
-    if (d->recipe->expr->rank == EXPR_IMAGE && d->first)
+    if (!recipe_is_series(d->recipe) && d->first)
         d->nvol = 1;
     if (d->nvol == 0)
         return;
-    if (recipe_is_series(d->recipe))
+    if (recipe_is_number(d->recipe))
+        d->nbytes = d->format->kind == OUTPUT_DRAWING ? 0 : sizeof(double);
+    else if (recipe_is_series(d->recipe))
         d->nbytes = series_nbytes(d);
     else if (d->format->nbytes)
         d->nbytes =

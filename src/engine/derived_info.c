@@ -31,6 +31,8 @@ struct derived_info derived_info(const struct derived *d)
     info.nparts = parts.n;
     if (!d->first || recipe->command)
         return info;
+    if (recipe_is_number(recipe))
+        return info;
     info.ndim = recipe_is_series(d->recipe) ? 4 : 3;
     for (int i = 0; i < 3; i++)
         info.shape[i] = d->first->nifti.dim[i];
@@ -94,6 +96,8 @@ struct array_desc derived_array_desc(const struct derived *d)
         .dtype = "float32", .ndim = recipe_is_series(d->recipe) ? 4 : 3, .shape[3] = d->nvol};
     struct parts parts;
 
+    if (recipe_is_number(d->recipe))
+        return (struct array_desc){.dtype = "float64"};
     derived_parts(d, &parts);
     for (int i = 0; i < 3; i++)
         n.shape[i] = n.chunks[i] = d->first->nifti.dim[i];

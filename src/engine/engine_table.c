@@ -136,15 +136,24 @@ static bool next_row(void *ctx, struct batch_file *out)
     return false;
 }
 
+/* Bytes that are read for a row: the number itself, or those of an image. */
+static size_t row_nbytes(const struct text_wait *w)
+{
+    return recipe_is_number(w->what.recipe) ? sizeof(double) : sizeof(struct numbers);
+}
+
 static int take_numbers(void *ctx, const struct batch_file *file, const void *bytes, size_t nbytes,
                         struct error *err)
 {
+    const struct text_wait *w = ctx;
     struct table_row *row = file->of;
 
-    (void)ctx;
-    if (nbytes != sizeof row->numbers)
+    if (nbytes != row_nbytes(w))
         return error_set(err, EIO, "%s: the numbers are incomplete", row->path);
-    memcpy(&row->numbers, bytes, nbytes);
+    if (recipe_is_number(w->what.recipe))
+        memcpy(&row->numbers.median, bytes, nbytes);
+    else
+        memcpy(&row->numbers, bytes, nbytes);
     row->has_numbers = true;
     return 0;
 }
@@ -156,6 +165,8 @@ static void take_volumes(struct table_row *row, struct reader *r)
     struct derived *d = reader_derived(r, &edition);
 
     row->nvol = d->runs[0]->nifti.nvol;
+    if (!recipe_is_number(d->recipe))
+        row->mask = derived_mask_text(d); /* NULL without memory */
     derived_put(d);
 }
 
@@ -166,7 +177,7 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
     struct rights rights;
     struct error none;
 
-    if (!err && reader_info(file->reader).nbytes != sizeof row->numbers) {
+    if (!err && reader_info(file->reader).nbytes != row_nbytes(w)) {
         error_set(&none, EIO, "%s: the numbers are incomplete", row->path);
         err = &none;
     }
@@ -186,8 +197,7 @@ static void rows_done(void *ctx)
     if (wait_is_cancelled(&w->wait))
         error_set(&w->error, ECANCELED, "cancelled");
     rights_end(&w->rights);
-    if (w->error.code == 0 &&
-        table_text(w->what.recipe->name, w->rows, w->runs.n, &w->text, &err) < 0)
+    if (w->error.code == 0 && table_text(w->what.recipe, w->rows, w->runs.n, &w->text, &err) < 0)
         w->error = err;
     finish(w, w->error.code ? &w->error : NULL);
 }
@@ -237,6 +247,8 @@ static void free_wait(struct wait *wait)
 
     for (size_t i = 0; w->rows && i < w->runs.n; i++)
         free((char *)w->rows[i].reason);
+    for (size_t i = 0; w->rows && i < w->runs.n; i++)
+        free((char *)w->rows[i].mask);
     free(w->rows);
     run_list_clear(&w->runs);
     recipe_table_put(w->what.owner);

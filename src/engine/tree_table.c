@@ -27,7 +27,7 @@ static bool resolve(struct recipe_table *recipes, const char *name, size_t nbyte
 {
     if (recipe_resolve(recipes, name, nbytes, &out->owner, &out->recipe, NULL) < 0)
         return false;
-    if (out->recipe->expr && out->recipe->expr->rank == EXPR_IMAGE)
+    if (out->recipe->expr && !recipe_is_series(out->recipe))
         return true;
     recipe_table_put(out->owner);
     return false;

@@ -40,6 +40,7 @@ int compute_output(const struct work *k, struct error *err)
         .grid = &k->g->runs[0]->nifti,
         .image = k->inputs[0],
         .mean = k->t->format->needs_mean ? k->inputs[1] : NULL,
+        .mask = k->t->format->needs_mean && k->t->ndeps > 2 ? k->inputs[2] : NULL,
         .caption = k->t->caption,
     };
 

@@ -14,6 +14,7 @@
 #include "compute_private.h"
 #include "eval.h"
 #include "kernel.h"
+#include "stats.h"
 #include "vector.h"
 
 /* Voxels of one block. */
@@ -43,6 +44,12 @@ static bool is_plane(const struct reduction *r)
     return expr_op_kind(r->e->op) != EXPR_KIND_MOMENTS;
 }
 
+/* Is it one number for all voxels? */
+static bool is_number(const struct reduction *r)
+{
+    return expr_op_kind(r->e->op) == EXPR_KIND_WITHIN;
+}
+
 typedef void statistic_fn(const struct expr *e, const struct moments_view *m, size_t at, size_t n,
                           double *out);
 
@@ -70,6 +77,12 @@ STATISTIC(MAX, take_plane(m, MOMENTS_MAX, at, n, out))
 #define ROW(kind, op, text, form, masks, number) [EXPR_##op] = take_##op,
 
 static statistic_fn *const statistics[EXPR_NOPS] = {EXPR_MOMENTS(ROW, )};
+
+static void fill(double number, size_t n, double *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = number;
+}
 
 /* Where voxels [vox, vox + n) of the grid are: along axis `axis` of the index, or in mm. */
 static void take_coordinate(const struct nifti *h, enum expr_op op, size_t vox, size_t n,
@@ -103,7 +116,9 @@ static bool leaf(void *ctx, const struct expr *e, size_t n, double *out)
 
         if (t->reductions[i].e != e)
             continue;
-        if (is_plane(&t->reductions[i]))
+        if (is_number(&t->reductions[i]))
+            fill(m->plane[0][0], n, out);
+        else if (is_plane(&t->reductions[i]))
             take_plane(m, 0, b->tile0, n, out);
         else
             statistics[e->op](e, m, b->tile0, n, out);
@@ -173,7 +188,9 @@ static int load_block(struct block *b, size_t vox0, size_t n, struct error *err)
 
         if (v->same_as != v)
             continue;
-        if (r->input)
+        if (is_number(r))
+            ret = blob_read(b->k->inputs[r->first_dep], 0, v->merged.plane[0], sizeof(double), err);
+        else if (r->input)
             ret = read_input(b, r, v->merged.plane[0], vox0, n, err);
         else if (is_plane(r))
             ret = read_plane(b, r->first_dep, r->plane, vox0, n, v->merged.plane[0], err);
@@ -251,7 +268,10 @@ static int write_block(struct block *b, size_t n, struct error *err)
     return cache_write(k->w, rounded, n * sizeof *rounded, err);
 }
 
-int compute_plane(const struct work *k, struct error *err)
+/* Called with each block once its reductions are there: voxels [vox, vox + n). */
+typedef int each_block_fn(void *ctx, struct block *b, size_t n, struct error *err);
+
+static int for_each_block(const struct work *k, each_block_fn *each, void *ctx, struct error *err)
 {
     struct block b;
     int ret = block_open(&b, k);
@@ -265,10 +285,21 @@ int compute_plane(const struct work *k, struct error *err)
         if (ret == 0)
             ret = load_block(&b, vox, n, err);
         if (ret == 0)
-            ret = write_block(&b, n, err);
+            ret = each(ctx, &b, n, err);
     }
     block_close(&b);
     return ret;
+}
+
+static int write_values(void *ctx, struct block *b, size_t n, struct error *err)
+{
+    (void)ctx;
+    return write_block(b, n, err);
+}
+
+int compute_plane(const struct work *k, struct error *err)
+{
+    return for_each_block(k, write_values, NULL, err);
 }
 
 int compute_image(const struct work *k, struct error *err)
@@ -283,4 +314,101 @@ int compute_image(const struct work *k, struct error *err)
     free(origin);
     ret = cache_write(k->w, header, sizeof header, err);
     return ret == 0 ? compute_plane(k, err) : ret;
+}
+
+/* ---- numbers ---- */
+
+/* The finite values of an image in a mask, in the order of voxels. */
+struct inside {
+    double *values; /* [n] */
+    size_t n;
+};
+
+static int gather(void *ctx, struct block *b, size_t n, struct error *err)
+{
+    struct inside *in = ctx;
+    const struct expr *e = b->k->t->e;
+
+    (void)err;
+    for (b->tile0 = 0; b->tile0 < n; b->tile0 += EVAL_TILE) {
+        size_t ntile = n - b->tile0 < EVAL_TILE ? n - b->tile0 : EVAL_TILE;
+        double x[EVAL_TILE], mask[EVAL_TILE];
+
+        eval_tile(e->args[0], leaf, b, ntile, x);
+        eval_tile(e->args[1], leaf, b, ntile, mask);
+        for (size_t i = 0; i < ntile; i++)
+            if (mask[i] != 0 && isfinite(x[i]))
+                in->values[in->n++] = x[i];
+    }
+    return 0;
+}
+
+static double extreme(const struct inside *in, int sign)
+{
+    double most = in->n > 0 ? in->values[0] : NAN;
+
+    for (size_t i = 1; i < in->n; i++)
+        most = sign * in->values[i] > sign * most ? in->values[i] : most;
+    return most;
+}
+
+static double median(const struct inside *in)
+{
+    stats_sort(in->values, in->n);
+    return stats_percentile(in->values, in->n, 50);
+}
+
+typedef double within_fn(const struct expr *e, const struct inside *in);
+
+/* The statistics within a mask: within_OP() for each of expr_ops.h. */
+#define WITHIN(op, value)                                                                          \
+    static double within_##op(const struct expr *e, const struct inside *in)                       \
+    {                                                                                              \
+        (void)e;                                                                                   \
+        return (value);                                                                            \
+    }
+
+WITHIN(MEAN_IN, stats_sum(in->values, in->n) / (double)in->n)
+WITHIN(STD_IN, sqrt(stats_variance(in->values, in->n, e->number)))
+WITHIN(VAR_IN, stats_variance(in->values, in->n, e->number))
+WITHIN(SUM_IN, in->n > 0 ? stats_sum(in->values, in->n) : NAN)
+WITHIN(MIN_IN, extreme(in, -1))
+WITHIN(MAX_IN, extreme(in, 1))
+WITHIN(MEDIAN_IN, median(in))
+
+#define WITHIN_ROW(kind, op, text, form, masks, number) [EXPR_##op] = within_##op,
+
+static within_fn *const withins[EXPR_NOPS] = {EXPR_WITHIN(WITHIN_ROW, )};
+
+int compute_within(const struct work *k, struct error *err)
+{
+    struct inside in = {.values = malloc(k->nvox * sizeof(double))};
+    double value;
+    int ret = in.values ? for_each_block(k, gather, &in, err)
+                        : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+
+    if (ret == 0) {
+        value = withins[k->t->e->op](k->t->e, &in);
+        ret = work_write(k, &value, 1, err);
+    }
+    free(in.values);
+    return ret;
+}
+
+int compute_number(const struct work *k, struct error *err)
+{
+    struct block b;
+    double value;
+    int ret = block_open(&b, k);
+
+    if (ret < 0)
+        error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    if (ret == 0)
+        ret = load_block(&b, 0, 1, err);
+    if (ret == 0) {
+        eval_tile(k->t->e, leaf, &b, 1, &value);
+        ret = work_write(k, &value, 1, err);
+    }
+    block_close(&b);
+    return ret;
 }

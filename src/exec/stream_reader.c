@@ -19,6 +19,7 @@ struct open_leaf {
     struct cursor *cursor;     /* SAMPLE */
     void *samples;             /* SAMPLE: the volume as stored */
     size_t nbytes;             /* of it */
+    double number;             /* NUMBER */
     double *planes;            /* PLANE: [nvox]; TREND: [order][nvox], coefficients of P_1 .. */
     struct legendre *legendre; /* TREND */
 };
@@ -54,6 +55,12 @@ static int load_planes(struct stream_reader *r, const struct blob *from, size_t 
     return blob_read(from, first * nbytes, to->planes, n * nbytes, err);
 }
 
+static int load_number(const struct blob *from, double *to, struct error *err)
+{
+    return from ? blob_read(from, 0, to, sizeof *to, err)
+                : error_set(err, EIO, "an input of the stream is missing");
+}
+
 static int open_leaf(struct stream_reader *r, struct cursor_pool *pool, const struct task *t,
                      const struct stream_leaf *leaf, struct blob *const *inputs,
                      struct open_leaf *out, struct error *err)
@@ -67,6 +74,8 @@ static int open_leaf(struct stream_reader *r, struct cursor_pool *pool, const st
             return error_set(err, ENOMEM, "%s: out of memory", leaf->run->path);
         return cursor_open(pool, leaf->run, leaf->vol0, r->s->nvol, r->stop, &out->cursor, err);
     }
+    if (leaf->kind == LEAF_NUMBER)
+        return load_number(input_of(t, leaf->task, inputs), &out->number, err);
     if (leaf->kind == LEAF_PLANE)
         return load_planes(r, input_of(t, leaf->task, inputs), 0, 1, out, err);
     ret = legendre_new(leaf->fit_nvol, leaf->order, &out->legendre, err);
@@ -132,6 +141,9 @@ static bool fill_leaf(void *ctx, const struct expr *e, size_t n, double *out)
 
         kernel_scale(h->sample, h->swapped, (char *)o->samples + r->vox0 * h->sample_nbytes, n,
                      h->slope, h->inter, out);
+    } else if (leaf->kind == LEAF_NUMBER) {
+        for (size_t i = 0; i < n; i++)
+            out[i] = o->number;
     } else if (leaf->kind == LEAF_PLANE) {
         memcpy(out, o->planes + r->vox0, n * sizeof *out);
     } else {

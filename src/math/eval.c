@@ -129,6 +129,9 @@ void eval_tile(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n, do
         return;
     case EXPR_KIND_BOLD: /* a leaf of the caller, by contract */
     case EXPR_KIND_FILE:
+    case EXPR_KIND_WITHIN:
+    case EXPR_KIND_OTSU:
+    case EXPR_KIND_FOUND:
     case EXPR_KIND_COORDINATE:
     case EXPR_KIND_MOMENTS:
     case EXPR_KIND_PERCENTILES:

@@ -17,7 +17,7 @@ enum { EVAL_TILE = 512 }; /* voxels evaluated at a time */
 /* Fill out[n] with the values of node `e` and return true, or return false: compute it. */
 typedef bool eval_leaf_fn(void *ctx, const struct expr *e, size_t n, double *out);
 
-/* out[n] = e; n is at most EVAL_TILE. Every EXPR_BOLD, EXPR_FILE, coordinate, reduction and series operation must be a leaf
+/* out[n] = e; n is at most EVAL_TILE. Every EXPR_BOLD, EXPR_FILE, coordinate, number of an image, reduction and series operation must be a leaf
  * or below one. */
 void eval_tile(const struct expr *e, eval_leaf_fn *leaf, void *ctx, size_t n, double *out);
 

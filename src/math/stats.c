@@ -56,3 +56,36 @@ double stats_mean(const double *values, size_t n)
         sum += values[i] / (double)n;
     return sum;
 }
+
+struct sum {
+    double high, low;
+};
+
+/* Source: A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen",
+ * Zeitschrift fuer Angewandte Mathematik und Mechanik 54, 1974. */
+static void sum_add(struct sum *s, double value)
+{
+    double sum = s->high + value;
+
+    s->low += fabs(s->high) >= fabs(value) ? (s->high - sum) + value : (value - sum) + s->high;
+    s->high = sum;
+}
+
+double stats_sum(const double *values, size_t n)
+{
+    struct sum s = {0, 0};
+
+    for (size_t i = 0; i < n; i++)
+        sum_add(&s, values[i]);
+    return isfinite(s.high) ? s.high + s.low : s.high;
+}
+
+double stats_variance(const double *values, size_t n, double ddof)
+{
+    double mean = stats_sum(values, n) / (double)n, divisor = (double)n - ddof;
+    struct sum s = {0, 0};
+
+    for (size_t i = 0; i < n; i++)
+        sum_add(&s, (values[i] - mean) * (values[i] - mean));
+    return n == 0 ? NAN : (s.high + s.low) / (divisor > 0 ? divisor : 0);
+}

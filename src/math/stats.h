@@ -23,4 +23,10 @@ double stats_percentile(const double *sorted, size_t n, double q);
 /* Arithmetic mean of values[n]; NaN where n is 0. */
 double stats_mean(const double *values, size_t n);
 
+/* The next two are as good as with twice the digits (Neumaier's summation), in the order of values[n].
+ * Sum. */
+double stats_sum(const double *values, size_t n);
+/* Variance about the mean, divided by n less ddof, or by 0, as numpy does; NaN where n is 0. */
+double stats_variance(const double *values, size_t n, double ddof);
+
 #endif

@@ -109,7 +109,7 @@ static char *clean_copy(const char *text)
 }
 
 int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nruns,
-                struct caption **out, struct error *err)
+                const char *mask, struct caption **out, struct error *err)
 {
     struct caption *c = calloc(1, sizeof *c);
 
@@ -119,8 +119,10 @@ int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nru
         c->recipe = clean_copy(recipe->name);
         c->description = clean_copy(recipe->description);
         c->expression = clean_copy(recipe->canonical);
+        c->mask = clean_copy(mask ? base_name(mask) : "");
     }
-    if (!c || !c->title || !c->extent || !c->recipe || !c->description || !c->expression) {
+    if (!c || !c->mask || !c->title || !c->extent || !c->recipe || !c->description ||
+        !c->expression) {
         if (c)
             caption_free(c);
         return error_set(err, ENOMEM, "%s: out of memory", recipe->name);
@@ -136,6 +138,7 @@ void caption_free(struct caption *c)
     free(c->description);
     free(c->expression);
     free(c->extent);
+    free(c->mask);
     free(c);
 }
 
@@ -146,4 +149,6 @@ void caption_add_to_key(const struct caption *c, struct key_builder *b)
     key_add_text(b, "description", c->description);
     key_add_text(b, "definition", c->expression);
     key_add_text(b, "extent", c->extent);
+    if (*c->mask) /* the head's has nothing: keys of before stay */
+        key_add_text(b, "mask", c->mask);
 }

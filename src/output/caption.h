@@ -23,13 +23,15 @@ struct caption {
     char *recipe;      /* "tsnr" */
     char *description; /* "" if there is none */
     char *expression;  /* "mean(bold) / std(bold)": other recipes put in */
+    char *mask;        /* that of the brain, "" for the head: "sub-01_desc-brain_mask.nii.gz" */
     char *extent;      /* "2 runs, 480 volumes", and doubts whether they
                           belong together */
 };
 
-/* `runs` is [nruns], at least one, all RUN_OK; `recipe` has an expression. ENOMEM. */
+/* `runs` is [nruns], at least one, all RUN_OK; `recipe` has an expression; `mask` is
+ * NULL for the head. ENOMEM. */
 int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nruns,
-                struct caption **out, struct error *err) NODISCARD;
+                const char *mask, struct caption **out, struct error *err) NODISCARD;
 void caption_free(struct caption *c);
 
 void caption_add_to_key(const struct caption *c, struct key_builder *b);

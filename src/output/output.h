@@ -23,9 +23,11 @@
 
 /* The input of a format; all borrowed. */
 struct output_source {
-    const struct nifti *grid;      /* of the image */
-    const struct blob *image;      /* the bytes of the .nii */
-    const struct blob *mean;       /* over time, float64 [nz][ny][nx]; NULL unless needs_mean */
+    const struct nifti *grid; /* of the image */
+    const struct blob *image; /* the bytes of the .nii */
+    const struct blob *mean;  /* over time, float64 [nz][ny][nx]; NULL unless needs_mean */
+    const struct blob *mask;  /* float64 [nz][ny][nx], in it where not 0; NULL: the head, by the
+                                      mean */
     const struct caption *caption; /* NULL unless needs_mean */
 };
 
@@ -61,7 +63,7 @@ struct output_format {
     int version;           /* of the operation: goes into the key too */
     bool listed;           /* listed for groups */
     bool listed_per_run;   /* and for runs, if the recipe lists files of runs */
-    bool needs_mean;       /* made from image, mean over time, and caption */
+    bool needs_mean;       /* made from image, mean over time, mask, and caption */
     /* Exact size of the file made from an image of `image_nbytes`. NULL: not known from that. */
     uint64_t (*nbytes)(const struct nifti *grid, uint64_t image_nbytes);
     /* Size of the buffers of `write`; NULL: at most TASK_BUFFER_NBYTES. */

@@ -8,24 +8,44 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "headmask.h"
 #include "numbers.h"
 #include "picture.h"
 
 /* [nz][ny][nx] each */
 struct maps {
     float *image;
-    double *mean;
+    double *scratch; /* the mean over time, or the mask as it was; free to use */
+    uint8_t *mask;
+    size_t nmask; /* voxels in it */
 };
 
 static size_t maps_nbytes(size_t nvox)
 {
-    return nvox * (sizeof(float) + sizeof(double));
+    return nvox * (sizeof(float) + sizeof(double) + 1) + headmask_mem_nbytes(nvox);
 }
 
 static void free_maps(struct maps *m)
 {
     free(m->image);
-    free(m->mean);
+    free(m->scratch);
+    free(m->mask);
+}
+
+static int read_mask(const struct output_source *source, size_t nvox, struct maps *out,
+                     struct error *err)
+{
+    const struct blob *from = source->mask ? source->mask : source->mean;
+    int ret = blob_read(from, 0, out->scratch, nvox * sizeof *out->scratch, err);
+
+    if (ret < 0)
+        return ret;
+    if (!source->mask)
+        return headmask_otsu(out->scratch, nvox, out->mask, &out->nmask, err);
+    out->nmask = 0;
+    for (size_t i = 0; i < nvox; i++)
+        out->nmask += out->mask[i] = out->scratch[i] != 0;
+    return 0;
 }
 
 /* For free_maps(), after a failure too. */
@@ -35,12 +55,13 @@ static int read_maps(const struct output_source *source, struct maps *out, struc
     int ret;
 
     out->image = malloc(nvox * sizeof *out->image);
-    out->mean = malloc(nvox * sizeof *out->mean);
-    if (!out->image || !out->mean)
+    out->scratch = malloc(nvox * sizeof *out->scratch);
+    out->mask = malloc(nvox);
+    if (!out->image || !out->scratch || !out->mask)
         return error_set(err, ENOMEM, "cannot read the image: out of memory");
     ret =
         blob_read(source->image, NIFTI_DERIVED_NBYTES, out->image, nvox * sizeof *out->image, err);
-    return ret < 0 ? ret : blob_read(source->mean, 0, out->mean, nvox * sizeof *out->mean, err);
+    return ret < 0 ? ret : read_mask(source, nvox, out, err);
 }
 
 /* ---- numbers ---- */
@@ -67,8 +88,8 @@ static int write_numbers(const struct output_source *source, struct cache_writer
     int ret = read_maps(source, &maps, err);
 
     if (ret == 0)
-        ret =
-            numbers_measure(maps.image, maps.mean, (size_t)nifti_nvox(source->grid), &numbers, err);
+        numbers_measure(maps.image, maps.mask, (size_t)nifti_nvox(source->grid), maps.scratch,
+                        &numbers);
     free_maps(&maps);
     return ret == 0 ? cache_write(w, &numbers, sizeof numbers, err) : ret;
 }
@@ -106,7 +127,8 @@ static int write_png(const struct output_source *source, struct cache_writer *w,
     if (ret == 0)
         ret = picture_make(&(struct picture_input){.grid = source->grid,
                                                    .image = maps.image,
-                                                   .mean = maps.mean,
+                                                   .mask = maps.mask,
+                                                   .nmask = maps.nmask,
                                                    .caption = source->caption},
                            &png, err);
     free_maps(&maps);

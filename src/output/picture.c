@@ -2,7 +2,7 @@
  *
  * From voxels to a picture: numbers, slices, bar, letters, file.
  *
- * The colours span the 2nd to the 98th percentile of the head, so that a few extreme voxels do not
+ * The colours span the 2nd to the 98th percentile in the mask, so that a few extreme voxels do not
  * darken all others. If the values are positive and the lower end is less than half the upper one
  * (as in tSNR), they start at 0. Values beyond the ends, infinities too, get the colours of the
  * ends.
@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "headmask.h"
 #include "picture_private.h"
 #include "stats.h"
 
@@ -39,17 +38,12 @@ static void choose_range(const double *sorted, size_t n, struct figures *out)
 static int count(const struct picture_input *in, struct figures *out, struct error *err)
 {
     size_t nvox = (size_t)nifti_nvox(in->grid), n;
-    uint8_t *mask = malloc(nvox);
-    double *values = NULL;
-    int ret = mask ? headmask_otsu(in->mean, nvox, mask, &out->nhead, err) : -ENOMEM;
+    double *values = malloc(nvox * sizeof *values);
 
-    if (ret == 0)
-        values = malloc(nvox * sizeof *values);
-    if (!values) {
-        free(mask);
+    if (!values)
         return error_set(err, ENOMEM, "picture: out of memory");
-    }
-    n = stats_gather(in->image, mask, nvox, values);
+    out->nmask = in->nmask;
+    n = stats_gather(in->image, in->mask, nvox, values);
     stats_sort(values, n);
     out->median = stats_percentile(values, n, 50);
     if (n == 0) { /* then of all voxels */
@@ -58,7 +52,6 @@ static int count(const struct picture_input *in, struct figures *out, struct err
     }
     choose_range(values, n, out);
     free(values);
-    free(mask);
     return 0;
 }
 
@@ -93,7 +86,7 @@ static int write_file(const struct picture_input *in, const struct layout *l,
                       const struct figures *numbers, const unsigned char *canvas,
                       unsigned char **png, struct error *err)
 {
-    char median[32], range[64], head[32];
+    char median[32], range[64], nmask[32];
     const struct png_text texts[] = {
         {"Title", in->caption->title},
         {"Description", in->caption->description},
@@ -102,13 +95,13 @@ static int write_file(const struct picture_input *in, const struct layout *l,
         {"Software", "derivfs"},
         {"Median", median},
         {"Range", range},
-        {"Head", head},
+        {*in->caption->mask ? "Brain" : "Head", nmask},
         {NULL, NULL},
     };
 
     snprintf(median, sizeof median, "%.9g", numbers->median);
     snprintf(range, sizeof range, "%.9g %.9g", numbers->low, numbers->high);
-    snprintf(head, sizeof head, "%zu", numbers->nhead);
+    snprintf(nmask, sizeof nmask, "%zu", numbers->nmask);
     return picture_png(l, canvas, texts, png, err);
 }
 
@@ -126,7 +119,8 @@ size_t picture_mem_nbytes(const struct nifti *grid)
     struct layout l;
 
     picture_layout(grid, &l);
-    return nvox * sizeof(uint8_t) + headmask_mem_nbytes(nvox) + (size_t)l.width * (size_t)l.height +
+    /* the values, and the C library's memory for sorting */
+    return 2 * nvox * sizeof(double) + (size_t)l.width * (size_t)l.height +
            picture_letter_mem_nbytes(&l) + picture_png_nbytes(&l) + LIBRARIES_NBYTES;
 }
 

@@ -8,7 +8,7 @@
  *       |     | |     | |     |              | |
  *       +-----+ +-----+ +-----+              | |   colour bar
  *     R +-----+ +-----+        L             |_|
- *     convention, colours, head mask
+ *     convention, colours, mask
  *
  * Radiological convention: the patient's right is on the left of each slice, anterior is up,
  * slices run from inferior to superior. The image's axes count as the nearest ones of the patient;
@@ -30,8 +30,9 @@
 /* The input; all borrowed. */
 struct picture_input {
     const struct nifti *grid;
-    const float *image; /* [nz][ny][nx], x fastest */
-    const double *mean; /* the same axes; for the head mask (headmask.h) */
+    const float *image;  /* [nz][ny][nx], x fastest */
+    const uint8_t *mask; /* the same axes; not 0 in the brain or head (caption) */
+    size_t nmask;        /* voxels in it */
     const struct caption *caption;
 };
 
@@ -43,7 +44,8 @@ size_t picture_mem_nbytes(const struct nifti *grid);
 
 /* Draw. *png is malloced, of picture_nbytes(). It has the texts as iTXt (PNG specification
  * 11.3.3.4): Title, Description, Expression, Software; and as numbers with 9 digits Median (of
- * finite voxels in the head, or nan), Range (of the colours: two numbers) and Head (its voxels).
+ * finite voxels in the mask, or nan), Range (of the colours: two numbers) and the mask's voxels as
+ * Head or Brain.
  * ENOMEM; EIO: a library failed. */
 int picture_make(const struct picture_input *in, unsigned char **png, struct error *err) NODISCARD;
 

@@ -70,10 +70,10 @@ unsigned char picture_colour(double value, double low, double high);
 
 /* The numbers in a picture. */
 struct figures {
-    double median;    /* of the finite voxels in the head; NaN: none */
+    double median;    /* of the finite voxels in the mask; NaN: none */
     double low, high; /* of the colours; NaN: no voxel is finite */
     bool from_zero;   /* low is 0 because it is near the 2nd percentile */
-    size_t nhead;     /* voxels of the head */
+    size_t nmask;     /* voxels of the mask */
 };
 
 /* Write on a canvas of palette indices, [height][width]. */

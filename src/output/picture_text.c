@@ -187,12 +187,13 @@ static void write_head(const struct pen *p, const struct picture_input *in, cons
     write_text(p, &small_style, LEFT, b->x, b->y + 60, left, text);
     if (isnan(numbers->median)) {
         write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200,
-                   "no finite voxel in the head");
+                   *c->mask ? "no finite voxel in the brain" : "no finite voxel in the head");
         return;
     }
     write_text(p, &figure_style, RIGHT_END, right, b->y + 25, 200,
                number_text(numbers->median, 4, number));
-    write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200, "median in the head");
+    write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200,
+               *c->mask ? "median in the brain" : "median in the head");
 }
 
 static void write_sides(const struct pen *p, const struct layout *l, const struct nifti *grid)
@@ -248,9 +249,11 @@ static void write_bar(const struct pen *p, const struct picture_input *in, const
     }
 }
 
-static void write_foot(const struct pen *p, const struct layout *l, const struct nifti *grid,
+static void write_foot(const struct pen *p, const struct picture_input *in, const struct layout *l,
                        const struct figures *numbers)
 {
+    const struct nifti *grid = in->grid;
+    const char *mask = in->caption->mask;
     const struct box *b = &l->foot;
     char text[TEXT_NBYTES], every[64] = "", low[64], high[64];
 
@@ -269,9 +272,10 @@ static void write_foot(const struct pen *p, const struct layout *l, const struct
         snprintf(text, sizeof text, "No voxel is finite.");
     else
         snprintf(text, sizeof text,
-                 "Colours from %s to %s (%s98th percentile in the head). Head: %s, %zu voxels.",
+                 "Colours from %s to %s (%s98th percentile in the %s). %s: %s, %zu voxels.",
                  number_text(numbers->low, 4, low), number_text(numbers->high, 4, high),
-                 numbers->from_zero ? "" : "2nd to ", HEADMASK_DEFINITION, numbers->nhead);
+                 numbers->from_zero ? "" : "2nd to ", *mask ? "brain" : "head",
+                 *mask ? "Brain" : "Head", *mask ? mask : HEADMASK_DEFINITION, numbers->nmask);
     write_text(p, &small_style, LEFT, b->x, b->y + 51, b->w, text);
 }
 
@@ -332,7 +336,7 @@ int picture_letter(const struct picture_input *in, const struct layout *l,
     write_sides(&p, l, in->grid);
     write_slices(&p, l, in->grid);
     write_bar(&p, in, l, numbers);
-    write_foot(&p, l, in->grid, numbers);
+    write_foot(&p, in, l, numbers);
     p.cairo.surface_flush(p.cairo.get_target(p.cr));
     status = p.cairo.status(p.cr);
     if (status == CAIRO_STATUS_SUCCESS)

@@ -20,6 +20,7 @@
 
 struct table {
     const char *recipe;
+    bool is_number;               /* the recipe's result */
     const struct table_row *rows; /* [nrows] */
     size_t nrows;
     struct columns columns;
@@ -59,10 +60,12 @@ static void print_numbers(FILE *f, const struct table *t, size_t i)
 
     print_number(f, row->nvol > 0 ? (double)row->nvol : NAN, WHOLE);
     print_number(f, n->median, TABLE_DIGITS);
-    print_number(f, n->mean, TABLE_DIGITS);
-    print_number(f, n->p05, TABLE_DIGITS);
-    print_number(f, n->p95, TABLE_DIGITS);
-    print_number(f, n->nvox, WHOLE);
+    if (!t->is_number) {
+        print_number(f, n->mean, TABLE_DIGITS);
+        print_number(f, n->p05, TABLE_DIGITS);
+        print_number(f, n->p95, TABLE_DIGITS);
+        print_number(f, n->nvox, WHOLE);
+    }
     print_number(f, group ? (double)group->spread.n : NAN, WHOLE);
     print_number(f, group ? outliers_z(&group->spread, n->median) : NAN, TABLE_Z_DIGITS);
     fprintf(f, "%s\t",
@@ -80,13 +83,20 @@ static void print_row(FILE *f, const struct table *t, size_t i)
     for (size_t k = 0; k < t->columns.n; k++)
         print_text(f, columns_cell(&t->columns, k, row->path, cell), "\t");
     print_numbers(f, t, i);
+    if (!t->is_number)
+        print_text(f, row->has_numbers ? row->mask : NULL, "\t");
     print_text(f, row->path, "\t");
     print_text(f, row->reason, "\n");
 }
 
 /* What follows the recipe's name in the names of columns. */
-static const char *const endings[] = {"",   "_mean",  "_p05", "_p95",
-                                      "_n", "_peers", "_z",   "_outlier"};
+static const struct {
+    const char *text;
+    bool of_image; /* no column of a number */
+} endings[] = {
+    {"", false},  {"_mean", true},   {"_p05", true}, {"_p95", true},
+    {"_n", true}, {"_peers", false}, {"_z", false},  {"_outlier", false},
+};
 
 enum { NENDINGS = sizeof endings / sizeof *endings };
 
@@ -97,16 +107,20 @@ static void print_table(FILE *f, const struct table *t)
         fprintf(f, "%s\t", t->columns.key[i]);
     fputs("size_t\t", f);
     for (size_t i = 0; i < NENDINGS; i++)
-        fprintf(f, "%s%s\t", t->recipe, endings[i]);
-    fputs("filename\treason\n", f);
+        if (!t->is_number || !endings[i].of_image)
+            fprintf(f, "%s%s\t", t->recipe, endings[i].text);
+    fprintf(f, "%sfilename\treason\n", t->is_number ? "" : "mask\t");
     for (size_t i = 0; i < t->nrows; i++)
         print_row(f, t, i);
 }
 
-int table_text(const char *recipe, const struct table_row *rows, size_t nrows, char **out,
+int table_text(const struct recipe *recipe, const struct table_row *rows, size_t nrows, char **out,
                struct error *err)
 {
-    struct table t = {.recipe = recipe, .rows = rows, .nrows = nrows};
+    struct table t = {.recipe = recipe->name,
+                      .is_number = recipe_is_number(recipe),
+                      .rows = rows,
+                      .nrows = nrows};
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);
@@ -174,8 +188,23 @@ static bool describe_entities(json_t *o)
     return true;
 }
 
-#define WITHIN                                                                                     \
-    " over the head's finite voxels; the head is what is brighter than " HEADMASK_DEFINITION
+#define WITHIN " over the finite voxels of the mask"
+
+static bool describe_number(json_t *o, const struct recipe *recipe)
+{
+    char *clean = strdup(*recipe->description ? recipe->description : recipe->text), *text;
+
+    if (clean)
+        utf8_clean(clean);
+    if (!clean ||
+        asprintf(&text,
+                 "%s: %s, where bold is the run; over voxels that are finite, in float64; "
+                 "std and var divide by their number less ddof (0 unless given)",
+                 clean, recipe->canonical) < 0)
+        text = NULL;
+    free(clean);
+    return describe_column(o, recipe->name, "", text);
+}
 
 static bool describe_median(json_t *o, const struct recipe *recipe)
 {
@@ -187,13 +216,29 @@ static bool describe_median(json_t *o, const struct recipe *recipe)
         utf8_clean(clean);
     if (!clean || asprintf(&text, "Median of the run's image%s%s%s" WITHIN ".%s",
                            *clean ? " (" : "", clean, *clean ? ")" : "",
-                           tsnr ? " Of the run as it is, with all volumes and scalp and eyes; "
+                           tsnr ? " Of the run as it is, with all volumes; "
                                   "MRIQC's tsnr is the median over the brain, after it has removed "
                                   "the volumes before the steady state and realigned the others"
                                 : "") < 0)
         text = NULL;
     free(clean);
     return describe_column(o, recipe->name, "", text);
+}
+
+static bool describe_image(json_t *o, const struct recipe *recipe)
+{
+    const char *name = recipe->name;
+
+    return describe_median(o, recipe) && describe_column(o, name, "_mean", strdup("Mean" WITHIN)) &&
+           describe_column(o, name, "_p05", strdup("5th percentile" WITHIN)) &&
+           describe_column(o, name, "_p95", strdup("95th percentile" WITHIN)) &&
+           describe_column(o, name, "_n", strdup("Number of the mask's finite voxels")) &&
+           describe_column(o, "mask", "",
+                           strdup("Where the numbers are from: the run's brain mask, as a path in "
+                                  "the dataset or an expression; or otsu, the head, which is what "
+                                  "is brighter than " HEADMASK_DEFINITION
+                                  ", with scalp and eyes. Numbers of different kinds of masks do "
+                                  "not compare"));
 }
 
 static bool describe_verdict(json_t *o, const char *recipe)
@@ -220,10 +265,7 @@ static bool describe(json_t *o, const struct recipe *recipe)
     return describe_column(o, "bids_name", "",
                            strdup("File name of the run, without its ending")) &&
            describe_entities(o) && describe_column(o, "size_t", "", strdup("Volumes of the run")) &&
-           describe_median(o, recipe) && describe_column(o, name, "_mean", strdup("Mean" WITHIN)) &&
-           describe_column(o, name, "_p05", strdup("5th percentile" WITHIN)) &&
-           describe_column(o, name, "_p95", strdup("95th percentile" WITHIN)) &&
-           describe_column(o, name, "_n", strdup("Number of the head's finite voxels")) &&
+           (recipe_is_number(recipe) ? describe_number(o, recipe) : describe_image(o, recipe)) &&
            describe_verdict(o, name) &&
            describe_column(o, "filename", "", strdup("Path of the run in its dataset")) &&
            describe_column(o, "reason", "", strdup("Why the run has no numbers"));

@@ -5,12 +5,14 @@
  *     bids_name         the run's file name without its ending
  *     sub ses task ...  a column for each entity that occurs in a name (columns.h)
  *     size_t            volumes
- *     NAME              median of the image over the head
- *     NAME_mean NAME_p05 NAME_p95    mean, 5th and 95th percentile over the head
- *     NAME_n            finite voxels of the head
+ *     NAME              median of the image over the mask
+ *     NAME_mean NAME_p05 NAME_p95    mean, 5th and 95th percentile over the mask
+ *     NAME_n            finite voxels of the mask
+ *                       (of a recipe that is a number NAME is that number, and has no such columns)
  *     NAME_peers        runs that this one is compared with, itself included (peers.h)
  *     NAME_z            its robust z among them
  *     NAME_outlier      the verdict (outliers.h)
+ *     mask              the mask: its path, its expression, or otsu, the head; none of a number
  *     filename          path of the run in the dataset
  *     reason            why there are no numbers, or n/a
  *
@@ -36,15 +38,16 @@ struct table_row {
     const char *path; /* of the run, relative to the dataset's root */
     int64_t nvol;     /* 0: not known */
     bool has_numbers;
-    struct numbers numbers;
-    const char *reason; /* why there are none, or NULL */
-    bool omitted;       /* a file that is no run */
+    struct numbers numbers; /* of a recipe that is a number the median alone */
+    const char *mask;       /* of the numbers of an image; NULL: not known */
+    const char *reason;     /* why there are none, or NULL */
+    bool omitted;           /* a file that is no run */
 };
 
 /* The table of rows[nrows] in this order, whose runs are compared with each other alone. *out is
  * malloced and NUL-terminated. Control characters, and bytes of names that are not UTF-8, become "?".
  * ENOMEM. */
-int table_text(const char *recipe, const struct table_row *rows, size_t nrows, char **out,
+int table_text(const struct recipe *recipe, const struct table_row *rows, size_t nrows, char **out,
                struct error *err) NODISCARD;
 
 /* The data dictionary of such a table as a file, with the usual entities of runs. malloced; NULL: out

@@ -58,6 +58,8 @@ struct array_desc array_desc_of_task(const struct graph *g, const struct task *t
         return on_grid(h, "float64", images_in(t, h, sizeof(double)));
     case RESULT_PLANE:
         return on_grid(h, "float64", 0);
+    case RESULT_NUMBER:
+        return (struct array_desc){.dtype = "float64"};
     case RESULT_IMAGE:
         n = on_grid(h, "float32", 0);
         if (graph_is_by_slices(g))
@@ -77,14 +79,15 @@ struct array_desc array_desc_of_task(const struct graph *g, const struct task *t
     return bytes(-1);
 }
 
-/* "(64, 64, 30)", "(1504,)" */
+/* "(64, 64, 30)", "(1504,)", "()" of a number */
 static void print_tuple(FILE *f, const int64_t *numbers, int n)
 {
+    fputc('(', f);
     for (int i = 0; i < n; i++)
         if (numbers[i] < 0)
-            fprintf(f, "%s?", i > 0 ? ", " : "(");
+            fprintf(f, "%s?", i > 0 ? ", " : "");
         else
-            fprintf(f, "%s%" PRId64, i > 0 ? ", " : "(", numbers[i]);
+            fprintf(f, "%s%" PRId64, i > 0 ? ", " : "", numbers[i]);
     fprintf(f, n == 1 ? ",)" : ")");
 }
 

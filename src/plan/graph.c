@@ -76,6 +76,11 @@ bool graph_is_by_slices(const struct graph *g)
 
     if (root->kind != TASK_IMAGE && root->kind != TASK_SLICES)
         return false;
+    /* a number or a threshold needs all voxels of its image */
+    for (size_t i = 0; i < g->ntasks; i++)
+        if (task_kind_info(g->tasks[i].kind)->result == RESULT_NUMBER ||
+            g->tasks[i].kind == TASK_OTSU)
+            return false;
     for (size_t i = 0; i < g->ntasks; i++)
         for (size_t s = 0; s < g->tasks[i].nstreams; s++)
             if (g->tasks[i].kind != TASK_MOMENTS || !stream_is_raw(&g->tasks[i].streams[s]))

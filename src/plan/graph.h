@@ -39,6 +39,9 @@
  *     PERCENTILES of all its streams: a plane for each percentile
  *     VOLUME      the only volume of its stream: one plane
  *     PLANE       an image expression inside another one: one plane
+ *     OTSU        of one plane, its mask by Otsu's threshold: one plane of 0 and 1
+ *     WITHIN      a number, float64: of an image within a mask
+ *     NUMBER      a number, float64, computed from such
  *     IMAGE       a 3-D file: header and float32 [nz][ny][nx]
  *     SLICES      some slices of a 3-D file, without header: float32 [n][ny][nx]
  *     CHUNK       some volumes of a 4-D file, without header: float32 [n][nz][ny][nx]
@@ -62,6 +65,9 @@
     ROW(PERCENTILES, "percentiles", 4, "", RESULT_PLANES, percentiles)                             \
     ROW(VOLUME, "volume", 4, "volume of ", RESULT_PLANE, volume)                                   \
     ROW(PLANE, "plane", 4, "", RESULT_PLANE, plane)                                                \
+    ROW(OTSU, "otsu", 1, "", RESULT_PLANE, otsu)                                                   \
+    ROW(WITHIN, "within", 1, "", RESULT_NUMBER, within)                                            \
+    ROW(NUMBER, "number", 1, "", RESULT_NUMBER, number)                                            \
     ROW(IMAGE, "image", 4, "", RESULT_IMAGE, image)                                                \
     ROW(SLICES, "slices", 4, "slices of ", RESULT_SLICES, plane)                                   \
     ROW(CHUNK, "chunk", 4, "chunk of ", RESULT_VOLUMES, chunk)                                     \
@@ -82,6 +88,7 @@ enum task_kind { TASK_KINDS(TASK_KIND) };
 enum task_result {
     RESULT_PLANES, /* several planes */
     RESULT_PLANE,
+    RESULT_NUMBER,  /* float64 */
     RESULT_IMAGE,   /* float32 [nz][ny][nx] */
     RESULT_SLICES,  /* float32 [n][ny][nx] */
     RESULT_VOLUMES, /* float32 [n][nz][ny][nx] */
@@ -145,14 +152,16 @@ struct task {
     unsigned order;   /* TREND */
     double *percents; /* [npercents] MEDIAN, PERCENTILES: 0 to 100, ascending */
     size_t npercents;
-    size_t ntogether;     /* MEDIAN, PERCENTILES: percentiles that the same passes give: all or 1 */
-    size_t room_nvox;     /* MEDIAN, PERCENTILES: voxels of which all values are held at a time */
-    const struct expr *e; /* PLANE, IMAGE, CHUNK, CHECKSUM: the result; other tasks over streams:
+    size_t ntogether; /* MEDIAN, PERCENTILES: percentiles that the same passes give: all or 1 */
+    size_t room_nvox; /* MEDIAN, PERCENTILES: voxels of which all values are held at a time */
+    const struct expr *
+        e; /* PLANE, OTSU, WITHIN, NUMBER, IMAGE, CHUNK, CHECKSUM: the result; other tasks over streams:
                              their series; else NULL. Borrowed from the graph's expressions */
     struct reduction *reductions; /* [nreductions] of e */
     size_t nreductions;
     const struct output_format *format; /* OUTPUT; deps: the image, and of a `needs_mean` format the
-                                           plane of the mean over time */
+                                           plane of the mean over time, then of the mask, unless that
+                                           follows from the mean */
     struct caption *caption;            /* OUTPUT of a `needs_mean` format */
     struct command_call *call;          /* COMMAND (graph_call.h) */
     struct annex_content *content;      /* FETCH (annex.h); NULL: of all that it depends on */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "grow.h"
+#include "headmask.h"
 #include "inputs.h"
 #include "kernel.h"
 #include "plan_private.h"
@@ -64,20 +65,21 @@ static int plan_segments(struct planner *p, const struct expr *e, struct task *t
 }
 
 /* The tasks of an input: one for each file that it is for a run. */
-static int plan_input_files(struct planner *p, struct reduction *r, struct task *t)
+static int plan_input_files(struct planner *p, const struct expr *e, struct reduction *r,
+                            struct task *t)
 {
-    const struct found_input *found = p->q->inputs ? inputs_get(p->q->inputs, r->e->input) : NULL;
+    const struct found_input *found = plan_found_input(p->q, e);
     int ret = 0;
 
     if (!found) /* a recipe that a command names is another one by now */
-        return error_set(p->err, ESTALE, "%s was not looked for", input_title(r->e->input));
+        return error_set(p->err, ESTALE, "%s was not looked for", input_title(e->input));
     if (found->error.code)
         return error_set(p->err, found->error.code, "%s", found->error.text);
-    r->input = r->e->input;
+    r->input = e->input;
     for (size_t i = 0; ret == 0 && i < found->nruns; i++) {
         size_t task;
 
-        ret = plan_file_volume(p, found->files[i], r->e, &task);
+        ret = plan_file_volume(p, found->files[i], e, &task);
         for (size_t d = r->first_dep; ret == 0 && d < t->ndeps; d++)
             if (t->deps[d] == task)
                 ret = 1; /* the runs share it */
@@ -87,6 +89,9 @@ static int plan_input_files(struct planner *p, struct reduction *r, struct task 
     }
     return ret;
 }
+
+/* The mask of an image by Otsu's threshold. */
+static int plan_otsu(struct planner *p, const struct expr *e, size_t *task);
 
 /* The tasks that reduction `r` comes from, as the last dependencies of `t`. */
 static int plan_source(struct planner *p, struct reduction *r, struct task *t)
@@ -105,7 +110,18 @@ static int plan_source(struct planner *p, struct reduction *r, struct task *t)
         ret = plan_volume(p, e, &task);
         return ret < 0 ? ret : plan_add_dep(p, t, task);
     case EXPR_KIND_FILE:
-        return plan_input_files(p, r, t);
+        return plan_input_files(p, e, r, t);
+    case EXPR_KIND_FOUND:
+        if (plan_found(p->q, e)->input)
+            return plan_input_files(p, plan_found(p->q, e), r, t);
+        ret = plan_plane(p, PLAN_PLANE, plan_found(p->q, e), &task);
+        return ret < 0 ? ret : plan_add_dep(p, t, task);
+    case EXPR_KIND_OTSU:
+        ret = plan_otsu(p, e, &task);
+        return ret < 0 ? ret : plan_add_dep(p, t, task);
+    case EXPR_KIND_WITHIN:
+        ret = plan_within(p, e, &task);
+        return ret < 0 ? ret : plan_add_dep(p, t, task);
     case EXPR_KIND_NUMBER: /* no reduction */
     case EXPR_KIND_COORDINATE:
     case EXPR_KIND_BOLD:
@@ -142,11 +158,20 @@ static int plan_reduction(struct planner *p, const struct expr *e, struct task *
     return 0;
 }
 
+/* Is it what other tasks give, beside reductions? */
+static bool is_task(const struct expr *e)
+{
+    enum expr_kind kind = expr_op_kind(e->op);
+
+    return e->input || kind == EXPR_KIND_WITHIN || kind == EXPR_KIND_OTSU ||
+           kind == EXPR_KIND_FOUND;
+}
+
 static int plan_reductions(struct planner *p, const struct expr *e, struct task *t)
 {
     int ret = 0;
 
-    if (expr_is_reduction(e->op) || e->input)
+    if (expr_is_reduction(e->op) || is_task(e))
         return plan_reduction(p, e, t);
     for (size_t i = 0; i < e->nargs && ret == 0; i++)
         ret = plan_reductions(p, e->args[i], t);
@@ -178,6 +203,12 @@ static int key_of_image(struct planner *p, struct task *t)
     return 0;
 }
 
+/* The numbers of its result. */
+static uint64_t result_nvox(const struct planner *p, const struct task *t)
+{
+    return task_kind_info(t->kind)->result == RESULT_NUMBER ? 1 : p->nvox;
+}
+
 /* Add a task whose expression and reductions are complete; where `ret` is an error, release what
  * `t` owns and return `ret`. */
 static int finish_image(struct planner *p, int ret, struct task *t, size_t *task)
@@ -194,10 +225,58 @@ static int finish_image(struct planner *p, int ret, struct task *t, size_t *task
         t->result_nbytes = graph_image_nbytes(&p->g->runs[0]->nifti, 1);
     else
         t->result_nbytes =
-            (uint64_t)p->nvox * (t->kind == TASK_SLICES ? sizeof(float) : sizeof(double));
+            result_nvox(p, t) * (t->kind == TASK_SLICES ? sizeof(float) : sizeof(double));
     t->mem_nbytes = (t->nreductions + 1) * MOMENTS_NPLANES * TASK_BLOCK_NVOX * sizeof(double) +
                     TASK_BUFFER_NBYTES;
+    if (t->kind == TASK_WITHIN) /* the values, and the C library's memory for sorting */
+        t->mem_nbytes += 2 * p->nvox * sizeof(double);
     return plan_add_task(p, t, task);
+}
+
+int plan_within(struct planner *p, const struct expr *e, size_t *task)
+{
+    struct task t = {.kind = TASK_WITHIN, .e = e};
+    int ret = 0;
+
+    if (plan_known(p, PLAN_WITHIN, e, 0, task))
+        return 0;
+    for (size_t i = 0; i < e->nargs && ret == 0; i++)
+        ret = plan_reductions(p, e->args[i], &t);
+    ret = finish_image(p, ret, &t, task);
+    return ret < 0 ? ret : plan_remember(p, PLAN_WITHIN, e, 0, *task);
+}
+
+static int plan_otsu(struct planner *p, const struct expr *e, size_t *task)
+{
+    struct task t = {.kind = TASK_OTSU, .e = e};
+    struct key_builder *b;
+    size_t plane;
+    int ret = plan_plane(p, PLAN_PLANE, e->args[0], &plane);
+
+    if (ret == 0)
+        ret = plan_add_dep(p, &t, plane); /* NOLINT(clang-analyzer-core.*): set where ret is 0 */
+    b = ret == 0 ? plan_begin_key(p, t.kind) : NULL;
+    if (b) {
+        key_add_key(b, "plane", &p->g->tasks[plane].key);
+        key_end(b, &t.key);
+        t.label = expr_print(e);
+    }
+    if (ret == 0 && !t.label)
+        ret = plan_out_of_memory(p);
+    if (ret < 0) {
+        task_clear(&t);
+        return ret;
+    }
+    t.result_nbytes = (uint64_t)p->nvox * sizeof(double);
+    t.mem_nbytes = p->nvox * (sizeof(double) + 1) + headmask_mem_nbytes(p->nvox);
+    return plan_add_task(p, &t, task);
+}
+
+/* The number of a recipe. */
+static int plan_number(struct planner *p, const struct expr *e, size_t *task)
+{
+    return expr_op_kind(e->op) == EXPR_KIND_WITHIN ? plan_within(p, e, task)
+                                                   : plan_image(p, TASK_NUMBER, e, task);
 }
 
 int plan_image(struct planner *p, enum task_kind kind, const struct expr *e, size_t *task)
@@ -243,7 +322,27 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
 
 /* ---- files ---- */
 
-/* The plane of mean(bold), and the caption. */
+/* The plane of the mask, unless it follows from the mean, and the caption. */
+static int plan_brain(struct planner *p, const struct recipe *recipe, struct task *t)
+{
+    const struct expr *mask;
+    char *text = NULL;
+    size_t plane;
+    int ret = plan_mask(p->q, &mask, p->err);
+
+    if (ret == 0 && mask) {
+        text = plan_mask_text(p->q);
+        ret = text ? plan_plane(p, PLAN_PLANE, mask, &plane) : plan_out_of_memory(p);
+        if (ret == 0)
+            ret = plan_add_dep(p, t, plane);
+    }
+    if (ret == 0)
+        ret = caption_new(recipe, p->g->runs, p->g->nruns, text, &t->caption, p->err);
+    free(text);
+    return ret;
+}
+
+/* The plane of mean(bold), the mask and the caption. */
 static int plan_portrait(struct planner *p, const struct recipe *recipe, struct task *t)
 {
     const struct expr *bold = make_expr(p, EXPR_BOLD, NULL);
@@ -252,7 +351,7 @@ static int plan_portrait(struct planner *p, const struct recipe *recipe, struct 
 
     if (ret == 0)
         ret = plan_add_dep(p, t, mean); /* NOLINT(clang-analyzer-core.*): set where ret is 0 */
-    return ret == 0 ? caption_new(recipe, p->g->runs, p->g->nruns, &t->caption, p->err) : ret;
+    return ret == 0 ? plan_brain(p, recipe, t) : ret;
 }
 
 static int key_of_output(struct planner *p, struct task *t)
@@ -264,6 +363,8 @@ static int key_of_output(struct planner *p, struct task *t)
     key_add_key(b, "image", &p->g->tasks[t->deps[0]].key);
     if (t->format->needs_mean) {
         key_add_key(b, "mean", &p->g->tasks[t->deps[1]].key);
+        if (t->ndeps > 2)
+            key_add_key(b, "mask", &p->g->tasks[t->deps[2]].key);
         caption_add_to_key(t->caption, b);
     }
     key_end(b, &t->key);
@@ -381,6 +482,8 @@ static int plan_what(struct planner *p, struct plan_extent what, size_t *task)
     case PLAN_ALL:
         if (recipe->command)
             return plan_command(p, recipe, task);
+        if (recipe_is_number(recipe))
+            return plan_number(p, recipe->expr, task);
         ret = plan_image(p, TASK_IMAGE, recipe->expr, task);
         return ret == 0 && format->operation ? plan_output(p, recipe, format, *task, task) : ret;
     case PLAN_SLICES:

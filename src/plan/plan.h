@@ -44,6 +44,12 @@ struct plan_request {
 int plan_file(const struct plan_request *q, struct plan_extent what, struct graph **out,
               struct error *err) NODISCARD;
 
+/* The mask of numbers and pictures of a file: the path of its file, several with ", " between; the
+ * expression of another one; or PLAN_MASK_OTSU: that of Otsu's threshold, of the head. malloced; NULL:
+ * out of memory. */
+#define PLAN_MASK_OTSU "otsu"
+char *plan_mask_text(const struct plan_request *q) NODISCARD;
+
 /* Volumes of each part in which a 4-D file is computed. */
 int64_t plan_part_nvol(const struct nifti *first);
 

@@ -142,7 +142,7 @@ static int plan_derived(struct planner *p, const struct command_file *f, struct 
     ret = format ? find_recipe(p, f->name, stem, &r) : -ENOENT;
     if (ret < 0)
         return ret;
-    if (r->command || !output_is_computed(format) ||
+    if (r->command || recipe_is_number(r) || !output_is_computed(format) ||
         (r->expr->rank == EXPR_SERIES && !format->framing))
         return -ENOENT;
     if (r->wrong)

@@ -14,6 +14,7 @@
 #include "timeline.h"
 
 struct by_key;
+struct found_input;
 struct known_plan;
 
 struct planner {
@@ -57,6 +58,7 @@ enum plan_known_as {
     PLAN_MOMENTS,
     PLAN_SEGMENT_MEAN,
     PLAN_COMMAND,
+    PLAN_WITHIN,
     PLAN_TIMELINE, /* no task: plan_timeline() */
 };
 
@@ -92,6 +94,8 @@ int plan_volumes(struct planner *p, enum task_kind kind, const struct expr *x, i
 
 int plan_image(struct planner *p, enum task_kind kind, const struct expr *e,
                size_t *task) NODISCARD;
+/* The number of an image within a mask. */
+int plan_within(struct planner *p, const struct expr *e, size_t *task) NODISCARD;
 /* The recipe's file in another format than .nii, from the image of a TASK_IMAGE. */
 int plan_output(struct planner *p, const struct recipe *recipe, const struct output_format *format,
                 size_t image, size_t *task) NODISCARD;
@@ -102,6 +106,15 @@ int plan_plane(struct planner *p, enum plan_known_as what, const struct expr *x,
 /* The plane of the mean of x over one segment. */
 int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int64_t nvol,
                       size_t *task) NODISCARD;
+
+/* ---- plan_mask.c ---- */
+
+/* What was found of an input; NULL: it was not looked for. */
+const struct found_input *plan_found_input(const struct plan_request *q, const struct expr *e);
+/* The one of found(a, b) that it is here; any other expression itself. */
+const struct expr *plan_found(const struct plan_request *q, const struct expr *e);
+/* The mask of numbers and pictures; NULL: the head by Otsu's threshold. */
+int plan_mask(const struct plan_request *q, const struct expr **out, struct error *err) NODISCARD;
 
 /* ---- plan_command.c ---- */
 

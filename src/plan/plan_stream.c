@@ -87,6 +87,16 @@ static int lower_image(struct planner *p, const struct expr *x, struct stream *s
     return ret < 0 ? ret : lower_plane(p, task, s, out);
 }
 
+static int lower_number(struct planner *p, const struct expr *x, struct stream *s,
+                        struct expr **out)
+{
+    size_t task;
+    int ret = plan_within(p, x, &task);
+
+    return ret < 0 ? ret
+                   : lower_leaf(p, s, (struct stream_leaf){.kind = LEAF_NUMBER, .task = task}, out);
+}
+
 static int lower_elementwise(struct planner *p, const struct expr *x, int64_t vol, struct stream *s,
                              struct expr **out)
 {
@@ -236,8 +246,12 @@ static int lower(struct planner *p, const struct expr *x, int64_t vol, struct st
     case EXPR_KIND_PERCENTILES:
     case EXPR_KIND_INDEX:
     case EXPR_KIND_FILE:
+    case EXPR_KIND_OTSU:
+    case EXPR_KIND_FOUND:
     case EXPR_KIND_COORDINATE:
         return lower_image(p, x, s, out);
+    case EXPR_KIND_WITHIN:
+        return lower_number(p, x, s, out);
     case EXPR_KIND_BOLD:
         return lower_bold(p, vol, s, out);
     case EXPR_KIND_SLICE:
@@ -376,7 +390,8 @@ static int add_percents(struct planner *p, struct task *t, const struct expr *e,
     if (percent_fns[e->op])
         return expr_equal(e->args[0], x) ? add_percent(p, t, percent_fns[e->op](e)) : 0;
     for (size_t i = 0; ret == 0 && !expr_is_reduction(e->op) && i < e->nargs; i++)
-        ret = add_percents(p, t, e->args[i], x);
+        if (expr_op_kind(e->args[i]->op) != EXPR_KIND_WITHIN) /* which has tasks of its own */
+            ret = add_percents(p, t, e->args[i], x);
     return ret;
 }
 

@@ -297,7 +297,7 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
                    leaf->run->reading_nbytes;
         else if (leaf->kind == LEAF_PLANE)
             sum += p->nvox * sizeof(double);
-        else
+        else if (leaf->kind == LEAF_TREND)
             sum += legendre_nbytes(leaf->fit_nvol, leaf->order) +
                    p->nvox * leaf->order * sizeof(double);
     }

@@ -23,6 +23,7 @@ enum leaf_kind {
     LEAF_SAMPLE, /* the run's samples, scaled */
     LEAF_PLANE,  /* one float64 image, the same at each volume */
     LEAF_TREND,  /* the trend that a TASK_TREND has fitted, at each volume */
+    LEAF_NUMBER, /* one number for all voxels and volumes */
 };
 
 struct stream_leaf {
@@ -30,7 +31,7 @@ struct stream_leaf {
     struct run *run;  /* LEAF_SAMPLE: a reference */
     int64_t vol0;     /* SAMPLE: the run's volume that the stream's first one is;
                          TREND: the same within the fitted segment */
-    size_t task;      /* PLANE, TREND: index in the graph of the task that makes it */
+    size_t task;      /* PLANE, NUMBER, TREND: index in the graph of the task that makes it */
     unsigned order;   /* TREND */
     int64_t fit_nvol; /* TREND: volumes of the fitted segment */
 };

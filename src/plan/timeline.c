@@ -187,6 +187,9 @@ int timeline_of(const struct expr *x, const struct joined_runs *bold, struct tim
         return timeline_of(x->args[0], bold, out, err);
     case EXPR_KIND_NUMBER: /* no series */
     case EXPR_KIND_FILE:
+    case EXPR_KIND_WITHIN:
+    case EXPR_KIND_OTSU:
+    case EXPR_KIND_FOUND:
     case EXPR_KIND_COORDINATE:
     case EXPR_KIND_MOMENTS:
     case EXPR_KIND_PERCENTILES:

@@ -54,6 +54,15 @@ const struct expr_info *expr_info_find(enum expr_form form, const char *name, si
     return NULL;
 }
 
+const struct expr_info *expr_info_within(const struct expr_info *info)
+{
+    for (size_t i = 0; i < EXPR_NOPS; i++)
+        if (expr_table[i].kind == EXPR_KIND_WITHIN && info->kind != EXPR_KIND_WITHIN &&
+            strcmp(expr_table[i].name, info->name) == 0)
+            return &expr_table[i];
+    return NULL;
+}
+
 enum expr_op expr_info_op(const struct expr_info *info)
 {
     return (enum expr_op)(info - expr_table);
@@ -73,6 +82,8 @@ enum expr_kind expr_op_kind(enum expr_op op)
 enum rank_rule {
     RANK_WIDEST, /* that of its widest argument */
     RANK_REDUCE, /* series to image */
+    RANK_IMAGE,  /* images to image */
+    RANK_NUMBER, /* image and mask to number */
     RANK_SERIES, /* series to series */
 };
 
@@ -95,19 +106,44 @@ int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, 
     return error_set(&err->error, code, "%s", text);
 }
 
-int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t column,
+static bool takes_series(enum rank_rule rule)
+{
+    return rule == RANK_REDUCE || rule == RANK_SERIES;
+}
+
+static const char *name_of_rank(const struct expr *e)
+{
+    return e->rank == EXPR_SERIES ? "a series" : e->rank == EXPR_IMAGE ? "an image" : "a number";
+}
+
+int expr_check_arg(const struct expr_info *info, size_t i, const struct expr *arg, size_t column,
                    struct expr_error *err)
 {
-    if (rank_rule(info->kind) == RANK_WIDEST || arg->rank == EXPR_SERIES)
+    enum rank_rule rule = rank_rule(info->kind);
+    bool is_within = rule == RANK_NUMBER;
+    if (info->kind == EXPR_KIND_FOUND && i == 0 && !arg->input)
+        return expr_fail(err, column, EINVAL, "found() takes a file first: found(file(...), x)");
+    if (rule == RANK_WIDEST || (takes_series(rule) && arg->rank == EXPR_SERIES) ||
+        (!takes_series(rule) && arg->rank == EXPR_IMAGE && (!is_within || i == 0 || arg->mask)))
         return 0;
+    if (expr_info_within(info) && arg->rank == EXPR_IMAGE)
+        return expr_fail(err, column, EINVAL, "%s() of an image needs to know where: %s(x, brain)",
+                         info->name, info->name);
     enum { SHOWN_MAX = 60 };
     char *text = expr_print(arg);
     if (!text)
         return expr_fail(err, column, ENOMEM, "out of memory");
-    int ret = expr_fail(err, column, EINVAL, "%s%s needs a series (4-D) but %s is %s", info->name,
+    const char *shown = strlen(text) <= SHOWN_MAX ? text : "its argument";
+    int ret =
+        is_within && i > 0
+            ? expr_fail(err, column, EINVAL, "%s() of an image needs a mask (3-D) but %s is %s%s",
+                        info->name, shown, name_of_rank(arg), arg->mask ? " of masks" : "")
+            : expr_fail(err, column, EINVAL, "%s%s needs %s but %s is %s", info->name,
                         info->form == FORM_FUNCTION ? "()" : "",
-                        strlen(text) <= SHOWN_MAX ? text : "its argument",
-                        arg->rank == EXPR_IMAGE ? "an image" : "a number");
+                        is_within            ? "an image (3-D) beside a mask"
+                        : takes_series(rule) ? "a series (4-D)"
+                                             : "an image (3-D)",
+                        shown, name_of_rank(arg));
     free(text);
     return ret;
 }
@@ -142,7 +178,10 @@ static enum expr_rank rank_of(const struct expr *e)
 {
     switch (rank_rule(expr_op_kind(e->op))) {
     case RANK_REDUCE:
+    case RANK_IMAGE:
         return EXPR_IMAGE;
+    case RANK_NUMBER:
+        return EXPR_SCALAR;
     case RANK_SERIES:
         return EXPR_SERIES;
     case RANK_WIDEST:
@@ -229,6 +268,19 @@ bool expr_equal(const struct expr *a, const struct expr *b)
 bool expr_is_reduction(enum expr_op op)
 {
     return rank_rule(expr_op_kind(op)) == RANK_REDUCE;
+}
+
+struct input *expr_input(const struct expr *e)
+{
+    return e->op == EXPR_FOUND ? e->args[0]->input : e->input;
+}
+
+bool expr_is_computed(const struct expr *e)
+{
+    bool computed = e->rank != EXPR_SCALAR || expr_op_kind(e->op) == EXPR_KIND_WITHIN;
+    for (size_t i = 0; i < e->nargs; i++)
+        computed = computed || expr_is_computed(e->args[i]);
+    return computed;
 }
 
 bool expr_has_coordinate(const struct expr *e)

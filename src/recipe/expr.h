@@ -8,9 +8,12 @@
  *   + - * / ** unary -, ( )       precedence and associativity as in Python
  *   < <= > >= == !=               one comparison, not chained; gives a mask
  *   & | ~                         of masks, tighter than comparisons
+ *   otsu(x)                       of an image: the mask of what is brighter than Otsu's threshold
+ *   found(file(...), b)           the file, or b where there is none for any of the runs
  *   x[..., a:b]  x[..., i]        on the last axis (time), Python's rules for negatives
  *   mean std var sum min max median   over time; std and var take ddof=
  *   percentile(x, q)              over time, 0 <= q <= 100
+ *   mean(x, m) std ... median     of an image: a number, over its finite voxels in mask m
  *   abs sqrt exp log isfinite nan_to_num where(c, a, b)     elementwise
  *   drop(x, n) detrend(x, order) demean(x) zscore(x) concat(a, b, ...)     series to series
  *   NAME                          another recipe, included here; or a parameter: its number
@@ -34,6 +37,7 @@
 #include "expr_ops.h"
 #include "input.h"
 
+/* A scalar is a number that is written, or one that is computed from an image. */
 enum expr_rank { EXPR_SCALAR = 0, EXPR_IMAGE = 3, EXPR_SERIES = 4 };
 
 struct expr {
@@ -114,6 +118,10 @@ char *expr_print(const struct expr *e) NODISCARD;
 bool expr_equal(const struct expr *a, const struct expr *b);
 
 bool expr_is_reduction(enum expr_op op); /* series to image: statistics and EXPR_INDEX */
+/* Is it known only when it is computed, or a number that is written? */
+bool expr_is_computed(const struct expr *e);
 bool expr_has_coordinate(const struct expr *e);
+/* The input that the expression is, or is unless it is not found; NULL: it is another one. */
+struct input *expr_input(const struct expr *e);
 
 #endif

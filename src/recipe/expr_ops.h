@@ -76,6 +76,17 @@
     X(KIND, MEDIAN,     "median",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
     X(KIND, PERCENTILE, "percentile", FUNCTION(1, 1),   NEVER,  LAST("q", ANY, 100))
 
+/* An image to a number, over its finite voxels in a mask: within_OP() in compute_image.c. Each is
+ * written like the statistic over time, which has one argument less. */
+#define EXPR_WITHIN(X, KIND) \
+    X(KIND, MEAN_IN,    "mean",       FUNCTION(2, 2),   NEVER,  NO_NUMBER) \
+    X(KIND, STD_IN,     "std",        FUNCTION(2, 2),   NEVER,  KEYWORD("ddof", WHOLE, COUNT_MAX)) \
+    X(KIND, VAR_IN,     "var",        FUNCTION(2, 2),   NEVER,  KEYWORD("ddof", WHOLE, COUNT_MAX)) \
+    X(KIND, SUM_IN,     "sum",        FUNCTION(2, 2),   NEVER,  NO_NUMBER) \
+    X(KIND, MIN_IN,     "min",        FUNCTION(2, 2),   NEVER,  NO_NUMBER) \
+    X(KIND, MAX_IN,     "max",        FUNCTION(2, 2),   NEVER,  NO_NUMBER) \
+    X(KIND, MEDIAN_IN,  "median",     FUNCTION(2, 2),   NEVER,  NO_NUMBER)
+
 /* A volume, and series to series: each is a kind of its own, for timeline.c and plan_stream.c. */
 #define EXPR_VOLUMES(X) \
     X(INDEX,   INDEX,   "[..., i]",   SUBSCRIPT,        KEEP,   NO_NUMBER) \
@@ -86,17 +97,25 @@
     X(ZSCORE,  ZSCORE,  "zscore",     FUNCTION(1, 1),   NEVER,  NO_NUMBER) \
     X(CONCAT,  CONCAT,  "concat",     FUNCTION(1, NODES_MAX), KEEP,   NO_NUMBER)
 
+/* An image as a whole, and one of two: each is a kind of its own, for plan.c. */
+#define EXPR_IMAGES(X) \
+    X(OTSU,    OTSU,    "otsu",       FUNCTION(1, 1),   ALWAYS, NO_NUMBER) \
+    X(FOUND,   FOUND,   "found",      FUNCTION(2, 2),   KEEP,   NO_NUMBER)
+
 #define EXPR_OPS(X) \
     EXPR_LEAVES(X) \
     EXPR_ELEMENTWISE(X, ELEMENTWISE) \
     EXPR_MOMENTS(X, MOMENTS) \
     EXPR_PERCENTILES(X, PERCENTILES) \
+    EXPR_WITHIN(X, WITHIN) \
+    EXPR_IMAGES(X) \
     EXPR_VOLUMES(X)
 
 /* clang-format on */
 
 /* Operations of one kind are computed in the same way. The second column is the rank of the result:
- * that of the widest argument; REDUCE, an image of a series; SERIES, a series of a series. */
+ * that of the widest argument; REDUCE, an image of a series; IMAGE, an image of images; NUMBER, a number of an image and a mask;
+ * SERIES, a series of a series. */
 #define EXPR_KINDS(X)                                                                              \
     X(NUMBER, WIDEST)                                                                              \
     X(BOLD, WIDEST)                                                                                \
@@ -105,6 +124,9 @@
     X(ELEMENTWISE, WIDEST)                                                                         \
     X(MOMENTS, REDUCE)                                                                             \
     X(PERCENTILES, REDUCE)                                                                         \
+    X(WITHIN, NUMBER)                                                                              \
+    X(OTSU, IMAGE)                                                                                 \
+    X(FOUND, IMAGE)                                                                                \
     X(INDEX, REDUCE)                                                                               \
     X(SLICE, SERIES)                                                                               \
     X(DROP, SERIES)                                                                                \

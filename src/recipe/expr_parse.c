@@ -166,22 +166,51 @@ static int parse_keyword(struct parser *p, const struct expr_info *info, struct 
 static int check_count(struct parser *p, const struct expr_info *info, size_t given, size_t column)
 {
     size_t extra = info->param == PARAM_LAST;
-    if (given >= info->min_args + extra && given <= info->max_args + extra)
+    bool within = expr_info_within(info);
+    if (given >= info->min_args + extra && given <= info->max_args + extra + within)
         return 0;
-    return expr_fail(p->err, column, EINVAL, "%s() takes %s%zu argument%s but %zu %s given%s%s%s",
+    if (within)
+        return expr_fail(p->err, column, EINVAL, "%s() takes 1 or 2 arguments but %zu are given",
+                         info->name, given);
+    return expr_fail(p->err, column, EINVAL, "%s() takes %s%zu argument%s but %zu %s given",
                      info->name, info->max_args > info->min_args ? "at least " : "",
                      info->min_args + extra, info->min_args + extra == 1 ? "" : "s", given,
-                     given == 1 ? "is" : "are",
-                     info->param == PARAM_KEYWORD && given > 1 ? " without a name (write " : "",
-                     info->param == PARAM_KEYWORD && given > 1 ? info->param_name : "",
-                     info->param == PARAM_KEYWORD && given > 1 ? "=...)" : "");
+                     given == 1 ? "is" : "are");
+}
+
+/* std(x, 1): no mask, but perhaps a number that has a name. */
+static int check_keyword(struct parser *p, const struct expr_info *info, const struct expr *arg,
+                         size_t column)
+{
+    if (info->param != PARAM_KEYWORD || expr_is_computed(arg))
+        return 0;
+    return expr_fail(p->err, column, EINVAL, "%s() takes a number by its name (write %s=...)",
+                     info->name, info->param_name);
+}
+
+/* With one argument more than over time, it is the statistic of an image within a mask. */
+static int choose_within(struct parser *p, const struct expr_info **info, struct expr *e,
+                         const size_t starts[2])
+{
+    const struct expr_info *within = expr_info_within(*info);
+    int ret = 0;
+    if (!within)
+        return 0;
+    if (e->nargs == 2) {
+        *info = within;
+        e->op = expr_info_op(within);
+        ret = check_keyword(p, within, e->args[1], starts[1]);
+    }
+    for (size_t i = 0; ret == 0 && i < e->nargs; i++)
+        ret = expr_check_arg(*info, i, e->args[i], starts[i], p->err);
+    return ret;
 }
 
 /* The arguments, and the closing parenthesis. */
 static int parse_arguments(struct parser *p, const struct expr_info *info, size_t column,
                            struct expr *e)
 {
-    size_t given = 0;
+    size_t given = 0, starts[2] = {0}, most = info->max_args + (expr_info_within(info) != NULL);
     while (!token_is(&p->token, ")")) {
         int ret;
         if (p->token.kind == TOKEN_NAME && lexer_before_equals(&p->lex)) {
@@ -193,8 +222,10 @@ static int parse_arguments(struct parser *p, const struct expr_info *info, size_
                 ret = parse_param(p, info, &e->number);
             } else {
                 ret = parse_binary(p, LEVEL_COMPARE, &arg);
-                if (ret == 0 && e->nargs < info->max_args)
-                    ret = expr_check_arg(info, arg, start, p->err);
+                if (ret == 0 && e->nargs < info->max_args && most == info->max_args)
+                    ret = expr_check_arg(info, e->nargs, arg, start, p->err);
+                if (e->nargs < 2)
+                    starts[e->nargs] = start;
                 ret = node_add(p, ret, e, arg);
             }
             given++;
@@ -208,6 +239,8 @@ static int parse_arguments(struct parser *p, const struct expr_info *info, size_
             return ret;
     }
     int ret = check_count(p, info, given, column);
+    if (ret == 0)
+        ret = choose_within(p, &info, e, starts);
     return ret < 0 ? ret : advance(p);
 }
 
@@ -304,7 +337,7 @@ static int parse_call(struct parser *p, const struct token *name, struct expr **
 /* A recipe that is nothing but an input gives it its name. */
 static int name_input(struct parser *p, const struct token *name, struct expr **out)
 {
-    struct input *in = (*out)->input;
+    struct input *in = expr_input(*out);
     if (!in || in->name)
         return 0;
     in->name = strndup(name->text, name->nbytes);
@@ -428,7 +461,7 @@ static int parse_subscript(struct parser *p, size_t start, struct expr **x)
     struct expr *e = NULL;
     int ret = advance(p); /* over the "[" */
     if (ret == 0)
-        ret = expr_check_arg(&expr_table[EXPR_SLICE], *x, start, p->err);
+        ret = expr_check_arg(&expr_table[EXPR_SLICE], 0, *x, start, p->err);
     ret = node_of(p, ret, EXPR_SLICE, column, *x, NULL, &e);
     *x = NULL;
     if (ret == 0)
@@ -513,7 +546,7 @@ static int parse_text(struct parser *p, const char *text, struct expr **out)
         return ret;
     if (p->token.kind != TOKEN_END)
         ret = unexpected(p, "an operator or the end");
-    else if (e->rank == EXPR_SCALAR)
+    else if (!expr_is_computed(e))
         ret = expr_fail(p->err, column, EINVAL, "the result must depend on bold or a file");
     if (ret < 0)
         expr_free(e);

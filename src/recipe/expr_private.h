@@ -61,16 +61,18 @@ struct expr_info {
 
 extern const struct expr_info expr_table[EXPR_NOPS];
 
-/* The operation of this form and name, or NULL. */
+/* The operation of this form and name, or NULL. Of two, the first. */
 const struct expr_info *expr_info_find(enum expr_form form, const char *name, size_t nbytes);
+/* The function that is written like `info`, but has one argument more; NULL: there is none. */
+const struct expr_info *expr_info_within(const struct expr_info *info);
 enum expr_op expr_info_op(const struct expr_info *info);
 
 /* Report an error at `column`. Returns -code. */
 int expr_fail(struct expr_error *err, size_t column, int code, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 
-/* Check that the operation takes `arg`, which starts at `column`. */
-int expr_check_arg(const struct expr_info *info, const struct expr *arg, size_t column,
+/* Check that the operation takes `arg`, which starts at `column`, as its argument number `i`. */
+int expr_check_arg(const struct expr_info *info, size_t i, const struct expr *arg, size_t column,
                    struct expr_error *err) NODISCARD;
 /* Set rank and type of `e`, whose arguments are complete, and check masks and depth. `column` is the
  * place of its operator or function. */

@@ -30,9 +30,9 @@ static const char *look_up(void *ctx, const char *name, size_t nbytes)
 {
     struct names *names = ctx;
     const struct recipe_builtin *builtin = recipe_builtin_find(name, nbytes);
-    if (builtin)
-        return builtin->text;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
+    if (builtin && !(section && builtin->replaceable))
+        return builtin->text;
     if (section && !section->broken && !section->command)
         return recipe_section_expr(section);
     if (!section && expr_is_coordinate(name, nbytes)) /* no failure */
@@ -47,9 +47,9 @@ static struct expr_params params_of(void *ctx, const char *name, size_t nbytes)
 {
     struct names *names = ctx;
     const struct recipe_builtin *builtin = recipe_builtin_find(name, nbytes);
-    if (builtin)
-        return builtin->params;
     const struct recipe_section *section = recipe_file_find(names->file, name, nbytes);
+    if (builtin && !(section && builtin->replaceable))
+        return builtin->params;
     return section ? (struct expr_params){section->numbers, section->nparams}
                    : (struct expr_params){NULL, 0};
 }
@@ -115,9 +115,10 @@ static int fill(struct recipe *recipe, const char *name, const char *text, const
     recipe->text = strdup(text);
     recipe->description = strdup(description ? description : "");
     recipe->canonical = recipe->expr ? expr_print(recipe->expr) : strdup(text);
-    if (recipe->expr && recipe->expr->input && !recipe->expr->input->name) {
-        recipe->expr->input->name = strdup(name);
-        if (!recipe->expr->input->name)
+    struct input *in = recipe->expr ? expr_input(recipe->expr) : NULL;
+    if (in && !in->name) {
+        in->name = strdup(name);
+        if (!in->name)
             return -ENOMEM;
     }
     return recipe->name && recipe->text && recipe->description && recipe->canonical ? 0 : -ENOMEM;
@@ -142,6 +143,8 @@ static int add_builtins(struct recipe_table *table, const struct recipe_file *fi
 {
     for (size_t i = 0; i < RECIPE_NBUILTINS; i++) {
         const struct recipe_builtin *builtin = &recipe_builtins[i];
+        if (builtin->replaceable && recipe_file_find(file, builtin->name, strlen(builtin->name)))
+            continue;
         struct recipe *recipe = &table->recipes[table->nrecipes++];
         struct names names = {.file = file};
         struct expr_error expr_err;
@@ -229,8 +232,10 @@ static int keep_good(struct recipe_table *table, struct recipe_file *file,
                      const struct recipe_table *before)
 {
     int ret = 0;
-    for (size_t i = RECIPE_NBUILTINS; before && ret == 0 && i < before->nrecipes; i++) {
+    for (size_t i = 0; before && ret == 0 && i < before->nrecipes; i++) {
         const struct recipe *old = &before->recipes[i];
+        if (old->mtime_ns == 0) /* a built-in one */
+            continue;
         const struct recipe_section *section = recipe_file_find(file, old->name, strlen(old->name));
         if (recipe_find(table, old->name, strlen(old->name)) || (!section && !file->stray) ||
             is_in_the_way(table, old))
@@ -268,6 +273,30 @@ static int add_sections(struct recipe_table *table, struct recipe_file *file,
     return ret;
 }
 
+/* The mask of the recipe brain, if that is a mask; without such a recipe, or if it is something else,
+ * the built-in one. */
+static int set_brain(struct recipe_table *table, const struct recipe_file *file, struct error *err)
+{
+    const struct recipe_builtin *builtin = recipe_builtin_find(RECIPE_BRAIN, strlen(RECIPE_BRAIN));
+    const struct recipe *recipe = recipe_find(table, RECIPE_BRAIN, strlen(RECIPE_BRAIN));
+    bool is_mask = recipe && recipe->expr && recipe->expr->rank == EXPR_IMAGE && recipe->expr->mask;
+    struct expr_error why;
+    if (!recipe && recipe_file_find(file, RECIPE_BRAIN, strlen(RECIPE_BRAIN)))
+        return 0; /* it is wrong */
+    int ret =
+        expr_parse(is_mask ? recipe->canonical : builtin->text, NULL, NULL, &table->brain, &why);
+    if (ret == 0 && expr_input(table->brain) && !expr_input(table->brain)->name) {
+        expr_input(table->brain)->name = strdup(RECIPE_BRAIN);
+        ret = expr_input(table->brain)->name ? 0 : -ENOMEM;
+    }
+    return ret == 0 ? 0 : error_set(err, -ret, "the mask of the brain: %s", why.error.text);
+}
+
+const struct expr *recipe_brain(const struct recipe_table *t)
+{
+    return t->base ? t->base->brain : t->brain;
+}
+
 struct recipe_table *recipe_table_new(size_t room)
 {
     struct recipe_table *table = calloc(1, sizeof(*table));
@@ -298,6 +327,8 @@ int recipe_table_load(const char *path, const struct recipe_table *before,
         if (ret < 0)
             error_set(err, -ret, "%s: cannot read recipes: out of memory", file.path);
     }
+    if (ret == 0)
+        ret = set_brain(table, &file, err);
     if (ret < 0)
         recipe_table_put(table);
     else
@@ -333,6 +364,8 @@ void recipe_table_put(struct recipe_table *t)
     }
     for (size_t i = 0; i < t->nproblems; i++)
         free(t->problems[i]);
+    expr_free(t->brain);
+    recipe_table_put(t->base);
     free(t->recipes);
     free(t->problems);
     free(t);
@@ -354,6 +387,11 @@ bool recipe_is_builtin(const struct recipe *recipe)
 bool recipe_is_series(const struct recipe *recipe)
 {
     return recipe->expr && recipe->expr->rank == EXPR_SERIES;
+}
+
+bool recipe_is_number(const struct recipe *recipe)
+{
+    return recipe->expr && recipe->expr->rank == EXPR_SCALAR;
 }
 
 int recipe_resolve(struct recipe_table *t, const char *name, size_t nbytes,

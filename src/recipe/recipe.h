@@ -3,7 +3,7 @@
  * Recipes: named expressions, the built-in ones and the user's (an INI file, read with inih).
  *
  * A table is immutable and reference-counted. A user's recipe may refer to built-in ones and to
- * others of the same file, in any order, but not have a built-in's name. A mistake adds a sentence
+ * others of the same file, in any order, but not have a built-in's name, except head and brain. A mistake adds a sentence
  * with file, line, column and a caret to `problems`; the other recipes work. A recipe may declare
  * parameters, numbers with a default; recipe_resolve() gives it with other values. Thread rule: any
  * thread.
@@ -43,6 +43,8 @@ struct recipe_table {
     atomic_int refs;
     struct recipe *recipes; /* [nrecipes], built-in first, then in the order of the file */
     size_t nrecipes;
+    struct expr *brain;        /* of recipe_brain() */
+    struct recipe_table *base; /* of a recipe alone: a reference to the table that it is from */
     char **problems; /* [nproblems]; each "FILE:LINE:COLUMN: REASON", then the line and a caret */
     size_t nproblems;
 };
@@ -56,6 +58,11 @@ int recipe_table_load(const char *path, const struct recipe_table *before,
                       struct recipe_table **out, struct error *err) NODISCARD;
 struct recipe_table *recipe_table_get(struct recipe_table *t);
 void recipe_table_put(struct recipe_table *t); /* NULL is allowed */
+
+/* The mask of numbers, tables and pictures: the recipe of this name, unless that is no mask. NULL: it is
+ * wrong. */
+#define RECIPE_BRAIN "brain"
+const struct expr *recipe_brain(const struct recipe_table *t);
 
 /* The recipe called name[nbytes], of an expression or a command; or NULL. */
 const struct recipe *recipe_find(const struct recipe_table *t, const char *name, size_t nbytes);
@@ -74,6 +81,8 @@ bool recipe_is_builtin(const struct recipe *recipe);
 
 /* Is its result a series (4-D)? */
 bool recipe_is_series(const struct recipe *recipe);
+/* Is it a number, for a table? */
+bool recipe_is_number(const struct recipe *recipe);
 
 /* "drop=4,detrend=2": the recipe's parameters with their values. malloced; NULL: out of memory. */
 char *recipe_params_text(const struct recipe *r) NODISCARD;

@@ -25,6 +25,15 @@ const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS] = {
      .description = "mean / pooled standard deviation within the runs: differences between their "
                     "means do not count as noise",
      .params = {within, 1}},
+    {.name = "head",
+     .text = "otsu(mean(bold))",
+     .description = "what is brighter than Otsu's threshold of the mean over time",
+     .replaceable = true},
+    {.name = RECIPE_BRAIN,
+     .text =
+         "found(file(\"desc-brain_mask.nii.gz\", \"label-brain_mask.nii.gz\"), otsu(mean(bold)))",
+     .description = "the brain mask of the run, or the head if it has none",
+     .replaceable = true},
 };
 
 const struct recipe_builtin *recipe_builtin_find(const char *name, size_t nbytes)

@@ -105,7 +105,9 @@ static bool is_taken(const struct recipe_file *file, const char *name)
 {
     size_t stem = recipe_stem(name);
 
-    return stem > 0 && (recipe_builtin_find(name, stem) || recipe_file_find(file, name, stem));
+    const struct recipe_builtin *builtin = recipe_builtin_find(name, stem);
+
+    return stem > 0 && ((builtin && !builtin->replaceable) || recipe_file_find(file, name, stem));
 }
 
 static int parse_section(struct recipe_file *file, struct recipe_section *s)

@@ -177,6 +177,7 @@ static void check_heading(struct reader *r, const struct recipe_section *first)
 {
     const char *name = r->into->name;
     size_t column = r->into->column;
+    const struct recipe_builtin *builtin = recipe_builtin_find(name, strlen(name));
     if (first)
         complain(r, column, "there is already a section called", name);
     else if (r->into->command && !is_command_name(name))
@@ -193,7 +194,7 @@ static void check_heading(struct reader *r, const struct recipe_section *first)
                  name);
     else if (strcmp(name, "bold") == 0)
         complain(r, column, "a recipe cannot have the name of the data,", name);
-    else if (recipe_builtin_find(name, strlen(name)))
+    else if (builtin && !builtin->replaceable)
         complain(r, column, "there is a built-in recipe called", name);
 }
 

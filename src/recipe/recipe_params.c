@@ -144,6 +144,7 @@ int recipe_instance(struct recipe_table *t, const struct recipe *of, const char 
     if (!own)
         return -ENOMEM;
     const char *values = strchr(name, '@') + 1;
+    own->base = recipe_table_get(t->base ? t->base : t);
     struct recipe *r = &own->recipes[own->nrecipes++];
     int ret = recipe_copy(r, name, of);
     if (ret == 0)

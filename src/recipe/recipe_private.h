@@ -21,10 +21,11 @@ struct recipe_builtin {
     const char *name, *text, *description;
     const char *page; /* this and the next two as in struct recipe */
     bool list, list_runs;
+    bool replaceable; /* a file may have a recipe of this name instead */
     struct expr_params params;
 };
 
-enum { RECIPE_NBUILTINS = 4 };
+enum { RECIPE_NBUILTINS = 6 };
 
 extern const struct recipe_builtin recipe_builtins[RECIPE_NBUILTINS];
 

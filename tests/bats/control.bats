@@ -181,7 +181,7 @@ expr = max(bold) - min(bold)
 END
     mount_derivfs "$DS" --recipes=user.ini
     control recipes.ini >first.ini
-    assert_equal "$(grep -o '^\[.*\]' first.ini | tr -d '\n')" '[tsnr][mean][std][tsnr_within][fano][spread]'
+    assert_equal "$(grep -o '^\[.*\]' first.ini | tr -d '\n')" '[tsnr][mean][std][tsnr_within][head][brain][fano][spread]'
     cp "$MNT/fano.nii" fano.nii
     unmount_derivfs
 

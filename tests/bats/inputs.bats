@@ -289,6 +289,171 @@ END
     cat "$MNT/$FUNC/tsnr.nii" >tsnr.nii
 }
 
+@test "numbers of an image within a mask are numpy's to 1e-12, alone, in images and in series" {
+    image "$FUNC/${RUN}_desc-brain_mask.nii.gz" wild
+    image "$FUNC/${RUN}_T1w.nii.gz" wild --seed 3 # with NaN and infinities, which do not count
+    rm "$DS/$FUNC"/*run-2*
+    local files=(bold=run:${RUN}_bold.nii.gz m=mask:${RUN}_desc-brain_mask.nii.gz
+        t=image:${RUN}_T1w.nii.gz)
+    local n=0 recipe numpy
+    printf '%s\n' '[m]' 'file = desc-brain_mask.nii.gz' '[t]' 'file = T1w.nii' >r.ini
+    while read -r recipe; do
+        numpy=$(cd "$DS/$FUNC" && "$NUMPY/ask" "$NUMPY_SERVER" inputs value "$recipe" \
+            bold=run:${RUN}_bold.nii.gz m=mask:${RUN}_desc-brain_mask.nii.gz t=image:${RUN}_T1w.nii.gz)
+        printf '[d%d]\nexpr = 0 * z + (%s - %s) / %s * 1e12\n' $n "$recipe" "$numpy" "$numpy"
+        printf '[s%d]\nexpr = 0 * bold + (%s - %s) / %s * 1e12\n' $n "$recipe" "$numpy" "$numpy"
+        n=$((n + 1))
+    done >>r.ini <<'END'
+mean(t + 1, m)
+std(mean(bold), m)
+std(x * mean(bold), m & (z > -9), ddof=1)
+var(median(bold), m, ddof=2)
+sum(t, ~m)
+min(mean(bold) + x, m)
+max(mean(bold), m | (y < -20))
+median(mean(bold), m)
+mean(mean(bold), m) / (1 + std(std(bold), ~m))
+mean(mean(bold) - mean(mean(bold), m), i > 2)
+std((bold - mean(mean(bold), m))[..., 3], m)
+END
+    cat >>r.ini <<'END'
+[none]
+expr = 0 * z + mean(t, m & ~m)
+[of_none]
+expr = sum(t, m & ~m)
+[scaled]
+expr = 100 * bold / median(mean(bold), m)
+[inside]
+expr = median(mean(bold), m)
+END
+    mount_derivfs "$DS" --recipes=r.ini
+    assert_no_errors
+    local k
+    for ((k = 0; k < n; k++)); do
+        /usr/bin/python3 - "$MNT/$FUNC/d$k.nii" "$MNT/$FUNC/s$k.nii" <<'END'
+import sys, nibabel, numpy
+for path in sys.argv[1:]:
+    assert numpy.abs(nibabel.load(path).get_fdata()).max() < 1, path
+END
+    done
+    [ "$k" = 11 ]
+    is_numpy none.nii 'where(z > 0, z, z) / 0 * 0' "${files[@]:0:3}"
+    is_numpy scaled.nii '100 * bold / median(mean(bold), m)' "${files[@]:0:3}"
+    # a table has the number alone, and no other file has it
+    run -0 cat "$MNT/$FUNC/inside.tsv"
+    assert_line --index 0 --regexp $'size_t\tinside\tinside_peers\tinside_z\tinside_outlier\tfilename'
+    assert_line --index 1 --regexp $'\t12\t[0-9.]+\t1\tn/a\ttoo few\t'
+    run -0 cat "$MNT/$FUNC/of_none.tsv"
+    assert_line --index 1 --regexp $'\t12\tn/a\t'
+    assert_not_exist "$MNT/$FUNC/inside.nii"
+    assert_not_exist "$MNT/$FUNC/inside.png"
+    assert_equal "$(cut -f 5- "$MNT/group_inside.tsv" | tail -n 1)" "$(tail -n 1 "$MNT/$FUNC/inside.tsv" | cut -f 5-)"
+    run -0 json 'd["inside"]["Description"]' <"$MNT/$FUNC/inside.json"
+    assert_output --partial 'median(mean(bold), file("desc-brain_mask.nii.gz", kind=mask)), where bold is the run'
+}
+
+@test "a slice of an uncompressed image is not scaled by a number of that slice" {
+    rm "$DS/$FUNC"/*run-2*
+    gunzip "$DS/$FUNC/${RUN}_bold.nii.gz"
+    printf '[a]\nexpr = tsnr / mean(mean(bold), tsnr > 5)\n' >r.ini
+    mount_derivfs "$DS" --recipes=r.ini
+    local size
+    size=$(stat -c %s "$MNT/$FUNC/a.nii")
+    dd if="$MNT/$FUNC/a.nii" bs=120 skip=$(((size - 120) / 120)) count=1 status=none >last
+    tail -c +$(((size - 120) / 120 * 120 + 1)) "$MNT/$FUNC/a.nii" | head -c 120 | cmp - last
+    is_numpy a.nii 'mean(bold) / std(bold) / mean(mean(bold), mean(bold) / std(bold) > 5)' \
+        bold=run:${RUN}_bold.nii
+}
+
+# numbers TABLE: median, mean, p05, p95, n and mask of its first row.
+numbers() {
+    /usr/bin/python3 -c 'import csv, sys
+row = next(csv.DictReader(sys.stdin, delimiter="\t", quoting=csv.QUOTE_NONE))
+name = sys.argv[1]
+print(*(row[name + end] for end in ("", "_mean", "_p05", "_p95", "_n")), row["mask"])' tsnr <"$1"
+}
+
+@test "numbers, tables and pictures are those of the brain: the run's mask, or the head" {
+    rm "$DS/$FUNC"/*run-2*
+    mount_derivfs "$DS"
+    numbers "$MNT/$FUNC/tsnr.tsv" >head
+    cat "$MNT/$FUNC/tsnr.png" >head.png
+    run -0 "$NUMPY/tables.py" "$MNT/$FUNC/tsnr.tsv" "$DS"
+    assert_output '1 0'
+    unmount_derivfs
+    assert_equal "$(cut -d ' ' -f 6- head)" otsu
+    # the mask that a mask of the head is makes the same numbers
+    printf '[brain]\nexpr = otsu(mean(bold)) | (x > 1000)\n' >same.ini
+    mount_derivfs "$DS" --recipes=same.ini
+    assert_equal "$(cut -d ' ' -f -5 head) otsu(mean(bold)) | (x > 1000)" "$(numbers "$MNT/$FUNC/tsnr.tsv")"
+    unmount_derivfs
+
+    image "$FUNC/${RUN}_desc-brain_mask.nii.gz" wild --seed 7
+    mount_derivfs "$DS"
+    numbers "$MNT/$FUNC/tsnr.tsv" >brain
+    assert_equal "$(cut -d ' ' -f 6- brain)" "$FUNC/${RUN}_desc-brain_mask.nii.gz"
+    (cd "$DS/$FUNC" && /usr/bin/python3 - "${RUN}_bold.nii.gz" "${RUN}_desc-brain_mask.nii.gz") <<'END' >numpy
+import sys, nibabel, numpy as np
+bold, mask = (nibabel.load(path).get_fdata() for path in sys.argv[1:])
+with np.errstate(all="ignore"):
+    tsnr = (bold.mean(-1) / bold.std(-1)).astype("f4").astype(float)
+inside = tsnr[(mask != 0) & ~np.isnan(mask) & np.isfinite(tsnr)]
+print(*(f"{v:.4g}" for v in (np.median(inside), inside.mean(), *np.percentile(inside, [5, 95]))), inside.size)
+END
+    assert_equal "$(cut -d ' ' -f -5 brain)" "$(<numpy)"
+    cat "$MNT/$FUNC/tsnr.png" >brain.png
+    run cmp head.png brain.png
+    assert_failure
+    run -0 /usr/bin/python3 -c 'import sys, re
+for path in sys.argv[1:]:
+    data = open(path, "rb").read()
+    print(*sorted(set(re.findall(rb"iTXt(Head|Brain|Median)\0\0\0\0\0([0-9.]+)", data))))' head.png brain.png
+    assert_line --index 0 --partial "(b'Head', b'"
+    assert_line --index 1 --partial "(b'Brain', b'"
+    run -0 json 'd["mask"]["Description"]' <"$MNT/group_tsnr.json"
+    assert_output --partial 'brighter than Otsu'
+    unmount_derivfs
+
+    # as before, if the user says so; a mask that cannot be used is an error, no head
+    printf '[brain]\nexpr = head\n' >head.ini
+    mount_derivfs "$DS" --recipes=head.ini
+    assert_equal "$(numbers "$MNT/$FUNC/tsnr.tsv")" "$(<head)"
+    cmp head.png "$MNT/$FUNC/tsnr.png"
+    assert_equal "$(metric tasks_done_total)" 0
+    unmount_derivfs
+    image "$FUNC/${RUN}_desc-brain_mask.nii.gz" mask --shape 4,4,4
+    mount_derivfs "$DS"
+    run -0 grep -c "brain: $FUNC/${RUN}_desc-brain_mask.nii.gz (4x4x4) is on another grid" "$MNT/$FUNC/tsnr.tsv"
+    fails tsnr.png 'brain: '
+    cat "$MNT/$FUNC/tsnr.nii" >tsnr.nii
+}
+
+@test "found() and otsu() are numpy's; a group whose runs have not all a mask is an error" {
+    local other=sub-01_ses-1_task-rest_run-2
+    image "$FUNC/${RUN}_desc-brain_mask.nii.gz" mask
+    cat >r.ini <<'END'
+[b]
+expr = where(brain, tsnr, 0)
+[h]
+expr = where(head, tsnr, 0)
+[o]
+expr = where(otsu(std(bold)), bold, 0)
+[count]
+expr = sum(1 + 0 * x, brain)
+END
+    mount_derivfs "$DS" --recipes=r.ini
+    local run=bold=run:${RUN}_bold.nii.gz
+    is_numpy ${RUN}_stat-b_boldmap.nii 'where(m, mean(bold) / std(bold), 0)' "$run" \
+        m=mask:${RUN}_desc-brain_mask.nii.gz
+    is_numpy ${RUN}_stat-h_boldmap.nii 'where(otsu(mean(bold)), mean(bold) / std(bold), 0)' "$run"
+    is_numpy ${RUN}_stat-o_boldmap.nii 'where(otsu(std(bold))[..., None], bold, 0)' "$run"
+    is_numpy ${other}_stat-b_boldmap.nii 'where(otsu(mean(bold)), mean(bold) / std(bold), 0)' \
+        bold=run:${other}_bold.nii
+    fails b.nii "brain: no file desc-brain_mask.nii[.gz] or label-brain_mask.nii[.gz] for ${other}_bold.nii"
+    run -0 cut -f 6,7 "$MNT/$FUNC/count.tsv"
+    assert_line --index 0 --regexp '^size_t.count$'
+}
+
 @test "the same bits with 1, 2 and 8 threads and with little memory" {
     local other=sub-01_ses-1_task-rest_run-2
     image "$FUNC/${RUN}_desc-brain_mask.nii.gz" wild --seed 1
@@ -300,7 +465,7 @@ join = any
 [in]
 expr = where(m & (x < -10), median(bold * z), std(where(m, bold, 1)))
 [among]
-expr = where(m, zscore(bold), x)
+expr = where(m, zscore(bold), x) / std(bold[..., 1], m) + median(y * mean(bold), m)
 END
     local options
     for options in threads=1 threads=2 threads=8 threads=2,memory=16M; do

@@ -39,7 +39,7 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     run -0 "$NUMPY/tables.py" group_tsnr.tsv "$DS"
     assert_output '4 0'
     assert_equal "$(head -n 1 group_tsnr.tsv | tr '\t' ' ')" \
-        'bids_name sub ses task echo size_t tsnr tsnr_mean tsnr_p05 tsnr_p95 tsnr_n tsnr_peers tsnr_z tsnr_outlier filename reason'
+        'bids_name sub ses task echo size_t tsnr tsnr_mean tsnr_p05 tsnr_p95 tsnr_n tsnr_peers tsnr_z tsnr_outlier mask filename reason'
     assert_equal "$(column bids_name <tsnr.tsv)" \
         'sub-1_task-x_bold sub-1_task-y_bold sub-1_task-y_echo-2_bold'
     assert_equal "$(column sub <group_tsnr.tsv)" 'sub-1 sub-1 sub-1 sub-2'

@@ -26,6 +26,7 @@ import warnings
 import nibabel
 import numpy as np
 
+from pictures import head_of
 from reference import load_run
 
 STATISTICS = ["mean(bold)", "std(bold)", "var(bold)", "sum(bold)", "min(bold)", "max(bold)"]
@@ -304,6 +305,8 @@ FUNCTIONS = {
     "demean": demean,
     "zscore": lambda series: (series - mean(series)) / std(series),
     "concat": concat,
+    "otsu": lambda image: head_of(image),
+    "found": lambda file, other: other if file is None else file,
 }
 
 

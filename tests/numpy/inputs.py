@@ -4,11 +4,12 @@
 
     inputs.py make FILE LIKE KIND [--seed N] [--dtype T] [--shift MM] [--shape X,Y,Z] [--volumes N]
     inputs.py check DERIVED EXPRESSION NAME=KIND:FILE...
+    inputs.py value EXPRESSION NAME=KIND:FILE...
 
 `make` writes an image on the grid of the run LIKE: KIND is mask (0 and 1), labels (0 to 3) or image,
 or wild: the values that a mask may have besides, NaN and infinite ones too.
 `check` compares an image with what numpy makes of the expression, whose names are given: KIND is run,
-mask, labels or image; several runs are joined.
+mask, labels or image; several runs are joined. `value` prints the number that an expression is.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import nibabel
 import numpy as np
 
+from pictures import head_of
 from reference import load_run
 
 
@@ -71,6 +73,7 @@ def reduction(function):
 
 
 FUNCTIONS = {name: reduction(getattr(np, name)) for name in "mean std var sum min max median".split()}
+FUNCTIONS["otsu"] = head_of
 FUNCTIONS |= {name: getattr(np, name) for name in "abs sqrt exp log isfinite nan_to_num where".split()}
 
 
@@ -87,6 +90,11 @@ def names_of(words):
     return names | dict(zip("ijk", index)) | dict(zip("xyz", place))
 
 
+def value(expression, *words):
+    """The number, with all of its digits."""
+    print(repr(float(eval(expression, FUNCTIONS | names_of(words)))))
+
+
 def check(derived, expression, *words):
     with np.errstate(all="ignore"):
         expected = eval(expression, FUNCTIONS | names_of(words))
@@ -95,7 +103,7 @@ def check(derived, expression, *words):
 
 
 def main():
-    return {"make": make, "check": check}[sys.argv[1]](*sys.argv[2:])
+    return {"make": make, "check": check, "value": value}[sys.argv[1]](*sys.argv[2:])
 
 
 if __name__ == "__main__":

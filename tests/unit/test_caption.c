@@ -27,7 +27,7 @@ static void assert_title(const char *title, const char *extent, size_t nruns,
         free(runs[i]->path);
         runs[i]->path = strdup(paths[i]);
     }
-    assert_int_equal(caption_new(&recipe, runs, nruns, &c, &err), 0);
+    assert_int_equal(caption_new(&recipe, runs, nruns, NULL, &c, &err), 0);
     assert_string_equal(c->title, title);
     assert_string_equal(c->extent, extent);
     assert_string_equal(c->description, "a?b?");

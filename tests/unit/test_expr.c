@@ -146,8 +146,8 @@ static void test_recipes(void **state)
     check_error("self", 1, "self -> self");
     check_error("bold * seven", 8,
                 "recipe 'seven' is wrong: the result must depend on bold or a file");
-    check_error("mean(snr2)", 6,
-                "mean() needs a series (4-D) but (mean(bold) / std(bold)) ** 2 is");
+    check_error("demean(snr2)", 8,
+                "demean() needs a series (4-D) but (mean(bold) / std(bold)) ** 2 is");
 
     struct expr *e = NULL;
     assert_int_equal(expr_parse("tsnr", NULL, NULL, &e, NULL), -ENOENT);
@@ -191,6 +191,13 @@ static void test_rank_and_mask(void **state)
         {"file(\"mask.nii\") | (bold > 1)", EXPR_SERIES, true},
         {"file(\"mask.nii\", kind=image)", EXPR_IMAGE, false},
         {"x * y + k", EXPR_IMAGE, false},
+        {"mean(tsnr, tsnr > 1)", EXPR_SCALAR, false},
+        {"otsu(tsnr)", EXPR_IMAGE, true},
+        {"found(file(\"mask.nii\"), otsu(tsnr))", EXPR_IMAGE, true},
+        {"found(file(\"mask.nii\"), tsnr)", EXPR_IMAGE, false},
+        {"1 + std(x, file(\"mask.nii\"), ddof=1) ** 2", EXPR_SCALAR, false},
+        {"bold - median(mean(bold), tsnr > 1)", EXPR_SERIES, false},
+        {"mean(tsnr, tsnr > 1) > 2", EXPR_SCALAR, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct expr *e = parse(cases[i].text);
@@ -211,14 +218,27 @@ static void test_rank_and_mask(void **state)
 static void test_arguments(void **state)
 {
     (void)state;
-    check_error("mean(bold, 1)", 1, "mean() takes 1 argument but 2 are given");
-    check_error("1 + mean()", 5, "mean() takes 1 argument but 0 are given");
+    check_error("mean(bold, 1)", 6,
+                "mean() needs an image (3-D) beside a mask but bold is a series");
+    check_error("mean(tsnr, 1)", 12, "mean() of an image needs a mask (3-D) but 1 is a number");
+    check_error("mean(tsnr, tsnr)", 12,
+                "needs a mask (3-D) but mean(bold) / std(bold) is an image");
+    check_error("mean(tsnr, bold > 1)", 12, "needs a mask (3-D) but bold > 1 is a series of masks");
+    check_error("mean(1, tsnr > 1)", 6,
+                "mean() needs an image (3-D) beside a mask but 1 is a number");
+    check_error("mean(tsnr, tsnr > 1, 1)", 1, "mean() takes 1 or 2 arguments but 3 are given");
+    check_error("1 + mean()", 5, "mean() takes 1 or 2 arguments but 0 are given");
+    check_error("otsu(bold)", 6, "otsu() needs an image (3-D) but bold is a series");
+    check_error("otsu(2)", 6, "otsu() needs an image (3-D) but 2 is a number");
+    check_error("found(tsnr, tsnr)", 7, "found() takes a file first: found(file(...), x)");
+    check_error("found(file(\"a.nii\"), bold)", 22, "found() needs an image (3-D) but bold is");
+    check_error("median(tsnr)", 8, "median() of an image needs to know where: median(x, brain)");
     check_error("where(bold)", 1, "where() takes 3 arguments but 1 is given");
     check_error("drop(bold)", 1, "drop() takes 2 arguments but 1 is given");
     check_error("drop(bold, 1, 2)", 1, "drop() takes 2 arguments but 3 are given");
     check_error("concat()", 1, "concat() takes at least 1 argument but 0 are given");
-    check_error("std(bold, 1)", 1, "1 argument but 2 are given without a name (write ddof=...)");
-    check_error("std(mean(bold))", 5, "std() needs a series (4-D) but mean(bold) is an image");
+    check_error("std(bold, 1)", 11, "std() takes a number by its name (write ddof=...)");
+    check_error("std(mean(bold))", 5, "std() of an image needs to know where: std(x, brain)");
     check_error("mean(3)", 6, "mean() needs a series (4-D) but 3 is a number");
     check_error("concat(bold, 1)", 14, "concat() needs a series (4-D) but 1 is a number");
     check_error("mean(bold)[..., 0]", 1, "needs a series (4-D) but mean(bold) is an image");

@@ -170,12 +170,12 @@ static void test_colours(void **state)
     assert_int_equal(picture_colour(0, -1e308, 1e308), COLOUR_FIRST + (COLOUR_NMAP - 1) / 2);
 }
 
-/* Texts of any length and in any script; a mean without any head. */
+/* Texts of any length and in any script; a mask without any voxel. */
 static void test_long_texts(void **state)
 {
     struct nifti grid = grid_of(3, 2, 2);
     float image[12] = {1, 2, 3, 4};
-    double mean[12] = {0};
+    uint8_t mask[12] = {0};
     char text[6001] = "";
     struct error err;
     unsigned char *png;
@@ -183,8 +183,8 @@ static void test_long_texts(void **state)
     (void)state;
     for (size_t i = 0; i < 2000; i++)
         strcat(text + 3 * i, "\xe2\x82\xac");
-    struct caption caption = {text, text, text, text, text};
-    struct picture_input in = {&grid, image, mean, &caption};
+    struct caption caption = {text, text, text, text, text, text};
+    struct picture_input in = {&grid, image, mask, 0, &caption};
 
     assert_int_equal(picture_make(&in, &png, &err), 0);
     assert_is_png(png, picture_nbytes(&grid));

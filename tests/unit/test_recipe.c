@@ -88,7 +88,7 @@ static void test_builtin(void **state)
     (void)state;
     struct recipe_table *t = NULL;
     assert_int_equal(recipe_table_load(NULL, NULL, &t, NULL), 0);
-    assert_int_equal(t->nrecipes, 4);
+    assert_int_equal(t->nrecipes, 6);
     assert_int_equal(t->nproblems, 0);
     const struct recipe *tsnr = find(t, "tsnr");
     assert_ptr_equal(tsnr, &t->recipes[0]);
@@ -118,10 +118,10 @@ static void test_file(void **state)
              "\t[..., 0:]\n  - min(bold)\nlist = 0");
     if (t->nproblems > 0)
         fail_msg("%s", t->problems[0]);
-    assert_int_equal(t->nrecipes, 7);
-    assert_string_equal(t->recipes[4].name, "a-b");
-    assert_string_equal(t->recipes[5].name, "late");
-    assert_string_equal(t->recipes[6].name, "Range");
+    assert_int_equal(t->nrecipes, 9);
+    assert_string_equal(t->recipes[6].name, "a-b");
+    assert_string_equal(t->recipes[7].name, "late");
+    assert_string_equal(t->recipes[8].name, "Range");
     assert_false(find(t, "a-b")->list);
     assert_string_equal(find(t, "a-b")->description, "");
     assert_true(find(t, "late")->list);
@@ -140,6 +140,41 @@ static void test_file(void **state)
     recipe_table_put(t);
 }
 
+/* head and brain may be replaced; the mask of numbers is brain, if that is a mask. */
+static void test_brain(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *brain;
+    } cases[] = {
+        {"", "found(file(\"desc-brain_mask.nii.gz\", \"label-brain_mask.nii.gz\", kind=mask), "
+             "otsu(mean(bold)))"},
+        {"[brain]\nexpr = head\n", "otsu(mean(bold))"},
+        {"[brain]\nexpr = head & (x > 0)\n[head]\nexpr = mean(bold) > 9\n",
+         "(mean(bold) > 9) & (x > 0)"},
+        {"[head]\nfile = desc-head_mask.nii\n",
+         "found(file(\"desc-brain_mask.nii.gz\", \"label-brain_mask.nii.gz\", kind=mask), "
+         "otsu(mean(bold)))"},
+        {"[brain]\nexpr = where(head, tsnr, 0)\n",
+         "found(file(\"desc-brain_mask.nii.gz\", \"label-brain_mask.nii.gz\", kind=mask), "
+         "otsu(mean(bold)))"},
+        {"[brain]\nexpr = heads\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct recipe_table *t = load(cases[i].file);
+        const struct expr *brain = recipe_brain(t);
+        if (!cases[i].brain) {
+            assert_null(brain);
+            assert_int_equal(t->nproblems, 1);
+        } else {
+            char *text = expr_print(brain);
+            assert_string_equal(text, cases[i].brain);
+            free(text);
+        }
+        recipe_table_put(t);
+    }
+}
+
 static void test_odd_files(void **state)
 {
     (void)state;
@@ -152,7 +187,7 @@ static void test_odd_files(void **state)
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct recipe_table *t = load(texts[i]);
         assert_int_equal(t->nproblems, 0);
-        assert_int_equal(t->nrecipes, i < 3 ? 4 : 5);
+        assert_int_equal(t->nrecipes, i < 3 ? 6 : 7);
         recipe_table_put(t);
     }
 }
@@ -168,7 +203,7 @@ static void test_expression_mistakes(void **state)
                                                "\texpr\t=\tmean(bold\n"
                                                "\t    \t \t         ^");
     check_problem("\xEF\xBB\xBF[x]\r\nexpr=std(mean(bold))\r\n",
-                  "2:10: std() needs a series (4-D) but mean(bold) is an image\n"
+                  "2:10: std() of an image needs to know where: std(x, brain)\n"
                   "expr=std(mean(bold))\n"
                   "         ^");
     check_problem("[x]\nexpr = 1 + percentile(bold, 101)\n",
@@ -353,7 +388,7 @@ static void check_dependents(const char *text, const char *const *problems, size
         if (!strstr(t->problems[i], problems[i]))
             fail_msg("%s\nnot %s", t->problems[i], problems[i]);
     assert_int_equal(t->nproblems, n);
-    assert_int_equal(t->nrecipes, 5);
+    assert_int_equal(t->nrecipes, 7);
     assert_non_null(find(t, "good"));
     recipe_table_put(t);
 }
@@ -401,7 +436,7 @@ static void test_many_mistakes(void **state)
     struct recipe_table *t = load(text);
     assert_int_equal(t->nproblems, 101);
     assert_non_null(strstr(t->problems[100], "there are more mistakes"));
-    assert_int_equal(t->nrecipes, 4);
+    assert_int_equal(t->nrecipes, 6);
     recipe_table_put(t);
     free(text);
 }
@@ -488,6 +523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_builtin),
         cmocka_unit_test(test_file),
+        cmocka_unit_test(test_brain),
         cmocka_unit_test(test_odd_files),
         cmocka_unit_test(test_expression_mistakes),
         cmocka_unit_test(test_command_mistakes),

@@ -266,7 +266,7 @@ static void test_reload_stray(void **state)
     recipe_table_put(a);
     check(b, "r", "bold");
     check(b, "s", "bold * 3");
-    assert_int_equal(b->nrecipes, 6);
+    assert_int_equal(b->nrecipes, 8);
     recipe_table_put(b);
 }
 

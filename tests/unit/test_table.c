@@ -16,17 +16,41 @@
 #include "peers.h"
 #include "table.h"
 
+/* A recipe of an image, and one of a number. */
+static struct expr of_image = {.rank = EXPR_IMAGE}, of_number = {.rank = EXPR_SCALAR};
+static const struct recipe image = {.name = (char *)"r", .expr = &of_image};
+static const struct recipe number = {.name = (char *)"r", .expr = &of_number};
+
 static void assert_table(const struct table_row *rows, size_t nrows, const char *expected)
 {
     struct error err;
     char *text;
 
-    assert_int_equal(table_text("r", rows, nrows, &text, &err), 0);
+    assert_int_equal(table_text(&image, rows, nrows, &text, &err), 0);
     assert_string_equal(text, expected);
     free(text);
 }
 
-#define NAMES "size_t\tr\tr_mean\tr_p05\tr_p95\tr_n\tr_peers\tr_z\tr_outlier\tfilename\treason\n"
+#define NAMES                                                                                      \
+    "size_t\tr\tr_mean\tr_p05\tr_p95\tr_n\tr_peers\tr_z\tr_outlier\tmask\tfilename\treason\n"
+
+static void test_number(void **state)
+{
+    const struct table_row rows[] = {
+        {.path = "sub-1_bold.nii", .nvol = 3, .has_numbers = true, .numbers = {.median = 0.125}},
+        {.path = "sub-2_bold.nii", .reason = "lost"},
+    };
+    struct error err;
+    char *text;
+
+    (void)state;
+    assert_int_equal(table_text(&number, rows, 2, &text, &err), 0);
+    assert_string_equal(text,
+                        "bids_name\tsub\tsize_t\tr\tr_peers\tr_z\tr_outlier\tfilename\treason\n"
+                        "sub-1_bold\tsub-1\t3\t0.125\t1\tn/a\ttoo few\tsub-1_bold.nii\tn/a\n"
+                        "sub-2_bold\tsub-2\tn/a\tn/a\t1\tn/a\tn/a\tsub-2_bold.nii\tlost\n");
+    free(text);
+}
 
 static void test_columns(void **state)
 {
@@ -35,11 +59,12 @@ static void test_columns(void **state)
          12,
          true,
          {123456, 1.53333, 12345.6, -2, INFINITY},
+         "a/sub-1_mask.nii",
          NULL,
          false},
-        {"sub-1_ses-b_task-x_bold.nii", 0, false, {.nvox = 0}, "bad", false},
-        {"sub-1_task-y_run-02_bold.nii", 7, true, {0, NAN, NAN, NAN, NAN}, NULL, false},
-        {"x/sub-01", 0, false, {.nvox = 0}, "a link", true},
+        {"sub-1_ses-b_task-x_bold.nii", 0, false, {.nvox = 0}, "otsu", "bad", false},
+        {"sub-1_task-y_run-02_bold.nii", 7, true, {0, NAN, NAN, NAN, NAN}, "otsu", NULL, false},
+        {"x/sub-01", 0, false, {.nvox = 0}, NULL, "a link", true},
     };
 
     (void)state;
@@ -47,12 +72,12 @@ static void test_columns(void **state)
     assert_table(rows, 4,
                  "bids_name\tsub\tses\ttask\trun\t" NAMES
                  "sub-1_run-1_bold\tsub-1\tn/a\tn/a\t1\t12\t1.533\t12346\t-2\tinf\t123456\t"
-                 "1\tn/a\ttoo few\ta/sub-1_run-1_bold.nii.gz\tn/a\n"
+                 "1\tn/a\ttoo few\ta/sub-1_mask.nii\ta/sub-1_run-1_bold.nii.gz\tn/a\n"
                  "sub-1_ses-b_task-x_bold\tsub-1\tses-b\tx\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\t"
-                 "0\tn/a\tn/a\tsub-1_ses-b_task-x_bold.nii\tbad\n"
+                 "0\tn/a\tn/a\tn/a\tsub-1_ses-b_task-x_bold.nii\tbad\n"
                  "sub-1_task-y_run-02_bold\tsub-1\tn/a\ty\t02\t7\tn/a\tn/a\tn/a\tn/a\t0\t"
-                 "0\tn/a\tn/a\tsub-1_task-y_run-02_bold.nii\tn/a\n"
-                 "sub-01\tsub-01\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\t"
+                 "0\tn/a\tn/a\totsu\tsub-1_task-y_run-02_bold.nii\tn/a\n"
+                 "sub-01\tsub-01\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\tn/a\t"
                  "x/sub-01\ta link\n");
 }
 
@@ -112,7 +137,7 @@ static void test_verdicts(void **state)
         rows[i] = (struct table_row){.path = paths[i], .nvol = 9, .has_numbers = true};
         rows[i].numbers = (struct numbers){1, medians[i], medians[i], medians[i], medians[i]};
     }
-    assert_int_equal(table_text("r", rows, 10, &text, &err), 0);
+    assert_int_equal(table_text(&image, rows, 10, &text, &err), 0);
     rest = strchr(text, '\n') + 1;
     while ((line = strsep(&rest, "\n")) && *line) {
         for (int column = 0; column < 11; column++)
@@ -125,20 +150,21 @@ static void test_verdicts(void **state)
 
 static void test_hostile(void **state)
 {
-    const struct table_row row = {"x\ty\n\xff.nii", 2, false, {.nvox = 0}, "line\r\nbreak", false};
+    const struct table_row row = {"x\ty\n\xff.nii", 2,    false, {.nvox = 0}, NULL,
+                                  "line\r\nbreak",  false};
 
     (void)state;
     assert_table(&row, 1,
-                 "bids_name\t" NAMES "x?y??\t2\tn/a\tn/a\tn/a\tn/a\tn/a\t0\tn/a\tn/a\tx?y??.nii\t"
+                 "bids_name\t" NAMES
+                 "x?y??\t2\tn/a\tn/a\tn/a\tn/a\tn/a\t0\tn/a\tn/a\tn/a\tx?y??.nii\t"
                  "line??break\n");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_equals),
-        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_number),  cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_equals),  cmocka_unit_test(test_verdicts),
         cmocka_unit_test(test_hostile),
     };
 
