@@ -14,9 +14,10 @@ from world import ROOT
 def options(parser):
     parser.add_argument("--bin", metavar="DIR", default=f"{ROOT}/build/mount", help="of the programs")
     parser.add_argument("--only", default="", help="kinds of calls: source, cache, recipes, memory (default: all)")
+    parser.add_argument("--calls", default="", help="of these, such as openat2,pread (default: all)")
 
 
 def main(parsed):
     shim = os.path.join(parsed.bin, "../tests/libfaults.so")
-    command = [f"{ROOT}/tests/faults/faults.py", "--long", "--bin", parsed.bin, "--shim", shim, "--only", parsed.only]
-    return subprocess.run(command, check=False).returncode
+    command = [f"{ROOT}/tests/faults/faults.py", "--long", "--bin", parsed.bin, "--shim", shim]
+    return subprocess.run([*command, "--only", parsed.only, "--calls", parsed.calls], check=False).returncode

@@ -252,9 +252,10 @@ class Died(Exception):
 
 
 class Cases:
-    def __init__(self, world, long):
+    def __init__(self, world, long, calls):
         self.world = world
         self.long = long
+        self.calls = calls  # empty: all
         self.expected = {}
         self.wrong = False
         self.count = {}
@@ -340,6 +341,8 @@ class Cases:
         self.left = []
 
     def sweep(self, how, where, call, codes, kinds, names, warm=False):
+        if self.calls and call not in self.calls:
+            return
         codes = codes.split()
         for code in codes if self.long else codes[: 2 if call in ("openat2", "pread") else 1]:
             for kind in kinds:
@@ -387,10 +390,11 @@ def main():
     parser.add_argument("--bin", required=True, help="directory of derivfs and derivctl")
     parser.add_argument("--shim", required=True, help="libfaults.so")
     parser.add_argument("--only", default="", help="kinds of calls, such as source,memory (all)")
+    parser.add_argument("--calls", default="", help="names of calls, such as openat2,pread (all)")
     parser.add_argument("--long", action="store_true", help="every errno with every name")
     options = parser.parse_args()
     world = World(options)
-    cases = Cases(world, options.long)
+    cases = Cases(world, options.long, options.calls.split(",") if options.calls else [])
     try:
         world.mount()
         cases.learn()
