@@ -71,6 +71,27 @@ for path in sys.argv[1:]:
     assert_nothing_computed "$func" 11
 }
 
+@test "a file manager that asks for the types of all files computes nothing" {
+    local name type
+    make_run "$DS/run.nii"
+    mkdir -p share/mime/packages
+    cp "$ROOT/contrib/mime/derivfs.xml" share/mime/packages
+    update-mime-database share/mime 2>/dev/null
+    mount_derivfs "$DS"
+    while read -r name type; do
+        XDG_DATA_HOME=$PWD/share run -0 gio info -a standard::content-type "$MNT/$name"
+        assert_line --partial "content-type: $type"
+    done <<<'tsnr.nii image/x-nifti
+tsnr.nii.gz application/gzip
+tsnr.png image/png
+tsnr.json application/json
+run.nii image/x-nifti'
+    assert_equal "$(metric tasks_done_total)" 0
+    # without the entry it reads what is at the beginning
+    XDG_DATA_HOME=$PWD/none run -0 gio info -a standard::content-type "$MNT/tsnr.nii"
+    assert [ "$(metric tasks_done_total)" -gt 0 ]
+}
+
 @test "every way of reading a file that is not computed yet delivers the same, right bytes" {
     local number
     make_run "$DS/0/a.nii" --shape 30,20,10 --volumes 5
