@@ -74,6 +74,10 @@ bool source_is_still(int rootfd, int dirfd, const char *path, const struct sourc
  * and read in between, is believed to be settled though it is not. */
 bool source_is_settled(const struct source_id *id);
 
+/* May a program still be within the write(2) that gave the file its times? The kernel sets them when the
+ * call begins. Of a file whose times are some seconds old it is believed to have ended. */
+bool source_is_fresh(const struct source_id *id);
+
 bool source_id_equal(const struct source_id *a, const struct source_id *b);
 /* Do they differ in ctime alone, as when somebody made a hard link to the file? */
 bool source_id_differs_in_ctime(const struct source_id *a, const struct source_id *b);

@@ -284,14 +284,24 @@ bool source_is_still(int rootfd, int dirfd, const char *path, const struct sourc
            same_size_and_rights(&now, known);
 }
 
-bool source_is_settled(const struct source_id *id)
+static int64_t age_ns(const struct source_id *id)
 {
-    bool coarse = id->ctime_ns % 1000000000 == 0;
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec - id->ctime_ns >
-           (coarse ? INT64_C(2000000000) : INT64_C(20000000));
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec - id->ctime_ns;
+}
+
+bool source_is_settled(const struct source_id *id)
+{
+    bool coarse = id->ctime_ns % 1000000000 == 0;
+
+    return age_ns(id) > (coarse ? INT64_C(2000000000) : INT64_C(20000000));
+}
+
+bool source_is_fresh(const struct source_id *id)
+{
+    return age_ns(id) < INT64_C(10000000000);
 }
 
 bool source_id_equal(const struct source_id *a, const struct source_id *b)

@@ -26,6 +26,7 @@
 #include <utlist.h>
 
 #include "cursor_private.h"
+#include "recheck.h"
 
 enum {
     POOL_MAX = 8,
@@ -41,6 +42,7 @@ struct cursor {
     uint64_t begun;            /* source_consumed() when it was opened or taken from the pool */
     bool was_settled;          /* source_is_settled() before it was opened */
     bool helped;               /* has the helpers: not for the pool */
+    struct recheck *recheck;   /* of a plain file that may be being written; else NULL */
     size_t spared_nbytes;      /* taken from the budget while it is parked */
     struct cursor *prev, *next;
 };
@@ -97,6 +99,7 @@ static void free_cursor(struct cursor *c)
         return;
     give_spared(c);
     source_close(c->source);
+    recheck_free(c->recheck);
     checkpoints_put(c->known);
     run_put(c->run);
     free(c);
@@ -269,6 +272,17 @@ static int distrust(struct cursor *c, int ret, struct error *err)
     return error_set(err, ERESTART, "%s: its checkpoints do not fit", c->run->path);
 }
 
+/* Before anything is read. */
+static int begin_recheck(struct cursor *c, struct error *err)
+{
+    recheck_free(c->recheck);
+    c->recheck = NULL;
+    if (!c->run->codec->plain || !source_is_fresh(&c->run->id))
+        return 0;
+    c->recheck = recheck_new();
+    return c->recheck ? 0 : error_set(err, ENOMEM, "%s: out of memory", c->run->path);
+}
+
 int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t nvol,
                 const struct cancel_token *stop, struct cursor **out, struct error *err)
 {
@@ -281,7 +295,9 @@ int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t 
         return ret;
     source_set_cancel(c->source, stop);
     c->begun = source_consumed(c->source);
-    ret = distrust(c, source_seek(c->source, run->nifti.vox_offset + off, err), err);
+    ret = begin_recheck(c, err);
+    if (ret == 0)
+        ret = distrust(c, source_seek(c->source, run->nifti.vox_offset + off, err), err);
     if (ret < 0) {
         cursor_close(c);
         return ret;
@@ -295,8 +311,11 @@ int cursor_open(struct cursor_pool *pool, struct run *run, int64_t vol, int64_t 
 
 int cursor_read(struct cursor *c, void *buf, size_t nbytes, struct error *err)
 {
+    uint64_t at = c->run->nifti.vox_offset + c->off;
+    int ret = distrust(c, source_read(c->source, buf, nbytes, err), err);
+
     c->off += nbytes;
-    return distrust(c, source_read(c->source, buf, nbytes, err), err);
+    return ret == 0 && c->recheck ? recheck_add(c->recheck, at, buf, nbytes, err) : ret;
 }
 
 int cursor_pass(struct cursor *c, uint64_t nbytes, struct error *err)
@@ -338,8 +357,10 @@ static int allow_links(struct cursor *c, int ret)
 int cursor_check(struct cursor *c, bool of_parts, struct error *err)
 {
     bool is_enough = of_parts || c->run->codec->plain || run_is_checked(c->run);
-    int ret;
+    int ret = c->recheck ? recheck_end(c->recheck, c->source, err) : 0;
 
+    if (ret < 0)
+        return error_wrap(err, ret, "%s", c->run->path);
     if (!at_end(c) && is_enough)
         return distrust(c, allow_links(c, source_check(c->source, err)), err);
     ret = distrust(c, allow_links(c, source_finish(c->source, err)), err);

@@ -374,3 +374,41 @@ has_open() {
     exec {file}<&-
     wait_until reference mean "$MNT/mean.nii" "$DS/run.nii"
 }
+
+@test "an uncompressed run overwritten by one write while it is read: no mixture, then or later" {
+    make_run "$DS/run.nii" --shape 64,64,40 --volumes 30
+    mount_derivfs "$DS"
+    run -0 /usr/bin/python3 - "$DS/run.nii" "$MNT/mean.nii" <<'PYTHON'
+import os, sys, threading, time
+import numpy as np
+
+path, result = sys.argv[1:]
+header = open(path, "rb").read(352)
+nbytes = os.path.getsize(path) - 352
+
+def mean():
+    try:
+        got = np.frombuffer(open(result, "rb").read()[-64 * 64 * 40 * 4 :], "<f4")
+    except OSError:
+        return "failed"
+    return got[0] if (got == got[0]).all() else "mixed"
+
+def write(value):
+    fd = os.open(path, os.O_WRONLY)
+    os.pwrite(fd, header + np.full(nbytes // 2, value, "<i2").tobytes(), 0)
+    os.close(fd)
+
+write(100)
+for i in range(5):
+    old, new = 100 + i, 101 + i
+    writer = threading.Thread(target=write, args=(new,))
+    writer.start()
+    time.sleep(0.001 * i)
+    assert mean() in (old, new, "failed"), "while it is written"
+    writer.join()
+    end = time.monotonic() + 20
+    while mean() != new:
+        assert time.monotonic() < end, "when it is written"
+        time.sleep(0.1)
+PYTHON
+}

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -209,6 +210,39 @@ static void test_changed_file(void **state)
     run_put(run);
 }
 
+/* A program writes on while its write has given the file its times already: a mapping does, too. */
+static void test_writing_under_the_same_times(void **state)
+{
+    struct run *run = make_run("e.nii", false);
+    int fd = open(scratch_at(&dir, "e.nii"), O_RDWR | O_CLOEXEC);
+    unsigned char *map = mmap(NULL, IMAGE_NBYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct cursor *c;
+    struct error err;
+
+    (void)state;
+    assert_ptr_not_equal(map, MAP_FAILED);
+    *(volatile unsigned char *)(map + 352) = 100; /* as it was; from here on the times stay */
+    run_put(run);
+    run = run_probe(rootfd, -1, "e.nii", NULL, NULL);
+    c = open_at(run, 0);
+    assert_next(c, 0);
+    assert_int_equal(cursor_pass(c, VOLUME, &err), 0);
+    assert_next(c, 2);
+    map[352 + VOLUME] = 77; /* where nothing was read */
+    assert_int_equal(cursor_check(c, true, &err), 0);
+    cursor_close(c);
+    c = open_at(run, 0);
+    assert_next(c, 0);
+    map[352] = 99;
+    assert_true(source_is_still(rootfd, -1, "e.nii", &run->id));
+    assert_int_equal(cursor_check(c, true, &err), -ESTALE);
+    assert_non_null(strstr(err.text, "e.nii: it is being written"));
+    cursor_close(c);
+    run_put(run);
+    munmap(map, IMAGE_NBYTES);
+    close(fd);
+}
+
 static void test_damage_shows_at_the_end(void **state)
 {
     struct run *run = make_run("e.nii.gz", true);
@@ -232,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_pool),
         cmocka_unit_test(test_pool_is_bounded),
         cmocka_unit_test(test_changed_file),
+        cmocka_unit_test(test_writing_under_the_same_times),
         cmocka_unit_test(test_damage_shows_at_the_end),
     };
 
