@@ -27,6 +27,7 @@ _derivfs_value() {
     *recipes | -o) compgen -f -- "$2" ;;
     *layout) compgen -W 'beside derivatives' -- "$2" ;;
     *annex) compgen -W 'no get' -- "$2" ;;
+    *engine) compgen -W 'slurm pbs sge sh' -- "$2" ;;
     *join) compgen -W 'alike all' -- "$2" ;;
     *log_level) compgen -W 'error warn info debug' -- "$2" ;;
     *xattr) compgen -W 'on off' -- "$2" ;;

@@ -63,6 +63,8 @@ static const struct command {
      "run a program that sees the files, without a mount", ctl_run, TAKES_ANY, ""},
     {"status", "[MOUNTPOINT] [--watch]", "running tasks, queue, use of memory and cache",
      ctl_status, TAKES_JSON | TAKES_WATCH, "Shows what the mounts of this machine are doing.\n"},
+    {"work", "JOBDIR N", "compute an element of a job that engine=NAME has submitted", ctl_work, 0,
+     "The script of a job calls it on its node. What it has to say is in JOBDIR.\n"},
     {"cache", "info|verify|prune|clear", "maintain the cache directory", ctl_cache, TAKES_JSON,
      "info: its size. verify: compare all entries with their checksums. prune: shrink it to\n"
      "cache_size. clear: remove all entries. To take another directory: --cache_dir.\n"},
@@ -88,6 +90,7 @@ static const struct {
      "                           only these participants and sessions, and no tables (export)\n"
      "    --level=LEVEL          participant: only images; group: only tables (export)\n"},
     {0, "    --cache_dir=DIR --cache_size=SIZE --threads=N --memory=SIZE --recipes=FILE\n"
+        "    --engine=NAME --submit_above=SECONDS --submit_jobs=N\n"
         "    --layout=LAYOUT --annex=CHOICE --trust_ids=LIST --join=CHOICE\n"
         "    --cache_from=DIR --cache_from_owner=USER\n"
         "                           as for derivfs; default: those of the mount\n"

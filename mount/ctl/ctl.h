@@ -135,6 +135,7 @@ int ctl_recipes(const struct ctl *ctl);
 int ctl_view(const struct ctl *ctl);
 int ctl_run(const struct ctl *ctl);
 int ctl_status(const struct ctl *ctl);
+int ctl_work(const struct ctl *ctl);
 int ctl_cache(const struct ctl *ctl);
 
 #endif

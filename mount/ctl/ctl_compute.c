@@ -392,7 +392,7 @@ static int run_jobs(const struct ctl *ctl, struct job *jobs, size_t njobs)
         if (jobs[i].walk && walk_counts(jobs[i].walk)->nfailed > 0)
             ret = CTL_FAILED;
     }
-    ending_raise(ending_signal());
+    orders_raise(jobs[last].target.engine);
     return ret;
 }
 

@@ -501,7 +501,7 @@ static int write_all(struct export *e)
         return ret;
     if (level != LEVEL_GROUP)
         ret = write_images(e);
-    ending_raise(ending_signal());
+    orders_raise(e->target.engine);
     if (level != LEVEL_PARTICIPANT && write_tables(e) != CTL_OK)
         ret = CTL_FAILED;
     return ret;

@@ -12,7 +12,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -29,6 +28,7 @@
 #include "ctl.h"
 #include "family.h"
 #include "fd.h"
+#include "program.h"
 
 /* Exit statuses of programs that run another one, as of env(1). */
 enum { RUN_FAILED = 125, RUN_CANNOT = 126, RUN_NOT_FOUND = 127 };
@@ -160,26 +160,10 @@ static pid_t start(const struct run *r, uint64_t capabilities, const char *path,
     return pid;
 }
 
-/* derivfs beside this program, else in PATH. malloced; NULL: out of memory. */
-static char *daemon_path(void)
-{
-    char own[PATH_MAX], *path = NULL, *slash;
-    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
-
-    own[n < 0 ? 0 : n] = '\0';
-    slash = strrchr(own, '/');
-    if (slash && asprintf(&path, "%.*s/derivfs", (int)(slash - own), own) < 0)
-        return NULL;
-    if (path && access(path, X_OK) == 0)
-        return path;
-    free(path);
-    return strdup("derivfs");
-}
-
 /* Mount. derivfs returns when the mount works, and leaves its daemon to us. */
 static int mount_over(const struct run *r, struct family *f)
 {
-    char *path = daemon_path(), **argv = calloc((size_t)r->noptions + 5, sizeof *argv);
+    char *path = program_beside("derivfs"), **argv = calloc((size_t)r->noptions + 5, sizeof *argv);
     int status = -1;
     pid_t pid = -1;
 

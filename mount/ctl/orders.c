@@ -257,7 +257,7 @@ static struct orders *orders_new(const struct orders_request *q)
     if (!all)
         return NULL;
     all->q = q;
-    all->batch = batch_new(&user);
+    all->batch = batch_new(q->engine, &user);
     if (all->batch && sem_init(&all->woken, 0, 0) == 0)
         return all;
     batch_free(all->batch);
@@ -285,4 +285,11 @@ int orders_run(const struct orders_request *q)
     sem_destroy(&all->woken);
     free(all);
     return ret;
+}
+
+void orders_raise(struct engine *e)
+{
+    if (ending_signal() && engine_config(e)->engine)
+        engine_stop(e);
+    ending_raise(ending_signal());
 }

@@ -34,4 +34,8 @@ struct orders_request {
  * under way are given up, and workers may be running: then the caller must end the process. */
 int orders_run(const struct orders_request *q) NODISCARD;
 
+/* End the process by the signal that ended orders_run(), if there was one. Jobs on other nodes are
+ * cancelled first. */
+void orders_raise(struct engine *e);
+
 #endif

@@ -16,6 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "program.h"
+#include "text.h"
+
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 
@@ -44,6 +47,12 @@ const char options_help[] =
     "                           besides those known to be: types and paths, separated by colons\n"
     "    -o join=CHOICE         runs without BIDS names: alike: joined if names differ only in a\n"
     "                           run number (default); all: joined if their grids agree\n"
+    "    -o engine=NAME         batch system that computes what takes long: slurm, pbs, sge, sh, "
+    "or a\n"
+    "                           section of $XDG_CONFIG_HOME/derivfs/engines.ini\n"
+    "    -o submit_above=SECONDS\n"
+    "                           what takes less is computed here (default: 30)\n"
+    "    -o submit_jobs=N       jobs at a time (default: 50)\n"
     "    -o xattr               show extended attributes user.derivfs.*\n"
     "    -o log_level=LEVEL     error, warn, info (default) or debug\n"
     "\n"
@@ -62,6 +71,9 @@ const char *const option_names[OPTION_NTEXTS] = {
     [OPTION_ANNEX] = "annex",
     [OPTION_TRUST_IDS] = "trust_ids",
     [OPTION_JOIN] = "join",
+    [OPTION_ENGINE] = "engine",
+    [OPTION_SUBMIT_ABOVE] = "submit_above",
+    [OPTION_SUBMIT_JOBS] = "submit_jobs",
     [OPTION_XATTR] = "xattr",
     [OPTION_LOG_LEVEL] = "log_level",
 };
@@ -236,6 +248,10 @@ void options_free(struct options *o)
         free(o->text[i]);
     for (size_t i = 0; i < OPTION_NVALUES_MAX; i++)
         free(o->cache_from[i]);
+    free(o->engines);
+    free(o->worker[0]);
+    free(o->worker[1]);
+    free(o->worker_settings);
 }
 
 int options_copy(const struct options *from, struct options *out)
@@ -458,6 +474,86 @@ static int resolve_choices(struct options *o, struct error *err)
     return 0;
 }
 
+/* ---- the batch system ---- */
+
+/* The resolved options that decide about results, as lines NAME=VALUE for options_take_setting(), but
+ * for the recipes, of which each job has a copy. malloced; NULL: out of memory. */
+static char *settings_of(const struct options *o)
+{
+    static const enum option_id kept[] = {OPTION_CACHE_SIZE,       OPTION_CACHE_FROM,
+                                          OPTION_CACHE_FROM_OWNER, OPTION_LAYOUT,
+                                          OPTION_TRUST_IDS,        OPTION_JOIN};
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+
+    if (!f)
+        return NULL;
+    fprintf(f, "dataset=%s\ncache_dir=%s\nthreads=%u\nmemory=%zu\n", o->engine.dataset,
+            o->engine.cache_dir, o->engine.nthreads, o->engine.memory_nbytes);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        for (const char *value = o->text[kept[i]]; value && *value;) {
+            int n = (int)strcspn(value, "\n");
+
+            fprintf(f, "%s=%.*s\n", option_names[kept[i]], n, value);
+            value += n + (value[n] == '\n');
+        }
+    return text_end(f, &text);
+}
+
+int options_take_setting(struct options *o, const char *name, const char *value, struct error *err)
+{
+    if (strcmp(name, "dataset") == 0) {
+        free(o->dataset);
+        o->dataset = strdup(value);
+        return o->dataset ? 0 : error_set(err, ENOMEM, "out of memory");
+    }
+    for (int i = 0; i < OPTION_NSHARED; i++)
+        if (strcmp(name, option_names[i]) == 0)
+            return options_set(o, (enum option_id)i, value) < 0
+                       ? error_set(err, ENOMEM, "out of memory")
+                       : 0;
+    return error_set(err, EINVAL, "%s=%s: no such option (is derivctl older here?)", name, value);
+}
+
+static int resolve_number(const struct options *o, enum option_id option, double least, double most,
+                          double otherwise, double *out, struct error *err)
+{
+    const char *text = o->text[option];
+    char *end;
+
+    *out = text ? strtod(text, &end) : otherwise;
+    if (text && (end == text || *end || !(*out >= least && *out <= most)))
+        return error_set(err, EINVAL, "%s=%s: expected a number from %g to %g",
+                         option_names[option], text, least, most);
+    return 0;
+}
+
+static int resolve_engine(struct options *o, struct error *err)
+{
+    double jobs = 0;
+    int ret = resolve_number(o, OPTION_SUBMIT_ABOVE, 0, 1e9, 30, &o->engine.submit_above_s, err);
+
+    if (ret == 0)
+        ret = resolve_number(o, OPTION_SUBMIT_JOBS, 1, 10000, 50, &jobs, err);
+    if (ret < 0)
+        return ret;
+    o->engine.submit_jobs = (unsigned)jobs;
+    o->engine.engine = o->text[OPTION_ENGINE];
+    if (!o->engine.engine)
+        return 0;
+    o->engines = xdg_path("XDG_CONFIG_HOME", ".config", "derivfs/engines.ini");
+    o->worker[0] = program_beside("derivctl");
+    o->worker[1] = strdup("work");
+    o->worker_settings = settings_of(o);
+    o->engine.engines = o->engines;
+    o->engine.worker = o->worker;
+    o->engine.worker_settings = o->worker_settings;
+    return o->worker[0] && o->worker[1] && o->worker_settings
+               ? 0
+               : error_set(err, ENOMEM, "out of memory");
+}
+
 int options_resolve(struct options *o, struct error *err)
 {
     int ret = resolve_paths(o, err);
@@ -466,5 +562,7 @@ int options_resolve(struct options *o, struct error *err)
         ret = resolve_caches(o, err);
     if (ret == 0)
         ret = resolve_numbers(o, err);
-    return ret == 0 ? resolve_choices(o, err) : ret;
+    if (ret == 0)
+        ret = resolve_choices(o, err);
+    return ret == 0 ? resolve_engine(o, err) : ret;
 }

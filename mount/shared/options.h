@@ -26,6 +26,9 @@ enum option_id {
     OPTION_ANNEX,
     OPTION_TRUST_IDS,
     OPTION_JOIN,
+    OPTION_ENGINE,
+    OPTION_SUBMIT_ABOVE,
+    OPTION_SUBMIT_JOBS,
     OPTION_NSHARED,
     OPTION_XATTR = OPTION_NSHARED,
     OPTION_LOG_LEVEL,
@@ -43,6 +46,9 @@ struct options {
     char *text[OPTION_NTEXTS];  /* values as given, by enum option_id; several: a line each */
     char *cache_from[OPTION_NVALUES_MAX];
     uid_t cache_owners[OPTION_NVALUES_MAX];
+    char *engines;         /* path of the settings file of batch systems */
+    char *worker[3];       /* "derivctl", "work", NULL */
+    char *worker_settings; /* where an engine is given: the options that decide about results */
     int show_help, show_version, xattr, shared, nosymfollow;
     unsigned max_read; /* FUSE's option, which stays; 0: not given */
     enum log_level log_level;
@@ -66,6 +72,9 @@ int options_resolve(struct options *o, struct error *err) NODISCARD;
 /* In argv[argc] spell options like these long ones [up to a name that is NULL]: those of others may
  * be written with "-" or "_". */
 void options_spell(int argc, char **argv, const struct option *longs);
+/* Take over a line NAME=VALUE of `worker_settings`. EINVAL: no such option. */
+int options_take_setting(struct options *o, const char *name, const char *value,
+                         struct error *err) NODISCARD;
 
 /* The part of --help that lists derivfs' own options. */
 extern const char options_help[];

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,4 +133,21 @@ void program_clear(struct program *program)
 {
     free(program->path);
     program->path = NULL;
+}
+
+char *program_beside(const char *name)
+{
+    char own[PATH_MAX], *path, *slash;
+    ssize_t n = readlink("/proc/self/exe", own, sizeof own - 1);
+
+    own[n < 0 ? 0 : n] = '\0';
+    slash = strrchr(own, '/');
+    if (slash) {
+        if (asprintf(&path, "%.*s/%s", (int)(slash - own), own, name) < 0)
+            return NULL;
+        if (access(path, X_OK) == 0)
+            return path;
+        free(path);
+    }
+    return strdup(name);
 }

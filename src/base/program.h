@@ -25,6 +25,9 @@ struct program {
 /* Look `name` up in PATH, unless it is absolute. EPERM: the program lies beneath the directory
  * `forbidden` (-1: none); ENOENT, EACCES, ENOMEM. */
 int program_find(const char *name, int forbidden, struct program *out, struct error *err) NODISCARD;
+/* The program `name` in the directory of the running one; "NAME" if there is none. malloced; NULL: out
+ * of memory. */
+char *program_beside(const char *name) NODISCARD;
 /* Is the file unchanged since it was found? */
 bool program_is_still(const struct program *program);
 void program_clear(struct program *program);

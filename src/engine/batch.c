@@ -17,9 +17,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "engine.h"
+#include "elsewhere.h"
 #include "reader_private.h"
 
+/* So many files keep the workers busy. Where other nodes compute, many more can be under way. */
 enum { WINDOW = 64 };
 
 enum { STEP_NBYTES = 1 << 20 }; /* of a wait */
@@ -46,19 +47,22 @@ struct batch {
     bool running;   /* guarded by lock */
     bool again;     /* guarded by lock */
     bool cancelled; /* guarded by lock */
-    struct slot slots[WINDOW];
+    size_t nslots;
+    struct slot slots[]; /* [nslots] */
 };
 
-struct batch *batch_new(const struct batch_user *user)
+struct batch *batch_new(struct engine *e, const struct batch_user *user)
 {
-    struct batch *b = calloc(1, sizeof *b);
+    size_t nslots = e->workers.elsewhere ? ELSEWHERE_NTHREADS : WINDOW;
+    struct batch *b = calloc(1, sizeof *b + nslots * sizeof *b->slots);
 
     if (!b)
         return NULL;
     b->user = *user;
+    b->nslots = nslots;
     b->buf = malloc(STEP_NBYTES);
     pthread_mutex_init(&b->lock, NULL);
-    for (int i = 0; i < WINDOW; i++)
+    for (size_t i = 0; i < b->nslots; i++)
         b->slots[i].batch = b;
     if (b->buf)
         return b;
@@ -206,7 +210,7 @@ static void run(struct batch *b)
     while (b->again) {
         b->again = false;
         pthread_mutex_unlock(&b->lock);
-        for (int i = 0; i < WINDOW; i++)
+        for (size_t i = 0; i < b->nslots; i++)
             serve(&b->slots[i]);
         pthread_mutex_lock(&b->lock);
     }
@@ -246,7 +250,7 @@ void batch_cancel(struct batch *b)
     pthread_mutex_lock(&b->lock);
     b->cancelled = true;
     pthread_mutex_unlock(&b->lock);
-    for (int i = 0; i < WINDOW; i++) {
+    for (size_t i = 0; i < b->nslots; i++) {
         struct wait *w = wait_of(&b->slots[i]);
 
         if (w) {
@@ -260,7 +264,7 @@ double batch_progress(struct batch *b)
 {
     double sum = 0;
 
-    for (int i = 0; i < WINDOW; i++) {
+    for (size_t i = 0; i < b->nslots; i++) {
         struct slot *s = &b->slots[i];
         struct wait *w = wait_of(s);
         double left = 1 - s->before;

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "budget.h"
+#include "cluster.h"
 #include "engine_private.h"
 #include "filesystem.h"
 #include "monotonic.h"
@@ -35,10 +36,15 @@ static int copy_config(struct engine *e, const struct engine_config *config, str
                            : config->recipes  ? strdup(config->recipes)
                                               : NULL;
     e->config.trust_ids = config->trust_ids ? strdup(config->trust_ids) : NULL;
+    e->config.engine = config->engine ? strdup(config->engine) : NULL;
+    e->config.engines = config->engines ? strdup(config->engines) : NULL;
+    e->config.worker_settings = config->worker_settings ? strdup(config->worker_settings) : NULL;
     e->config.session = NULL; /* joined by engine_open() */
     if (!e->config.dataset || !e->config.cache_dir || !e->config.cache_at ||
         (config->recipes && (!e->config.recipes || !e->config.recipes_at)) ||
-        (config->trust_ids && !e->config.trust_ids))
+        (config->trust_ids && !e->config.trust_ids) || (config->engine && !e->config.engine) ||
+        (config->engines && !e->config.engines) ||
+        (config->worker_settings && !e->config.worker_settings))
         return error_set(err, ENOMEM, "%s: out of memory", config->dataset);
     return 0;
 }
@@ -161,6 +167,8 @@ int engine_start(struct engine *e, struct error *err)
         return error_set(err, ENOMEM, "%s: out of memory", e->config.dataset);
     if (e->config.annex_get)
         ret = fetcher_open(w, err);
+    if (ret == 0 && e->config.engine)
+        ret = elsewhere_open(e, err);
     if (ret == 0)
         ret = joiner_open(w, e->store.cache, err);
     return ret;
@@ -177,11 +185,16 @@ void engine_stop(struct engine *e)
         sched_stop(w->sched);
     if (w->fetcher)
         sched_stop(w->fetcher);
+    if (w->elsewhere)
+        sched_stop(w->elsewhere);
     sched_free(w->joiner); /* calls back into none of them */
     cursor_pool_free(w->pool);
     sched_free(w->sched);
     sched_free(w->fetcher);
-    w->sched = w->fetcher = w->joiner = NULL;
+    sched_free(w->elsewhere);
+    cluster_free(w->cluster);
+    w->sched = w->fetcher = w->elsewhere = w->joiner = NULL;
+    w->cluster = NULL;
     w->pool = NULL;
 }
 
@@ -208,6 +221,9 @@ void engine_close(struct engine *e)
     free((char *)e->config.recipes);
     free((char *)e->config.recipes_at);
     free((char *)e->config.trust_ids);
+    free((char *)e->config.engine);
+    free((char *)e->config.engines);
+    free((char *)e->config.worker_settings);
     free(e);
 }
 

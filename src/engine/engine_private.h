@@ -37,6 +37,15 @@ struct run_list {
     size_t n;
 };
 
+/* Start what config.engine asks for. */
+int elsewhere_open(struct engine *e, struct error *err) NODISCARD;
+/* Plan that another node computes the part of the file `name` in `dir` at `off`, which `g` is the
+ * plan of. -ENOENT: it is not worth a job, or nobody asked for it. EIO: it `was_sent` to one already,
+ * which found another key for it. */
+int elsewhere_of_graph(struct engine *e, const char *dir, const char *name, uint64_t off,
+                       bool was_sent, struct graph *g, struct graph **out,
+                       struct error *err) NODISCARD;
+
 /* Add the runs of `dir`, and with `below` those of all directories that a walk enters from there; and
  * what might be taken for a run, but is left out. Fails if one of them cannot be read. `cancel` may be NULL. */
 int engine_runs(struct engine *e, const struct dir *dir, bool below, enum scan_freshness freshness,

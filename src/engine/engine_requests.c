@@ -64,7 +64,8 @@ static bool progress_of(const struct workers *w, const struct key *key, uint64_t
                         uint64_t *work_nbytes)
 {
     return (w->sched && sched_progress(w->sched, key, done_nbytes, work_nbytes)) ||
-           (w->fetcher && sched_progress(w->fetcher, key, done_nbytes, work_nbytes));
+           (w->fetcher && sched_progress(w->fetcher, key, done_nbytes, work_nbytes)) ||
+           (w->elsewhere && sched_progress(w->elsewhere, key, done_nbytes, work_nbytes));
 }
 
 double request_progress(struct requests *all, struct request *r, const struct workers *w)

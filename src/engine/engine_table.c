@@ -279,7 +279,7 @@ static struct wait *text_wait_new(struct engine *e, const struct dir *dir, const
     w->dir = (struct dir){.path = strdup(dir->path), .dev = dir->dev, .ino = dir->ino};
     w->name = strdup(name);
     w->path = join_path(dir->path, name);
-    w->batch = batch_new(&user);
+    w->batch = batch_new(w->engine, &user);
     if (w->dir.path && w->name && w->path && w->batch)
         return &w->wait;
     wait_put(&w->wait);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Requests that wait for bytes to be computed, and before that, with annex=get, for runs to be
- * fetched: then the file is looked up again.
+ * Requests that wait for bytes to be computed, here or on another node, and before that, with
+ * annex=get, for runs to be fetched: then the file is looked up again.
  *
  * A request takes its parts one after the other, each the result of one job. A job computes a part
  * of the file, or its checksum. If a program reads only a few slices of an image of uncompressed
@@ -30,11 +30,9 @@
 
 #define FAILURE_HOLDS_NS INT64_C(1000000000)
 
-/* Plans of a request that evictions may void. */
-enum { EVICTED_MAX = 100 };
-
-/* Plans that changing sources may void: one that is replaced all the time has pauses, too. */
-enum { CHANGED_MAX = 50 };
+/* Plans of a request that evictions and changing sources may void: one that is replaced all the time
+ * has pauses, too. */
+enum { EVICTED_MAX = 100, CHANGED_MAX = 50 };
 
 /* Up to 1 / SLICED_SHARE of an image is computed in slices. */
 enum { SLICED_SHARE = 4 };
@@ -61,6 +59,7 @@ struct reader_wait {
     unsigned nchanged; /* times that a source changed meanwhile */
     bool fetched;      /* runs that were absent */
     bool identified;   /* runs that are new here */
+    bool sent;         /* another node was asked for the part */
     unsigned nevicted; /* plans repeated after an eviction */
 };
 
@@ -320,6 +319,7 @@ static void take_part(struct reader_wait *w, struct blob *blob)
         r->sliced_end = w->end;
     pthread_mutex_unlock(&r->lock);
     errlog_clear(r->engine->errors, r->path);
+    w->sent = false;
     go_on(w);
 }
 
@@ -329,6 +329,7 @@ static void resolve_and_submit(struct reader_wait *w)
 
     w->slices.nbytes = 0;  /* the runs may be compressed now */
     w->identified = false; /* runs may be others now */
+    w->sent = false;
     if (reader_resolve_again(w->reader, &err) < 0)
         fail(w, &err);
     else
@@ -359,12 +360,16 @@ static void job_done(void *arg, struct blob *result, const struct error *err)
     }
 }
 
-/* Submit a job. On success, `done` is called with the wait, perhaps before this returns. */
+/* Submit a job; drops the reference to `g`. `done` gets the wait, perhaps before this returns. */
 static int submit_graph(struct reader_wait *w, struct sched *sched, struct graph *g,
                         sched_done_fn *done, struct error *err)
 {
+    int ret;
+
     request_at(&w->reader->engine->requests, &w->request, &w->reader->engine->workers, g);
-    return wait_submit(&w->wait, sched, g, done, err);
+    ret = wait_submit(&w->wait, sched, g, done, err);
+    graph_put(g);
+    return ret;
 }
 
 static void content_fetched(void *arg, struct blob *result, const struct error *err)
@@ -384,21 +389,19 @@ static int fetch_for(struct reader_wait *w, const struct graph *g, struct error 
     if (ret < 0)
         return ret;
     w->fetched = true;
-    ret = submit_graph(w, w->reader->engine->workers.fetcher, fetch, content_fetched, err);
-    graph_put(fetch);
-    return ret;
+    return submit_graph(w, w->reader->engine->workers.fetcher, fetch, content_fetched, err);
 }
 
-static void runs_identified(void *arg, struct blob *result, const struct error *err)
+/* Names of runs may be known now, which this one or another node has learned. */
+static void plan_again_with_names(void *arg, struct blob *result, const struct error *err)
 {
     struct reader_wait *w = arg;
 
-    if (!result) {
-        fail(w, err);
-        return;
-    }
     reader_forget_plan(w->reader);
-    submit_next(w);
+    if (result)
+        submit_next(w);
+    else
+        fail(w, err);
 }
 
 /* Submit a job that finds the names of runs that `g` reads; -ENOENT: there are none to be found. */
@@ -410,9 +413,20 @@ static int identify_for(struct reader_wait *w, const struct graph *g, struct err
     if (ret < 0)
         return ret;
     w->identified = true;
-    ret = submit_graph(w, w->reader->engine->workers.sched, identify, runs_identified, err);
-    graph_put(identify);
-    return ret;
+    return submit_graph(w, w->reader->engine->workers.sched, identify, plan_again_with_names, err);
+}
+
+/* Submit a job that waits for another node; -ENOENT: it is not worth one. */
+static int elsewhere_for(struct reader_wait *w, struct graph *g, struct error *err)
+{
+    struct reader *r = w->reader;
+    struct graph *wait;
+    int ret = elsewhere_of_graph(r->engine, r->dir.path, r->name, w->at, w->sent, g, &wait, err);
+
+    if (ret < 0)
+        return ret;
+    w->sent = true;
+    return submit_graph(w, r->engine->workers.elsewhere, wait, plan_again_with_names, err);
 }
 
 /* Submit a job for the next part of the latest version of the file. */
@@ -428,7 +442,9 @@ static void submit_next(struct reader_wait *w)
         if (ret == -ENOENT && !w->identified)
             ret = identify_for(w, g, &err);
         if (ret == -ENOENT)
-            ret = submit_graph(w, workers->sched, g, job_done, &err);
+            ret = elsewhere_for(w, g, &err);
+        if (ret == -ENOENT)
+            ret = submit_graph(w, workers->sched, graph_get(g), job_done, &err);
         graph_put(g);
     }
     if (ret < 0)
@@ -501,12 +517,10 @@ static void fetch_runs(struct reader_wait *w)
     struct graph *g;
     int ret = fetch_of_derived(&r->engine->tree, r->derived, &g, &err);
 
-    if (ret == 0) {
+    if (ret == 0)
         ret = submit_graph(w, r->engine->workers.fetcher, g, runs_fetched, &err);
-        graph_put(g);
-    } else if (ret == -ENOENT) { /* git-annex cannot get it */
+    else if (ret == -ENOENT) /* git-annex cannot get it */
         err = r->derived->error;
-    }
     if (ret < 0)
         fail(w, &err);
 }

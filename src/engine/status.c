@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cluster.h"
 #include "engine_private.h"
 #include "filesystem.h"
 #include "human.h"
@@ -101,9 +102,10 @@ static const char *state_of(const struct sched_task_info *t)
     return t->helping ? "helping" : t->running ? "running" : "queued";
 }
 
-/* No tasks if `s` is NULL. */
-static json_t *tasks_json(struct sched *s)
+/* No tasks if `s` is NULL; with `c` also where they are. */
+static json_t *tasks_json(struct sched *s, struct cluster *c)
 {
+    char place[CLUSTER_PLACE_MAX];
     json_t *list = json_array();
     struct sched_task_info *tasks = NULL;
     size_t n = s ? sched_snapshot(s, &tasks) : 0;
@@ -116,7 +118,9 @@ static json_t *tasks_json(struct sched *s)
                                  "done_bytes", (json_int_t)t->done_nbytes, "work_bytes",
                                  (json_int_t)t->work_nbytes, "waiters", (int)t->waiters);
 
-        if (t->running)
+        if (c && cluster_find(c, t->key.hex, place))
+            json_object_set_new(line, "where", utf8_json(place));
+        else if (t->running)
             json_object_set_new(line, "thread", json_integer(t->thread));
         json_array_append_new(list, line);
     }
@@ -245,7 +249,7 @@ char *engine_status_json(struct engine *e)
         (int)s.running, "tasks_queued", (int)s.queued, "requests", (int)s.jobs, "tasks_done",
         (json_int_t)s.tasks_done, "tasks_failed", (json_int_t)s.tasks_failed, "tasks_cancelled",
         (json_int_t)s.tasks_cancelled, "uptime_seconds", (json_int_t)(time(NULL) - e->start_s),
-        "results", results_json(e), "tasks", tasks_json(e->workers.sched), "errors", errors,
+        "results", results_json(e), "tasks", tasks_json(e->workers.sched, NULL), "errors", errors,
         "cache", cache_json(e));
     if (!root)
         return NULL;
@@ -255,7 +259,8 @@ char *engine_status_json(struct engine *e)
     json_object_set_new(root, "session", json_string(filesystem_session()));
     json_object_set_new(root, "join", json_string(e->config.join_all ? "all" : "alike"));
     add_cache_from(root, &e->config);
-    json_object_set_new(root, "fetches", tasks_json(e->workers.fetcher));
+    json_object_set_new(root, "fetches", tasks_json(e->workers.fetcher, NULL));
+    json_object_set_new(root, "elsewhere", tasks_json(e->workers.elsewhere, e->workers.cluster));
     text = json_text(root);
     json_decref(root);
     return text;
@@ -321,6 +326,27 @@ static void print_tasks(FILE *f, struct sched *s, const char *role)
     free(tasks);
 }
 
+static void print_elsewhere(FILE *f, const struct workers *w)
+{
+    char place[CLUSTER_PLACE_MAX];
+    struct sched_task_info *tasks = NULL;
+    size_t n = w->elsewhere ? sched_snapshot(w->elsewhere, &tasks) : 0;
+    struct cluster_stats s;
+
+    if (w->cluster) {
+        cluster_stats(w->cluster, &s);
+        fprintf(f, "elsewhere: %u results wanted, %u jobs, %" PRIu64 " since the start\n",
+                s.norders, s.nelements, s.nsubmitted);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (cluster_find(w->cluster, tasks[i].key.hex, place))
+            put_line(f, "  %s: %s, %.0f %%\n", place, tasks[i].label,
+                     tasks[i].work_nbytes > 0
+                         ? 100.0 * (double)tasks[i].done_nbytes / (double)tasks[i].work_nbytes
+                         : 0);
+    free(tasks);
+}
+
 /* The text that `print` writes: malloced. NULL: out of memory. */
 static char *printed(struct engine *e, int (*print)(FILE *f, struct engine *e))
 {
@@ -354,6 +380,7 @@ static int print_status(FILE *f, struct engine *e)
     print_results(f, e);
     print_tasks(f, e->workers.sched, "thread");
     print_tasks(f, e->workers.fetcher, "fetch");
+    print_elsewhere(f, &e->workers);
     return 0;
 }
 

@@ -23,7 +23,9 @@ struct workers {
     struct compute compute;
     struct cursor_pool *pool;
     struct sched *sched;
-    struct sched *fetcher; /* NULL without annex_get */
+    struct sched *fetcher;   /* NULL without annex_get */
+    struct cluster *cluster; /* NULL without config.engine, as the next */
+    struct sched *elsewhere;
     struct sched *joiner;
     struct work_queue *work_queue; /* walks through the dataset */
 };

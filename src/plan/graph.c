@@ -67,6 +67,7 @@ void task_clear(struct task *t)
     if (t->content)
         annex_content_clear(t->content);
     free(t->content);
+    free(t->elsewhere);
     free(t->pieces);
 }
 

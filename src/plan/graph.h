@@ -51,8 +51,9 @@
  *     FETCH       no bytes: the task puts a file's content into the dataset (fetch.h)
  *     JOIN        a 4-D file in one piece, from its parts in the cache (join.h)
  *     IDENTIFY    no bytes: the task finds the name of a run's content (run_find_name())
+ *     ELSEWHERE   no bytes: another node computes a part of a file into the shared cache (cluster.h)
  *
- * FETCH, JOIN and IDENTIFY are never in a graph with other kinds.
+ * FETCH, JOIN, IDENTIFY and ELSEWHERE are never in a graph with other kinds.
  *
  * Columns: the kind; the operation, which begins keys and labels; its version, which is in the key
  * (raise it when results change; an OUTPUT has that of its format); words for people before the
@@ -77,7 +78,8 @@
     ROW(COMMAND, "command", 2, NULL, RESULT_UNKNOWN)                                               \
     ROW(FETCH, "fetch", 1, NULL, RESULT_UNKNOWN)                                                   \
     ROW(JOIN, "join", 1, NULL, RESULT_BYTES)                                                       \
-    ROW(IDENTIFY, "identify", 1, NULL, RESULT_UNKNOWN)
+    ROW(IDENTIFY, "identify", 1, NULL, RESULT_UNKNOWN)                                             \
+    ROW(ELSEWHERE, "elsewhere", 1, NULL, RESULT_UNKNOWN)
 #define TASK_KINDS(ROW) TASK_KINDS_WRITTEN(ROW) TASK_KINDS_OTHER(ROW)
 
 #define TASK_KIND(name, ...) TASK_##name,
@@ -137,6 +139,13 @@ struct join_pieces {
     struct key parts[]; /* [nparts] of the cache's entries that follow, in order */
 };
 
+/* What an ELSEWHERE task is for, malloced as one. */
+struct elsewhere {
+    uint64_t off;   /* of the first byte that is wanted */
+    size_t name_at; /* where in `path` the name begins, which may have a slash */
+    char path[];    /* of the file, in the mount */
+};
+
 struct task {
     enum task_kind kind;
     struct key key; /* names the task, wherever it occurs, and its cache entry */
@@ -166,6 +175,7 @@ struct task {
     struct command_call *call;          /* COMMAND (graph_call.h) */
     struct annex_content *content;      /* FETCH (annex.h); NULL: of all that it depends on */
     struct join_pieces *pieces;         /* JOIN */
+    struct elsewhere *elsewhere;        /* ELSEWHERE */
     struct run *run; /* IDENTIFY: one of the graph's; NULL: of all that it depends
                                            on */
 };

@@ -66,6 +66,11 @@ int plan_fetch(struct annex_content *list, size_t n, struct graph **out,
 int plan_identify(struct run *const *runs, size_t n, struct graph **out,
                   struct error *err) NODISCARD;
 
+/* Plan that another node computes the part of the file `name` in `dir` with the byte `off`, whose
+ * task is `key`, and which reads `work_nbytes`. ENOMEM. */
+int plan_elsewhere(const struct key *key, const char *dir, const char *name, uint64_t off,
+                   uint64_t work_nbytes, struct graph **out, struct error *err) NODISCARD;
+
 /* Plan to join the pieces of the file `name` into the entry `key` of `nbytes`. Takes the pieces
  * over, also when it fails (ENOMEM). */
 int plan_join(const struct key *key, const char *name, struct join_pieces *pieces, uint64_t nbytes,

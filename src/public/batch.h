@@ -17,6 +17,7 @@
 
 #include "error.h"
 
+struct engine;
 struct reader;
 
 struct batch_file {
@@ -44,7 +45,8 @@ struct batch_user {
 
 struct batch;
 
-struct batch *batch_new(const struct batch_user *user) NODISCARD; /* NULL: out of memory */
+/* For files of `e`, which was started. NULL: out of memory. */
+struct batch *batch_new(struct engine *e, const struct batch_user *user) NODISCARD;
 /* Before the first batch_run(), or once done() was called. NULL is allowed. */
 void batch_free(struct batch *b);
 /* Start files, pass available bytes on, wait for others. Does not block. Call it once, and after

@@ -54,11 +54,17 @@ struct engine_config {
     bool join_all;         /* join all runs of one grid where names are not BIDS */
     const char *trust_ids; /* file systems whose inode numbers and times identify a file for good:
                               types and paths, separated by colons; NULL: only those known to be */
-    const char *session;   /* identify files as the engine with this session does (its status
+    const char *engine;    /* batch system for what takes long; NULL: none. Then: */
+    const char *engines;   /* its settings file (cluster/batch_system.h); NULL: none */
+    double submit_above_s; /* what takes less is computed here */
+    unsigned submit_jobs;  /* at a time */
+    char *const *worker;   /* command line of a worker before JOBDIR N; ends with NULL, and stays */
+    const char *worker_settings; /* lines NAME=VALUE for the worker */
+    const char *session;         /* identify files as the engine with this session does (its status
                               has it); NULL: a session of its own */
-    bool shared;           /* others than the owner of the process ask: access control lists count.
+    bool shared; /* others than the owner of the process ask: access control lists count.
                               The same for all engines of a process */
-    log_fn *log;           /* may be NULL */
+    log_fn *log; /* may be NULL */
     void *log_ctx;
 };
 
