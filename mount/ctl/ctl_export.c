@@ -515,6 +515,11 @@ int ctl_export(const struct ctl *ctl)
 
     if (ctl->npaths != 2)
         return CTL_USAGE;
+    if (ctl->level == LEVEL_GROUP && ctl->participants.n + ctl->sessions.n > 0) {
+        ctl_say("--level=group: tables are of all runs: leave out --participant-label and "
+                "--session-label");
+        return CTL_USAGE;
+    }
     if (options_copy(&ctl->options, &derivatives.options) < 0 ||
         options_set(&derivatives.options, OPTION_LAYOUT, "derivatives") < 0)
         return ctl_say("export: out of memory");

@@ -4,6 +4,7 @@
  */
 #include "suggest.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* Insertions, deletions, replacements and swaps of neighbours. Both words are short. */
+/* Insertions, deletions, replacements and swaps of neighbours; case does not count. Both words are
+ * short. */
 static size_t distance(const char *a, const char *b)
 {
     size_t rows[3][WORD_MAX + 1], na = strlen(a), nb = strlen(b);
@@ -27,7 +29,9 @@ static size_t distance(const char *a, const char *b)
 
         row[0] = i;
         for (size_t k = 1; k <= nb; k++) {
-            row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + (a[i - 1] != b[k - 1]));
+            bool same = tolower((unsigned char)a[i - 1]) == tolower((unsigned char)b[k - 1]);
+
+            row[k] = least(least(above[k], row[k - 1]) + 1, above[k - 1] + !same);
             if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
                 row[k] = least(row[k], before[k - 2] + 1);
         }
@@ -51,11 +55,16 @@ void suggestion_try(struct suggestion *s, const char *candidate)
 
 /* ---- files ---- */
 
+/* The ending of a file that an image may have; "" if it is none of those. */
 static const char *ending_of(const char *name)
 {
-    const char *dot = strstr(name, ".nii");
+    static const char *const endings[] = {".nii.gz", ".nii", ".png", ".json", ".svg", ".tsv"};
+    size_t n = strlen(name);
 
-    return dot ? dot : strrchr(name, '.') ? strrchr(name, '.') : "";
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (n > strlen(endings[i]) && strcmp(name + n - strlen(endings[i]), endings[i]) == 0)
+            return name + n - strlen(endings[i]);
+    return "";
 }
 
 /* An engine_recipe_fn: the file of this recipe with the word's ending; an image if it has none. */

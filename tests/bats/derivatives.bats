@@ -286,6 +286,8 @@ sub-02/ses-pre/func/sub-02_ses-pre_task-rest_stat-latetsnr_desc-preproc+n3+wm1p5
     assert_output "derivctl: --participant-label=07: there is no directory sub-07 in $DS"
     run -2 ctl export "$DS"
     run -2 ctl export "$DS" out --level=subject
+    run -2 ctl export "$DS" out --level=group --participant-label=01
+    assert_line --index 0 --partial 'tables are of all runs'
     # a name without a subject
     make_run "$DS/odd/odd.nii"
     run -0 ctl export "$DS" out --recipe=tsnr

@@ -228,8 +228,10 @@ source_is_short() {
     assert_equal "${#lines[@]}" 2
     assert_line --regexp '^derivctl: bad/tsnr.nii: compute: .*sub-01_task-a_bold.nii.*'
     assert_line "derivctl: $DS/func/nope.nii: look up: no such file, nor a derived one"
-    run -1 ctl compute "$DS/func/tsn.nii"
-    assert_output "derivctl: $DS/func/tsn.nii: look up: no such file, nor a derived one (did you mean tsnr.nii?)"
+    for wrong in tsn.nii TSNR.nii tsnr.ni tsnr; do
+        run -1 ctl compute "$DS/func/$wrong"
+        assert_output "derivctl: $DS/func/$wrong: look up: no such file, nor a derived one (did you mean tsnr.nii?)"
+    done
     assert_equal "$(state_of "$DS/func/tsnr.nii")" cached
 }
 
