@@ -234,7 +234,9 @@ start_slurm() {
 #!/bin/bash
 node=\$1
 shift
-exec unshare -m --propagation slave bash -c '
+exec unshare -m bash -c '
+    findmnt --noheadings --raw --output=TARGET,FSTYPE | grep " fuse[.]" | cut -d " " -f 1 |
+        xargs --no-run-if-empty umount --lazy
     device=\$(losetup --find --show --read-only $PWD/image) || exit
     mount -o ro,noload \$device $DS || exit
     losetup --detach \$device # once it is unmounted

@@ -171,7 +171,8 @@ milliseconds() {
 export USER_ID=47111 # an account is not needed
 
 # as_user COMMAND...: run it as an ordinary user, who sees this test's directory as /mnt, owns `user`
-# in it, and may open /dev/fuse. Only this process sees these mounts.
+# in it, and may open /dev/fuse. Only this process sees these mounts; and it does not see those of tests
+# that run beside it, whose daemons would not end before it does.
 as_user() {
     as_user_without '' "$@"
 }
@@ -185,9 +186,11 @@ as_user_without() {
     chown "$USER_ID:$USER_ID" "$dir/user"
     chmod -R a+rX "$dir"
     # shellcheck disable=SC2016
-    unshare -m --propagation slave bash -c '
+    unshare -m bash -c '
         without=$1
         shift
+        findmnt --noheadings --raw --output=TARGET,FSTYPE | grep " fuse[.]" | cut -d " " -f 1 |
+            xargs --no-run-if-empty umount --lazy
         mount --bind "$BATS_TEST_TMPDIR" /mnt && mount --bind /mnt/fuse /dev/fuse || exit
         [ -z "$without" ] || mount --bind /dev/null "$without" || exit
         cd /mnt || exit
