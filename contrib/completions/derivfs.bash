@@ -31,6 +31,7 @@ _derivfs_value() {
     *join) compgen -W 'alike all' -- "$2" ;;
     *log_level) compgen -W 'error warn info debug' -- "$2" ;;
     *xattr) compgen -W 'on off' -- "$2" ;;
+    *with) compgen -W 'participants scans participants,scans' -- "$2" ;;
     esac
 }
 

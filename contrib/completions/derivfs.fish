@@ -11,6 +11,7 @@ function __derivfs_options --argument-names program
         printf '%s\n' --log_level={error,warn,info,debug} --xattr={on,off}
     end
     test "$program" = derivfs; or printf '%s\n' --level={participant,group}
+    test "$program" = derivfs; or printf '%s\n' --with={participants,scans}
     printf '%s\n' --layout={beside,derivatives} --annex={no,get} --join={alike,all}
 end
 
@@ -43,5 +44,5 @@ complete --command derivctl --condition 'not __fish_seen_subcommand_from (__deri
 complete --command derivctl --condition '__derivctl_on cache' --no-files --arguments 'info verify prune clear'
 complete --command derivctl --condition '__derivctl_on status' --no-files \
     --arguments '(findmnt -rnt fuse.derivfs -o TARGET 2>/dev/null)'
-complete --command derivctl --condition '__fish_seen_subcommand_from list explain graph compute export recipes view' \
+complete --command derivctl --condition '__fish_seen_subcommand_from list explain graph compute export recipes report view' \
     --force-files --arguments '(__derivctl_paths)'

@@ -15,6 +15,7 @@
 
 #include "grow.h"
 #include "suggest.h"
+#include "text.h"
 
 enum {
     TAKES_JSON = 1,
@@ -23,6 +24,7 @@ enum {
     TAKES_OUT = 8,
     TAKES_RECURSIVE = 16,
     TAKES_EXPORT = 32,
+    TAKES_WITH = 64,
     TAKES_ANY = ~0,
 };
 
@@ -42,7 +44,8 @@ static const struct command {
     {"graph", "PATH [-o FILE]", "the task graph: DOT, or .dot, .svg, .png by FILE", ctl_graph,
      TAKES_OUT, "Prints the tasks of a derived file in Graphviz's language, or draws them.\n"},
     {"compute", "PATH... [-o OUT] | -r DIR... [NAME...]",
-     "compute without a mount, into the same cache", ctl_compute, TAKES_OUT | TAKES_RECURSIVE,
+     "compute without a mount, into the same cache", ctl_compute,
+     TAKES_OUT | TAKES_RECURSIVE | TAKES_WITH,
      "Computes files, or all that `list` shows of directories. The results stay in the cache.\n"
      "With -r, also in all directories below; NAME, as tsnr.nii, chooses files of each group and\n"
      "run.\n\n"
@@ -57,6 +60,12 @@ static const struct command {
      "    derivctl export study out --recipe=tsnr --participant-label=01,02\n"},
     {"recipes", "[PATH]", "the recipes in force: formulas, parameters, origin", ctl_recipes,
      TAKES_JSON, "Lists the recipes of a mount, or those that the options and defaults give.\n"},
+    {"report", "DATASET -o DIR", "a page with numbers and pictures of all runs", ctl_report,
+     TAKES_OUT | TAKES_WITH,
+     "Computes the tSNR of each run, and writes into DIR a page that shows which runs stand out, "
+     "its\n"
+     "pictures, and the group table. The same command continues after an interruption.\n\n"
+     "    derivctl report study -o report\n"},
     {"view", "PATH", "show a derived image in a viewer or a browser", ctl_view, TAKES_NO_OPEN,
      "Computes an image and shows it in $DERIVFS_VIEWER, an installed viewer or a browser.\n"},
     {"run", "DATASET [OPTION...] -- COMMAND...",
@@ -80,9 +89,13 @@ static const struct {
                  "status, cache)\n"},
     {TAKES_WATCH, "    --watch                print again every second (status)\n"},
     {TAKES_NO_OPEN, "    --no-open              serve the page and print its address (view)\n"},
-    {TAKES_OUT, "    -o FILE                write the result to FILE (compute, graph)\n"},
+    {TAKES_OUT, "    -o FILE                write the result to FILE (compute, graph), or files\n"
+                "                           to the directory FILE (report)\n"},
     {TAKES_RECURSIVE,
      "    -r                     a directory with its subdirectories (compute, list)\n"},
+    {TAKES_WITH, "    --with=LIST            join participants, scans: columns of the dataset's "
+                 "tables (report,\n"
+                 "                           compute -o TABLE)\n"},
     {TAKES_EXPORT,
      "    --recipe=NAME          only this recipe, with parameters or without (export; may be\n"
      "                           given more than once, as the next two)\n"
@@ -149,11 +162,11 @@ static const struct command *find_command(const char *name)
 /* ---- options ---- */
 
 /* Options that have a long name only. */
-enum { LONG_RECIPE = 256, LONG_PARTICIPANT, LONG_SESSION, LONG_LEVEL, LONG_SHARED };
+enum { LONG_RECIPE = 256, LONG_PARTICIPANT, LONG_SESSION, LONG_LEVEL, LONG_WITH, LONG_SHARED };
 
 /* By the bits of TAKES_: */
-static const char *const option_names_of[] = {"--json", "--watch", "--no-open",
-                                              "-o",     "-r",      "an option of export"};
+static const char *const option_names_of[] = {
+    "--json", "--watch", "--no-open", "-o", "-r", "an option of export", "--with"};
 
 /* What of the command line is not in struct ctl. */
 struct parsed {
@@ -190,6 +203,28 @@ static int set_level(struct ctl *ctl, const char *level)
     return -1;
 }
 
+/* "participants,scans". As take_value(). */
+static int set_with(struct ctl *ctl, const char *list)
+{
+    static const char *const tables[] = {"participants", "scans"}; /* of enum table_with */
+    const char *at = list;
+    bool known = true;
+
+    for (size_t n; known; at += n + 1) {
+        n = strcspn(at, ",");
+        known = false;
+        for (unsigned i = 0; i < sizeof tables / sizeof *tables; i++)
+            if (text_is(tables[i], at, n)) {
+                ctl->with |= 1U << i;
+                known = true;
+            }
+        if (known && !at[n])
+            return -1;
+    }
+    ctl_say("--with=%s: takes participants, scans, or both with a comma between", list);
+    return CTL_USAGE;
+}
+
 /* An option with a value. Returns -1 to go on, else the exit status. */
 static int take_value(struct ctl *ctl, int option, const char *value)
 {
@@ -203,6 +238,8 @@ static int take_value(struct ctl *ctl, int option, const char *value)
         ret = add_words(&ctl->participants, value, "sub-");
     else if (option == LONG_SESSION)
         ret = add_words(&ctl->sessions, value, "ses-");
+    else if (option == LONG_WITH)
+        return set_with(ctl, value);
     else
         return set_level(ctl, value);
     return ret < 0 ? ctl_say("out of memory") : -1;
@@ -213,11 +250,16 @@ static int take_option(struct ctl *ctl, struct parsed *p, int option, const char
     static const struct {
         int option;
         unsigned takes;
-    } rules[] = {{'j', TAKES_JSON},           {'w', TAKES_WATCH},
-                 {'n', TAKES_NO_OPEN},        {'o', TAKES_OUT},
-                 {'r', TAKES_RECURSIVE},      {LONG_RECIPE, TAKES_EXPORT},
-                 {LONG_LEVEL, TAKES_EXPORT},  {LONG_PARTICIPANT, TAKES_EXPORT},
-                 {LONG_SESSION, TAKES_EXPORT}};
+    } rules[] = {{'j', TAKES_JSON},
+                 {'w', TAKES_WATCH},
+                 {'n', TAKES_NO_OPEN},
+                 {'o', TAKES_OUT},
+                 {'r', TAKES_RECURSIVE},
+                 {LONG_RECIPE, TAKES_EXPORT},
+                 {LONG_LEVEL, TAKES_EXPORT},
+                 {LONG_PARTICIPANT, TAKES_EXPORT},
+                 {LONG_SESSION, TAKES_EXPORT},
+                 {LONG_WITH, TAKES_WITH}};
 
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (rules[i].option == option)
@@ -251,6 +293,7 @@ static int parse(struct ctl *ctl, struct parsed *p, int argc, char **argv)
         {"participant-label", required_argument, NULL, LONG_PARTICIPANT},
         {"session-label", required_argument, NULL, LONG_SESSION},
         {"level", required_argument, NULL, LONG_LEVEL},
+        {"with", required_argument, NULL, LONG_WITH},
     };
     enum { NFLAGS = sizeof own / sizeof *own };
     struct option longs[NFLAGS + OPTION_NSHARED + 1] = {{NULL, 0, NULL, 0}};

@@ -27,6 +27,7 @@ struct ctl {
     struct words recipes, participants, sessions; /* labels without "sub-" and "ses-" */
     enum export_level level;
     const char *out; /* -o */
+    unsigned with;   /* --with: enum table_with */
     int npaths;
     char **paths; /* [npaths] operands after the command */
 };
@@ -37,6 +38,7 @@ struct target {
     struct options options; /* resolved: the command line's, else those of the mount */
     struct engine *engine;  /* workers not started */
     char *path;             /* as in the mount, "" for its root */
+    unsigned with;          /* of the command line */
     json_t *status;         /* status.json of the mount; NULL where nothing is mounted */
     json_t *trace;          /* trace.json of the mount, likewise */
 };
@@ -110,6 +112,9 @@ int split_path(const char *path, char **dir, const char **name) NODISCARD;
  * (ending.h) tidy up and call ending_raise(): the engine's workers may be at work. */
 int ctl_compute_list(const struct target *t, const struct found_list *list, const char *out);
 
+/* Wait for a text (table_wait_new(), page_wait_new()), which is malloced, and put `w`. */
+int ctl_wait_text(struct wait *w, char **text, size_t *nbytes, struct error *err) NODISCARD;
+
 /* The file's object of `list --json`; *status is from the same moment. */
 json_t *ctl_summary_json(const struct target *t, const struct found *f,
                          struct derived_status *status);
@@ -130,6 +135,7 @@ int ctl_list(const struct ctl *ctl);
 int ctl_explain(const struct ctl *ctl);
 int ctl_graph(const struct ctl *ctl);
 int ctl_compute(const struct ctl *ctl);
+int ctl_report(const struct ctl *ctl);
 int ctl_export(const struct ctl *ctl);
 int ctl_recipes(const struct ctl *ctl);
 int ctl_view(const struct ctl *ctl);

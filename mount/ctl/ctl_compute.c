@@ -113,19 +113,10 @@ static void text_made(void *arg, struct wait *w, const struct error *err)
     sem_post(&made->done);
 }
 
-int ctl_table_text(const struct target *t, char **text, size_t *nbytes, struct error *err)
+int ctl_wait_text(struct wait *w, char **text, size_t *nbytes, struct error *err)
 {
     struct made made = {.error.code = 0};
-    struct wait *w;
-    const char *name;
-    char *dir;
 
-    if (split_path(t->path, &dir, &name) < 0)
-        return error_set(err, ENOMEM, "out of memory");
-    w = table_wait_new(t->engine, &(struct dir){.path = dir}, name);
-    free(dir);
-    if (!w)
-        return error_set(err, ENOMEM, "out of memory");
     sem_init(&made.done, 0, 0);
     wait_start(w, text_made, &made);
     while (sem_wait(&made.done) < 0) /* EINTR */
@@ -135,6 +126,19 @@ int ctl_table_text(const struct target *t, char **text, size_t *nbytes, struct e
     wait_put(w);
     *err = made.error;
     return -made.error.code;
+}
+
+int ctl_table_text(const struct target *t, char **text, size_t *nbytes, struct error *err)
+{
+    struct wait *w;
+    const char *name;
+    char *dir;
+
+    if (split_path(t->path, &dir, &name) < 0)
+        return error_set(err, ENOMEM, "out of memory");
+    w = table_wait_new(t->engine, &(struct dir){.path = dir}, name, t->with);
+    free(dir);
+    return w ? ctl_wait_text(w, text, nbytes, err) : error_set(err, ENOMEM, "out of memory");
 }
 
 /* Called when the numbers are computed: runs that failed have a row, too. */

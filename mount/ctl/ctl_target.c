@@ -203,7 +203,7 @@ int target_open(const struct ctl *ctl, const char *path, struct target *out)
     int ret = canonical ? 0 : -err.code;
     bool bad_option = false;
 
-    *out = (struct target){.asked = path};
+    *out = (struct target){.asked = path, .with = ctl->with};
     if (ret == 0)
         ret = options_copy(&ctl->options, &out->options);
     if (ret == 0)

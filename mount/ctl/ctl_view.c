@@ -5,6 +5,8 @@
  *     compute, with a bar --> in a mount? -- yes --> its path there
  *                                  '-------- no ---> a copy in a temporary directory
  *     $DERIVFS_VIEWER, else the first of `viewers` where there is a display, else the page
+ *
+ * The page reads a series of a mount by itself, in parts, so that only these are computed.
  */
 #include <errno.h>
 #include <libgen.h>
@@ -20,6 +22,7 @@
 #include "ending.h"
 #include "page.h"
 #include "program.h"
+#include "text.h"
 
 /* Programs that open a NIfTI file, in order of preference. */
 static const struct {
@@ -51,16 +54,31 @@ static bool is_program(const char *name)
 }
 
 /* The command that shows an image, or NULL: the page. */
-static const char *find_viewer(void)
+static const char *find_viewer(const struct ctl *ctl)
 {
     const char *chosen = getenv("DERIVFS_VIEWER");
 
+    if (ctl->no_open)
+        return NULL;
     if (chosen && *chosen)
         return strcmp(chosen, page_name) == 0 ? NULL : chosen;
     for (size_t i = 0; has_display() && i < sizeof viewers / sizeof *viewers; i++)
         if (is_program(viewers[i].program))
             return viewers[i].command;
     return NULL;
+}
+
+/* Is it one of the viewers above, which open a window, perhaps with a directory and options? */
+static bool needs_display(const char *command)
+{
+    size_t end = strcspn(command, " \t"), start = end;
+
+    while (start > 0 && command[start - 1] != '/')
+        start--;
+    for (size_t i = 0; i < sizeof viewers / sizeof *viewers; i++)
+        if (text_is(viewers[i].program, command + start, end - start))
+            return true;
+    return false;
 }
 
 /* Start "COMMAND ARGUMENT"; the shell splits the command, like $EDITOR. -1: fork failed. */
@@ -132,8 +150,11 @@ static bool find_niivue(char out[PATH_MAX])
     return false;
 }
 
-static int run_page(const struct ctl *ctl, const char *asked, const char *path, const char *name)
+static int run_page(const struct ctl *ctl, const struct target *t, const struct found *f,
+                    const char *path)
 {
+    struct derived_info info = derived_info(f->derived);
+    struct page_about about = {f->path, info.description, info.unit};
     char niivue[PATH_MAX];
     struct error err;
     struct page *p;
@@ -142,9 +163,9 @@ static int run_page(const struct ctl *ctl, const char *asked, const char *path, 
         return ctl_say("%s: view: found neither a viewer nor NiiVue: set DERIVFS_VIEWER to a "
                        "program, or run contrib/setup view to get NiiVue and install again, or set "
                        "DERIVFS_NIIVUE to its niivue.umd.js",
-                       asked);
-    if (page_open(path, name, niivue, &p, &err) < 0)
-        return ctl_say("%s: view: %s", asked, err.text);
+                       t->asked);
+    if (page_open(path, &about, niivue, &p, &err) < 0)
+        return ctl_say("%s: view: %s", t->asked, err.text);
     printf("%s\n", page_url(p));
     fflush(stdout);
     if (!ctl->no_open && has_display() && is_program("xdg-open"))
@@ -158,12 +179,13 @@ static int run_page(const struct ctl *ctl, const char *asked, const char *path, 
 
 /* ---- the image ---- */
 
-static int show(const struct ctl *ctl, const char *asked, const char *path)
+/* `f` is at `path`. */
+static int show(const struct ctl *ctl, const struct target *t, const struct found *f,
+                const char *path)
 {
-    const char *viewer = ctl->no_open ? NULL : find_viewer(), *name = strrchr(path, '/');
+    const char *viewer = find_viewer(ctl);
 
-    return viewer ? run_viewer(asked, viewer, path)
-                  : run_page(ctl, asked, path, name ? name + 1 : path);
+    return viewer ? run_viewer(t->asked, viewer, path) : run_page(ctl, t, f, path);
 }
 
 /* Compute to a file with the image's name in a new directory, show it, remove both. */
@@ -185,7 +207,7 @@ static int show_copy(const struct ctl *ctl, const struct target *t, const struct
         else
             ret = ctl_compute_list(t, list, file);
         if (ret == CTL_OK && !ending_signal())
-            ret = show(ctl, t->asked, file);
+            ret = show(ctl, t, &list->files[0], file);
         unlink(file);
         rmdir(dir);
     }
@@ -193,19 +215,69 @@ static int show_copy(const struct ctl *ctl, const struct target *t, const struct
     return ret;
 }
 
+/* Of a series, the page takes the .nii: it is read in parts. *out may be `list`; else it is to be
+ * freed. */
+static int find_plain(const struct target *t, const struct found_list *list, struct found_list *out)
+{
+    const char *path = list->files[0].path;
+    size_t n = strlen(path);
+    struct derived_info info = derived_info(list->files[0].derived);
+    struct entry entry;
+    struct error err;
+    char *plain;
+
+    *out = *list;
+    if (info.ndim != 4 || n < 3 || strcmp(path + n - 3, ".gz") != 0)
+        return CTL_OK;
+    plain = strndup(path, n - 3);
+    if (!plain || engine_lookup_path(t->engine, plain, &entry, &err) < 0) {
+        ctl_say("%s: view: %s", t->asked, plain ? err.text : "out of memory");
+        free(plain);
+        return CTL_FAILED;
+    }
+    *out = (struct found_list){.files = malloc(sizeof *out->files), .n = 1};
+    if (out->files)
+        out->files[0] = (struct found){entry.derived, plain};
+    return out->files ? CTL_OK : ctl_say("%s: view: out of memory", t->asked);
+}
+
+/* In a mount. */
+static int show_there(const struct ctl *ctl, const struct target *t, const struct found_list *list)
+{
+    bool in_parts = !find_viewer(ctl) && derived_info(list->files[0].derived).ndim == 4;
+    size_t n = strlen(t->asked);
+    char *path = strdup(t->asked);
+    int ret = path ? CTL_OK : ctl_say("%s: view: out of memory", t->asked);
+
+    if (ret == CTL_OK && in_parts && n > 3 && strcmp(path + n - 3, ".gz") == 0)
+        path[n - 3] = '\0';
+    if (ret == CTL_OK && !in_parts)
+        ret = ctl_compute_list(t, list, NULL);
+    if (ret == CTL_OK)
+        ret = show(ctl, t, &list->files[0], path);
+    free(path);
+    return ret;
+}
+
 static int view_file(const struct ctl *ctl, const struct target *t, const struct found_list *list)
 {
+    const char *viewer = find_viewer(ctl);
+    struct found_list plain;
     int ret;
 
-    if (list->n != 1 || !derived_is_image(list->files[0].derived)) {
-        ret = ctl_say("%s: view: takes one derived image, .nii or .nii.gz", t->asked);
-    } else if (t->status) {
-        ret = ctl_compute_list(t, list, NULL);
-        if (ret == CTL_OK)
-            ret = show(ctl, t->asked, t->asked);
-    } else {
-        ret = show_copy(ctl, t, list);
-    }
+    if (list->n != 1 || !derived_is_image(list->files[0].derived))
+        return ctl_say("%s: view: takes one derived image, .nii or .nii.gz", t->asked);
+    if (viewer && needs_display(viewer) && !has_display())
+        return ctl_say(
+            "%s: view: %s needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is "
+            "set: log in with ssh -X, or set DERIVFS_VIEWER=%s for a page in the browser",
+            t->asked, viewer, page_name);
+    plain = *list;
+    ret = viewer ? CTL_OK : find_plain(t, list, &plain);
+    if (ret == CTL_OK)
+        ret = t->status ? show_there(ctl, t, &plain) : show_copy(ctl, t, &plain);
+    if (plain.files != list->files)
+        found_free(&plain);
     if (ret != CTL_OK) /* interrupted while computing; a signal may also end the viewer */
         ending_raise(ending_signal());
     return ret;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A page on loopback that shows one image with NiiVue in the user's browser.
+ * A page on loopback that shows one image or series with NiiVue in the user's browser.
  *
- * Serves only the page with its script, NiiVue and the image, under a path with a random token.
- * Thread rule: one thread; libmicrohttpd's own thread answers.
+ * Serves only the page with its script, NiiVue and the image, under a path with a random token. Of a
+ * series it serves one volume, or one voxel over time, at a time: the rest is neither read nor, in a
+ * mount, computed. Thread rule: one thread; threads of libmicrohttpd answer.
  */
 #ifndef DERIVFS_PAGE_H
 #define DERIVFS_PAGE_H
@@ -12,11 +13,17 @@
 
 struct page;
 
-/* Serve the image `path` on a free port of 127.0.0.1. The page calls it `name`, whose ending is the
- * format. `niivue` is the path of NiiVue's script. All outlive the page. ENOENT, EACCES: the image
- * cannot be read. */
-int page_open(const char *path, const char *name, const char *niivue, struct page **out,
-              struct error *err) NODISCARD;
+/* What the page says of the image; UTF-8. */
+struct page_about {
+    const char *name;        /* its path in the dataset; the ending is the format */
+    const char *description; /* of its recipe, or "" */
+    const char *unit;        /* of its values (derived_info.unit) */
+};
+
+/* Serve the image `path` on a free port of 127.0.0.1. `niivue` is the path of NiiVue's script. All
+ * outlive the page. ENOENT, EACCES: the image cannot be read. */
+int page_open(const char *path, const struct page_about *about, const char *niivue,
+              struct page **out, struct error *err) NODISCARD;
 void page_close(struct page *p);
 
 /* "http://127.0.0.1:PORT/TOKEN/" */
@@ -28,8 +35,5 @@ const char *page_ticket_url(const struct page *p);
 /* Wait until all tabs with the page are closed, no request has come for a while, or a signal has
  * come (ending.h). */
 void page_wait(struct page *p);
-
-/* The page and its script (page_text.c). */
-extern const char page_html[], page_script[];
 
 #endif

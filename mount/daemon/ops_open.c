@@ -299,9 +299,9 @@ static struct wait *text_wait(struct mount *m, const struct node *node)
     struct dir dir;
 
     if (node->id.kind == NODE_CONTROL)
-        return page_wait_new(m->engine);
+        return page_wait_new(m->engine, "../", 0); /* from .derivfs */
     if (node_parent_dir(m->inodes, node, &dir))
-        w = table_wait_new(m->engine, &dir, node_name(node));
+        w = table_wait_new(m->engine, &dir, node_name(node), 0);
     free((char *)dir.path);
     return w;
 }

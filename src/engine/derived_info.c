@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "remarks.h"
+#include "unit.h"
 
 struct derived_info derived_info(const struct derived *d)
 {
@@ -18,6 +19,7 @@ struct derived_info derived_info(const struct derived *d)
         .recipe = recipe->name,
         .text = recipe->text,
         .description = recipe->description,
+        .unit = recipe->expr ? unit_of(recipe->expr) : "",
         .is_command = recipe->command,
         .drawing = is_drawing ? d->format->extension + 1 : NULL,
         .is_wrong = d->error.code != 0,

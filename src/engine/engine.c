@@ -150,6 +150,8 @@ int engine_start(struct engine *e, struct error *err)
     };
     int rootfd = dataset_rootfd(e->tree.dataset), ret;
 
+    if (w->sched)
+        return 0;
     program_dirs_sweep();
     ret = sched_new(&config, &w->sched, err);
     if (ret < 0)

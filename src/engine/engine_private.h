@@ -8,7 +8,9 @@
 
 #include "derived.h"
 #include "engine.h"
+#include "joined.h"
 #include "store.h"
+#include "table.h"
 #include "text.h"
 #include "tree.h"
 #include "workers.h"
@@ -74,9 +76,15 @@ void engine_note(struct engine *e, const char *path, const struct error *err);
 /* Must content be fetched before the file can be planned? Then opening it fetches, and its size is
  * not reliable. */
 bool engine_must_fetch(const struct engine *e, const struct derived *d);
-/* Make the page (engine_report.c): a malloced text. ECANCELED. */
-int page_make(struct engine *e, const struct cancel_token *cancel, char **out,
-              struct error *err) NODISCARD;
+/* The columns `with` (enum table_with) for rows[nrows] of `recipe`. joined_clear() it after a failure,
+ * too. */
+int engine_join(struct engine *e, unsigned with, const char *recipe, const struct table_row *rows,
+                size_t nrows, struct joined *out, struct error *err) NODISCARD;
+
+/* Make the page (engine_report.c): a malloced text. `beside` and `with` as for page_wait_new().
+ * ECANCELED. */
+int page_make(struct engine *e, const char *beside, unsigned with,
+              const struct cancel_token *cancel, char **out, struct error *err) NODISCARD;
 
 /* reader_open() from a snapshot of this freshness. A source that changed after the snapshot makes
  * the read fail with ESTALE, which looks the file up again. */

@@ -26,7 +26,9 @@ struct text_wait {
     struct dir dir; /* its path is owned */
     char *name, *path;
     struct table_name what; /* owner NULL: not resolved yet */
-    bool is_page;
+    const char *beside;     /* of the page; NULL: a table */
+    unsigned with;          /* enum table_with */
+    struct joined joined;
     struct run_list runs;   /* complete before the first row starts */
     struct table_row *rows; /* [runs.n], `reason` owned */
     size_t next;
@@ -50,7 +52,7 @@ struct rights text_wait_rights(const struct wait *wait)
 {
     const struct text_wait *w = (const struct text_wait *)wait;
 
-    return w->is_page || w->what.is_group ? rights_of_owner() : w->rights;
+    return w->beside || w->what.is_group ? rights_of_owner() : w->rights;
 }
 
 /* ---- which runs ---- */
@@ -87,7 +89,9 @@ static int find_rows(struct text_wait *w, const struct cancel_token *cancel, str
         w->rows[i].nvol = w->runs.at[i].nvol;
         w->rows[i].omitted = w->runs.at[i].reason != NULL;
     }
-    return cancel_check(cancel, err);
+    ret =
+        engine_join(w->engine, w->with, w->what.recipe->name, w->rows, w->runs.n, &w->joined, err);
+    return ret < 0 ? ret : cancel_check(cancel, err);
 }
 
 /* ---- the end ---- */
@@ -136,7 +140,7 @@ static bool next_row(void *ctx, struct batch_file *out)
     return false;
 }
 
-/* Bytes that are read for a row: the number itself, or those of an image. */
+/* Bytes that are read for a row: the number itself, or those of an image, before its thumbnail. */
 static size_t row_nbytes(const struct text_wait *w)
 {
     return recipe_is_number(w->what.recipe) ? sizeof(double) : sizeof(struct numbers);
@@ -148,12 +152,14 @@ static int take_numbers(void *ctx, const struct batch_file *file, const void *by
     const struct text_wait *w = ctx;
     struct table_row *row = file->of;
 
-    if (nbytes != row_nbytes(w))
+    if (row->has_numbers)
+        return 0;
+    if (nbytes < row_nbytes(w))
         return error_set(err, EIO, "%s: the numbers are incomplete", row->path);
     if (recipe_is_number(w->what.recipe))
-        memcpy(&row->numbers.median, bytes, nbytes);
+        memcpy(&row->numbers.median, bytes, row_nbytes(w));
     else
-        memcpy(&row->numbers, bytes, nbytes);
+        memcpy(&row->numbers, bytes, row_nbytes(w));
     row->has_numbers = true;
     return 0;
 }
@@ -177,7 +183,7 @@ static void row_ended(void *ctx, const struct batch_file *file, const struct err
     struct rights rights;
     struct error none;
 
-    if (!err && reader_info(file->reader).nbytes != row_nbytes(w)) {
+    if (!err && !row->has_numbers) {
         error_set(&none, EIO, "%s: the numbers are incomplete", row->path);
         err = &none;
     }
@@ -197,7 +203,8 @@ static void rows_done(void *ctx)
     if (wait_is_cancelled(&w->wait))
         error_set(&w->error, ECANCELED, "cancelled");
     rights_end(&w->rights);
-    if (w->error.code == 0 && table_text(w->what.recipe, w->rows, w->runs.n, &w->text, &err) < 0)
+    if (w->error.code == 0 &&
+        table_text(w->what.recipe, w->rows, w->runs.n, &w->joined, &w->text, &err) < 0)
         w->error = err;
     finish(w, w->error.code ? &w->error : NULL);
 }
@@ -212,9 +219,9 @@ static void run_item(struct work_item *item)
     int ret = cancel_check(&token, &err);
 
     if (ret == 0)
-        ret =
-            w->is_page ? page_make(w->engine, &token, &w->text, &err) : find_rows(w, &token, &err);
-    if (ret < 0 || w->is_page)
+        ret = w->beside ? page_make(w->engine, w->beside, w->with, &token, &w->text, &err)
+                        : find_rows(w, &token, &err);
+    if (ret < 0 || w->beside)
         finish(w, ret < 0 ? &err : NULL);
     else
         batch_run(w->batch);
@@ -250,6 +257,7 @@ static void free_wait(struct wait *wait)
     for (size_t i = 0; w->rows && i < w->runs.n; i++)
         free((char *)w->rows[i].mask);
     free(w->rows);
+    joined_clear(&w->joined);
     run_list_clear(&w->runs);
     recipe_table_put(w->what.owner);
     batch_free(w->batch);
@@ -264,7 +272,7 @@ static const struct wait_kind text_wait_kind = {
     .start = start, .cancel = cancel, .free = free_wait};
 
 static struct wait *text_wait_new(struct engine *e, const struct dir *dir, const char *name,
-                                  bool is_page)
+                                  const char *beside, unsigned with)
 {
     struct text_wait *w = calloc(1, sizeof *w);
     struct batch_user user = {
@@ -274,7 +282,8 @@ static struct wait *text_wait_new(struct engine *e, const struct dir *dir, const
         return NULL;
     wait_init(&w->wait, &text_wait_kind);
     w->engine = e;
-    w->is_page = is_page;
+    w->beside = beside;
+    w->with = with;
     w->rights = rights_of_all;
     w->dir = (struct dir){.path = strdup(dir->path), .dev = dir->dev, .ino = dir->ino};
     w->name = strdup(name);
@@ -286,17 +295,23 @@ static struct wait *text_wait_new(struct engine *e, const struct dir *dir, const
     return NULL;
 }
 
-struct wait *table_wait_new(struct engine *e, const struct dir *dir, const char *name)
+struct wait *table_wait_new(struct engine *e, const struct dir *dir, const char *name,
+                            unsigned with)
 {
-    return text_wait_new(e, dir, name, false);
+    return text_wait_new(e, dir, name, NULL, with);
 }
 
-struct wait *page_wait_new(struct engine *e)
+struct wait *page_wait_new(struct engine *e, const char *beside, unsigned with)
 {
-    return text_wait_new(e, &(struct dir){.path = ".derivfs"}, "index.html", true);
+    return text_wait_new(e, &(struct dir){.path = ".derivfs"}, "index.html", beside, with);
 }
 
 /* ---- rows for callers ---- */
+
+const char *engine_derived_root(const struct engine *e)
+{
+    return tree_derived_root(&e->tree);
+}
 
 int engine_each_row(struct engine *e, const char *dir, const char *name, engine_row_fn *fn,
                     void *ctx, struct error *err)

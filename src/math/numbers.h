@@ -16,8 +16,9 @@ struct numbers {
     double median, mean, p05, p95;
 };
 
-/* Measure image[nvox] within mask[nvox], where that is not 0. `scratch` has room for [nvox]; besides,
- * numbers_mem_nbytes() are needed meanwhile. */
+/* Measure image[nvox] within mask[nvox], where that is not 0. `scratch` has room for [nvox]; afterwards
+ * its first out->nvox are those of the mask, ascending. Besides, numbers_mem_nbytes() are needed
+ * meanwhile. */
 void numbers_measure(const float *image, const uint8_t *mask, size_t nvox, double *scratch,
                      struct numbers *out);
 size_t numbers_mem_nbytes(size_t nvox);

@@ -16,9 +16,10 @@
 #include "bids.h"
 #include "remarks.h"
 #include "text.h"
+#include "unit.h"
 #include "utf8.h"
 
-enum { VALUES_MAX = 4 };
+enum { VALUES_MAX = 8 };
 
 /* Is `value` among those that runs [0, end) have for `key`? */
 static bool is_known(struct run *const *runs, size_t end, const char *key, const char *value)
@@ -119,6 +120,7 @@ int caption_new(const struct recipe *recipe, struct run *const *runs, size_t nru
         c->recipe = clean_copy(recipe->name);
         c->description = clean_copy(recipe->description);
         c->expression = clean_copy(recipe->canonical);
+        c->unit = unit_of(recipe->expr);
         c->mask = clean_copy(mask ? base_name(mask) : "");
     }
     if (!c || !c->mask || !c->title || !c->extent || !c->recipe || !c->description ||
@@ -148,6 +150,7 @@ void caption_add_to_key(const struct caption *c, struct key_builder *b)
     key_add_text(b, "recipe", c->recipe);
     key_add_text(b, "description", c->description);
     key_add_text(b, "definition", c->expression);
+    key_add_text(b, "unit", c->unit);
     key_add_text(b, "extent", c->extent);
     if (*c->mask) /* the head's has nothing: keys of before stay */
         key_add_text(b, "mask", c->mask);

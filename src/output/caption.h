@@ -23,6 +23,7 @@ struct caption {
     char *recipe;      /* "tsnr" */
     char *description; /* "" if there is none */
     char *expression;  /* "mean(bold) / std(bold)": other recipes put in */
+    const char *unit;  /* of its values: unit.h; constant */
     char *mask;        /* that of the brain, "" for the head: "sub-01_desc-brain_mask.nii.gz" */
     char *extent;      /* "2 runs, 480 volumes", and doubts whether they
                           belong together */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Formats made from the image and the mean over time, which are both read as a whole: NAME.png, and
- * the numbers of an image, a struct numbers as it lies in memory.
+ * the numbers of an image, a struct numbers as it lies in memory, with the thumbnail behind it: float32
+ * width, height and values (thumb.h).
  */
 #include "output.h"
 
@@ -11,6 +12,7 @@
 #include "headmask.h"
 #include "numbers.h"
 #include "picture.h"
+#include "thumb.h"
 
 /* [nz][ny][nx] each */
 struct maps {
@@ -66,39 +68,64 @@ static int read_maps(const struct output_source *source, struct maps *out, struc
 
 /* ---- numbers ---- */
 
+static size_t thumb_nbytes(const struct nifti *grid)
+{
+    struct thumb_size size = thumb_size(grid);
+
+    return (2 + (size_t)size.w * (size_t)size.h) * sizeof(float);
+}
+
+/* Width and height, and its values. */
+static void fill_thumb(const struct nifti *grid, const float *image, const uint8_t *mask,
+                       float *out)
+{
+    struct thumb_size size = thumb_size(grid);
+
+    out[0] = (float)size.w;
+    out[1] = (float)size.h;
+    thumb_make(grid, image, mask, out + 2);
+}
+
 static uint64_t numbers_nbytes(const struct nifti *grid, uint64_t image_nbytes)
 {
-    (void)grid;
     (void)image_nbytes;
-    return sizeof(struct numbers);
+    return sizeof(struct numbers) + thumb_nbytes(grid);
 }
 
 static size_t numbers_buffers_nbytes(const struct nifti *grid)
 {
     size_t nvox = (size_t)nifti_nvox(grid);
 
-    return maps_nbytes(nvox) + numbers_mem_nbytes(nvox);
+    return maps_nbytes(nvox) + numbers_mem_nbytes(nvox) + thumb_nbytes(grid);
 }
 
 static int write_numbers(const struct output_source *source, struct cache_writer *w,
                          struct error *err)
 {
-    struct maps maps;
+    size_t nvox = (size_t)nifti_nvox(source->grid);
+    float *thumb = malloc(thumb_nbytes(source->grid));
+    struct maps maps = {.image = NULL};
     struct numbers numbers;
-    int ret = read_maps(source, &maps, err);
+    int ret =
+        thumb ? read_maps(source, &maps, err) : error_set(err, ENOMEM, "numbers: out of memory");
 
+    if (ret == 0) {
+        numbers_measure(maps.image, maps.mask, nvox, maps.scratch, &numbers);
+        fill_thumb(source->grid, maps.image, maps.mask, thumb);
+        ret = cache_write(w, &numbers, sizeof numbers, err);
+    }
     if (ret == 0)
-        numbers_measure(maps.image, maps.mask, (size_t)nifti_nvox(source->grid), maps.scratch,
-                        &numbers);
+        ret = cache_write(w, thumb, thumb_nbytes(source->grid), err);
     free_maps(&maps);
-    return ret == 0 ? cache_write(w, &numbers, sizeof numbers, err) : ret;
+    free(thumb);
+    return ret;
 }
 
 const struct output_format output_numbers = {
     .extension = ending_numbers,
     .kind = OUTPUT_MADE,
     .operation = "numbers",
-    .version = 1,
+    .version = 2,
     .needs_mean = true,
     .nbytes = numbers_nbytes,
     .mem_nbytes = numbers_buffers_nbytes,
@@ -142,7 +169,7 @@ const struct output_format output_png = {
     .extension = ending_png,
     .kind = OUTPUT_MADE,
     .operation = "picture",
-    .version = 2,
+    .version = 3,
     .listed = true,
     .needs_mean = true,
     .nbytes = png_nbytes,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "numbers.h"
 #include "picture_private.h"
 #include "stats.h"
 
@@ -39,13 +40,14 @@ static int count(const struct picture_input *in, struct figures *out, struct err
 {
     size_t nvox = (size_t)nifti_nvox(in->grid), n;
     double *values = malloc(nvox * sizeof *values);
+    struct numbers numbers;
 
     if (!values)
         return error_set(err, ENOMEM, "picture: out of memory");
     out->nmask = in->nmask;
-    n = stats_gather(in->image, in->mask, nvox, values);
-    stats_sort(values, n);
-    out->median = stats_percentile(values, n, 50);
+    numbers_measure(in->image, in->mask, nvox, values, &numbers);
+    out->median = numbers.median;
+    n = (size_t)numbers.nvox;
     if (n == 0) { /* then of all voxels */
         n = stats_gather(in->image, NULL, nvox, values);
         stats_sort(values, n);
@@ -91,6 +93,7 @@ static int write_file(const struct picture_input *in, const struct layout *l,
         {"Title", in->caption->title},
         {"Description", in->caption->description},
         {"Expression", in->caption->expression},
+        {"Unit", in->caption->unit},
         {"Runs", in->caption->extent},
         {"Software", "derivfs"},
         {"Median", median},
@@ -109,7 +112,7 @@ uint64_t picture_nbytes(const struct nifti *grid)
 {
     struct layout l;
 
-    picture_layout(grid, &l);
+    picture_layout(grid, NULL, &l);
     return picture_png_nbytes(&l);
 }
 
@@ -118,30 +121,46 @@ size_t picture_mem_nbytes(const struct nifti *grid)
     size_t nvox = (size_t)nifti_nvox(grid);
     struct layout l;
 
-    picture_layout(grid, &l);
+    picture_layout(grid, NULL, &l);
     /* the values, and the C library's memory for sorting */
     return 2 * nvox * sizeof(double) + (size_t)l.width * (size_t)l.height +
            picture_letter_mem_nbytes(&l) + picture_png_nbytes(&l) + LIBRARIES_NBYTES;
 }
 
+/* Draw on a new canvas, [height][width]: malloced. */
+static int draw(const struct picture_input *in, const struct layout *l,
+                const struct figures *numbers, unsigned char **out, struct error *err)
+{
+    unsigned char *canvas = malloc((size_t)l->width * (size_t)l->height);
+    int ret;
+
+    if (!canvas)
+        return error_set(err, ENOMEM, "picture: out of memory");
+    memset(canvas, COLOUR_PAPER, (size_t)l->width * (size_t)l->height);
+    for (int i = 0; i < l->nslices; i++)
+        draw_slice(in, l, numbers, i, canvas);
+    draw_bar(l, canvas);
+    ret = picture_letter(in, l, numbers, canvas, err);
+    if (ret == 0)
+        *out = canvas;
+    else
+        free(canvas);
+    return ret;
+}
+
 int picture_make(const struct picture_input *in, unsigned char **png, struct error *err)
 {
     struct figures numbers;
-    unsigned char *canvas;
-    struct layout l;
+    unsigned char *canvas = NULL;
+    struct layout all, l;
     int ret = count(in, &numbers, err);
 
     if (ret < 0)
         return ret;
-    picture_layout(in->grid, &l);
-    canvas = malloc((size_t)l.width * (size_t)l.height);
-    if (!canvas)
-        return error_set(err, ENOMEM, "picture: out of memory");
-    memset(canvas, COLOUR_PAPER, (size_t)l.width * (size_t)l.height);
-    for (int i = 0; i < l.nslices; i++)
-        draw_slice(in, &l, &numbers, i, canvas);
-    draw_bar(&l, canvas);
-    ret = picture_letter(in, &l, &numbers, canvas, err);
+    picture_layout(in->grid, NULL, &all);
+    picture_layout(in->grid, in->mask, &l);
+    l.pixel_nbytes = all.pixel_nbytes; /* as promised before the head was known */
+    ret = draw(in, &l, &numbers, &canvas, err);
     if (ret == 0)
         ret = write_file(in, &l, &numbers, canvas, png, err);
     free(canvas);

@@ -43,8 +43,8 @@ uint64_t picture_nbytes(const struct nifti *grid);
 size_t picture_mem_nbytes(const struct nifti *grid);
 
 /* Draw. *png is malloced, of picture_nbytes(). It has the texts as iTXt (PNG specification
- * 11.3.3.4): Title, Description, Expression, Software; and as numbers with 9 digits Median (of
- * finite voxels in the mask, or nan), Range (of the colours: two numbers) and the mask's voxels as
+ * 11.3.3.4): Title, Description, Expression, Unit, Software; and as numbers with 9 digits Median
+ * (of finite voxels in the mask, or nan), Range (of the colours: two numbers) and the mask's voxels as
  * Head or Brain.
  * ENOMEM; EIO: a library failed. */
 int picture_make(const struct picture_input *in, unsigned char **png, struct error *err) NODISCARD;

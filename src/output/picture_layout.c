@@ -2,10 +2,11 @@
  *
  * The layout of a picture.
  *
- * It follows from the header. The patient's axes are matched to the image's by the permutation
- * with the largest sum of cosines. A mosaic shows every slice, or every n-th, in whole multiples
- * of a voxel if possible: of the ways to arrange slices within MOSAIC_W by MOSAIC_H, the one with
- * the largest slices wins; it shows fewer slices rather than slices smaller than LEGIBLE.
+ * It follows from the header; the head mask tells which slices there are to show, so that none is air
+ * alone. The patient's axes are matched to the image's by the permutation with the largest sum of
+ * cosines. A mosaic shows every slice, or every n-th, in whole multiples of a voxel if possible: of the
+ * ways to arrange slices within MOSAIC_W by MOSAIC_H, the one with the largest slices wins; it shows
+ * fewer slices rather than slices smaller than LEGIBLE.
  *
  * The size of the compressed pixels is bounded for noise (picture_png.c handles a picture that
  * exceeds it): a row of pixels that repeats the previous one costs almost nothing, so a picture
@@ -59,7 +60,7 @@ static void cosines_of(const double affine[3][4], double cosine[3][3])
     }
 }
 
-static void match_axes(const struct nifti *grid, struct layout *l)
+void picture_axes(const struct nifti *grid, struct layout *l)
 {
     static const int orders[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
                                      {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
@@ -104,10 +105,46 @@ double picture_slice_mm(const struct layout *l, const struct nifti *grid, int64_
     return z;
 }
 
+/* ---- the head ---- */
+
+/* Voxels of the head in slice `up`. */
+static size_t count_head(const struct layout *l, const struct nifti *grid, const uint8_t *mask,
+                         int64_t up)
+{
+    int64_t at[3] = {0, 0, up};
+    size_t n = 0;
+
+    for (at[ANTERIOR] = 0; at[ANTERIOR] < l->dim[ANTERIOR]; at[ANTERIOR]++)
+        for (at[RIGHT] = 0; at[RIGHT] < l->dim[RIGHT]; at[RIGHT]++)
+            n += mask[picture_voxel(l, grid, at)];
+    return n;
+}
+
+void picture_extent(const struct layout *l, const struct nifti *grid, const uint8_t *mask,
+                    int64_t *bottom, int64_t *top)
+{
+    enum { STRAY = 50 }; /* of the fullest slice: a part that is noise above the threshold */
+    int64_t nz = l->dim[SUPERIOR];
+    size_t most = 0;
+
+    for (int64_t up = 0; up < nz; up++) {
+        size_t n = count_head(l, grid, mask, up);
+
+        most = n > most ? n : most;
+    }
+    *bottom = 0;
+    *top = nz;
+    if (most == 0)
+        return;
+    while (count_head(l, grid, mask, *bottom) <= most / STRAY)
+        ++*bottom;
+    while (count_head(l, grid, mask, *top - 1) <= most / STRAY)
+        --*top;
+}
+
 /* ---- mosaic ---- */
 
-/* The size in pixels of a slice whose finest voxels have one pixel. */
-static void unit_size(const struct nifti *grid, const struct layout *l, double *w, double *h)
+void picture_unit_size(const struct nifti *grid, const struct layout *l, double *w, double *h)
 {
     double dx = length_of(grid->affine, l->axis[RIGHT]);
     double dy = length_of(grid->affine, l->axis[ANTERIOR]);
@@ -173,7 +210,7 @@ static void lay_out_slices(const struct nifti *grid, struct layout *l)
     double w, h, shrink;
     int scale;
 
-    unit_size(grid, l, &w, &h);
+    picture_unit_size(grid, l, &w, &h);
     scale = choose_slices(l, w, h);
     if (scale < 1) { /* the slice is too large: skip voxels */
         shrink = fmax(w, h) / SLICE_MAX;
@@ -185,6 +222,16 @@ static void lay_out_slices(const struct nifti *grid, struct layout *l)
     l->nrows = (l->nslices + l->ncols - 1) / l->ncols;
     l->tile_w = (int)fmax(round(w * scale), 1);
     l->tile_h = (int)fmax(round(h * scale), 1);
+}
+
+/* Show the slices of [bottom, top) in the places that there are. */
+static void leave_air_out(struct layout *l, int64_t bottom, int64_t top)
+{
+    l->slice_step = (top - bottom + l->nslices - 1) / l->nslices;
+    l->nslices = (int)((top - bottom) / l->slice_step);
+    l->first_slice = bottom + (top - bottom - 1 - (l->nslices - 1) * l->slice_step) / 2;
+    l->nrows = (l->nslices + l->ncols - 1) / l->ncols;
+    l->ncols = (l->nslices + l->nrows - 1) / l->nrows;
 }
 
 static int64_t smaller(int64_t a, int64_t b)
@@ -205,13 +252,18 @@ static uint64_t bound_pixels(const struct layout *l)
     return (uint64_t)(slices + repeats + letters);
 }
 
-void picture_layout(const struct nifti *grid, struct layout *l)
+void picture_layout(const struct nifti *grid, const uint8_t *mask, struct layout *l)
 {
     int used, body_w, body_h;
+    int64_t bottom, top;
 
     *l = (struct layout){.width = 0};
-    match_axes(grid, l);
+    picture_axes(grid, l);
     lay_out_slices(grid, l);
+    if (mask) {
+        picture_extent(l, grid, mask, &bottom, &top);
+        leave_air_out(l, bottom, top);
+    }
     l->mosaic.w = l->ncols * (l->tile_w + GAP) - GAP;
     l->mosaic.h = l->nrows * (l->tile_h + LABEL_H);
     used = 2 * SIDE_W + l->mosaic.w + BAR_GAP + BAR_W + BAR_TEXT_W;

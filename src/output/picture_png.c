@@ -139,8 +139,9 @@ static int write_file(png_structp png, png_infop info, const struct layout *l,
     if (setjmp(png_jmpbuf(png)) != 0)
         return -EIO;
     png_set_compression_buffer_size(png, IDAT_NBYTES);
-    png_set_compression_level(png, Z_BEST_COMPRESSION);
-    png_set_compression_strategy(png, Z_FILTERED);
+    /* After the filters, repeated pixels and rows are runs of zeros, and voxels are noise: looking for
+     * more than runs takes 50 times as long and saves a tenth. */
+    png_set_compression_strategy(png, Z_RLE);
     png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_SUB | PNG_FILTER_UP);
     png_set_IHDR(png, info, (png_uint_32)l->width, (png_uint_32)l->height, 8,
                  PNG_COLOR_TYPE_PALETTE, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,

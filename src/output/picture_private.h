@@ -2,6 +2,7 @@
  *
  * The parts of a picture: picture.c (numbers, and the order) uses picture_layout.c (positions),
  * picture_colour.c (the palette), picture_text.c (letters and lines) and picture_png.c (the file).
+ * thumb.c has axes and palette in common with it.
  */
 #ifndef DERIVFS_PICTURE_PRIVATE_H
 #define DERIVFS_PICTURE_PRIVATE_H
@@ -37,7 +38,19 @@ struct layout {
     uint64_t pixel_nbytes; /* room for the compressed pixels */
 };
 
-void picture_layout(const struct nifti *grid, struct layout *l);
+/* With the head mask, only slices that have a part of it are shown (picture_extent): in the same size,
+ * so that the picture is at most as large, and so is pixel_nbytes. NULL: all slices. */
+void picture_layout(const struct nifti *grid, const uint8_t *mask, struct layout *l);
+
+/* The axes alone: axis, backward and dim. */
+void picture_axes(const struct nifti *grid, struct layout *l);
+
+/* The slices from the lowest to the highest that has more than a few voxels of the head `mask`, in the
+ * order of the image: [*bottom, *top); all slices where none has. */
+void picture_extent(const struct layout *l, const struct nifti *grid, const uint8_t *mask,
+                    int64_t *bottom, int64_t *top);
+/* The size in pixels of a slice whose finest voxels have one pixel. */
+void picture_unit_size(const struct nifti *grid, const struct layout *l, double *w, double *h);
 
 /* The place of shown slice i, and its number in the image. */
 struct box picture_tile(const struct layout *l, int i);

@@ -3,7 +3,8 @@
  * Letters and lines.
  *
  * cairo draws them as coverage (a surface of 8 bits), which selects a grey between paper and ink
- * for each pixel of paper; colours of the map stay. Texts that are too long end in an ellipsis.
+ * for each pixel of paper; colours of the map stay. A title that is too long is written smaller, then in two lines;
+ * other texts that are too long end in an ellipsis.
  * The rendering of glyphs is fixed here, not by the user's desktop settings; fontconfig chooses
  * the font for "DejaVu Sans".
  */
@@ -16,7 +17,9 @@
 
 #include "dynload.h"
 #include "headmask.h"
+#include "human.h"
 #include "picture_private.h"
+#include "table.h"
 #include "utf8.h"
 
 enum { TEXT_NBYTES = 2048 };
@@ -86,7 +89,7 @@ static const struct style title_style = {21, true, 1}, plain_style = {14, false,
 /* "−12.35": with a real minus. */
 static const char *number_text(double value, int digits, char out[64])
 {
-    snprintf(out, 64, "%s%.*g", value < 0 ? "\u2212" : "", digits, fabs(value));
+    snprintf(out, 64, "%s%s", value < 0 ? "\u2212" : "", human_number(fabs(value), digits).text);
     return out;
 }
 
@@ -98,8 +101,9 @@ static const char *tick_text(double value, double step, char out[64])
     if (fabs(value) < step / 2)
         return strcpy(out, "0");
     if (decimals > 4 || fabs(value) >= 1e6)
-        return number_text(value, 4, out);
-    snprintf(out, 64, "%s%.*f", value < 0 ? "\u2212" : "", decimals, fabs(value));
+        snprintf(out, 64, "%s%.4g", value < 0 ? "\u2212" : "", fabs(value));
+    else
+        snprintf(out, 64, "%s%.*f", value < 0 ? "\u2212" : "", decimals, fabs(value));
     return out;
 }
 
@@ -170,30 +174,98 @@ static void write_text(const struct pen *p, const struct style *style, enum alig
 
 /* ---- texts ---- */
 
+/* Where to break `text` so that the first line is at most `width` wide: behind its last word, or its
+ * last character, that fits. */
+static size_t break_at(const struct pen *p, const char *text, double width)
+{
+    char start[TEXT_NBYTES];
+    size_t word = 0, good = 0;
+
+    for (size_t at = 0; text[at]; at += utf8_char_nbytes(text + at)) {
+        memcpy(start, text, at);
+        start[at] = '\0';
+        if (width_of(p, start) > width)
+            break;
+        good = at;
+        word = text[at] == ' ' || text[at] == '+' ? at + 1 : word;
+    }
+    return word > 0 ? word : good;
+}
+
+/* Returns the lines below the first. */
+static int write_title(const struct pen *p, const char *title, const struct box *b, double width)
+{
+    enum { SMALLEST = 14, LINE_H = 17 };
+    struct style style = title_style;
+    char text[TEXT_NBYTES], first[TEXT_NBYTES];
+    size_t n = utf8_fit(title, sizeof text - 1);
+
+    memcpy(text, title, n);
+    text[n] = '\0';
+    for (use(p, &style); style.size > SMALLEST && width_of(p, text) > width; use(p, &style))
+        style.size--;
+    if (width_of(p, text) <= width) {
+        write_text(p, &style, LEFT, b->x, b->y + 17, width, text);
+        return 0;
+    }
+    n = break_at(p, text, width);
+    memcpy(first, text, n);
+    first[n] = '\0';
+    write_text(p, &style, LEFT, b->x, b->y + 11, width, first);
+    write_text(p, &style, LEFT, b->x, b->y + 11 + LINE_H, width, text + n);
+    return 1;
+}
+
+/* "64 × 64 × 30 voxels of 3 × 3 × 3.5 mm" */
+static void size_text(const struct nifti *grid, char *out, size_t nbytes)
+{
+    char zoom[3][64];
+
+    for (int i = 0; i < 3; i++) {
+        double mm =
+            sqrt(grid->affine[0][i] * grid->affine[0][i] + grid->affine[1][i] * grid->affine[1][i] +
+                 grid->affine[2][i] * grid->affine[2][i]);
+
+        number_text(mm, 3, zoom[i]);
+    }
+    snprintf(out, nbytes,
+             "%" PRId64 " \u00d7 %" PRId64 " \u00d7 %" PRId64
+             " voxels of %s \u00d7 %s \u00d7 %s mm",
+             grid->dim[0], grid->dim[1], grid->dim[2], zoom[0], zoom[1], zoom[2]);
+}
+
+static void write_median(const struct pen *p, const struct caption *c, double right, double top,
+                         double median)
+{
+    char text[128], number[64];
+
+    if (isnan(median)) {
+        write_text(p, &small_style, RIGHT_END, right, top + 45, 200,
+                   *c->mask ? "no finite voxel in the brain" : "no finite voxel in the head");
+        return;
+    }
+    write_text(p, &figure_style, RIGHT_END, right, top + 25, 200,
+               number_text(median, TABLE_DIGITS, number));
+    snprintf(text, sizeof text, "median in the %s%s%s", *c->mask ? "brain" : "head",
+             *c->unit ? ", " : "", c->unit);
+    write_text(p, &small_style, RIGHT_END, right, top + 45, 200, text);
+}
+
 static void write_head(const struct pen *p, const struct picture_input *in, const struct layout *l,
                        const struct figures *numbers)
 {
     const struct box *b = &l->head;
     const struct caption *c = in->caption;
-    double left = b->w - 210, right = b->x + b->w;
-    char text[TEXT_NBYTES], number[64];
+    double left = b->w - 210, down = b->y;
+    char text[TEXT_NBYTES], size[256];
 
-    write_text(p, &title_style, LEFT, b->x, b->y + 17, left, c->title);
+    down += 8 * write_title(p, c->title, b, left);
     snprintf(text, sizeof text, "%s%s%s", c->recipe, *c->description ? ": " : "", c->description);
-    write_text(p, &plain_style, LEFT, b->x, b->y + 40, left, text);
-    snprintf(text, sizeof text,
-             "%s  \u00b7  %s  \u00b7  %" PRId64 " \u00d7 %" PRId64 " \u00d7 %" PRId64 " voxels",
-             c->expression, c->extent, in->grid->dim[0], in->grid->dim[1], in->grid->dim[2]);
-    write_text(p, &small_style, LEFT, b->x, b->y + 60, left, text);
-    if (isnan(numbers->median)) {
-        write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200,
-                   *c->mask ? "no finite voxel in the brain" : "no finite voxel in the head");
-        return;
-    }
-    write_text(p, &figure_style, RIGHT_END, right, b->y + 25, 200,
-               number_text(numbers->median, 4, number));
-    write_text(p, &small_style, RIGHT_END, right, b->y + 45, 200,
-               *c->mask ? "median in the brain" : "median in the head");
+    write_text(p, &plain_style, LEFT, b->x, down + 40, left, text);
+    size_text(in->grid, size, sizeof size);
+    snprintf(text, sizeof text, "%s  \u00b7  %s  \u00b7  %s", c->expression, c->extent, size);
+    write_text(p, &small_style, LEFT, b->x, down + 60, b->w - (down > b->y ? 0 : 210), text);
+    write_median(p, c, b->x + b->w, b->y, numbers->median);
 }
 
 static void write_sides(const struct pen *p, const struct layout *l, const struct nifti *grid)
@@ -232,6 +304,8 @@ static void write_bar(const struct pen *p, const struct picture_input *in, const
     char text[64];
 
     write_text(p, &bar_style, LEFT, b->x, b->y - 9, 92, in->caption->recipe);
+    if (*in->caption->unit)
+        write_text(p, &slice_style, LEFT, b->x, b->y + b->h + 15, 92, in->caption->unit);
     if (!isfinite(range) || !(step > 0))
         return;
     p->cairo.set_line_width(p->cr, 1);

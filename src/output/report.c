@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Written from front to back into memory. Reads one picture at a time and writes it as base64.
- * Leaves out pictures after PICTURES_NBYTES, so that browsers can show the page of a large
- * dataset.
+ * Written from front to back into memory. Reads one picture at a time. The table is complete without
+ * the script; style and script are files of this folder (embed.py).
  */
 #include "report.h"
 
@@ -12,165 +11,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "endings.h"
+#include "columns.h"
 #include "headmask.h"
+#include "html.h"
 #include "human.h"
 #include "peers.h"
+#include "picture_private.h"
 #include "text.h"
-#include "utf8.h"
 
-#define PICTURES_NBYTES (UINT64_C(64) << 20)
+#define INSIDE_NBYTES (UINT64_C(20) << 20)
+
+/* report.css and report.js */
+extern const char report_css[], report_js[];
 
 struct page {
     const struct report *about;
+    const struct report_source *source;
+    struct columns columns;
     struct peers peers;
+    bool inside;      /* the pictures are in the page */
+    double low, high; /* of the thumbnails' colours */
     FILE *f;
-    uint64_t room_nbytes;
 };
 
-static const char head[] =
-    "<meta name=\"viewport\" content=\"width=device-width\">\n"
-    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; "
-    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-    "<style>\n"
-    ":root { color-scheme: light dark; --line: #8885; --mark: #b45309; --bad: #b91c1c }\n"
-    "@media (prefers-color-scheme: dark) { :root { --mark: #fbbf24; --bad: #f87171 } }\n"
-    "body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; "
-    "padding: 0 1rem }\n"
-    "h1 { font-size: 1.4rem; overflow-wrap: anywhere }\n"
-    "p { max-width: 46rem }\n"
-    "table { border-collapse: collapse; width: 100% }\n"
-    "th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: left; "
-    "vertical-align: top }\n"
-    "thead th { position: sticky; top: 0; background: Canvas }\n"
-    "tbody th { font-weight: 600; min-width: 17rem; overflow-wrap: anywhere }\n"
-    ".n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }\n"
-    ".mark { color: var(--mark); font-weight: 600 }\n"
-    ".failed, .omitted { color: var(--bad); max-width: 20rem }\n"
-    "small { display: block; font-weight: 400; opacity: .75; overflow-wrap: anywhere }\n"
-    "button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; "
-    "padding: 0; cursor: pointer }\n"
-    "[aria-sort=ascending] button::after { content: ' \\25B2' }\n"
-    "[aria-sort=descending] button::after { content: ' \\25BC' }\n"
-    "img { width: 15rem; height: 6.5rem; object-fit: cover; display: block; border-radius: 4px }\n"
-    "td:has(img) { width: 15rem; padding-right: 0 }\n"
-    "[aria-expanded=true] img { width: min(60rem, 60vw); height: auto }\n"
-    "</style>\n";
-
-static const char script[] =
-    "<script>\n"
-    "'use strict';\n"
-    "const rows = document.querySelector('tbody');\n"
-    "const value = (row, i) => row.cells[i].dataset.v ?? row.cells[i].textContent;\n"
-    "for (const button of document.querySelectorAll('thead button')) {\n"
-    "  button.onclick = () => {\n"
-    "    const head = button.parentElement, i = head.cellIndex;\n"
-    "    const up = head.getAttribute('aria-sort') !== 'ascending';\n"
-    "    document.querySelector('[aria-sort]')?.removeAttribute('aria-sort');\n"
-    "    head.setAttribute('aria-sort', up ? 'ascending' : 'descending');\n"
-    "    const number = head.classList.contains('n');\n"
-    "    rows.append(...[...rows.rows].sort((a, b) => {\n"
-    "      const x = value(a, i), y = value(b, i);\n"
-    "      if (number && (x === '' || y === '')) return (x === '') - (y === '');\n"
-    "      return (number ? x - y : x < y ? -1 : x > y ? 1 : 0) * (up ? 1 : -1);\n"
-    "    }));\n"
-    "  };\n"
-    "}\n"
-    "for (const button of rows.querySelectorAll('button'))\n"
-    "  button.onclick = () => button.setAttribute('aria-expanded',\n"
-    "    button.getAttribute('aria-expanded') !== 'true');\n"
-    "</script>\n";
-
-/* ---- pieces ---- */
-
-/* Any bytes, as text or within quotes. */
-static void print_text(FILE *f, const char *text)
-{
-    for (size_t n; *text; text += n > 0 ? n : 1) {
-        n = utf8_clean_nbytes(text);
-        switch (n > 0 ? *text : '?') {
-        case '&':
-            fputs("&amp;", f);
-            break;
-        case '<':
-            fputs("&lt;", f);
-            break;
-        case '>':
-            fputs("&gt;", f);
-            break;
-        case '"':
-            fputs("&quot;", f);
-            break;
-        default:
-            fwrite(n > 0 ? text : "?", 1, n > 0 ? n : 1, f);
-        }
-    }
-}
-
-static void print_base64(FILE *f, const unsigned char *b, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-    for (size_t i = 0; i < n; i += 3) {
-        size_t left = n - i;
-        unsigned group = (unsigned)b[i] << 16 | (left > 1 ? (unsigned)b[i + 1] << 8 : 0) |
-                         (left > 2 ? b[i + 2] : 0);
-
-        fputc(digits[group >> 18], f);
-        fputc(digits[group >> 12 & 63], f);
-        fputc(left > 1 ? digits[group >> 6 & 63] : '=', f);
-        fputc(left > 2 ? digits[group & 63] : '=', f);
-    }
-}
-
-static int print_blob(FILE *f, const struct blob *b, struct error *err)
-{
-    enum { STEP_NBYTES = 3 << 14 }; /* whole groups of three */
-    uint64_t total = blob_nbytes(b);
-    unsigned char *buf = malloc(STEP_NBYTES);
-    int ret = buf ? 0 : error_set(err, ENOMEM, "page: out of memory");
-
-    for (uint64_t off = 0; off < total && ret == 0; off += STEP_NBYTES) {
-        size_t n = total - off < STEP_NBYTES ? (size_t)(total - off) : STEP_NBYTES;
-
-        ret = blob_read(b, off, buf, n, err);
-        if (ret == 0)
-            print_base64(f, buf, n);
-    }
-    free(buf);
-    return ret;
-}
-
-static int print_picture(struct page *p, const struct table_row *row, struct blob *b,
-                         struct error *err)
-{
-    int ret;
-
-    if (!b || blob_nbytes(b) > p->room_nbytes) {
-        fprintf(p->f, "<td>%s", b ? "left out: the page is large" : "not drawn");
-        return 0;
-    }
-    p->room_nbytes -= blob_nbytes(b);
-    fprintf(p->f,
-            "<td><button aria-expanded=\"false\"><img loading=\"lazy\" alt=\"Slices of the %s of ",
-            p->about->measure);
-    print_text(p->f, row->path);
-    fputs("\" src=\"data:image/png;base64,", p->f);
-    ret = print_blob(p->f, b, err);
-    fputs("\"></button>", p->f);
-    return ret;
-}
-
-static void print_number(FILE *f, bool known, double number)
-{
-    if (!known || !isfinite(number))
-        fputs("<td class=\"n\" data-v=\"\">n/a", f);
-    else
-        fprintf(f, "<td class=\"n\" data-v=\"%.9g\">%s", number,
-                human_number(number, TABLE_DIGITS).text);
-}
-
-/* ---- the page ---- */
+/* ---- verdicts ---- */
 
 /* Of the run in row `i`. */
 static const struct peer_group *group_of(const struct page *p, size_t i)
@@ -191,37 +55,204 @@ static bool is_marked(enum verdict v)
     return v != VERDICT_NONE && v != VERDICT_FEW && v != VERDICT_NO;
 }
 
-static void print_row(const struct page *p, size_t i)
+/* ---- one scale for all thumbnails ---- */
+
+enum end { LOW_END, HIGH_END };
+
+/* The lowest 5th or the highest 95th percentile of the runs, outliers left out. `values` has room for
+ * one of each run. */
+static double end_of_scale(const struct report *r, enum end end, double *values)
+{
+    double found = NAN;
+    struct spread s;
+    size_t n = 0;
+
+    for (size_t i = 0; i < r->nrows; i++) {
+        double value = end == LOW_END ? r->rows[i].numbers.p05 : r->rows[i].numbers.p95;
+
+        if (r->rows[i].has_numbers && isfinite(value))
+            values[n++] = value;
+    }
+    s = outliers_spread(values, n);
+    for (size_t i = 0; i < r->nrows; i++) {
+        double value = end == LOW_END ? r->rows[i].numbers.p05 : r->rows[i].numbers.p95;
+
+        if (r->rows[i].has_numbers && value >= s.low && value <= s.high)
+            found = end == LOW_END ? fmin(found, value) : fmax(found, value);
+    }
+    return found;
+}
+
+static int find_scale(struct page *p, struct error *err)
+{
+    double *values = malloc((p->about->nrows + 1) * sizeof *values);
+
+    if (!values)
+        return error_set(err, ENOMEM, "page: out of memory");
+    p->low = end_of_scale(p->about, LOW_END, values);
+    p->high = end_of_scale(p->about, HIGH_END, values);
+    free(values);
+    if (p->low >= 0 && p->low <= p->high / 2) /* as in pictures */
+        p->low = 0;
+    if (!(p->low < p->high))
+        p->high = p->low + 1;
+    return 0;
+}
+
+static void print_scale(const struct page *p)
+{
+    enum { NSTOPS = 9 };
+    unsigned char rgb[COLOUR_N][3];
+
+    if (!isfinite(p->low) || !isfinite(p->high))
+        return;
+    picture_palette(rgb);
+    fprintf(p->f,
+            "<p class=\"scale\">Thumbnails: %s %s <i style=\"background: linear-gradient(90deg",
+            p->about->measure, human_number(p->low, TABLE_DIGITS).text);
+    for (int i = 0; i < NSTOPS; i++) {
+        const unsigned char *c = rgb[picture_colour(i, 0, NSTOPS - 1)];
+
+        fprintf(p->f, ", #%02x%02x%02x", c[0], c[1], c[2]);
+    }
+    fprintf(p->f, ")\"></i> %s\n", human_number(p->high, TABLE_DIGITS).text);
+}
+
+/* ---- rows ---- */
+
+static int print_thumb(const struct page *p, size_t i, struct error *err)
+{
+    float values[THUMB_W_MAX * THUMB_H_MAX];
+    struct thumb_size size;
+    unsigned char *png;
+    size_t nbytes;
+    int ret;
+
+    fputs("<td class=\"p\">", p->f);
+    if (!p->source->thumb(p->source->ctx, i, values, &size))
+        return 0;
+    ret = thumb_png(values, size, p->low, p->high, &png, &nbytes, err);
+    if (ret < 0)
+        return ret;
+    fprintf(p->f,
+            "<button><img loading=\"lazy\" width=\"%d\" height=\"%d\" alt=\"Slices of the %s of ",
+            size.w, size.h, p->about->measure);
+    html_text(p->f, p->about->rows[i].path);
+    fputs("\" src=\"data:image/png;base64,", p->f);
+    html_base64(p->f, png, nbytes);
+    fputs("\"></button>", p->f);
+    free(png);
+    return 0;
+}
+
+/* The attribute with the place of the picture, or with the picture. */
+static int print_picture(const struct page *p, size_t i, struct error *err)
+{
+    const struct report_picture *picture = &p->about->pictures[i];
+    struct blob *b;
+    int ret;
+
+    if (!picture->path)
+        return 0;
+    if (!p->inside) {
+        fprintf(p->f, " data-p=\"%s", p->about->beside);
+        html_path(p->f, picture->path);
+        fputc('"', p->f);
+        return 0;
+    }
+    b = p->source->picture(p->source->ctx, i);
+    if (!b)
+        return 0;
+    fputs(" data-p=\"data:image/png;base64,", p->f);
+    ret = html_blob(p->f, b, err);
+    fputc('"', p->f);
+    blob_put(b);
+    return ret;
+}
+
+static void print_number(FILE *f, double number, int digits)
+{
+    if (isnan(number))
+        fputs("<td class=\"n\" data-v=\"\">n/a", f);
+    else
+        fprintf(f, "<td class=\"n\" data-v=\"%.9g\">%s", number, human_number(number, digits).text);
+}
+
+static void print_names(const struct page *p, size_t i)
 {
     const struct table_row *row = &p->about->rows[i];
-    const struct numbers *n = &row->numbers;
-    const char *state = p->about->states[i];
-    enum verdict verdict = verdict_of(p, i);
+    char *dir = strndup(row->path, (size_t)(base_name(row->path) - row->path));
+    char cell[BIDS_NAME_MAX];
 
-    fputs("<tr><th scope=\"row\">", p->f);
-    print_text(p->f, base_name(row->path));
-    fputs("<small>", p->f);
-    print_text(p->f, row->path);
-    fputs("</small>", p->f);
-    print_number(p->f, row->nvol > 0, (double)row->nvol);
-    print_number(p->f, row->has_numbers, n->median);
-    if (is_marked(verdict))
-        fprintf(p->f, " <span class=\"mark\">%s</span>", verdict_name(verdict));
-    print_number(p->f, row->has_numbers, n->mean);
-    print_number(p->f, row->has_numbers, n->p05);
-    print_number(p->f, row->has_numbers, n->p95);
-    fprintf(p->f, "<td class=\"%s\">%s", state,
-            strcmp(state, "virtual") == 0   ? "not computed"
-            : strcmp(state, "omitted") == 0 ? "not used"
-            : strcmp(state, "cached") != 0  ? state
-            : row->has_numbers              ? "computed"
-                                            : "computed, not measured");
-    if (row->reason) {
+    fputs("<th scope=\"row\">", p->f);
+    html_text(p->f, base_name(row->path));
+    if (dir && *dir) {
         fputs("<small>", p->f);
-        print_text(p->f, row->reason);
+        html_text(p->f, dir);
         fputs("</small>", p->f);
     }
+    free(dir);
+    for (size_t k = 0; k < p->columns.n; k++) {
+        const char *value = columns_cell(&p->columns, k, row->path, cell);
+
+        fputs("<td>", p->f);
+        html_text(p->f, value ? value : "");
+    }
+    for (size_t k = 0; k < p->about->joined->n; k++) {
+        fputs("<td>", p->f);
+        html_text(p->f, p->about->joined->cells[k][i] ? p->about->joined->cells[k][i] : "");
+    }
 }
+
+static void print_state(const struct page *p, size_t i)
+{
+    const struct table_row *row = &p->about->rows[i];
+    const char *state = p->about->states[i];
+    const char *shown = strcmp(state, "virtual") == 0   ? "not computed"
+                        : strcmp(state, "omitted") == 0 ? "not used"
+                        : strcmp(state, "cached") != 0  ? state
+                        : row->has_numbers              ? "computed"
+                                                        : "computed, not measured";
+
+    fprintf(p->f, "<td class=\"%s\" data-v=\"%s\">%s", state, shown, shown);
+    if (row->reason) {
+        fputs("<small>", p->f);
+        html_text(p->f, row->reason);
+        fputs("</small>", p->f);
+    }
+    fputc('\n', p->f);
+}
+
+static int print_row(const struct page *p, size_t i, struct error *err)
+{
+    enum { WHOLE = 15 }; /* digits of a count */
+    static const struct numbers none = {NAN, NAN, NAN, NAN, NAN};
+    const struct table_row *row = &p->about->rows[i];
+    const struct numbers *n = row->has_numbers ? &row->numbers : &none;
+    enum verdict verdict = verdict_of(p, i);
+    int ret;
+
+    fputs("<tr", p->f);
+    if (!row->omitted)
+        fprintf(p->f, " data-g=\"%zu\"", p->peers.of[i]);
+    ret = print_picture(p, i, err);
+    fputs(">", p->f);
+    if (ret == 0)
+        ret = print_thumb(p, i, err);
+    print_names(p, i);
+    print_number(p->f, row->nvol > 0 ? (double)row->nvol : NAN, WHOLE);
+    print_number(p->f, n->median, TABLE_DIGITS);
+    print_number(p->f, row->has_numbers ? outliers_z(&group_of(p, i)->spread, n->median) : NAN,
+                 TABLE_Z_DIGITS);
+    fprintf(p->f, "<td%s>%s", is_marked(verdict) ? " class=\"mark\"" : "", verdict_name(verdict));
+    print_number(p->f, n->mean, TABLE_DIGITS);
+    print_number(p->f, n->p05, TABLE_DIGITS);
+    print_number(p->f, n->p95, TABLE_DIGITS);
+    print_state(p, i);
+    return ret;
+}
+
+/* ---- above the table ---- */
 
 static size_t count(const struct report *r, const char *state)
 {
@@ -232,22 +263,35 @@ static size_t count(const struct report *r, const char *state)
     return n;
 }
 
-static void print_group(FILE *f, const struct peer_group *g)
+/* How many runs are not measured, or have no picture, though nothing has failed? */
+static size_t count_missing(const struct report *r)
 {
-    const struct spread *s = &g->spread;
+    size_t n = 0;
 
-    fputs("<li><b>", f);
-    print_text(f, g->name);
-    fprintf(f, "</b>: %zu with a median", s->n);
-    if (s->n < OUTLIERS_MIN)
-        fprintf(f, ", fewer than %d: not judged\n", OUTLIERS_MIN);
-    else
-        fprintf(f, "; median %s, MAD %s, fences %s and %s\n",
-                human_number(s->median, TABLE_DIGITS).text, human_number(s->mad, 2).text,
-                human_number(s->low, TABLE_DIGITS).text, human_number(s->high, TABLE_DIGITS).text);
+    for (size_t i = 0; i < r->nrows; i++)
+        n += !r->rows[i].omitted && strcmp(r->states[i], "failed") != 0 &&
+             (!r->rows[i].has_numbers || !r->pictures[i].path);
+    return n;
 }
 
-static void print_verdicts(const struct page *p)
+static void print_counts(const struct page *p)
+{
+    const struct report *r = p->about;
+    size_t nfailed = count(r, "failed"), nomitted = count(r, "omitted");
+
+    fprintf(p->f,
+            "<p>Runs: %zu, of which %zu computed, %zu computing, <span%s>%zu failed</span>, "
+            "%zu not computed",
+            r->nrows - nomitted, count(r, "cached"), count(r, "computing"),
+            nfailed > 0 ? " class=\"failed\"" : "", nfailed, count(r, "virtual"));
+    if (nomitted > 0)
+        fprintf(p->f, "; %zu file%s", nomitted,
+                nomitted == 1 ? " that might be taken for a run is none"
+                              : "s that might be taken for runs are none");
+    fputs(".\n", p->f);
+}
+
+static void print_marks(const struct page *p)
 {
     size_t nclear = 0, ndoubt = 0;
 
@@ -257,81 +301,158 @@ static void print_verdicts(const struct page *p)
         nclear += v == VERDICT_LOW || v == VERDICT_HIGH;
         ndoubt += v == VERDICT_DOUBT_LOW || v == VERDICT_DOUBT_HIGH;
     }
-    fprintf(
-        p->f,
-        "\n<p>Compared with each other are " PEERS_DEFINITION ". Marked as <span "
-        "class=\"mark\">low or high: %zu</span>, whose median is " OUTLIERS_FENCES
-        ", and whose robust z, " OUTLIERS_Z ", is beyond " OUTLIERS_Z_LIMIT
-        ". Marked as <span class=\"mark\">low? or high?: %zu</span>, where one of both holds. A "
-        "median within " OUTLIERS_TENTH " of that of the group is never marked.\n<ul>\n",
-        nclear, ndoubt);
-    for (size_t i = 0; i < p->peers.n; i++)
-        print_group(p->f, &p->peers.groups[i]);
-    fputs("</ul>", p->f);
+    fprintf(p->f,
+            "<p>Marked: <span class=\"mark\">low or high: %zu</span>, low? or high?: %zu.\n"
+            "<details><summary>How runs are compared</summary>\n"
+            "<p>The number of a run is the median of its %s over the head: what is brighter "
+            "than " HEADMASK_DEFINITION ". "
+            "Compared with each other are " PEERS_DEFINITION ". A group of fewer than %d is not "
+            "judged.\n<p>Two rules: is the median " OUTLIERS_FENCES "? Is its robust z, " OUTLIERS_Z
+            ", beyond " OUTLIERS_Z_LIMIT
+            "? Runs are marked low or high if both say so, and low? or high? if one does. A "
+            "median within " OUTLIERS_TENTH " of that of the group is never marked.\n</details>\n",
+            nclear, ndoubt, p->about->measure, OUTLIERS_MIN);
+}
+
+static void print_command(const struct page *p)
+{
+    size_t nmissing = count_missing(p->about);
+
+    if (nmissing == 0)
+        return;
+    fprintf(p->f,
+            "<p>Of %zu run%s numbers or picture are missing here. This page computes nothing. One "
+            "command computes all of them, and writes page, tables and pictures; it continues "
+            "where it was interrupted:\n<p><code>",
+            nmissing, nmissing == 1 ? "" : "s");
+    html_text(p->f, p->about->command);
+    fputs("</code>\n", p->f);
 }
 
 static void print_head(const struct page *p)
 {
     const struct report *r = p->about;
-    size_t nfailed = count(r, "failed"), nomitted = count(r, "omitted");
-    FILE *f = p->f;
-    char omitted[80] = "";
 
-    if (nomitted > 0)
-        snprintf(omitted, sizeof omitted, "; %zu file%s", nomitted,
-                 nomitted == 1 ? " that might be taken for a run is none"
-                               : "s that might be taken for runs are none");
-    fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>%s of ",
+    fprintf(p->f, "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>%s of ",
             r->measure);
-    print_text(f, r->dataset);
-    fprintf(f, "</title>\n%s<h1>%s of ", head, r->measure);
-    print_text(f, r->dataset);
-    fprintf(
-        f,
-        "</h1>\n<p>Runs: %zu, of which %zu computed, %zu computing, <span%s>%zu failed</span>, %zu "
-        "not computed%s.\n"
-        "<p>This page computes nothing. Reading <code>group_%s.tsv</code> computes all "
-        "numbers, <code>derivctl compute -r <var>MOUNT</var> %s%s</code> all pictures; then "
-        "copy it again.\n"
-        "<p>Over the voxels of the head: what is brighter than " HEADMASK_DEFINITION ". ",
-        r->nrows - nomitted, count(r, "cached"), count(r, "computing"),
-        nfailed > 0 ? " class=\"failed\"" : "", nfailed, count(r, "virtual"), omitted, r->recipe,
-        r->recipe, ending_png);
-    print_verdicts(p);
-    fputs("\n<p>A click on a picture enlarges it; one on the head of a column sorts.", f);
-    fputs("\n<table>\n<thead><tr><th scope=\"col\" aria-sort=\"ascending\"><button>Run</button>",
-          f);
-    for (const char *const *name =
-             (const char *const[]){"Volumes", "Median", "Mean", "5 %", "95 %", NULL};
-         *name; name++)
-        fprintf(f, "<th scope=\"col\" class=\"n\"><button>%s</button>", *name);
-    fputs("<th scope=\"col\"><button>State</button><th scope=\"col\">Picture\n<tbody>\n", f);
+    html_text(p->f, base_name(r->dataset));
+    fprintf(p->f,
+            "</title>\n<meta name=\"viewport\" content=\"width=device-width\">\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+            "img-src data: 'self' file:; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
+            "<style>\n%s</style>\n<h1>%s of ",
+            report_css, r->measure);
+    html_text(p->f, r->dataset);
+    fputs("</h1>\n", p->f);
+    print_counts(p);
+    print_command(p);
+    print_marks(p);
 }
 
-int report_html(const struct report *report, report_picture_fn *picture, void *ctx, char **out,
+static void print_group(const struct page *p, size_t k)
+{
+    const struct peer_group *g = &p->peers.groups[k];
+    const struct spread *s = &g->spread;
+
+    fprintf(p->f, "<div class=\"group\" data-g=\"%zu\"", k);
+    if (s->n >= OUTLIERS_MIN)
+        fprintf(p->f, " data-median=\"%.9g\" data-low=\"%.9g\" data-high=\"%.9g\"", s->median,
+                s->low, s->high);
+    fputs("><h3>", p->f);
+    html_text(p->f, g->name);
+    fprintf(p->f, " <small>%zu with a median", s->n);
+    if (s->n < OUTLIERS_MIN)
+        fprintf(p->f, ", fewer than %d: not judged", OUTLIERS_MIN);
+    else
+        fprintf(p->f, "; median %s, MAD %s, fences %s and %s",
+                human_number(s->median, TABLE_DIGITS).text, human_number(s->mad, 2).text,
+                human_number(s->low, TABLE_DIGITS).text, human_number(s->high, TABLE_DIGITS).text);
+    fputs("</small></h3></div>\n", p->f);
+}
+
+static void print_columns(const struct page *p)
+{
+    static const char *const numbers[] = {"Mean", "5 %", "95 %"};
+    FILE *f = p->f;
+
+    fputs("<table>\n<thead><tr><th><th scope=\"col\" aria-sort=\"ascending\"><button>Run</button>",
+          f);
+    for (size_t k = 0; k < p->columns.n; k++) {
+        fputs("<th scope=\"col\" data-f><button>", f);
+        html_text(f, p->columns.key[k]);
+        fputs("</button>", f);
+    }
+    for (size_t k = 0; k < p->about->joined->n; k++) {
+        fputs("<th scope=\"col\" data-f><button>", f);
+        html_text(f, p->about->joined->name[k]);
+        fputs("</button>", f);
+    }
+    fputs("<th scope=\"col\" class=\"n\"><button>Volumes</button>"
+          "<th scope=\"col\" class=\"n\" data-c=\"median\"><button>Median</button>"
+          "<th scope=\"col\" class=\"n\"><button>z</button>"
+          "<th scope=\"col\" data-c=\"verdict\" data-f><button>Outlier</button>",
+          f);
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        fprintf(f, "<th scope=\"col\" class=\"n\"><button>%s</button>", numbers[k]);
+    fputs("<th scope=\"col\" data-f><button>State</button>\n<tbody>\n", f);
+}
+
+/* ---- the page ---- */
+
+static int print_page(struct page *p, struct error *err)
+{
+    int ret = 0;
+
+    print_head(p);
+    fputs("<h2>Equals</h2>\n<p>Each dot is a run; grey is the span between the fences. Point at a "
+          "dot to see the run, click to go to its row.\n",
+          p->f);
+    for (size_t k = 0; k < p->peers.n; k++)
+        print_group(p, k);
+    fputs("<h2>Runs</h2>\n", p->f);
+    print_scale(p);
+    fputs("<form id=\"filter\"></form>\n", p->f);
+    print_columns(p);
+    for (size_t i = 0; i < p->about->nrows && ret == 0; i++)
+        ret = print_row(p, i, err);
+    fprintf(p->f,
+            "</table>\n<div id=\"tip\" hidden></div>\n"
+            "<dialog><figure><img alt=\"\"><figcaption><span></span><button data-by=\"-1\">Previous"
+            "</button><button data-by=\"1\">Next</button><form method=\"dialog\"><button>Close"
+            "</button></form></figcaption></figure></dialog>\n<script>\n%s</script>\n</html>\n",
+            report_js);
+    return ret;
+}
+
+static int prepare(struct page *p, struct error *err)
+{
+    const struct report *r = p->about;
+    uint64_t nbytes = 0;
+    int ret = peers_form(r->rows, r->nrows, &p->peers, err);
+
+    for (size_t i = 0; i < r->nrows && ret == 0; i++) {
+        nbytes += r->pictures[i].path ? r->pictures[i].nbytes : 0;
+        if (columns_add(&p->columns, r->rows[i].path) < 0)
+            ret = error_set(err, ENOMEM, "page: out of memory");
+    }
+    p->inside = nbytes <= INSIDE_NBYTES;
+    return ret == 0 ? find_scale(p, err) : ret;
+}
+
+int report_html(const struct report *report, const struct report_source *source, char **out,
                 struct error *err)
 {
-    struct page p = {.about = report, .room_nbytes = PICTURES_NBYTES};
+    struct page p = {.about = report, .source = source};
     char *text = NULL;
     size_t nbytes;
-    int ret = peers_form(report->rows, report->nrows, &p.peers, err);
+    int ret = prepare(&p, err);
 
     p.f = ret == 0 ? open_memstream(&text, &nbytes) : NULL;
-    if (!p.f) {
-        peers_clear(&p.peers);
-        return error_set(err, ENOMEM, "page: out of memory");
+    if (p.f) {
+        ret = print_page(&p, err);
+        text = text_end(p.f, &text);
     }
-    print_head(&p);
-    for (size_t i = 0; i < report->nrows && ret == 0; i++) {
-        struct blob *b = picture(ctx, i);
-
-        print_row(&p, i);
-        ret = print_picture(&p, &report->rows[i], b, err);
-        fputc('\n', p.f);
-        blob_put(b);
-    }
-    fprintf(p.f, "</table>\n%s</html>\n", script);
-    text = text_end(p.f, &text);
+    columns_clear(&p.columns);
     peers_clear(&p.peers);
     if (ret == 0 && !text)
         ret = error_set(err, ENOMEM, "page: out of memory");

@@ -23,6 +23,7 @@ struct table {
     bool is_number;               /* the recipe's result */
     const struct table_row *rows; /* [nrows] */
     size_t nrows;
+    const struct joined *joined; /* may be NULL */
     struct columns columns;
     struct peers peers;
 };
@@ -86,7 +87,12 @@ static void print_row(FILE *f, const struct table *t, size_t i)
     if (!t->is_number)
         print_text(f, row->has_numbers ? row->mask : NULL, "\t");
     print_text(f, row->path, "\t");
-    print_text(f, row->reason, "\n");
+    print_text(f, row->reason, "");
+    for (size_t k = 0; t->joined && k < t->joined->n; k++) {
+        fputc('\t', f);
+        print_text(f, t->joined->cells[k][i], "");
+    }
+    fputc('\n', f);
 }
 
 /* What follows the recipe's name in the names of columns. */
@@ -109,18 +115,24 @@ static void print_table(FILE *f, const struct table *t)
     for (size_t i = 0; i < NENDINGS; i++)
         if (!t->is_number || !endings[i].of_image)
             fprintf(f, "%s%s\t", t->recipe, endings[i].text);
-    fprintf(f, "%sfilename\treason\n", t->is_number ? "" : "mask\t");
+    fprintf(f, "%sfilename\treason", t->is_number ? "" : "mask\t");
+    for (size_t i = 0; t->joined && i < t->joined->n; i++) {
+        fputc('\t', f);
+        print_text(f, t->joined->name[i], "");
+    }
+    fputc('\n', f);
     for (size_t i = 0; i < t->nrows; i++)
         print_row(f, t, i);
 }
 
-int table_text(const struct recipe *recipe, const struct table_row *rows, size_t nrows, char **out,
-               struct error *err)
+int table_text(const struct recipe *recipe, const struct table_row *rows, size_t nrows,
+               const struct joined *joined, char **out, struct error *err)
 {
     struct table t = {.recipe = recipe->name,
                       .is_number = recipe_is_number(recipe),
                       .rows = rows,
-                      .nrows = nrows};
+                      .nrows = nrows,
+                      .joined = joined};
     char *text = NULL;
     size_t nbytes;
     FILE *f = open_memstream(&text, &nbytes);

@@ -29,6 +29,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "joined.h"
 #include "numbers.h"
 #include "recipe.h"
 
@@ -44,11 +45,11 @@ struct table_row {
     bool omitted;           /* a file that is no run */
 };
 
-/* The table of rows[nrows] in this order, whose runs are compared with each other alone. *out is
+/* The table of rows[nrows] in this order, with the columns `joined` at the end (NULL: none), whose runs are compared with each other alone. *out is
  * malloced and NUL-terminated. Control characters, and bytes of names that are not UTF-8, become "?".
  * ENOMEM. */
-int table_text(const struct recipe *recipe, const struct table_row *rows, size_t nrows, char **out,
-               struct error *err) NODISCARD;
+int table_text(const struct recipe *recipe, const struct table_row *rows, size_t nrows,
+               const struct joined *joined, char **out, struct error *err) NODISCARD;
 
 /* The data dictionary of such a table as a file, with the usual entities of runs. malloced; NULL: out
  * of memory. */

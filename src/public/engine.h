@@ -75,7 +75,8 @@ struct engine;
  * The cost does not depend on the number of files. */
 int engine_open(const struct engine_config *config, struct engine **out,
                 struct error *err) NODISCARD;
-/* Start the workers, and remove the directories of commands that a killed daemon has left. */
+/* Start the workers, unless they are, and remove the directories of commands that a killed daemon has
+ * left. */
 int engine_start(struct engine *e, struct error *err) NODISCARD;
 /* Cancel all tasks and wait for the workers: no callback runs after it. For owners of readers that
  * close them in a callback. */
@@ -134,6 +135,10 @@ struct entry {
 
 /* Release what the entry owns. */
 void entry_clear(struct entry *entry);
+
+/* The mount's directory with what is derived from the dataset's root, group tables too: "" or
+ * "derivatives/derivfs". */
+const char *engine_derived_root(const struct engine *e);
 
 /* statvfs(3) of the dataset's file system. */
 int engine_statvfs(struct engine *e, struct statvfs *out) NODISCARD;
@@ -268,10 +273,18 @@ double reader_wait_progress(struct wait *w);
 
 /* ---- tables, and the page ---- */
 
+/* Tables of the dataset whose columns are joined: bits of `with`. The text fails if there is none. */
+enum table_with {
+    TABLE_WITH_PARTICIPANTS = 1, /* participants.tsv */
+    TABLE_WITH_SCANS = 2,        /* sub-*_scans.tsv */
+};
+
 /* Wait for a text about many runs. A table computes an image and its numbers for each run; a run
  * that fails has a row with the reason. The page computes nothing. */
-struct wait *table_wait_new(struct engine *e, const struct dir *dir, const char *name) NODISCARD;
-struct wait *page_wait_new(struct engine *e) NODISCARD;
+struct wait *table_wait_new(struct engine *e, const struct dir *dir, const char *name,
+                            unsigned with) NODISCARD;
+/* `beside`, a constant, leads from the page to a directory that has the files of the mount: "../". */
+struct wait *page_wait_new(struct engine *e, const char *beside, unsigned with) NODISCARD;
 /* After that: take the text, malloced and NUL-terminated. Call it once. */
 char *text_wait_take(struct wait *w, size_t *nbytes) NODISCARD;
 /* Who may read it: its runs may be others than those of the last lookup. */

@@ -27,6 +27,7 @@ struct derived_info {
     const char *recipe;      /* the recipe's name */
     const char *text;        /* the recipe's expression or command */
     const char *description; /* the recipe's; "" if there is none */
+    const char *unit;        /* of its values (unit.h); "": not known, or a command's */
     bool is_command;         /* its result determines size and form */
     const char *drawing;     /* of a drawing of the task graph: "svg", "png"; else NULL */
     bool is_wrong;           /* it cannot be planned: reading it fails */

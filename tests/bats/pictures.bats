@@ -32,8 +32,9 @@ assert_pictures() {
     assert_equal "$(metric tasks_done_total)" 0
     assert_pictures "$func"/{mean,std,tsnr}.png "$run.png"
     run -0 pictures numbers "$func/tsnr.png" "$func/tsnr.nii" "$func/mean.nii"
-    assert_line 'Title: sub-01 ses-test task-covertverbgeneration+fingerfootlips+linebisection+overtverbgeneration+...'
+    assert_line 'Title: sub-01 ses-test task-covertverbgeneration+fingerfootlips+linebisection+overtverbgeneration+overtwordrepetition'
     assert_line 'Expression: mean(bold) / std(bold)'
+    assert_line 'Unit: no unit'
     assert_line 'Software: derivfs'
     local mean=${run/stat-tsnr/stat-mean}
     run -0 pictures numbers "$run.png" "$run.nii" "$mean.nii"
@@ -46,7 +47,7 @@ assert_pictures() {
     cmp "$func/tsnr.png" first.png
 }
 
-@test "right is left, the front is up, and slices go from below, however the axes are stored" {
+@test "right is left, the front is up, and slices go from below without air, however the axes are stored" {
     pictures corner "$DS"
     mount_derivfs "$DS"
     assert_pictures "$MNT"/?/mean.png
@@ -54,7 +55,7 @@ assert_pictures() {
     assert_equal "${#lines[@]}" 6
     local line
     for line in "${lines[@]}"; do
-        assert_equal "$line" '3 x 3 7: [0.0, 2.0, 0.0, 2.0] 8: [0.0, 2.0, 0.0, 2.0]'
+        assert_equal "$line" '3 x 3 5: [0.0, 3.0, 0.0, 3.0] 6: [0.0, 3.0, 0.0, 3.0] 7: [0.0, 3.0, 0.0, 3.0]'
     done
 }
 

@@ -166,6 +166,9 @@ print("%.4g" % float(PIL.Image.open(sys.argv[1]).text["Median"]))' "$1"
     assert_line --regexp '^  16 x 16 x 8 voxels, [0-9]+ of them in the head$'
     assert_line --regexp '^  median tSNR in the head: [1-9][0-9.]*$'
     assert_line "  median tSNR in the head: $(median_shown tree/mnt/sample/sub-01/ses-test/func/tsnr.png)"
+    # Of a run, it is one number in the picture, in the table and here.
+    local run=sub-01_ses-test_task-linebisection
+    assert_line --regexp "^ +$(median_shown "tree/mnt/sample/sub-01/ses-test/func/${run}_stat-tsnr_boldmap.png")  ${run}_bold$"
     assert_line "  as a picture: $PWD/tree/mnt/sample/sub-01/ses-test/func/tsnr.png"
     assert_exists tree/mnt/sample/sub-01/ses-test/func/tsnr.png
     assert_line "  fusermount3 -u $PWD/tree/mnt/sample"

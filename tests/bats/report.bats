@@ -9,7 +9,7 @@ load helper
 browse() {
     chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
         --disable-background-networking --disable-component-update --disable-sync \
-        --user-data-dir="$BATS_TEST_TMPDIR/profile" --dump-dom "file://$PWD/$1" 3>&- 2>chromium.log
+        --user-data-dir="$BATS_TEST_TMPDIR/profile" --virtual-time-budget=10000 --dump-dom "file://$PWD/$1" 3>&- 2>chromium.log
 }
 
 # make_lab: six subjects with two tasks, one of two echoes, in which one run is bad, one "run" is 3-D,
@@ -36,18 +36,19 @@ RUNS
     echo '{"Name": "lab", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
 }
 
-# cells FILE: of each row of the table the run, its median, "low" or "high", and the state.
+# cells FILE: of each row of the table the run, whether it has a median, the verdict where it stands out,
+# the state, and whether it has a picture.
 cells() {
     /usr/bin/python3 - "$1" <<'PYTHON'
 import html, re, sys
 with open(sys.argv[1], encoding="utf-8") as f:
     body = f.read().split("<tbody>")[1].split("</table>")[0]
-for row in re.findall(r"<tr>.*?(?=<tr>|$)", body, re.S):
-    name = re.search(r'<th scope="row">(.*?)<small>', row).group(1)
-    median = re.findall(r'data-v="(.*?)"', row)[1]
-    mark = re.findall(r'class="mark">(\w+)', row)
-    state = re.search(r'<td class="(cached|virtual|failed|computing|omitted)">', row).group(1)
-    print(html.unescape(name), bool(median), *mark, state, "base64," in row)
+for row in re.findall(r"<tr\b.*?(?=<tr\b|$)", body, re.S):
+    name = re.search(r'<th scope="row">([^<]*)', row).group(1)
+    median = re.findall(r'<td class="n" data-v="(.*?)"', row)[1]
+    mark = re.findall(r'<td class="mark">([^<]+)', row)
+    state = re.search(r'<td class="(cached|virtual|failed|computing|omitted)"', row).group(1)
+    print(html.unescape(name).strip(), bool(median), *mark, state, " data-p=" in row)
 PYTHON
 }
 
@@ -74,7 +75,7 @@ PYTHON
     assert_equal "${lines[6]}" 'sub-6_task-x_bold.nii True low cached False'
 
     # The names are text, the table sorts, and the file needs no other.
-    sed -i 's|</html>|<script>document.querySelectorAll("thead button")[2].click()</script>&|' after.html
+    sed -i 's|</html>|<script>document.querySelectorAll("thead button")[4].click()</script>&|' after.html
     browse after.html >dom.html
     run -0 cells dom.html
     assert_equal "${lines[0]}" 'sub-6_task-x_bold.nii True low cached False'
@@ -109,11 +110,11 @@ PYTHON
     run -0 cells page.html
     assert_equal "$(grep -E ' (low|high)' <<<"$output")" "$bad.nii True low cached False"
     run -0 cat page.html
-    assert_line --partial '<b>task-nback echo-2 bold</b>: 6 with a median; median '
-    assert_line --partial '<b>task-rest bold</b>: 6 with a median'
+    assert_line --regexp 'data-median=.*<h3>task-nback echo-2 bold <small>6 with a median; median '
+    assert_line --regexp '<h3>task-absent bold <small>0 with a median, fewer than 5: not judged'
     local what
     for what in sub-05/func/sub-05_task-extra_bold.nii sub-06/func/sub-06_task-absent_bold.nii.gz sub-07; do
-        assert_line --partial "$what"
+        assert_line --partial "${what##*/}"
         assert_regex "$said" "$what"
     done
 }
@@ -166,20 +167,111 @@ is_not_computing() {
 import sys
 from html.parser import HTMLParser
 
+KEYS = set("""class data-v data-g data-f data-c data-p data-by data-median data-low data-high scope aria-sort lang
+charset name content http-equiv id hidden method type size value src alt width height loading style""".split())
+
 class Page(HTMLParser):
-    tags, text = [], ""
+    tags, text, svg = [], "", 0
     def handle_starttag(self, tag, attributes):
-        assert all(key in ("class", "data-v", "scope", "aria-sort", "lang", "charset", "name", "content",
-                           "http-equiv") for key, _ in attributes), (tag, attributes)
+        self.svg += tag == "svg"
+        if not self.svg:  # of the script
+            assert all(key in KEYS for key, _ in attributes), (tag, attributes)
         self.tags.append(tag)
+    def handle_endtag(self, tag):
+        self.svg -= tag == "svg"
     def handle_data(self, data):
         self.text += data
 
 page = Page()
 page.feed(open(sys.argv[1], encoding="utf-8").read())
-assert page.tags.count("script") == 1 and page.tags.count("tr") == 4 and "svg" not in page.tags, page.tags
-assert "x</script><script>alert(1)<.nii" in page.text and "--> '&amp;.nii" in page.text, page.text
+assert page.tags.count("script") == 1 and page.tags.count("tr") == 4 and page.tags.count("svg") <= 3, page.tags
+assert "script><script>alert(1)<.nii" in page.text and "x</" in page.text and "--> '&amp;.nii" in page.text, page.text
 PYTHON
+}
+
+# acts PAGE SCRIPT: what the script, which runs in the page, writes; in a browser.
+acts() {
+    { sed 's|</html>||' "$1" && printf '<pre id="found"></pre><script>\n%s\n</script>\n' "$2"; } >acts.html
+    browse acts.html | /usr/bin/python3 -c 'import html, re, sys
+print(html.unescape(re.search("<pre id=\"found\">(.*?)</pre>", sys.stdin.read(), re.S).group(1)))'
+}
+
+@test "derivctl report writes page, tables and pictures, each whole, and the page finds them" {
+    make_lab
+    run -1 derivctl report --cache_dir="$CACHE" "$DS" -o out/lab
+    assert_line --partial 'out/lab/index.html: 19 runs, 18 of them computed'
+    assert_equal "$(grep -c 'compute: ' <<<"$output")" 1 # the absent one, once
+    assert_line --regexp 'sub-06_task-absent.*compute: '
+    assert_equal "$(cd out/lab && echo *)" 'group_tsnr.json group_tsnr.tsv index.html pictures'
+    find out -name '*.png' >pngs
+    assert_equal "$(wc -l <pngs)" 18
+    xargs pngcheck -q <pngs
+    # As in a mount; pictures and thumbnails are inside, as they are few.
+    mount_derivfs "$DS"
+    cmp "$MNT/group_tsnr.tsv" out/lab/group_tsnr.tsv
+    cmp "$MNT/group_tsnr.json" out/lab/group_tsnr.json
+    diff "$MNT/.derivfs/index.html" out/lab/index.html
+    cmp "$MNT/sub-01/func/sub-01_task-rest_stat-tsnr_boldmap.png" \
+        out/lab/pictures/sub-01/func/sub-01_task-rest_stat-tsnr_boldmap.png
+    assert_equal "$(metric tasks_done_total)" 0
+    run -0 cells out/lab/index.html
+    assert_equal "$(grep -E ' (low|high)' <<<"$output")" 'sub-04_task-nback_echo-2_bold.nii True low cached True'
+    # Once more: nothing is computed again, and nothing else is left there.
+    run -1 derivctl report --cache_dir="$CACHE" "$DS" -o out/lab
+    assert_equal "$(cd out/lab && echo *)" 'group_tsnr.json group_tsnr.tsv index.html pictures'
+
+    run -1 derivctl report --cache_dir="$CACHE" "$DS/sub-01" -o out
+    assert_output --partial 'a report is about all of it'
+    run -1 derivctl report --cache_dir="$CACHE" --cache_size=0 "$DS" -o out
+    assert_output --partial 'needs a cache'
+    run -2 derivctl report "$DS"
+    touch file
+    run -1 derivctl report --cache_dir="$CACHE" "$DS" -o file/out
+    assert_output --partial 'file/out: create: '
+}
+
+@test "the page in a browser: filters, plots, the run under the pointer, and pictures in full" {
+    make_lab
+    derivctl report --cache_dir="$CACHE" "$DS" -o out || true
+    cp out/index.html page.html
+    acts page.html '
+        const found = [], say = (...words) => found.push(words.join(" "));
+        const shown = () => rows.filter((row) => !row.hidden).length;
+        const set = (i, value) => { filter.elements[i].value = value; filter.oninput(); };
+        say(document.querySelectorAll(".group svg").length, document.querySelectorAll("circle").length,
+            document.querySelectorAll("circle.marked").length);
+        say([...filter.querySelectorAll("label")].map((label) => label.firstChild.textContent));
+        set(2, "nback"); say(shown());
+        set(3, "2"); say(shown(), document.querySelectorAll("circle.off").length);
+        set(2, "*"); set(3, "*"); set(0, "sub-04 REST"); say(shown());
+        set(0, ""); set(4, "low"); say(rows.filter((row) => !row.hidden).map(nameOf));
+        const dot = document.querySelector("circle.marked"), box = dot.getBoundingClientRect();
+        const at = { clientX: box.x + 3, clientY: box.y + 3 };
+        dot.ownerSVGElement.onpointermove(at);
+        say(tip.hidden, tip.querySelector("b").textContent, tip.querySelector("img").src.slice(0, 15));
+        dot.ownerSVGElement.onpointerleave();
+        say(tip.hidden);
+        set(4, "*");
+        rows[0].querySelector(".p button").click();
+        say(dialog.open, large.src.slice(0, 15), dialog.querySelector("span").textContent);
+        dialog.querySelector("[data-by=\"1\"]").click();
+        large.addEventListener("load", () => {
+            const box = large.getBoundingClientRect();
+            found[9] = [nameOf(current), box.width <= innerWidth && box.height <= innerHeight && box.width > 300].join(" ");
+            document.querySelector("#found").textContent = found.join("\n");
+        });' >found
+    diff found - <<'END'
+3 18 1
+Name contains,sub,task,echo,Outlier,State
+12
+6 12
+1
+sub-04_task-nback_echo-2_bold.nii
+false sub-04_task-nback_echo-2_bold.nii data:image/png;
+true
+true data:image/png; sub-01_task-nback_echo-1_bold.nii
+sub-01_task-nback_echo-2_bold.nii true
+END
 }
 
 @test "the page of an empty dataset, and with layout=derivatives" {

@@ -204,6 +204,52 @@ print(*(row[sys.argv[1]] for row in csv.DictReader(sys.stdin, delimiter="\t", qu
     run -1 cmp -s <(tail -n 1 later.tsv) <(tail -n 1 group_tsnr.tsv)
 }
 
+@test "--with joins the columns of participants.tsv and scans.tsv by subject and file" {
+    make_run - <<RUNS
+$DS/sub-01/func/sub-01_task-x_bold.nii
+$DS/sub-02/ses-a/func/sub-02_ses-a_task-x_bold.nii --seed 2
+$DS/sub-03/func/sub-03_task-x_bold.nii --seed 3
+$DS/odd.nii --seed 4
+RUNS
+    echo '{"Name": "test", "BIDSVersion": "1.8.0"}' >"$DS/dataset_description.json"
+    # As Excel writes it; with a column that has our name, an unknown subject, and markup.
+    printf '\357\273\277age\tparticipant_id\tgroup\ttask\r\n31\tsub-02\t<b>&\tn-back\r\nn/a\tsub-01\tcontrol\r\n5\tsub-09\t\r\n' \
+        >"$DS/participants.tsv"
+    printf 'filename\tacq_time\nfunc/sub-02_ses-a_task-x_bold.nii\t2020-01-01T09:00:00\n' \
+        >"$DS/sub-02/ses-a/sub-02_ses-a_scans.tsv"
+    ctl() {
+        derivctl --cache_dir="$CACHE" "$@"
+    }
+    run -0 ctl compute "$DS/group_tsnr.tsv" -o table.tsv --with participants,scans
+    assert_equal "$(head -n 1 table.tsv | grep -o 'reason.*' | tr '\t' ' ')" 'reason age group participants_task acq_time'
+    assert_equal "$(column filename <table.tsv)" \
+        'odd.nii sub-01/func/sub-01_task-x_bold.nii sub-02/ses-a/func/sub-02_ses-a_task-x_bold.nii sub-03/func/sub-03_task-x_bold.nii'
+    assert_equal "$(column age <table.tsv)" 'n/a n/a 31 n/a'
+    assert_equal "$(column group <table.tsv)" 'n/a control <b>& n/a'
+    assert_equal "$(column participants_task <table.tsv)" 'n/a n/a n-back n/a'
+    assert_equal "$(column task <table.tsv)" 'n/a x x x'
+    assert_equal "$(column acq_time <table.tsv)" 'n/a n/a 2020-01-01T09:00:00 n/a'
+    run -0 ctl report "$DS" -o out --with=participants
+    run -0 cat out/index.html
+    assert_line --regexp '<th scope="col" data-f><button>age</button>'
+    assert_line --regexp '<td>31<td>&lt;b&gt;&amp;<td>n-back<td class="n"'
+    assert_equal "$(column age <out/group_tsnr.tsv)" 'n/a n/a 31 n/a'
+
+    run -2 ctl compute "$DS/group_tsnr.tsv" -o table.tsv --with particpants
+    assert_output --partial 'takes participants, scans'
+    rm "$DS/sub-02/ses-a/sub-02_ses-a_scans.tsv"
+    run -1 ctl compute "$DS/group_tsnr.tsv" -o none.tsv --with scans
+    assert_output --partial 'no sub-*_scans.tsv is there to join'
+    echo 'subject' >"$DS/participants.tsv"
+    run -1 ctl compute "$DS/group_tsnr.tsv" -o none.tsv --with participants
+    assert_output --partial 'participants.tsv: participants: has no column participant_id'
+    rm "$DS/participants.tsv"
+    ln -s /etc/passwd "$DS/participants.tsv"
+    run -1 ctl report "$DS" -o none --with participants
+    assert_output --partial 'participants.tsv: read: '
+    assert_not_exist none.tsv
+}
+
 # make_oddities: a subject whose runs are all something else, and links to subjects.
 make_oddities() {
     make_run - <<END
@@ -269,7 +315,7 @@ END
     assert_line --regexp ' sub-4: a link that leads out of the dataset'
     refute_line --partial 'part-phase'
     run -0 cat "$MNT/.derivfs/index.html"
-    assert_line --partial 'sub-2/func/sub-2_run-4_bold.nii'
+    assert_line --partial '<th scope="row">sub-2_run-4_bold.nii<small>sub-2/func/</small>'
     assert_line --regexp 'Runs: 4, .*; 10 files that might be taken for runs are none'
     # So does derivctl, with and without the mount.
     derivctl compute --cache_dir="$CACHE" "$DS/group_tsnr.tsv" -o without.tsv || true

@@ -63,8 +63,11 @@ status_of() {
     assert_equal "$(metric tasks_done_total)" 0
 }
 
-@test "view takes the first viewer that there is, if there is a display" {
+@test "view takes the first viewer that there is, if there is a display, and says that one needs it" {
     dataset
+    DERIVFS_VIEWER="/usr/bin/mrview -mode 2" run -1 ctl view "$DS/mean.nii"
+    assert_output "derivctl: $DS/mean.nii: view: /usr/bin/mrview -mode 2 needs a display, and neither DISPLAY nor \
+WAYLAND_DISPLAY is set: log in with ssh -X, or set DERIVFS_VIEWER=niivue for a page in the browser"
     make_viewer bin/mricron
     make_viewer bin/itksnap
     ln -s "$(command -v cp)" "$(command -v derivctl)" bin
@@ -98,8 +101,8 @@ status_of() {
     local base=${URL%/*/} port=${URL#http://127.0.0.1:}
     port=${port%%/*}
     assert_equal "$(status_of "$URL")" 200
-    assert_equal "$(status_of -H "Host: localhost:$port" "${URL}name")" 200
-    assert_equal "$(cat answer.nii)" tsnr.nii
+    assert_equal "$(status_of -H "Host: localhost:$port" "${URL}about.json")" 200
+    assert_equal "$(json '[d["name"], d["unit"], d["volumes"]]' <answer.nii)" '["tsnr.nii","no unit",1]'
     assert_equal "$(status_of "${URL}image.nii")" 200
     reference tsnr answer.nii "$DS/run.nii"
     assert_equal "$(status_of "${URL}niivue.js")" 200
@@ -164,6 +167,62 @@ END
     run -124 timeout 4 tail --pid="$VIEW" -f /dev/null # three seconds after the last it would end
     curl -sf "${URL}bye?tab=2"
     wait "$VIEW"
+}
+
+@test "of a series the page reads, and the mount computes, what is shown: a volume, a voxel over time" {
+    make_run "$DS/sub-1/sub-1_task-x_bold.nii" --shape 40,40,20 --volumes 200
+    printf '[half]\nexpr = bold / 2\n' >recipes.ini
+    mount_derivfs "$DS" --recipes=recipes.ini
+    local name
+    for name in half.nii half.nii.gz; do
+        start_page "$MNT/sub-1/$name"
+        assert_equal "$(metric tasks_done_total)" 0
+        assert_equal "$(status_of "${URL}about.json")" 200
+        assert_equal "$(json '[d["name"], d["unit"], d["volumes"]]' <answer.nii)" '["sub-1/half.nii","a.u.",200]'
+        # Voxel, volume: those of the run.
+        assert_equal "$(status_of "${URL}volume.nii?t=150")" 200
+        /usr/bin/python3 -c 'import nibabel, numpy, sys
+volume, run = nibabel.load("answer.nii"), nibabel.load(sys.argv[1])
+assert volume.shape == (40, 40, 20) and numpy.array_equal(volume.affine, run.affine)
+assert numpy.array_equal(volume.get_fdata(), run.dataobj[..., 150] / 2)' "$DS/sub-1/sub-1_task-x_bold.nii"
+        local computed
+        computed=$(metric tasks_done_total)
+        [ "$computed" -lt 5 ] # of all chunks
+        assert_equal "$(status_of "${URL}course.json?x=7&y=3&z=11&from=140")" 200
+        /usr/bin/python3 -c 'import json, nibabel, sys
+values = json.load(open("answer.nii"))
+assert values == [x / 2 for x in nibabel.load(sys.argv[1]).dataobj[7, 3, 11, 140:172].tolist()], values' \
+            "$DS/sub-1/sub-1_task-x_bold.nii"
+        local wrong
+        for wrong in 'volume.nii' 'volume.nii?t=200' 'volume.nii?t=-1' 'volume.nii?t=x' 'course.json' \
+            'course.json?x=40&y=0&z=0&from=0' 'course.json?x=0&y=0&z=0&from=200' 'course.json?x=0&y=0&z=0&from=99999999999999999999'; do
+            assert_equal "$(status_of "$URL$wrong")" 404
+        done
+        kill "$VIEW"
+        wait "$VIEW"
+        unmount_derivfs
+        rm -r "$CACHE"
+        mount_derivfs "$DS" --recipes=recipes.ini
+    done
+}
+
+@test "a series in a browser: a slider for the volume, and the time course under the cross" {
+    make_run "$DS/sub-1/sub-1_task-x_bold.nii" --shape 20,20,10 --volumes 70
+    printf '[half]\nexpr = bold / 2\n' >recipes.ini
+    mount_derivfs "$DS" --recipes=recipes.ini
+    start_page "$MNT/sub-1/half.nii"
+    timeout 100 chromium --headless --no-sandbox --disable-quic --no-first-run --disable-background-networking \
+        --disable-component-update --disable-sync --user-data-dir="$BATS_TEST_TMPDIR/profile" \
+        --use-angle=swiftshader --enable-unsafe-swiftshader --window-size=900,800 \
+        --virtual-time-budget=15000 --dump-dom "$URL" 3>&- >dom.html 2>chromium.log
+    run -0 cat dom.html
+    assert_line --partial '<h1 id="name">sub-1/half.nii</h1>'
+    assert_line --partial 'type="range" min="0" value="0" max="69"'
+    assert_line --partial '>volume 0 to 69 at voxel 10, 10, 5, a.u.</text>'
+    assert_line --regexp '<polyline points="([0-9.]+,[0-9.]+ ?){70}"'
+    assert_line --regexp 'voxel 10, 10, 5 . x y z [-0-9.]+, [-0-9.]+, [-0-9.]+ mm . value [0-9.]+ \(a\.u\.\)'
+    kill "$VIEW" 2>/dev/null || true
+    wait "$VIEW" || true
 }
 
 @test "the page shows the image in a browser, and ends when it is closed" {

@@ -43,7 +43,7 @@ def check_numbers(picture, image, mean):
     np.testing.assert_allclose(float(text["Median"]), np.median(shown), rtol=1e-8)
     np.testing.assert_allclose([float(x) for x in text["Range"].split()], [low, high], rtol=1e-8)
     assert int(text["Head"]) == head.sum(), (text["Head"], head.sum())
-    for keyword in ("Title", "Description", "Expression", "Software"):
+    for keyword in ("Title", "Description", "Expression", "Unit", "Software"):
         print(f"{keyword}: {text[keyword]}")
 
 
@@ -56,8 +56,12 @@ def make_corners(dataset):
         for axis, patient in enumerate(order):
             to_patient[patient, axis] = -3 if backward[axis] else 3
         shape = np.array([7, 8, 9])[list(order)]
-        voxels = np.full((*shape, 2), 100, "i2")
-        corner = [slice(0, 2) if back else slice(-2, None) for back in backward]
+        voxels = np.zeros((*shape, 2), "i2")
+        voxels[np.indices(shape).sum(0) % 2 == 0] = 400  # the head, in all slices but the lowest
+        below = [slice(None)] * 3
+        below[order.index(2)] = slice(-1, None) if backward[order.index(2)] else slice(0, 1)
+        voxels[tuple(below)] = 0
+        corner = [slice(0, 3) if back else slice(-3, None) for back in backward]
         voxels[tuple(corner)] = 1000
         tilt = np.array([[1, 0.1, 0], [-0.1, 1, 0.2], [0, -0.2, 1]])
         affine = np.eye(4)
@@ -90,8 +94,8 @@ def show_corner(picture):
     ):
         y, x = np.nonzero(bright[top:bottom, left:right])
         if len(y) > 0:
-            voxel = (right - left) / 7
-            place = np.array([x.min(), x.max() + 1, y.min(), y.max() + 1]) / voxel
+            place = np.array([x.min(), x.max() + 1, y.min(), y.max() + 1])
+            place = place / np.repeat([(right - left) / 7, (bottom - top) / 8], 2)
             found.append(f"{row * len(columns) + column}: {place.round(1).tolist()}")
     print(f"{len(columns)} x {len(rows)}", *found)
 

@@ -47,7 +47,7 @@ static void test_every_orientation(void **state)
             grid.affine[(to + 1) % 3][axis] = 0.5; /* a little oblique */
             index[axis] = backward[to] ? size[to] - 1 - at[to] : at[to];
         }
-        picture_layout(&grid, &l);
+        picture_layout(&grid, NULL, &l);
         for (int to = 0; to < 3; to++) {
             assert_int_equal(l.axis[to], orders[i / 8][to]);
             assert_int_equal(l.backward[to], backward[to]);
@@ -77,7 +77,7 @@ static void test_any_grid_has_a_layout(void **state)
         struct layout l;
 
         grid.affine[0][0] = zooms[i / NSIZES / NSIZES / NSIZES];
-        picture_layout(&grid, &l);
+        picture_layout(&grid, NULL, &l);
         assert_uint_in_range(l.width, 100, 1800);
         assert_uint_in_range(l.height, 100, 2400);
         assert_inside(&l, &l.bar);
@@ -98,16 +98,50 @@ static void test_which_slices(void **state)
     struct layout l;
 
     (void)state;
-    picture_layout(&few, &l);
+    picture_layout(&few, NULL, &l);
     assert_int_equal(l.nslices, 30);
     assert_int_equal(l.slice_step, 1);
     assert_int_equal(l.tile_w, 3 * 64);
-    picture_layout(&many, &l);
+    picture_layout(&many, NULL, &l);
     assert_int_equal(l.nslices, 30);
     assert_int_equal(l.slice_step, 3);
     assert_int_equal(picture_slice(&l, 0), 1);
     assert_int_equal(l.tile_w, 2 * 91);
     assert_int_equal(l.tile_h, 2 * 109);
+}
+
+/* The head fills the slices from `bottom` to below `top`, but for a stray voxel in each of the others. */
+static void test_no_air(void **state)
+{
+    enum { NX = 20, NY = 20, NZ = 60, NVOX = NX * NY * NZ };
+    static uint8_t mask[NVOX];
+    struct nifti grid = grid_of(NX, NY, NZ);
+    struct layout all, l;
+
+    (void)state;
+    picture_layout(&grid, NULL, &all);
+    for (int backward = 0; backward < 2; backward++)
+        for (int bottom = 0; bottom < NZ; bottom += 7)
+            for (int top = bottom + 1; top <= NZ; top += 5) {
+                grid.affine[2][2] = backward ? -3 : 3;
+                memset(mask, 0, NVOX);
+                for (int up = 0; up < NZ; up++) {
+                    int k = backward ? NZ - 1 - up : up;
+
+                    memset(mask + k * NX * NY, 1, up >= bottom && up < top ? NX * NY : 1);
+                }
+                picture_layout(&grid, mask, &l);
+                assert_true(picture_slice(&l, 0) - bottom < l.slice_step &&
+                            picture_slice(&l, 0) >= bottom);
+                assert_true(picture_slice(&l, l.nslices - 1) < top);
+                assert_true(l.nslices == (top - bottom) / l.slice_step);
+                assert_true(l.nslices <= all.nslices && l.tile_w == all.tile_w);
+                assert_true(l.pixel_nbytes <= all.pixel_nbytes);
+                assert_true(l.width <= all.width && l.height <= all.height);
+            }
+    memset(mask, 0, NVOX);
+    picture_layout(&grid, mask, &l);
+    assert_int_equal(l.nslices, all.nslices);
 }
 
 static void assert_is_png(const unsigned char *png, uint64_t nbytes)
@@ -127,7 +161,7 @@ static void test_noise_fits(void **state)
     uint32_t noise = 1;
 
     (void)state;
-    picture_layout(&grid, &l);
+    picture_layout(&grid, NULL, &l);
     l.height = 100; /* all the compressor's effort on noise, for so many rows */
     canvas = malloc((size_t)l.width * (size_t)l.height);
     assert_non_null(canvas);
@@ -183,7 +217,7 @@ static void test_long_texts(void **state)
     (void)state;
     for (size_t i = 0; i < 2000; i++)
         strcat(text + 3 * i, "\xe2\x82\xac");
-    struct caption caption = {text, text, text, text, text, text};
+    struct caption caption = {text, text, text, text, "a.u.", text, text};
     struct picture_input in = {&grid, image, mask, 0, &caption};
 
     assert_int_equal(picture_make(&in, &png, &err), 0);
@@ -195,8 +229,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_orientation), cmocka_unit_test(test_any_grid_has_a_layout),
-        cmocka_unit_test(test_which_slices),      cmocka_unit_test(test_noise_fits),
-        cmocka_unit_test(test_colours),           cmocka_unit_test(test_long_texts),
+        cmocka_unit_test(test_which_slices),      cmocka_unit_test(test_no_air),
+        cmocka_unit_test(test_noise_fits),        cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_long_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ static void assert_table(const struct table_row *rows, size_t nrows, const char 
     struct error err;
     char *text;
 
-    assert_int_equal(table_text(&image, rows, nrows, &text, &err), 0);
+    assert_int_equal(table_text(&image, rows, nrows, NULL, &text, &err), 0);
     assert_string_equal(text, expected);
     free(text);
 }
@@ -44,7 +44,7 @@ static void test_number(void **state)
     char *text;
 
     (void)state;
-    assert_int_equal(table_text(&number, rows, 2, &text, &err), 0);
+    assert_int_equal(table_text(&number, rows, 2, NULL, &text, &err), 0);
     assert_string_equal(text,
                         "bids_name\tsub\tsize_t\tr\tr_peers\tr_z\tr_outlier\tfilename\treason\n"
                         "sub-1_bold\tsub-1\t3\t0.125\t1\tn/a\ttoo few\tsub-1_bold.nii\tn/a\n"
@@ -137,7 +137,7 @@ static void test_verdicts(void **state)
         rows[i] = (struct table_row){.path = paths[i], .nvol = 9, .has_numbers = true};
         rows[i].numbers = (struct numbers){1, medians[i], medians[i], medians[i], medians[i]};
     }
-    assert_int_equal(table_text(&image, rows, 10, &text, &err), 0);
+    assert_int_equal(table_text(&image, rows, 10, NULL, &text, &err), 0);
     rest = strchr(text, '\n') + 1;
     while ((line = strsep(&rest, "\n")) && *line) {
         for (int column = 0; column < 11; column++)
