@@ -10,18 +10,15 @@
 #ifndef DERIVFS_VECTOR_H
 #define DERIVFS_VECTOR_H
 
-#include <stdint.h>
-#include <stdlib.h>
+#include <stddef.h>
 
-/* Memory for such loops, aligned to a cache line; for free(). NULL: out of memory. */
-static inline void *vector_alloc(size_t nbytes)
-{
-    enum { CACHE_LINE = 64 };
+#include "error.h"
 
-    return nbytes > SIZE_MAX - CACHE_LINE
-               ? NULL
-               : aligned_alloc(CACHE_LINE, (nbytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
-}
+/* Memory for such loops, aligned to a cache line, its content undefined. NULL: out of memory. Thread
+ * rule: any thread. */
+void *vector_alloc(size_t nbytes) NODISCARD;
+/* What vector_alloc() has given; NULL is allowed. */
+void vector_free(void *p);
 
 #define VECTOR_O3 optimize("O3", "fp-contract=off", "no-trapping-math")
 #if defined(__clang__) || !defined(__GNUC__) || defined(VECTOR_PLAIN)

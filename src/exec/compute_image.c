@@ -240,9 +240,9 @@ static int block_open(struct block *b, const struct work *k)
 static void block_close(struct block *b)
 {
     for (size_t i = 0; b->values && i < b->k->t->nreductions; i++)
-        free(b->values[i].merged.plane[0]);
+        vector_free(b->values[i].merged.plane[0]);
     free(b->values);
-    free(b->one.plane[0]);
+    vector_free(b->one.plane[0]);
     free(b->out);
 }
 

@@ -72,7 +72,7 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
             moments_add(*m, buf, nbytes / h->sample_nbytes);
         left -= nbytes;
     }
-    free(buf);
+    vector_free(buf);
     return ret;
 }
 
@@ -109,7 +109,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
             ret = cursor_pass(c, behind, err);
         task_progress(k->ctl, cursor_consumed(c));
     }
-    free(buf);
+    vector_free(buf);
     return ret;
 }
 
@@ -159,7 +159,7 @@ static int for_each_volume(const struct work *k, const struct stream *s, each_vo
     if (ret == 0)
         ret = stream_reader_finish(r, err);
     stream_reader_close(r);
-    free(values);
+    vector_free(values);
     return ret;
 }
 
@@ -200,7 +200,7 @@ int compute_moments(const struct work *k, struct error *err)
     for (int plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
         ret = write_plane(k, m, (enum moments_plane)plane, raw ? h->slope : 1, raw ? h->inter : 0,
                           err);
-    free(m);
+    moments_free(m);
     return ret;
 }
 
@@ -304,7 +304,7 @@ int compute_trend(const struct work *k, struct error *err)
         ret = for_each_volume(k, s, add_to_trend, &trend, err);
     if (ret == 0)
         ret = write_trend(k, &trend, err);
-    free(trend.m);
+    moments_free(trend.m);
     legendre_free(trend.legendre);
     free(trend.along);
     free(trend.first);

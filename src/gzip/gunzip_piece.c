@@ -394,5 +394,5 @@ void output_free(struct chunk *chunks)
     struct chunk *c, *next;
 
     DL_FOREACH_SAFE(chunks, c, next)
-    free(c);
+    vector_free(c);
 }

@@ -78,6 +78,11 @@ struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
     return m;
 }
 
+void moments_free(struct moments *m)
+{
+    vector_free(m);
+}
+
 size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most)
 {
     size_t volume = type_nbytes[type] * nvox;

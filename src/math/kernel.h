@@ -33,9 +33,10 @@ size_t moments_nbytes(enum sample_type type, size_t nvox);
  * volumes unless these are very large or exceed `most`. */
 size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most);
 
-/* For samples of `type`, of `nvox` voxels a volume; `swap`: samples have the other byte order. To be
- * released with free(). NULL: out of memory. */
+/* For samples of `type`, of `nvox` voxels a volume; `swap`: samples have the other byte order. NULL:
+ * out of memory. */
 struct moments *moments_new(enum sample_type type, bool swap, size_t nvox) NODISCARD;
+void moments_free(struct moments *m); /* takes NULL */
 
 /* Add the next `nsamples` of the run in file order [nvol][nz][ny][nx], x fastest; any number.
  * `samples` is aligned to 64 bytes; its bytes are swapped in place where `swap`. */

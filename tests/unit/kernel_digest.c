@@ -96,7 +96,7 @@ static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t 
         moments_std(joined, 0, nvox, ddof, out);
         digest(hash, out, nvox);
     }
-    free(m);
+    moments_free(m);
 }
 
 int main(void)

@@ -28,7 +28,7 @@ static void test_every_type_matches_reference(void **state)
             assert_planes(&s, 0, NVOL, 1, 0, planes);
             all_planes(m, -0.25, 3, NVOX, planes);
             assert_planes(&s, 0, NVOL, -0.25, 3, planes);
-            free(m);
+            moments_free(m);
             free(s.samples);
         }
     free(planes);
@@ -44,12 +44,12 @@ static void test_cutting_does_not_show(void **state)
         struct series s = random_series((enum sample_type)type, NVOX, NVOL, 7);
         struct moments *m = moments_of(&s, 0, NVOL, false, NVOX * NVOL);
         all_planes(m, 1.5, -2, NVOX, want);
-        free(m);
+        moments_free(m);
         for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
             m = moments_of(&s, 0, NVOL, c % 2, cuts[c]);
             all_planes(m, 1.5, -2, NVOX, got);
             assert_memory_equal(got, want, SIZE);
-            free(m);
+            moments_free(m);
         }
         free(s.samples);
     }
@@ -66,7 +66,7 @@ static void test_part_of_a_plane(void **state)
     moments_plane(m, MOMENTS_SUM, 2, 1, 0, 40, whole);
     moments_plane(m, MOMENTS_SUM, 2, 1, 30, 7, part);
     assert_memory_equal(part, whole + 30, sizeof part);
-    free(m);
+    moments_free(m);
     free(s.samples);
 }
 
@@ -100,7 +100,7 @@ static void test_constant_is_exact(void **state)
             assert_true(planes[MOMENTS_M2] == 0);
             assert_true(planes[MOMENTS_MIN] == mean);
             assert_true(planes[MOMENTS_MAX] == mean);
-            free(m);
+            moments_free(m);
         }
         free(s.samples);
     }
@@ -126,7 +126,7 @@ static void test_many_extreme_volumes(void **state)
         assert_near(planes[MOMENTS_M2], 65535.0L * 65535.0L * (NVOL - 1) / NVOL, 1e6L);
         assert_near(planes[MOMENTS_SUM] / NVOL,
                     cases[c].value + (cases[c].last - cases[c].value) / NVOL, 1);
-        free(m);
+        moments_free(m);
         free(s.samples);
     }
 }
@@ -152,7 +152,7 @@ static void test_many_volumes_far_apart(void **state)
         /* each is 65535/2 from the mean */
         long double want = (long double)nvol * 65535 * 65535 / 4;
         assert_near(m2, want, want);
-        free(m);
+        moments_free(m);
         free(s.samples);
     }
 }
@@ -191,7 +191,7 @@ static void test_small_spread_on_large_mean(void **state)
         assert_true(r.mean / sqrtl(r.m2 / 2000) > 0.9e6L);
         long double ratio = sqrtl(m2 / r.m2);
         assert_true(fabsl(ratio - 1) < 1e-9L);
-        free(m);
+        moments_free(m);
         free(s.samples);
     }
 }
@@ -232,7 +232,7 @@ static void test_nan_and_inf_as_numpy(void **state)
             assert_true(isnan(planes[MOMENTS_M2]));
             assert_same(planes[MOMENTS_MIN], cases[c].low);
             assert_same(planes[MOMENTS_MAX], cases[c].high);
-            free(m);
+            moments_free(m);
             free(s.samples);
         }
 }
@@ -249,7 +249,7 @@ static void test_nonfinite_stays_in_its_voxel(void **state)
     moments_plane(m, MOMENTS_SUM, 1, 0, 0, 21, mean);
     for (size_t vox = 0; vox < 21; vox++)
         assert_int_equal(isfinite(mean[vox]) != 0, vox != 10 && vox != 12);
-    free(m);
+    moments_free(m);
     free(s.samples);
 }
 
@@ -268,7 +268,7 @@ static void test_merge_matches_the_whole(void **state)
             all_planes(m, 0.5, 10, NVOX, part);
             struct moments_view from = view_of((double)(ends[r + 1] - ends[r]), part, NVOX);
             moments_merge(&into, &from, NVOX);
-            free(m);
+            moments_free(m);
         }
         assert_true(into.n == NVOL);
         assert_planes(&s, 0, NVOL, 0.5, 10, joined);
@@ -337,7 +337,7 @@ static void test_mean_of_whole_numbers_is_exact(void **state)
             all_planes(m, 0.5, 10, NVOX, part);
             struct moments_view from = view_of((double)(ends[r + 1] - ends[r]), part, NVOX);
             moments_merge(&into, &from, NVOX);
-            free(m);
+            moments_free(m);
         }
         moments_mean(&into, 0, NVOX, means);
         for (size_t vox = 0; vox < NVOX; vox++)
@@ -359,7 +359,7 @@ static void test_sum_is_compensated(void **state)
     double sum;
     moments_plane(m, MOMENTS_SUM, 1, 0, 0, 1, &sum);
     assert_true(sum == 2500);
-    free(m);
+    moments_free(m);
     free(s.samples);
 }
 
@@ -378,7 +378,7 @@ static void test_scaled_constant_has_no_deviation(void **state)
             all_planes(m, 0.1, 0.7, 1, part);
             struct moments_view from = view_of((double)s.nvol, part, 1);
             moments_merge(&into, &from, 1);
-            free(m);
+            moments_free(m);
             free(s.samples);
         }
         moments_mean(&into, 0, 1, &mean);
