@@ -13,6 +13,9 @@
 #include "graph_call.h"
 #include "kernel.h"
 
+/* Values written at a time: 64 KiB, which the page cache takes with the fewest calls. */
+enum { WRITE_NVALUES = 8192 };
+
 int work_go_on(const struct work *k, struct error *err)
 {
     if (task_cancelled(k->ctl))
@@ -22,11 +25,11 @@ int work_go_on(const struct work *k, struct error *err)
 
 int work_write(const struct work *k, const double *values, size_t n, struct error *err)
 {
-    double settled[TASK_BLOCK_NVOX];
+    double settled[WRITE_NVALUES];
     int ret = 0;
 
-    for (size_t at = 0; at < n && ret == 0; at += TASK_BLOCK_NVOX) {
-        size_t here = n - at < TASK_BLOCK_NVOX ? n - at : TASK_BLOCK_NVOX;
+    for (size_t at = 0; at < n && ret == 0; at += WRITE_NVALUES) {
+        size_t here = n - at < WRITE_NVALUES ? n - at : WRITE_NVALUES;
 
         kernel_settle_nan(values + at, here, settled);
         ret = cache_write(k->w, settled, here * sizeof *settled, err);
