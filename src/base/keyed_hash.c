@@ -9,6 +9,7 @@
 
 #ifdef KEYED_HASH_AVX2
 extern const struct keyed_hash keyed_hash_avx2;
+extern const struct xxh3 xxh3_avx2;
 #endif
 
 const struct keyed_hash *keyed_hash(void)
@@ -18,6 +19,17 @@ const struct keyed_hash *keyed_hash(void)
 #ifdef KEYED_HASH_AVX2
     if (__builtin_cpu_supports("avx2"))
         return &keyed_hash_avx2;
+#endif
+    return &plain;
+}
+
+const struct xxh3 *xxh3(void)
+{
+    static const struct xxh3 plain = {sum_begin, sum_add, sum_value, sum_free};
+
+#ifdef KEYED_HASH_AVX2
+    if (__builtin_cpu_supports("avx2"))
+        return &xxh3_avx2;
 #endif
     return &plain;
 }

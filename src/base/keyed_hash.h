@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A hash under a secret key: XXH3 with 128 bits. Without the key nobody can make two inputs of one
- * hash; with it, anybody can.
+ * hash; with it, anybody can. And a checksum: XXH3 with 64 bits, without a key.
  *
  * Thread rule: reentrant; a state belongs to one thread at a time.
  */
@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "error.h"
 
@@ -28,7 +29,15 @@ struct keyed_hash {
     void (*end)(void *state, unsigned char out[HASH_NBYTES]); /* NULL: only free the state */
 };
 
-/* For this processor. All give the same hashes. */
+struct xxh3 {
+    void *(*begin)(void); /* for free(); NULL: out of memory */
+    void (*add)(void *state, const void *bytes, size_t nbytes);
+    uint64_t (*value)(const void *state); /* of what was added so far */
+    void (*free)(void *state);            /* takes NULL */
+};
+
+/* For this processor. All give the same values. */
 const struct keyed_hash *keyed_hash(void);
+const struct xxh3 *xxh3(void);
 
 #endif

@@ -84,7 +84,7 @@ int disk_open(const struct disk *d, const struct key *key, struct disk_meta *met
 /* Read what stands beside a payload from a file of its own. */
 int disk_read_meta(int fd, struct disk_meta *out) NODISCARD;
 /* Read the whole payload and compare its checksum. -ESTALE: another host has removed it. */
-int disk_check(int fd, uint64_t nbytes, uint64_t xxh3) NODISCARD;
+int disk_check(int fd, uint64_t nbytes, uint64_t expected) NODISCARD;
 /* Unlink payload and meta, in this order. -errno: one of them stays; -ENOENT: there is neither. */
 int disk_remove(const struct disk *d, const struct key *key);
 

@@ -27,6 +27,7 @@
 #include <xxhash.h>
 
 #include "fd.h"
+#include "keyed_hash.h"
 
 /* The disk begins when so much is there: of the moments of 64x64x30 voxels, 4 MB, 0.8 to 1.6 ms of
  * 2.5 are left for the sync at the end. */
@@ -43,7 +44,7 @@ struct cache_writer {
     bool room;             /* meta.nbytes are taken from the budget, but not in use */
     struct disk_temp temp; /* fd -1: in memory */
     unsigned char *memory; /* [meta.nbytes], taken from the budget; NULL: on disk */
-    XXH3_state_t *xxh3;    /* of what is written to temp */
+    void *sum;             /* xxh3() of what is written to temp */
     size_t nsources;
     struct blob *sources[CACHE_LATER_MAX]; /* [nsources] references: pending when it was begun */
 };
@@ -71,7 +72,7 @@ static bool read_back(const struct cache_writer *w)
     ssize_t n = fd_pread(w->temp.fd, w->memory, w->written_nbytes, 0);
 
     return n >= 0 && (uint64_t)n == w->written_nbytes &&
-           XXH3_64bits(w->memory, w->written_nbytes) == XXH3_64bits_digest(w->xxh3);
+           XXH3_64bits(w->memory, w->written_nbytes) == xxh3()->value(w->sum);
 }
 
 static void warn_not_kept(const struct cache_writer *w, int code)
@@ -151,8 +152,8 @@ static struct cache_writer *writer_new(struct cache *c, const struct key *key, c
     w->meta.nbytes = nbytes;
     snprintf(w->meta.label, sizeof(w->meta.label), "%s", label);
     w->temp.fd = -1;
-    w->xxh3 = XXH3_createState();
-    if (w->xxh3 && XXH3_64bits_reset(w->xxh3) == XXH_OK)
+    w->sum = xxh3()->begin();
+    if (w->sum)
         return w;
     cache_abort(w);
     return NULL;
@@ -193,7 +194,7 @@ int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes, struct
         if (refused < 0)
             ret = go_to_memory(w, -refused, err);
         else
-            XXH3_64bits_update(w->xxh3, bytes, nbytes);
+            xxh3()->add(w->sum, bytes, nbytes);
     }
     if (ret < 0) {
         w->failed = true;
@@ -247,7 +248,7 @@ static int seal(struct cache_writer *w)
 {
     int64_t now_ns = cache_now_ns(w->cache);
     w->meta.time_s = now_ns / 1000000000;
-    w->meta.xxh3 = XXH3_64bits_digest(w->xxh3);
+    w->meta.xxh3 = xxh3()->value(w->sum);
     disk_touch(w->temp.fd, now_ns); /* refused: it has the time of its last write */
     return disk_sync(&w->temp);
 }
@@ -362,7 +363,7 @@ static bool publish_handed_on(struct cache_writer *w, struct blob *b, bool *full
 int cache_commit_later(struct cache_writer *w, struct blob **out, struct error *err)
 {
     int fd = is_complete(w) && !w->memory && !w->spare ? reopen(w) : -1;
-    w->meta.xxh3 = XXH3_64bits_digest(w->xxh3);
+    w->meta.xxh3 = xxh3()->value(w->sum);
     *out = fd >= 0 ? blob_of(w, fd) : NULL;
     if (*out && later_add(w->cache, &w->key, w, *out, publish_handed_on))
         return 0;
@@ -380,6 +381,6 @@ void cache_abort(struct cache_writer *w)
     free(w->memory);
     for (size_t i = 0; i < w->nsources; i++)
         blob_put(w->sources[i]);
-    XXH3_freeState(w->xxh3);
+    xxh3()->free(w->sum);
     free(w);
 }

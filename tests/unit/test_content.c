@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 #include "content.h"
 
@@ -190,9 +191,28 @@ static void the_same_on_any_processor(void **state)
     assert_memory_equal(id.hash, expected, HASH_NBYTES);
 }
 
+/* In pieces, with whatever the processor has, what the library gives at once. */
+static void the_checksum_is_xxh3(void **state)
+{
+    static const size_t lengths[] = {0, 1, 240, 241, 1024, 65536, 100003};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        size_t first = lengths[i] / 3;
+        void *sum = xxh3()->begin();
+
+        assert_non_null(sum);
+        xxh3()->add(sum, bytes, first);
+        xxh3()->add(sum, bytes + first, lengths[i] - first);
+        assert_true(xxh3()->value(sum) == XXH3_64bits(bytes, lengths[i]));
+        xxh3()->free(sum);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_checksum_is_xxh3),
         cmocka_unit_test(any_order),
         cmocka_unit_test(any_threads),
         cmocka_unit_test(other_bytes),
