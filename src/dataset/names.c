@@ -6,9 +6,9 @@
  *     ROOT/v1/names/KEY        magic, XXH3 of the rest, the rest: what KEY is known to be
  *
  * KEY is a hash of the kind of the fact and of what it is about. A file is complete when it gets its
- * name, by link(2): whoever is first stays. Nothing is synced: a damaged file goes when it is met. One
- * that is used tells so by its time, at most once a day, so that others can go
- * (disk_sweep_headers() in cache_disk.h).
+ * name, by link(2): whoever is first stays. Only the secret is synced, before the first fact about a
+ * content: a damaged file goes when it is met. One that is used tells so by its time, at most once a
+ * day, so that others can go (disk_sweep_headers() in cache_disk.h).
  *
  * Facts of caches that are only read come second, and are never copied. Those about contents mean
  * something only under the secret that they were hashed with; under another one they are not found.
@@ -37,6 +37,7 @@ struct names {
     struct names_from from;
     pthread_mutex_t lock;
     bool has_secret;           /* guarded by lock */
+    bool secret_is_safe;       /* on the disk; guarded by lock */
     struct hash_secret secret; /* set once */
 };
 
@@ -72,14 +73,14 @@ void names_free(struct names *n)
 /* ---- files ---- */
 
 /* A new file `path` with these bytes, unless there is one. False: it could not be made. */
-static bool make_file(const char *path, const void *bytes, size_t nbytes, bool sync)
+static bool make_file(const char *path, const void *bytes, size_t nbytes)
 {
     char *temp = NULL;
     int fd = asprintf(&temp, "%s.XXXXXX", path) < 0 ? -1 : mkostemp(temp, O_CLOEXEC);
     bool made = false;
 
     if (fd >= 0) {
-        made = fd_write(fd, bytes, nbytes) == 0 && (!sync || fsync(fd) == 0);
+        made = fd_write(fd, bytes, nbytes) == 0;
         made = close(fd) == 0 && made && (link(temp, path) == 0 || errno == EEXIST);
         unlink(temp);
     }
@@ -128,7 +129,7 @@ static bool find_secret(const struct names *n, unsigned char key[HASH_KEY_NBYTES
     found = read_secret(path, key);
     theirs = !found && find_their_secret(n, fresh);
     if (theirs || (!found && getentropy(fresh, sizeof fresh) == 0))
-        found = make_file(path, fresh, sizeof fresh, true) && read_secret(path, key);
+        found = make_file(path, fresh, sizeof fresh) && read_secret(path, key);
     if (!found && theirs) /* it cannot be kept here, but finds what is kept there */
         memcpy(key, fresh, sizeof fresh);
     free(path);
@@ -153,6 +154,30 @@ const struct hash_secret *names_secret(struct names *n)
     n->has_secret = true;
     pthread_mutex_unlock(&n->lock);
     return &n->secret;
+}
+
+/* A first read does not wait for the disk; what is kept under the secret does. */
+static bool secure_secret(struct names *n)
+{
+    char *path = NULL;
+    int fd;
+    bool safe;
+
+    pthread_mutex_lock(&n->lock);
+    safe = !n->root || n->secret_is_safe;
+    pthread_mutex_unlock(&n->lock);
+    if (safe || asprintf(&path, "%s/v1/secret", n->root) < 0)
+        return safe;
+    fd = open_file(path);
+    free(path);
+    if (fd < 0)
+        return false;
+    safe = fsync(fd) == 0;
+    close(fd);
+    pthread_mutex_lock(&n->lock);
+    n->secret_is_safe = safe;
+    pthread_mutex_unlock(&n->lock);
+    return safe;
 }
 
 /* ---- facts ---- */
@@ -271,9 +296,9 @@ static void add(const struct names *n, const char *kind, const void *subject, si
     if (path) {
         memcpy(buf, &head, sizeof head);
         memcpy(buf + sizeof head, what, what_nbytes);
-        if (!make_file(path, buf, sizeof head + what_nbytes, false) &&
+        if (!make_file(path, buf, sizeof head + what_nbytes) &&
             asprintf(&dir, "%s/v1/names", n->root) >= 0 && mkdir(dir, 0700) == 0)
-            (void)make_file(path, buf, sizeof head + what_nbytes, false);
+            (void)make_file(path, buf, sizeof head + what_nbytes);
     }
     free(dir);
     free(path);
@@ -346,8 +371,10 @@ bool names_of_content(const struct names *n, const struct content_id *id, struct
 }
 
 /* The name first: what is found through the others has one. */
-void names_add_content(const struct names *n, const struct content_id *id, const struct key *name)
+void names_add_content(struct names *n, const struct content_id *id, const struct key *name)
 {
+    if (!secure_secret(n))
+        return;
     add(n, "content", id->hash, HASH_NBYTES, name->hex, KEY_HEX);
     add(n, "fingerprint", id->fingerprint, HASH_NBYTES, "", 0);
     add(n, "size", &id->nbytes, sizeof id->nbytes, "", 0);

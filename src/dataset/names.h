@@ -63,7 +63,7 @@ bool names_know_size(const struct names *n, uint64_t nbytes);
 bool names_know_fingerprint(const struct names *n, const struct content_id *id);
 bool names_of_content(const struct names *n, const struct content_id *id, struct key *name);
 /* A content that has a name keeps it. */
-void names_add_content(const struct names *n, const struct content_id *id, const struct key *name);
+void names_add_content(struct names *n, const struct content_id *id, const struct key *name);
 
 /* What is known of a git-annex key whose content was hashed to it. */
 struct annexed {
