@@ -64,7 +64,8 @@ static bool is_later_stage(const struct bids_name *longer, const struct bids_nam
     if (longer->form == BIDS_FREE)
         return strlen(longer->rest) > strlen(shorter->rest) &&
                strstr(longer->rest, shorter->rest) != NULL;
-    return a && b && strncmp(a, b, n) == 0 && begins_with_stage(a + n + (a[n] == '-'));
+    /* most runs of a group have the same task: then no word has to be looked for */
+    return a && b && strncmp(a, b, n) == 0 && a[n] && begins_with_stage(a + n + (a[n] == '-'));
 }
 
 struct stages {
