@@ -25,9 +25,11 @@ static json_t *uri_json(const char *dataset, const struct run *run)
 
     for (const char *c = run->path; uri && *c; c++)
         if (isascii((unsigned char)*c) && (isalnum((unsigned char)*c) || strchr("-._~/", *c)))
-            to += sprintf(to, "%c", *c);
+            *to++ = *c;
         else
             to += sprintf(to, "%%%02X", (unsigned char)*c);
+    if (uri)
+        *to = '\0';
     value = uri ? json_string(uri) : NULL;
     free(uri);
     return value;
