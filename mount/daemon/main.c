@@ -49,6 +49,7 @@ static const int64_t QUIET_NS = INT64_C(2000000000);
 static const int64_t PATIENCE_NS = INT64_C(30000000000);
 static const int64_t LOOK_NS = 20000000;    /* between two looks at what goes on */
 static const int64_t STUCK_NS = 1000000000; /* after a second signal */
+static const int64_t MOMENT_NS = 500000000; /* the first look at the mount has the processor */
 
 static bool log_to_syslog; /* set once, before any thread starts */
 
@@ -226,11 +227,14 @@ static void *wait_for_signals(void *arg)
 {
     struct daemon *d = arg;
     sigset_t set;
+    bool early;
     int sig;
 
-    load_unwinder();
     ending_signals(&set);
-    sigwait(&set, &sig);
+    early = signal_comes(&set, MOMENT_NS);
+    load_unwinder();
+    if (!early)
+        sigwait(&set, &sig);
     place_detach(d->options.mountpoint);
     if (wait_for_reads(d, &set)) {
         end_session(d);

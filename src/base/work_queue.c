@@ -9,13 +9,18 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <utlist.h>
 
+#include "monotonic.h"
 #include "thread.h"
+
+#define NS_PER_S INT64_C(1000000000)
 
 struct work_queue {
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    pthread_cond_t ends;       /* of CLOCK_MONOTONIC */
     struct work_item *waiting; /* guarded by lock: the first one starts next */
     atomic_bool ending;        /* set under lock */
     unsigned nidle;            /* guarded by lock: threads that wait for an item */
@@ -51,11 +56,16 @@ static void *run_items(void *arg)
 struct work_queue *work_queue_new(unsigned nthreads)
 {
     struct work_queue *q = calloc(1, sizeof *q + nthreads * sizeof *q->threads);
+    pthread_condattr_t attr;
 
     if (!q)
         return NULL;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->changed, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&q->ends, &attr);
+    pthread_condattr_destroy(&attr);
     q->max = nthreads;
     return q;
 }
@@ -67,10 +77,12 @@ void work_queue_free(struct work_queue *q)
     pthread_mutex_lock(&q->lock);
     q->ending = true;
     pthread_cond_broadcast(&q->changed);
+    pthread_cond_broadcast(&q->ends);
     pthread_mutex_unlock(&q->lock);
     for (unsigned i = 0; i < q->nthreads; i++)
         pthread_join(q->threads[i], NULL);
     pthread_cond_destroy(&q->changed);
+    pthread_cond_destroy(&q->ends);
     pthread_mutex_destroy(&q->lock);
     free(q);
 }
@@ -78,6 +90,20 @@ void work_queue_free(struct work_queue *q)
 bool work_queue_ending(struct work_queue *q)
 {
     return q->ending;
+}
+
+bool work_queue_pause(struct work_queue *q, int64_t ns)
+{
+    int64_t until_ns = monotonic_ns() + ns;
+    struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
+    bool ending;
+
+    pthread_mutex_lock(&q->lock);
+    while (!q->ending && pthread_cond_timedwait(&q->ends, &q->lock, &until) == 0)
+        ;
+    ending = q->ending;
+    pthread_mutex_unlock(&q->lock);
+    return !ending;
 }
 
 void work_queue_add(struct work_queue *q, struct work_item *item)

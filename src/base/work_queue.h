@@ -10,6 +10,7 @@
 #define DERIVFS_WORK_QUEUE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "error.h"
 
@@ -26,6 +27,8 @@ struct work_queue *work_queue_new(unsigned nthreads) NODISCARD;
  * that they end soon. NULL is allowed. */
 void work_queue_free(struct work_queue *q);
 bool work_queue_ending(struct work_queue *q);
+/* In an item: wait for `ns`. False: the queue ends. */
+bool work_queue_pause(struct work_queue *q, int64_t ns);
 
 /* Runs the item itself where not one thread can start. */
 void work_queue_add(struct work_queue *q, struct work_item *item);

@@ -143,6 +143,9 @@ int engine_look(struct engine *e, const char *dir, bool below, struct sight *out
 
 /* ---- in the background ---- */
 
+/* Whoever mounts and looks at once does not have to share his processor. */
+static const int64_t SEARCH_AFTER_NS = 500000000;
+
 struct search {
     struct work_item item;
     struct sight sight;
@@ -184,7 +187,8 @@ static void run_search(struct work_item *item)
     struct error err;
     char *text = NULL;
 
-    if (engine_walk(e, tree_derived_root(&e->tree), &v, &err) == 0)
+    if (work_queue_pause(e->workers.work_queue, SEARCH_AFTER_NS) &&
+        engine_walk(e, tree_derived_root(&e->tree), &v, &err) == 0)
         text = sight_text(&search->sight);
     if (text) {
         error_set(&err, ENOENT, "no runs: %s", text);

@@ -72,9 +72,53 @@ static void test_order_and_removal(void **state)
     work_queue_free(NULL);
 }
 
+struct pause {
+    struct work_item item; /* the first member */
+    struct work_queue *all;
+    sem_t *started;
+    int64_t ns;
+    bool whole;
+};
+
+static void pause_once(struct work_item *item)
+{
+    struct pause *p = (struct pause *)item;
+
+    sem_post(p->started);
+    p->whole = work_queue_pause(p->all, p->ns);
+}
+
+/* An hour, but for the end of the queue. Others run meanwhile. */
+static void test_pause(void **state)
+{
+    sem_t started;
+    int nrun = 0;
+    struct work_queue *e = work_queue_new(2);
+
+    (void)state;
+    assert_non_null(e);
+    sem_init(&started, 0, 0);
+    struct pause hour = {
+        .item.run = pause_once, .all = e, .started = &started, .ns = INT64_C(3600000000000)};
+    struct pause moment = {.item.run = pause_once, .all = e, .started = &started, .ns = 1};
+    struct note other = {.item.run = run, .all = e, .nrun = &nrun};
+
+    work_queue_add(e, &hour.item);
+    work_queue_add(e, &moment.item);
+    work_queue_add(e, &other.item);
+    for (int i = 0; i < 2; i++)
+        while (sem_wait(&started) < 0) {
+        }
+    work_queue_free(e);
+    assert_false(hour.whole);
+    assert_int_equal(other.number, 1);
+    sem_destroy(&started);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order_and_removal)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_order_and_removal),
+                                       cmocka_unit_test(test_pause)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
