@@ -26,6 +26,7 @@
 #include "blob.h"
 #include "budget.h"
 #include "error.h"
+#include "helpers.h"
 #include "key.h"
 
 struct cache_config {
@@ -68,6 +69,9 @@ ssize_t cache_read_from(const struct cache *c, size_t which, const char *dir, co
 int cache_check(struct cache *c, struct blob *b, struct error *err) NODISCARD;
 /* The same, by the XXH3 of the bytes that the caller has read: all of them, in order. */
 int cache_compare(struct cache *c, struct blob *b, uint64_t xxh3, struct error *err) NODISCARD;
+/* The same of each; idle threads of `helpers` help. NULL: nobody does. */
+int cache_check_all(struct cache *c, struct blob *const *blobs, size_t n,
+                    struct helper_pool *helpers, struct error *err) NODISCARD;
 /* Read all bytes, and compare these. Errors as above. */
 int cache_read_whole(struct cache *c, struct blob *b, void *bytes, struct error *err) NODISCARD;
 
@@ -109,11 +113,11 @@ int cache_begin(struct cache *c, const struct key *key, const char *label, uint6
                 enum cache_how how, struct cache_writer **out, struct error *err) NODISCARD;
 int cache_write(struct cache_writer *w, const void *bytes, size_t nbytes,
                 struct error *err) NODISCARD;
-/* What was written is computed from these, which are checked (cache_check) after they were read.
+/* What was written is computed from these, which are checked (cache_check_all) after they were read.
  * Committing waits until those of them are published that were handed on early. EAGAIN, from here or
  * from committing: the disk has lost or damaged one of them, and it has to be computed again. */
 int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size_t n,
-                        struct error *err) NODISCARD;
+                        struct helper_pool *helpers, struct error *err) NODISCARD;
 /* Publish and hand back the bytes. Frees the writer in any case. Fewer or more bytes written than
  * announced: EIO and nothing is kept. Where another process published the same key first, his
  * entry is used. */

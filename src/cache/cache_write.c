@@ -220,18 +220,16 @@ static int reopen(const struct cache_writer *w)
 }
 
 int cache_computed_from(struct cache_writer *w, struct blob *const *inputs, size_t n,
-                        struct error *err)
+                        struct helper_pool *helpers, struct error *err)
 {
     w->nsources = later_among(w->cache, inputs, n, w->sources);
     /* in this order: what is not pending any more is invalidated by now, or never */
     for (size_t i = 0; i < n; i++) {
         int ret = blob_is_invalidated(inputs[i]) ? cache_settle(w->cache, inputs[i], err) : 0;
-        if (ret == 0)
-            ret = cache_check(w->cache, inputs[i], err);
         if (ret < 0)
             return ret;
     }
-    return 0;
+    return cache_check_all(w->cache, inputs, n, helpers, err);
 }
 
 /* Is all safe that the result was computed from? */

@@ -163,6 +163,7 @@ int engine_start(struct engine *e, struct error *err)
     w->compute = (struct compute){.rootfd = rootfd,
                                   .cache = e->store.cache,
                                   .pool = w->pool,
+                                  .helpers = sched_helpers(w->sched),
                                   .dataset = dataset_path(e->tree.dataset)};
     w->work_queue = work_queue_new(WORK_QUEUE_NTHREADS);
     if (!w->pool || !w->work_queue)

@@ -87,7 +87,7 @@ static int attempt(struct work *k, struct blob **out, struct error *err)
         return ret;
     ret = write_result(k, err);
     if (ret == 0)
-        ret = cache_computed_from(k->w, k->inputs, t->ndeps, err);
+        ret = cache_computed_from(k->w, k->inputs, t->ndeps, k->c->helpers, err);
     if (ret < 0) {
         cache_abort(k->w);
         return ret;

@@ -16,6 +16,7 @@ struct compute {
     int rootfd; /* the dataset */
     struct cache *cache;
     struct cursor_pool *pool;
+    struct helper_pool *helpers;
     const char *dataset; /* the dataset's path, for programs; all borrowed */
 };
 

@@ -271,7 +271,7 @@ static int store_result(struct execution *x, struct blob **out, struct error *er
     if (ret == 0) {
         ret = read_result(x, fd, nbytes, w, err);
         if (ret == 0)
-            ret = cache_computed_from(w, x->k->inputs, t->ndeps, err);
+            ret = cache_computed_from(w, x->k->inputs, t->ndeps, x->k->c->helpers, err);
         if (ret < 0)
             cache_abort(w);
         else

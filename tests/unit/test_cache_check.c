@@ -13,11 +13,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
 #include "cache_fixture.h"
+#include "helper_threads.h"
 
 enum { NBYTES = 300000, DAY_S = 24 * HOUR_S };
 
@@ -25,7 +27,7 @@ static struct {
     bool decayed; /* a bit of byte `at` of each file is flipped */
     off_t at;
     int code; /* not 0: reads fail with this errno */
-    unsigned ncalls;
+    atomic_uint ncalls;
     bool remote; /* the file system is NFS; there the kernel remembers: */
     bool hidden; /* that no entry is there, until somebody reads a directory */
     unsigned nrefreshes;
@@ -98,7 +100,7 @@ static int derive(struct fixture *f, struct blob *source, unsigned number, struc
     assert_int_equal(blob_read(source, 0, &byte, 1, NULL), 0);
     assert_int_equal(cache_begin(f->cache, &key, "an entry", 1, CACHE_KEEP, &w, NULL), 0);
     assert_int_equal(cache_write(w, &byte, 1, NULL), 0);
-    int ret = cache_computed_from(w, &source, 1, err);
+    int ret = cache_computed_from(w, &source, 1, NULL, err);
     if (ret < 0) {
         cache_abort(w);
         return ret;
@@ -131,6 +133,47 @@ static void test_nothing_is_published_from_damage(void **state)
         entry_assert_miss(f->cache, 3 + 2 * i);
         assert_int_equal(stats_of(f->cache).corrupt, i + 1);
     }
+}
+
+static void damage(const struct fixture *f, unsigned number)
+{
+    struct key key = entry_key(number);
+    char path[3 * SCRATCH_PATH_MAX];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/v1/objects/%.2s/%s", f->dir, key.hex, key.hex);
+    fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, "?", 1, 1000), 1);
+    close(fd);
+}
+
+/* Whoever of the threads meets the damage; all entries are looked at if there is none. */
+static void test_inputs_are_checked_by_idle_threads(void **state)
+{
+    enum { N = 9, LARGE_NBYTES = 1 << 20 };
+    struct fixture *f = *state;
+    struct helper_threads helpers;
+    struct blob *inputs[N];
+    struct error err;
+
+    helper_threads_start(&helpers, 3);
+    for (unsigned i = 0; i < N; i++) {
+        entry_put(f->cache, i, LARGE_NBYTES);
+        inputs[i] = found(f, i, false);
+    }
+    assert_int_equal(cache_check_all(f->cache, inputs, N, &helpers.helpers, &err), 0);
+    for (unsigned bad = 0; bad < N; bad++) {
+        damage(f, bad);
+        assert_int_equal(cache_check_all(f->cache, inputs, N, &helpers.helpers, &err), -EAGAIN);
+        assert_true(blob_is_invalidated(inputs[bad]));
+        blob_put(inputs[bad]);
+        entry_put(f->cache, bad, LARGE_NBYTES);
+        inputs[bad] = found(f, bad, false);
+        assert_int_equal(cache_check_all(f->cache, inputs, N, &helpers.helpers, &err), 0);
+    }
+    for (unsigned i = 0; i < N; i++)
+        blob_put(inputs[i]);
+    helper_threads_stop(&helpers);
 }
 
 /* What was computed just now, too, and what is not published yet. */
@@ -371,6 +414,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nothing_is_published_from_damage, fixture_setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_inputs_are_checked_by_idle_threads, fixture_setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_fresh_results_are_checked, fixture_setup, teardown),
         cmocka_unit_test_setup_teardown(test_replaced_entry_stays, fixture_setup, teardown),

@@ -113,7 +113,7 @@ static struct cache_writer *written(struct fixture *f, unsigned number, struct b
     assert_non_null(bytes);
     entry_fill(number, bytes, NBYTES);
     assert_int_equal(cache_begin(f->cache, &key, "an entry", NBYTES, CACHE_KEEP, &w, NULL), 0);
-    assert_int_equal(cache_computed_from(w, &source, source ? 1 : 0, NULL), 0);
+    assert_int_equal(cache_computed_from(w, &source, source ? 1 : 0, NULL, NULL), 0);
     assert_int_equal(cache_write(w, bytes, NBYTES, NULL), 0);
     free(bytes);
     return w;
@@ -261,7 +261,7 @@ static void test_sync_fails(void **state)
     struct error err;
     atomic_store(&sync_refuses, true);
     assert_int_equal(cache_begin(f->cache, NULL, "unkept", 0, CACHE_KEEP, &unkept, NULL), 0);
-    assert_int_equal(cache_computed_from(unkept, &first, 1, NULL), 0);
+    assert_int_equal(cache_computed_from(unkept, &first, 1, NULL, NULL), 0);
     set_gate(false);
     assert_int_equal(cache_settle(f->cache, second, &err), -EAGAIN);
     assert_non_null(strstr(err.text, f->dir));
@@ -271,7 +271,7 @@ static void test_sync_fails(void **state)
     assert_int_equal(cache_commit(kept, &b, &err), -EAGAIN);
     assert_int_equal(cache_commit(unkept, &b, &err), -EAGAIN);
     late = written(f, 4, NULL);
-    assert_int_equal(cache_computed_from(late, &first, 1, &err), -EAGAIN);
+    assert_int_equal(cache_computed_from(late, &first, 1, NULL, &err), -EAGAIN);
     cache_abort(late);
     blob_put(first);
     blob_put(second);
