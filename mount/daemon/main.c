@@ -314,6 +314,17 @@ static int loop(struct daemon *d)
     return ret;
 }
 
+/* Each task needs buffers of some MiB. Let malloc(3) keep freed ones up to these sizes, because the
+ * kernel has to clear newly mapped pages. Not at the start: the tables that are made there would be
+ * cleared once more, and are mostly never used. */
+static void keep_freed_memory(void)
+{
+    enum { MAPPED_NBYTES = 32 << 20, KEPT_NBYTES = 64 << 20 };
+
+    mallopt(M_MMAP_THRESHOLD, MAPPED_NBYTES);
+    mallopt(M_TRIM_THRESHOLD, KEPT_NBYTES);
+}
+
 /* Threads start here: they would not survive the fork of fuse_daemonize(). */
 static int serve(struct daemon *d, struct error *err)
 {
@@ -322,9 +333,10 @@ static int serve(struct daemon *d, struct error *err)
      * /dev/fuse: so keep /dev/fuse open above both. Before threads start: to enlarge a table of
      * descriptors that threads share, the kernel waits some 10 ms. */
     enum { ABOVE_SOCKET = 255 };
-    int above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET);
-    int ret = engine_start(d->engine, err);
+    int above = fcntl(fuse_session_fd(d->session), F_DUPFD_CLOEXEC, ABOVE_SOCKET), ret;
 
+    keep_freed_memory();
+    ret = engine_start(d->engine, err);
     if (ret < 0)
         return ret;
     d->main_thread = pthread_self();
@@ -430,16 +442,6 @@ static int run(struct daemon *d, struct fuse_args *args)
     return ret;
 }
 
-/* Each task needs buffers of some MiB. Let malloc(3) keep freed ones up to these sizes, because the
- * kernel has to clear newly mapped pages. */
-static void keep_freed_memory(void)
-{
-    enum { MAPPED_NBYTES = 32 << 20, KEPT_NBYTES = 64 << 20 };
-
-    mallopt(M_MMAP_THRESHOLD, MAPPED_NBYTES);
-    mallopt(M_TRIM_THRESHOLD, KEPT_NBYTES);
-}
-
 int main(int argc, char **argv)
 {
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
@@ -449,7 +451,6 @@ int main(int argc, char **argv)
 
     if (draw_wanted(argc, argv))
         return draw_as_child(draw_wanted(argc, argv));
-    keep_freed_memory();
     openlog("derivfs", LOG_PID, LOG_DAEMON);
     fuse_set_log_func(keep_complaint);
     if (options_parse(&args, &d.options, &err) < 0) {
