@@ -36,9 +36,9 @@ struct errlog {
     log_fn *write;
     void *ctx;
     pthread_mutex_t lock;
-    struct ring rings[NRINGS]; /* guarded by lock */
-    unsigned long nadded;      /* guarded by lock: entries so far */
-    atomic_bool has_kinds;     /* written under lock */
+    struct ring rings[NRINGS];      /* guarded by lock */
+    unsigned long nadded;           /* guarded by lock: entries so far */
+    atomic_bool has_any, has_kinds; /* written under lock */
 };
 
 /* Entry `i` of both rings together. */
@@ -115,6 +115,7 @@ static bool add(struct errlog *log, size_t which, enum errlog_kind kind, const c
         e->count += e->kind == kind;
     } else {
         e = put(log, which, kind, path, what);
+        atomic_store(&log->has_any, true);
     }
     e->last = now;
     pthread_mutex_unlock(&log->lock);
@@ -167,8 +168,10 @@ void errlog_failed(struct errlog *log, const char *path, const struct error *wha
 
 void errlog_kind_clear(struct errlog *log, enum errlog_kind kind, const char *path)
 {
-    bool has_kinds = false;
+    bool has_any = false, has_kinds = false;
 
+    if (!atomic_load(&log->has_any)) /* of thousands of files: the ring is not even touched */
+        return;
     pthread_mutex_lock(&log->lock);
     for (size_t i = 0; i < NRINGS * ERRLOG_MAX; i++) {
         struct entry *e = entry_at(log, i);
@@ -177,8 +180,10 @@ void errlog_kind_clear(struct errlog *log, enum errlog_kind kind, const char *pa
             free(e->path);
             e->path = NULL;
         }
+        has_any = has_any || e->path;
         has_kinds = has_kinds || (e->path && e->kind != ERRLOG_RESULT);
     }
+    atomic_store(&log->has_any, has_any);
     atomic_store(&log->has_kinds, has_kinds);
     pthread_mutex_unlock(&log->lock);
 }
