@@ -13,7 +13,7 @@ from harness import CPUS, ROOT, Row, peak_mib, peak_of, timed
 INFLATE_ALL = f"ls *_bold.nii.gz | xargs -P {CPUS} -n 1 igzip -dc"
 INFLATE_ONE_BY_ONE = "for run in *_bold.nii.gz; do igzip -dc $run; done"
 CAT_ALL = f"ls *_bold.nii | xargs -P {CPUS} -n 1 cat"
-DASK = f"{ROOT}/contrib/bench.d/dask_tsnr.py"
+ARRAYS = f"{ROOT}/contrib/bench.d/arrays.py"
 RUN_TSNR = "sub-01_ses-test_task-linebisection_stat-tsnr_boldmap.nii"
 RUN = "sub-01_ses-test_task-linebisection_bold.nii.gz"
 MRTRIX = "mrmath -quiet {0} mean {1}/mean.nii -axis 3 -force && mrmath -quiet {0} std {1}/std.nii \
@@ -41,24 +41,26 @@ def warm_up(directory):
     timed("cat *_bold.nii*", directory)
 
 
-def dask(bench, directory):
-    return [sys.executable, "-W", "ignore", DASK, f"{bench.work}/dask.nii"] + sorted(
-        glob.glob(f"{directory}/*_bold.nii*")
-    )
+def arrays(bench, engine, formula, directory):
+    """The command of a program that uses an array library."""
+    runs = sorted(glob.glob(f"{directory}/*_bold.nii*"))
+    command = [sys.executable, "-W", "ignore", ARRAYS, engine, formula]
+    return [*command, f"{bench.work}/{engine}.nii", *runs]
 
 
 def session(bench, data):
     dataset = data.session()
     func, peaks = func_of(dataset), []
+    dask = arrays(bench, "dask", "tsnr", func)
     warm_up(func)
     s = bench.contest(
         derivfs=lambda: cold(bench, dataset, "tsnr.nii", peaks=peaks),
         igzip=lambda: timed(INFLATE_ALL, func),
-        dask=lambda: timed(dask(bench, func)),
+        dask=lambda: timed(dask),
         single=lambda: cold(bench, dataset, "tsnr.nii", "--threads=1"),
         igzip_single=lambda: timed(INFLATE_ONE_BY_ONE, func),
     )
-    of_dask = peak_of(dask(bench, func), func)
+    of_dask = peak_of(dask, func)
     work = "first `tsnr.nii` of the session (5 gzip runs)"
     inflating = f"`igzip -dc` of the runs, {CPUS} at once"
     return [

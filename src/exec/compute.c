@@ -8,10 +8,12 @@
 #include "compute.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "compute_private.h"
 #include "graph_call.h"
 #include "kernel.h"
+#include "vector.h"
 
 /* Values written at a time: 64 KiB, which the page cache takes with the fewest calls. */
 enum { WRITE_NVALUES = 8192 };
@@ -34,6 +36,65 @@ int work_write(const struct work *k, const double *values, size_t n, struct erro
         kernel_settle_nan(values + at, here, settled);
         ret = cache_write(k->w, settled, here * sizeof *settled, err);
     }
+    return ret;
+}
+
+int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx, struct error *err)
+{
+    uint64_t before = 0;
+    int ret = 0;
+
+    for (size_t i = 0; ret == 0 && i < k->t->nstreams; i++) {
+        const struct stream *s = &k->t->streams[i];
+        struct stream_reader *r;
+
+        ret = stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &k->stop, &r, err);
+        if (ret < 0)
+            break;
+        for (int64_t vol = 0; ret == 0 && vol < s->nvol; vol++) {
+            ret = work_go_on(k, err);
+            if (ret == 0)
+                ret = take(ctx, r, s, err);
+            task_progress(k->ctl, before + stream_reader_consumed(r));
+        }
+        before += stream_work_nbytes(s);
+        if (ret == 0)
+            ret = stream_reader_finish(r, err);
+        stream_reader_close(r);
+    }
+    return ret;
+}
+
+struct volumes {
+    size_t nvox;
+    int64_t vol;
+    double *values;
+    each_volume_fn *each;
+    void *ctx;
+};
+
+static int take_volume(void *ctx, struct stream_reader *r, const struct stream *s,
+                       struct error *err)
+{
+    struct volumes *v = ctx;
+    int ret = stream_reader_next(r, 0, v->nvox, v->values, err);
+
+    (void)s;
+    return ret < 0 ? ret : v->each(v->ctx, v->vol++, v->values, err);
+}
+
+int work_for_each_volume(const struct work *k, each_volume_fn *each, void *ctx, struct error *err)
+{
+    struct volumes v = {
+        .nvox = k->nvox,
+        .values = vector_alloc(k->nvox * sizeof(double)),
+        .each = each,
+        .ctx = ctx,
+    };
+    int ret = v.values ? work_take_volumes(k, take_volume, &v, err)
+                       : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+
+    free(v.values);
     return ret;
 }
 

@@ -15,7 +15,6 @@
 #include "compute_private.h"
 #include "kernel.h"
 #include "legendre.h"
-#include "stream_reader.h"
 #include "vector.h"
 
 /* Voxels written at a time. */
@@ -136,39 +135,13 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
 
 /* ---- any stream ---- */
 
-/* Called with each volume: [nvox], which it may overwrite. */
-typedef void each_volume_fn(void *ctx, int64_t vol, double *values);
-
-static int for_each_volume(const struct work *k, const struct stream *s, each_volume_fn *each,
-                           void *ctx, struct error *err)
-{
-    double *values = vector_alloc(k->nvox * sizeof *values);
-    struct stream_reader *r = NULL;
-    int ret = values ? stream_reader_open(k->c->pool, k->g, k->t, s, k->inputs, &k->stop, &r, err)
-                     : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-
-    for (int64_t vol = 0; ret == 0 && vol < s->nvol; vol++) {
-        ret = work_go_on(k, err);
-        if (ret == 0)
-            ret = stream_reader_next(r, 0, k->nvox, values, err);
-        if (ret == 0)
-            each(ctx, vol, values);
-        if (r)
-            task_progress(k->ctl, stream_reader_consumed(r));
-    }
-    if (ret == 0)
-        ret = stream_reader_finish(r, err);
-    stream_reader_close(r);
-    vector_free(values);
-    return ret;
-}
-
-static void add_volume(void *ctx, int64_t vol, double *values)
+static int add_volume(void *ctx, int64_t vol, double *values, struct error *err)
 {
     struct moments *m = ctx;
 
-    (void)vol;
+    (void)vol, (void)err;
     moments_add(m, values, moments_nvox(m));
+    return 0;
 }
 
 static int write_plane(const struct work *k, const struct moments *m, enum moments_plane plane,
@@ -196,7 +169,7 @@ int compute_moments(const struct work *k, struct error *err)
 
     if (ret == 0)
         ret = raw ? add_stored(k, &s->leaves[s->e->start], s->nvol, &m, err)
-                  : for_each_volume(k, s, add_volume, m, err);
+                  : work_for_each_volume(k, add_volume, m, err);
     for (int plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
         ret = write_plane(k, m, (enum moments_plane)plane, raw ? h->slope : 1, raw ? h->inter : 0,
                           err);
@@ -215,7 +188,7 @@ struct trend {
     double *along; /* [order][nvox]: sums of (x(t) - first) q_k(t) for k = 1 .. order */
 };
 
-static void add_to_trend(void *ctx, int64_t vol, double *values)
+static int add_to_trend(void *ctx, int64_t vol, double *values, struct error *err)
 {
     struct trend *trend = ctx;
     const struct legendre *l = trend->legendre;
@@ -229,7 +202,7 @@ static void add_to_trend(void *ctx, int64_t vol, double *values)
         for (size_t i = 0; i < trend->nvox; i++)
             along[i] += (values[i] - trend->first[i]) * q;
     }
-    add_volume(trend->m, vol, values);
+    return add_volume(trend->m, vol, values, err);
 }
 
 /* Turn the sums into coefficients, and the moments of one voxel into those of what the trend
@@ -301,7 +274,7 @@ int compute_trend(const struct work *k, struct error *err)
     if (!trend.m || !trend.along || !trend.first)
         ret = error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     if (ret == 0)
-        ret = for_each_volume(k, s, add_to_trend, &trend, err);
+        ret = work_for_each_volume(k, add_to_trend, &trend, err);
     if (ret == 0)
         ret = write_trend(k, &trend, err);
     moments_free(trend.m);

@@ -152,16 +152,37 @@ static bool fill_leaf(void *ctx, const struct expr *e, size_t n, double *out)
     return true;
 }
 
+static int read_samples(struct stream_reader *r, struct error *err)
+{
+    int ret = 0;
+
+    for (size_t i = 0; i < r->s->nleaves && ret == 0; i++) {
+        const struct open_leaf *o = &r->leaves[i];
+
+        ret = o->cursor ? cursor_read(o->cursor, o->samples, o->nbytes, err) : 0;
+    }
+    return ret;
+}
+
+int stream_reader_next_stored(struct stream_reader *r, const void **samples, struct error *err)
+{
+    const struct nifti *h = &r->s->leaves[r->s->e->start].run->nifti;
+    void *stored = r->leaves[r->s->e->start].samples;
+    int ret = read_samples(r, err);
+
+    if (ret == 0 && h->swapped)
+        kernel_swap(h->sample, stored, r->nvox);
+    *samples = stored;
+    return ret;
+}
+
 int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double *out,
                        struct error *err)
 {
-    for (size_t i = 0; i < r->s->nleaves; i++) {
-        const struct open_leaf *o = &r->leaves[i];
-        int ret = o->cursor ? cursor_read(o->cursor, o->samples, o->nbytes, err) : 0;
+    int ret = read_samples(r, err);
 
-        if (ret < 0)
-            return ret;
-    }
+    if (ret < 0)
+        return ret;
     for (size_t done = 0; done < nvox; done += EVAL_TILE) {
         size_t n = nvox - done < EVAL_TILE ? nvox - done : EVAL_TILE;
 

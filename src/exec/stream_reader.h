@@ -25,6 +25,11 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
 int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double *out,
                        struct error *err) NODISCARD;
 
+/* The same of a stream that is raw (stream.h), but as stored, whole, in this machine's byte order;
+ * valid until the next call. */
+int stream_reader_next_stored(struct stream_reader *r, const void **samples,
+                              struct error *err) NODISCARD;
+
 /* After the last volume: check the sources (cursor_check) and park them for who comes next. */
 int stream_reader_finish(struct stream_reader *r, struct error *err) NODISCARD;
 

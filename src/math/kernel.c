@@ -106,15 +106,14 @@ DEFINE_SWAP(16)
 DEFINE_SWAP(32)
 DEFINE_SWAP(64)
 
-/* Swap the bytes of each sample, in place. */
-static void swap_bytes(void *samples, size_t nsamples, size_t sample_nbytes)
+void kernel_swap(enum sample_type type, void *samples, size_t n)
 {
-    if (sample_nbytes == 2)
-        swap16(nsamples, samples);
-    else if (sample_nbytes == 4)
-        swap32(nsamples, samples);
-    else if (sample_nbytes == 8)
-        swap64(nsamples, samples);
+    if (type_nbytes[type] == 2)
+        swap16(n, samples);
+    else if (type_nbytes[type] == 4)
+        swap32(n, samples);
+    else if (type_nbytes[type] == 8)
+        swap64(n, samples);
 }
 
 /* Voxels [vox0, vox0 + n) of `nrows` volumes from `vol` on. The rows begin a volume apart. */
@@ -146,7 +145,7 @@ static void add_stretch(struct moments *m, const char *samples, size_t len, size
 void moments_add(struct moments *m, void *samples, size_t nsamples)
 {
     if (m->swap)
-        swap_bytes(samples, nsamples, m->sample_nbytes);
+        kernel_swap(m->type, samples, nsamples);
 
     /* Any nvox samples in a row hold each voxel once: whole volumes need not start at voxel 0. */
     size_t nrows = nsamples / m->nvox;
@@ -320,7 +319,7 @@ void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t 
 
         if (swap) {
             memcpy(swapped, from, ntile * nbytes);
-            swap_bytes(swapped, ntile, nbytes);
+            kernel_swap(type, swapped, ntile);
             from = (const char *)swapped;
         }
         scale(ntile, kernel_as_float64(type, from, 0, ntile, out + at), slope, inter, out + at);

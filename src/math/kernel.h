@@ -50,6 +50,9 @@ size_t moments_nvox(const struct moments *m);
 void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
                    size_t vox0, size_t nvox, double *out);
 
+/* Change the byte order of samples[n], in place. */
+void kernel_swap(enum sample_type type, void *samples, size_t n);
+
 /* out[n] = slope * stored + inter of `n` samples of `type`; `swap` as above. */
 void kernel_scale(enum sample_type type, bool swap, const void *samples, size_t n, double slope,
                   double inter, double *out);

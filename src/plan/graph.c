@@ -234,6 +234,11 @@ enum sample_type stream_sample_type(const struct stream *s)
     return stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample : SAMPLE_FLOAT64;
 }
 
+size_t stream_sample_nbytes(const struct stream *s)
+{
+    return stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample_nbytes : sizeof(double);
+}
+
 uint64_t stream_work_nbytes(const struct stream *s)
 {
     uint64_t sum = 0;

@@ -62,8 +62,8 @@
 #define TASK_KINDS_WRITTEN(ROW)                                                                    \
     ROW(MOMENTS, "moments", 4, "moments of ", RESULT_PLANES, moments)                              \
     ROW(TREND, "trend", 4, "trend of ", RESULT_PLANES, trend)                                      \
-    ROW(MEDIAN, "median", 4, "median of ", RESULT_PLANE, percentiles)                              \
-    ROW(PERCENTILES, "percentiles", 4, "", RESULT_PLANES, percentiles)                             \
+    ROW(MEDIAN, "median", 5, "median of ", RESULT_PLANE, percentiles)                              \
+    ROW(PERCENTILES, "percentiles", 5, "", RESULT_PLANES, percentiles)                             \
     ROW(VOLUME, "volume", 4, "volume of ", RESULT_PLANE, volume)                                   \
     ROW(PLANE, "plane", 4, "", RESULT_PLANE, plane)                                                \
     ROW(OTSU, "otsu", 1, "", RESULT_PLANE, otsu)                                                   \
@@ -161,8 +161,9 @@ struct task {
     unsigned order;   /* TREND */
     double *percents; /* [npercents] MEDIAN, PERCENTILES: 0 to 100, ascending */
     size_t npercents;
-    size_t ntogether; /* MEDIAN, PERCENTILES: percentiles that the same passes give: all or 1 */
-    size_t room_nvox; /* MEDIAN, PERCENTILES: voxels of which all values are held at a time */
+    size_t ntogether;   /* MEDIAN, PERCENTILES: percentiles that the same passes give: all or 1 */
+    size_t room_nbytes; /* MEDIAN, PERCENTILES: for time courses (timecourses.h), of room_nvox */
+    size_t room_nvox;   /* voxels at least, or of all */
     const struct expr *
         e; /* PLANE, OTSU, WITHIN, NUMBER, IMAGE, CHUNK, CHECKSUM: the result; other tasks over streams:
                              their series; else NULL. Borrowed from the graph's expressions */

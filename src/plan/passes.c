@@ -144,7 +144,7 @@ static char *describe(const struct graph *g, const struct reading *r)
     if (f) {
         fprintf(f, "%s", words);
         if (r->times > 1)
-            fprintf(f, ", %u times for want of memory", r->times);
+            fprintf(f, ", up to %u times for want of memory", r->times);
         print_needs(f, g, r->task);
         text = text_end(f, &text);
     }

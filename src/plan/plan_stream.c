@@ -18,6 +18,7 @@
 #include "kernel.h"
 #include "legendre.h"
 #include "plan_private.h"
+#include "timecourses.h"
 
 /* ---- streams ---- */
 
@@ -395,21 +396,31 @@ static int add_percents(struct planner *p, struct task *t, const struct expr *e,
     return ret;
 }
 
-/* All volumes of as many voxels as fit into half of the memory, and their results; more passes if
- * these are few. Several planes stay to the end, because a result is written in its order. Where
- * they would take more than the values, each percentile has passes of its own instead. */
+/* Half of the memory is for the time courses of all voxels, or of as many as fit in; then more passes
+ * give the rest. Several planes stay to the end, because a result is written in its order. Where they
+ * would take more than these, each percentile has passes of its own instead. */
 static void plan_room(const struct planner *p, struct task *t)
 {
-    size_t half = p->q->memory_nbytes / 2, column = sizeof(double), most;
+    size_t half = p->q->memory_nbytes / 2, sample_nbytes = 1, all, others, spare;
     bool together = t->npercents > 1 && t->result_nbytes <= half / 2;
-    size_t planes = together ? (size_t)t->result_nbytes : 0;
+    int64_t nvol = 0;
 
-    for (size_t i = 0; i < t->nstreams; i++)
-        column += (size_t)t->streams[i].nvol * sizeof(double);
-    most = (half - planes) / column;
+    for (size_t i = 0; i < t->nstreams; i++) {
+        size_t nbytes = stream_sample_nbytes(&t->streams[i]);
+
+        sample_nbytes = nbytes > sample_nbytes ? nbytes : sample_nbytes;
+        nvol += t->streams[i].nvol;
+    }
+    all = timecourses_nbytes(sample_nbytes, p->nvox, nvol);
+    others = timecourses_own_nbytes(nvol) + (together ? (size_t)t->result_nbytes : 0);
     t->ntogether = together ? t->npercents : 1;
-    t->room_nvox = most < 1 ? 1 : most < p->nvox ? most : p->nvox;
-    t->mem_nbytes = t->room_nvox * column + planes;
+    spare = half > others ? half - others : 0;
+    t->room_nvox = timecourses_fit(sample_nbytes, nvol, spare);
+    t->room_nvox = t->room_nvox < p->nvox ? t->room_nvox : p->nvox;
+    t->room_nbytes = timecourses_nbytes(sample_nbytes, t->room_nvox, nvol);
+    if (spare > t->room_nbytes) /* most samples take less */
+        t->room_nbytes = spare < all ? spare : all;
+    t->mem_nbytes = t->room_nbytes + others;
 }
 
 int plan_percentiles(struct planner *p, const struct expr *image, const struct expr *e,
@@ -424,7 +435,8 @@ int plan_percentiles(struct planner *p, const struct expr *image, const struct e
     if (t.npercents == 1 && t.percents[0] == 50)
         t.kind = TASK_MEDIAN; /* however it is written */
     t.result_nbytes = (uint64_t)p->nvox * t.npercents * sizeof(double);
-    plan_room(p, &t);
+    if (ret == 0)
+        plan_room(p, &t);
     *plane = place_of(&t, percent_fns[e->op](e));
     return plan_finish_stream_task(p, ret, &t, x, task);
 }

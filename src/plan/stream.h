@@ -55,6 +55,7 @@ bool stream_is_raw(const struct stream *s);
 
 /* The type of its values: the stored type where it is raw, else float64. */
 enum sample_type stream_sample_type(const struct stream *s);
+size_t stream_sample_nbytes(const struct stream *s);
 
 /* Stored bytes to read for it: its volumes' share of the files. */
 uint64_t stream_work_nbytes(const struct stream *s);

@@ -67,7 +67,8 @@ END
 
 @test "percentiles have the same bits for any number of threads and any memory" {
     make_joined "$DS/joined"
-    make_run "$DS/large/run.nii" --shape 40,40,20 --volumes 30
+    # noise that does not fit 8 bits
+    make_run "$DS/large/run.nii" --shape 40,40,20 --volumes 70 --level 900 --spread 300
     cat >recipes.ini <<'END'
 [low]
 expr = percentile(bold, low)
@@ -87,10 +88,10 @@ END
     files=("${files[@]/%/.nii}" run1_stat-spread_boldmap.nii.gz run1_stat-low_boldmap.nii)
     files=("${files[@]/#/joined/}" large/spread.nii large/many.nii large/middle.nii)
     run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/spread.nii"
-    assert_line --regexp '    percentiles 25, 50, 75 of .*, [0-9]+ times for want of memory'
+    assert_line --regexp '    percentiles 25, 50, 75 of .*, up to [0-9]+ times for want of memory'
     # six planes would leave no room for the values: one percentile after the other
     run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/many.nii"
-    assert_line --regexp '    percentiles 5, .* of bold, 24 times for want of memory'
+    assert_line --regexp '    percentiles 5, .* of bold, up to 18 times for want of memory'
     for options in --threads=1 --threads=2 --threads=8 '--threads=2 --memory=4M'; do
         # shellcheck disable=SC2086 # several options
         mount_derivfs "$DS" --recipes="$PWD/recipes.ini" $options

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernel.h"
+#include "timecourses.h"
 
 enum { NTYPES = SAMPLE_FLOAT64 + 1, NVOL = 7, NVOX_MAX = 1300 };
 
@@ -65,6 +66,31 @@ static void fill(enum sample_type type, unsigned char *samples, size_t n, uint64
     }
 }
 
+static void digest_percentiles(uint64_t *hash, enum sample_type type, size_t nvox,
+                               const unsigned char *samples)
+{
+    static const double percents[] = {10, 50};
+    size_t room = timecourses_nbytes(type_nbytes[type], nvox, NVOL);
+    struct timecourses *c = timecourses_new(NVOL, room, nvox);
+    struct timecourses_reader *r;
+    double out[2 * TIMECOURSES_TILE] = {0};
+
+    if (!c)
+        exit(1);
+    timecourses_begin(c, nvox);
+    for (size_t vol = 0; vol < NVOL; vol++)
+        timecourses_add(c, type, 1.7, -3, samples + vol * nvox * type_nbytes[type]);
+    r = timecourses_reader_new(c);
+    if (!r)
+        exit(1);
+    for (size_t vox = 0; vox < nvox;) {
+        vox += timecourses_reader_next(r, percents, 2, out, TIMECOURSES_TILE);
+        digest(hash, out, 2 * TIMECOURSES_TILE);
+    }
+    timecourses_reader_free(r);
+    timecourses_free(c);
+}
+
 /* All that is made of one run; the sum of `joined` grows by it. */
 static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t nvox,
                        unsigned char *samples, double *out, struct moments_view *joined)
@@ -79,6 +105,7 @@ static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t 
         view.plane[plane] = out + plane * nvox;
     kernel_scale(type, swap, samples, nvox, 1.7, -3, out);
     digest(hash, out, nvox);
+    digest_percentiles(hash, type, nvox, samples);
     moments_add(m, samples, head);
     memmove(samples, samples + head * type_nbytes[type], (nvox * NVOL - head) * type_nbytes[type]);
     moments_add(m, samples, nvox * NVOL - head);

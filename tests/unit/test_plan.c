@@ -17,6 +17,7 @@
 #include "passes.h"
 #include "plan.h"
 #include "runs.h"
+#include "timecourses.h"
 
 enum { NVOX = 4 * 3 * 2, NVOL_1 = 10, NVOL_2 = 7 };
 
@@ -343,7 +344,7 @@ static void test_planes_of_percentiles(void **state)
     assert_int_equal(t->npercents, 3);
     assert_memory_equal(t->percents, percents, sizeof percents);
     assert_int_equal(t->result_nbytes, 3 * NVOX * sizeof(double));
-    assert_true(t->mem_nbytes >= t->room_nvox * 17 * sizeof(double) + t->result_nbytes);
+    assert_true(t->mem_nbytes >= t->room_nbytes + t->result_nbytes);
     assert_int_equal(root->nreductions, 5);
     for (size_t i = 0; i < root->nreductions; i++) {
         assert_int_equal(root->reductions[i].plane, planes[i]);
@@ -369,41 +370,53 @@ static void test_median_is_a_percentile(void **state)
 }
 
 /* A median takes as much room as there is, and at least one voxel's values. */
+/* Put the runs on a grid of 24 * `times` voxels. */
+static void enlarge(int64_t times)
+{
+    for (size_t i = 0; i < 2; i++)
+        runs[i]->nifti.dim[0] = 4 * times;
+}
+
 static void test_memory_of_median(void **state)
 {
-    enum { COLUMN = (NVOL_1 + NVOL_2 + 1) * sizeof(double) };
-    static const struct {
-        size_t memory, room;
-    } cases[] = {{1 << 30, NVOX}, {2 * COLUMN * NVOX, NVOX}, {2 * COLUMN * 5, 5}, {0, 1}};
+    enum { NVOL = NVOL_1 + NVOL_2, MANY = 24 * 80, SOME = 5 * TIMECOURSES_TILE };
+    size_t all = timecourses_nbytes(2, MANY, NVOL), some = timecourses_nbytes(2, SOME, NVOL);
+    size_t own = timecourses_own_nbytes(NVOL);
+    const struct {
+        size_t memory, nvox, room;
+    } cases[] = {{1 << 30, MANY, all},
+                 {2 * (all + own), MANY, all},
+                 {2 * (some + own), SOME, some},
+                 {2 * (some + own) - 2, SOME - TIMECOURSES_TILE, some - 1},
+                 {0, TIMECOURSES_TILE, timecourses_nbytes(2, 1, NVOL)}};
 
     (void)state;
+    enlarge(80);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct planned *p = plan_with("median(bold)", 0, 2, cases[i].memory);
+        const struct task *t = &p->g->tasks[0];
 
-        assert_int_equal(p->g->tasks[0].kind, TASK_MEDIAN);
-        assert_int_equal(p->g->tasks[0].room_nvox, cases[i].room);
-        assert_true(p->g->tasks[0].mem_nbytes >= cases[i].room * COLUMN + TASK_BUFFER_NBYTES);
+        assert_int_equal(t->kind, TASK_MEDIAN);
+        assert_int_equal(t->room_nvox, cases[i].nvox);
+        assert_int_equal(t->room_nbytes, cases[i].room);
+        assert_true(t->mem_nbytes >= cases[i].room + own + TASK_BUFFER_NBYTES);
         planned_free(p);
     }
+    enlarge(1);
 }
 
 /* However little memory there is, planes never crowd out the values: then each percentile has passes
  * of its own. The key says nothing of it. */
 static void test_memory_of_percentiles(void **state)
 {
-    enum { COLUMN = (NVOL_1 + NVOL_2 + 1) * sizeof(double), PLANES = 3 * NVOX * sizeof(double) };
+    enum { NVOL = NVOL_1 + NVOL_2, MANY = 24 * 80, PLANES = 3 * MANY * sizeof(double) };
     static const struct {
-        size_t memory, together, room;
-    } cases[] = {
-        {1 << 30, 3, NVOX},
-        {4 * PLANES, 3, PLANES / COLUMN},
-        {4 * PLANES - 2, 1, (2 * PLANES - 1) / COLUMN},
-        {2 * PLANES, 1, PLANES / COLUMN},
-        {0, 1, 1},
-    };
+        size_t memory, together;
+    } cases[] = {{1 << 30, 3}, {4 * PLANES, 3}, {4 * PLANES - 2, 1}, {2 * PLANES, 1}, {0, 1}};
     struct planned *first = NULL;
 
     (void)state;
+    enlarge(80);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct planned *p = plan_with("percentile(bold, 75) - percentile(bold, 25) + median(bold)",
                                       0, 2, cases[i].memory);
@@ -412,10 +425,10 @@ static void test_memory_of_percentiles(void **state)
 
         assert_int_equal(t->kind, TASK_PERCENTILES);
         assert_int_equal(t->ntogether, cases[i].together);
-        assert_int_equal(t->room_nvox, cases[i].room);
-        assert_true(t->mem_nbytes >= cases[i].room * COLUMN + planes + TASK_BUFFER_NBYTES);
+        assert_true(t->room_nbytes >= timecourses_nbytes(2, t->room_nvox, NVOL));
+        assert_true(t->mem_nbytes >= t->room_nbytes + planes + TASK_BUFFER_NBYTES);
         assert_int_equal(passes_read_nbytes(p->g), t->work_nbytes * (3 / t->ntogether) *
-                                                       ((NVOX + t->room_nvox - 1) / t->room_nvox));
+                                                       ((MANY + t->room_nvox - 1) / t->room_nvox));
         if (first) {
             assert_true(key_equal(&t->key, &first->g->tasks[0].key));
             planned_free(p);
@@ -424,6 +437,7 @@ static void test_memory_of_percentiles(void **state)
         }
     }
     planned_free(first);
+    enlarge(1);
 }
 
 /* Who reads a run needs what its codec holds, and counts it. */
