@@ -11,26 +11,46 @@ import nibabel
 import numpy as np
 
 
-def load(path):
-    return np.asarray(nibabel.load(path).dataobj)
+def load(path, prepare):
+    return prepare(np.asarray(nibabel.load(path).dataobj))
 
 
-FORMULAS = {  # of the series and of the module's functions
-    "tsnr": lambda bold, of: of.mean(bold, axis=3) / of.std(bold, axis=3),
-    "median": lambda bold, of: of.median(bold, axis=3),
+def detrended(run, order=2):
+    """A run less its fit of Legendre polynomials, but for its mean."""
+    nvol = run.shape[3]
+    basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, nvol), order)
+    voxels = run.reshape(-1, nvol).astype(float)
+    fit = np.linalg.lstsq(basis, voxels.T, rcond=None)[0]
+    return (voxels - fit[1:].T @ basis[:, 1:].T).reshape(run.shape)
+
+
+def tsnr(bold, of):
+    return of.mean(bold, axis=3) / of.std(bold, axis=3)
+
+
+def median(bold, of):
+    return of.median(bold, axis=3)
+
+
+FORMULAS = {  # what is done to each run, its type (None: as stored), and the formula of them joined
+    "tsnr": (np.asarray, None, tsnr),
+    "median": (np.asarray, None, median),
+    "trend": (detrended, float, tsnr),
 }
 
 
-def with_numpy(formula, images, paths):
-    return formula(np.concatenate([load(path) for path in paths], axis=3), np)
+def with_numpy(prepare, dtype, formula, images, paths):
+    return formula(np.concatenate([load(path, prepare) for path in paths], axis=3), np)
 
 
-def with_dask(formula, images, paths):
+def with_dask(prepare, dtype, formula, images, paths):
     import dask
     import dask.array as da
 
     runs = [
-        da.from_delayed(dask.delayed(load)(path), image.shape, image.get_data_dtype())
+        da.from_delayed(
+            dask.delayed(load)(path, prepare), image.shape, dtype or image.get_data_dtype()
+        )
         for path, image in zip(paths, images)
     ]
     return formula(da.concatenate(runs, axis=3), da).compute()
@@ -40,7 +60,7 @@ def main():
     engine, formula, out, *paths = sys.argv[1:]
     images = [nibabel.load(path) for path in paths]
     compute = {"dask": with_dask, "numpy": with_numpy}[engine]
-    values = compute(FORMULAS[formula], images, paths)
+    values = compute(*FORMULAS[formula], images, paths)
     nibabel.save(nibabel.Nifti1Image(values.astype(np.float32), images[0].affine), out)
 
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks that reduce one stream: moments and trends.
+ * Tasks that reduce one stream: moments, also those of what a trend leaves.
  *
  * The moments of a run as it is stored are the common case and the fast way: the stored bytes flow
  * through one buffer of some volumes, inflated into it, added to the accumulators, overwritten;
@@ -8,7 +8,6 @@
  * as large as a run.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,13 +24,19 @@ enum { STEP_NBYTES = 256 << 10 };
 
 /* ---- a run as it is stored ---- */
 
-/* Make *m, if it is not there. */
-static int set_up(const struct work *k, enum sample_type sample, bool swapped, struct moments **m,
+struct sums {
+    struct moments *m;
+    const struct legendre *trend; /* NULL: none */
+    double slope, inter;          /* of the samples that are summed */
+};
+
+/* Make the moments, if they are not there. */
+static int set_up(const struct work *k, enum sample_type sample, bool swapped, struct sums *s,
                   struct error *err)
 {
-    if (!*m)
-        *m = moments_new(sample, swapped, k->nvox);
-    return *m ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    if (!s->m)
+        s->m = moments_new(sample, swapped, k->nvox, s->trend);
+    return s->m ? 0 : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 }
 
 /* Fill `buf` for one call of the kernel. That may be many MiB: whoever waits is told on the way how
@@ -55,7 +60,7 @@ static int fill(const struct work *k, struct cursor *c, unsigned char *buf, size
 /* The accumulators are set up after the first read: the helpers that help with the run begin their
  * work with that, and do not have to wait for fresh memory. */
 static int pump(const struct work *k, struct cursor *c, uint64_t left, const struct nifti *h,
-                struct moments **m, struct error *err)
+                struct sums *s, struct error *err)
 {
     size_t room = k->t->call_nbytes;
     void *buf = vector_alloc(room);
@@ -66,9 +71,9 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
 
         ret = fill(k, c, buf, nbytes, err);
         if (ret == 0)
-            ret = set_up(k, h->sample, h->swapped, m, err);
+            ret = set_up(k, h->sample, h->swapped, s, err);
         if (ret == 0)
-            moments_add(*m, buf, nbytes / h->sample_nbytes);
+            moments_add(s->m, buf, nbytes / h->sample_nbytes);
         left -= nbytes;
     }
     vector_free(buf);
@@ -78,14 +83,14 @@ static int pump(const struct work *k, struct cursor *c, uint64_t left, const str
 /* The same of some slices: a stretch of each volume. Stretches are gathered in the buffer, so that
  * a call of the kernel brings many of them. */
 static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, const struct nifti *h,
-                       struct moments **m, struct error *err)
+                       struct sums *s, struct error *err)
 {
     uint64_t before = (uint64_t)k->g->vox0 * h->sample_nbytes;
     uint64_t stretch = (uint64_t)k->nvox * h->sample_nbytes;
     uint64_t behind = (uint64_t)nifti_nvox(h) * h->sample_nbytes - before - stretch;
     size_t buf_nbytes = k->t->call_nbytes;
     unsigned char *buf = vector_alloc(buf_nbytes);
-    int ret = buf ? set_up(k, h->sample, h->swapped, m, err)
+    int ret = buf ? set_up(k, h->sample, h->swapped, s, err)
                   : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
     size_t filled = 0;
 
@@ -100,7 +105,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
             filled += n;
             left -= n;
             if (ret == 0 && (filled == buf_nbytes || (left == 0 && vol + 1 == nvol))) {
-                moments_add(*m, buf, filled / h->sample_nbytes);
+                moments_add(s->m, buf, filled / h->sample_nbytes);
                 filled = 0;
             }
         }
@@ -113,7 +118,7 @@ static int pump_slices(const struct work *k, struct cursor *c, int64_t nvol, con
 }
 
 static int add_stored(const struct work *k, const struct stream_leaf *leaf, int64_t nvol,
-                      struct moments **m, struct error *err)
+                      struct sums *s, struct error *err)
 {
     const struct nifti *h = &leaf->run->nifti;
     uint64_t nbytes = (uint64_t)nvol * k->nvox * h->sample_nbytes;
@@ -122,7 +127,9 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
 
     if (ret < 0)
         return ret;
-    ret = k->g->is_slices ? pump_slices(k, c, nvol, h, m, err) : pump(k, c, nbytes, h, m, err);
+    ret = k->g->is_slices ? pump_slices(k, c, nvol, h, s, err) : pump(k, c, nbytes, h, s, err);
+    s->slope = h->slope;
+    s->inter = h->inter;
     if (ret == 0)
         ret = cursor_check(c, false, err);
     task_progress(k->ctl, cursor_consumed(c));
@@ -144,8 +151,24 @@ static int add_volume(void *ctx, int64_t vol, double *values, struct error *err)
     return 0;
 }
 
-static int write_plane(const struct work *k, const struct moments *m, enum moments_plane plane,
-                       double slope, double inter, struct error *err)
+/* Sum the task's only stream. */
+static int sum_stream(const struct work *k, struct sums *s, struct error *err)
+{
+    const struct stream *x = &k->t->streams[0];
+    int ret;
+
+    if (stream_is_raw(x))
+        return add_stored(k, &x->leaves[x->e->start], x->nvol, s, err);
+    s->slope = 1;
+    s->inter = 0;
+    ret = set_up(k, SAMPLE_FLOAT64, false, s, err);
+    return ret == 0 ? work_for_each_volume(k, add_volume, s->m, err) : ret;
+}
+
+/* ---- tasks ---- */
+
+static int write_plane(const struct work *k, const struct sums *s, enum moments_plane plane,
+                       struct error *err)
 {
     double block[BLOCK_NVOX];
     int ret = 0;
@@ -153,7 +176,7 @@ static int write_plane(const struct work *k, const struct moments *m, enum momen
     for (size_t vox = 0; vox < k->nvox && ret == 0; vox += BLOCK_NVOX) {
         size_t n = k->nvox - vox < BLOCK_NVOX ? k->nvox - vox : BLOCK_NVOX;
 
-        moments_plane(m, plane, slope, inter, vox, n, block);
+        moments_plane(s->m, plane, s->slope, s->inter, vox, n, block);
         ret = work_write(k, block, n, err);
     }
     return ret;
@@ -161,125 +184,43 @@ static int write_plane(const struct work *k, const struct moments *m, enum momen
 
 int compute_moments(const struct work *k, struct error *err)
 {
-    const struct stream *s = &k->t->streams[0];
-    bool raw = stream_is_raw(s);
-    const struct nifti *h = raw ? &s->leaves[s->e->start].run->nifti : NULL;
-    struct moments *m = NULL;
-    int ret = raw ? 0 : set_up(k, SAMPLE_FLOAT64, false, &m, err);
+    struct sums s = {.trend = NULL};
+    int ret = sum_stream(k, &s, err);
 
-    if (ret == 0)
-        ret = raw ? add_stored(k, &s->leaves[s->e->start], s->nvol, &m, err)
-                  : work_for_each_volume(k, add_volume, m, err);
     for (int plane = 0; plane < MOMENTS_NPLANES && ret == 0; plane++)
-        ret = write_plane(k, m, (enum moments_plane)plane, raw ? h->slope : 1, raw ? h->inter : 0,
-                          err);
-    moments_free(m);
+        ret = write_plane(k, &s, (enum moments_plane)plane, err);
+    moments_free(s.m);
     return ret;
 }
 
-/* ---- trends ---- */
-
-struct trend {
-    struct moments *m;
-    struct legendre *legendre;
-    size_t nvox;
-    double *first; /* [nvox]: the first volume, which is taken off all before they are summed: a
-                      large mean costs no digits, and a constant has exactly no trend */
-    double *along; /* [order][nvox]: sums of (x(t) - first) q_k(t) for k = 1 .. order */
-};
-
-static int add_to_trend(void *ctx, int64_t vol, double *values, struct error *err)
+/* There are as many planes as the task's order says, also where the fit has less. */
+static int write_trend(const struct work *k, const struct sums *s, struct error *err)
 {
-    struct trend *trend = ctx;
-    const struct legendre *l = trend->legendre;
-
-    if (vol == 0)
-        memcpy(trend->first, values, trend->nvox * sizeof *values);
-    for (unsigned k = 1; k <= l->order; k++) {
-        double *along = trend->along + (k - 1) * trend->nvox;
-        double q = l->q[k * l->nvol + vol];
-
-        for (size_t i = 0; i < trend->nvox; i++)
-            along[i] += (values[i] - trend->first[i]) * q;
-    }
-    return add_volume(trend->m, vol, values, err);
-}
-
-/* Turn the sums into coefficients, and the moments of one voxel into those of what the trend
- * leaves: x less b_1 P_1 + b_2 P_2 + ... varies about b_0, by the part of M2 that no q_k explains.
- * No value is further than the root of M2 from the mean; that is the bounds. What is not finite has
- * no fit: then all that is left is NaN. */
-static void settle_trend(const struct trend *trend, size_t vox, double *m[MOMENTS_NPLANES])
-{
-    const struct legendre *l = trend->legendre;
-    double mean = m[MOMENTS_SUM][vox] / (double)l->nvol - trend->first[vox];
-    double m2 = m[MOMENTS_M2][vox];
-    double d[LEGENDRE_ORDER_MAX + 1], b[LEGENDRE_ORDER_MAX + 1];
-    bool finite = isfinite(m[MOMENTS_SUM][vox]) && isfinite(m2);
-
-    if (l->order == 0) /* of a single volume: nothing is taken off */
-        return;
-    /* of a constant the sum may have been rounded */
-    if (m[MOMENTS_MIN][vox] == m[MOMENTS_MAX][vox])
-        mean = 0;
-    d[0] = mean * (double)l->nvol * l->q[0];
-    for (unsigned k = 1; k <= l->order; k++) {
-        d[k] = trend->along[(k - 1) * trend->nvox + vox];
-        m2 -= d[k] * d[k];
-    }
-    if (m2 < 0) /* by rounding, where nothing is left */
-        m2 = 0;
-    legendre_solve(l, d, b);
-    mean = finite ? trend->first[vox] + b[0] : NAN;
-    m2 = finite ? m2 : NAN;
-    m[MOMENTS_SUM][vox] = mean * (double)l->nvol;
-    m[MOMENTS_M2][vox] = m2;
-    m[MOMENTS_MIN][vox] = mean - sqrt(m2);
-    m[MOMENTS_MAX][vox] = mean + sqrt(m2);
-    for (unsigned k = 1; k <= l->order; k++)
-        trend->along[(k - 1) * trend->nvox + vox] = finite ? b[k] : NAN;
-}
-
-static int write_trend(const struct work *k, const struct trend *trend, struct error *err)
-{
-    double *planes = malloc(MOMENTS_NPLANES * k->nvox * sizeof *planes), *m[MOMENTS_NPLANES];
+    size_t n = (MOMENTS_NPLANES + k->t->order) * k->nvox;
+    double *planes = calloc(n, sizeof *planes);
     int ret;
 
     if (!planes)
         return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-    for (size_t p = 0; p < MOMENTS_NPLANES; p++) {
-        m[p] = planes + p * k->nvox;
-        moments_plane(trend->m, (enum moments_plane)p, 1, 0, 0, k->nvox, m[p]);
-    }
-    for (size_t vox = 0; vox < k->nvox; vox++)
-        settle_trend(trend, vox, m);
-    ret = work_write(k, planes, MOMENTS_NPLANES * k->nvox, err);
-    if (ret == 0)
-        ret = work_write(k, trend->along, k->t->order * k->nvox, err);
+    moments_trend(s->m, s->slope, s->inter, planes);
+    ret = work_write(k, planes, n, err);
     free(planes);
     return ret;
 }
 
 int compute_trend(const struct work *k, struct error *err)
 {
-    const struct stream *s = &k->t->streams[0];
-    struct trend trend = {.nvox = k->nvox};
-    int ret = legendre_new(s->nvol, k->t->order, &trend.legendre, err);
+    struct sums s = {.m = NULL};
+    struct legendre *l;
+    int ret = legendre_new(k->t->streams[0].nvol, k->t->order, &l, err);
 
     if (ret < 0)
         return ret;
-    trend.m = moments_new(SAMPLE_FLOAT64, false, k->nvox);
-    trend.along = calloc(k->t->order * k->nvox, sizeof *trend.along);
-    trend.first = malloc(k->nvox * sizeof *trend.first);
-    if (!trend.m || !trend.along || !trend.first)
-        ret = error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    s.trend = l;
+    ret = sum_stream(k, &s, err);
     if (ret == 0)
-        ret = work_for_each_volume(k, add_to_trend, &trend, err);
-    if (ret == 0)
-        ret = write_trend(k, &trend, err);
-    moments_free(trend.m);
-    legendre_free(trend.legendre);
-    free(trend.along);
-    free(trend.first);
+        ret = write_trend(k, &s, err);
+    moments_free(s.m);
+    legendre_free(l);
     return ret;
 }

@@ -41,27 +41,38 @@ static size_t padded(size_t nbytes)
 
 /* The struct and its planes are one allocation, each plane on its own cache lines. SIZE_MAX on
  * overflow: no allocation of it succeeds. */
-size_t moments_nbytes(enum sample_type type, size_t nvox)
+size_t moments_nbytes(enum sample_type type, size_t nvox, unsigned order)
 {
-    if (nvox > SIZE_MAX / 64)
+    if (nvox > SIZE_MAX / 256)
         return SIZE_MAX;
     size_t wide = padded(nvox * sizeof(double));
-    size_t own = padded(sizeof(struct moments));
+    size_t own = padded(sizeof(struct moments)) + (order > 0 ? order + 1 : 0) * wide;
     if (exact_rows_fn(type))
         return own + 2 * wide + 2 * padded(nvox * type_nbytes[type]);
     return own + (MOMENTS_NPLANES + 2) * wide;
 }
 
-struct moments *moments_new(enum sample_type type, bool swap, size_t nvox)
+struct moments *moments_new(enum sample_type type, bool swap, size_t nvox,
+                            const struct legendre *trend)
 {
-    struct moments *m = vector_alloc(moments_nbytes(type, nvox));
+    unsigned order = trend ? trend->order : 0;
+    struct moments *m = vector_alloc(moments_nbytes(type, nvox, order));
     if (!m)
         return NULL;
-    *m = (struct moments){
-        .type = type, .swap = swap, .nvox = nvox, .sample_nbytes = type_nbytes[type]};
+    *m = (struct moments){.type = type,
+                          .swap = swap,
+                          .nvox = nvox,
+                          .sample_nbytes = type_nbytes[type],
+                          .trend = trend};
 
     char *at = (char *)m + padded(sizeof *m);
     size_t wide = padded(nvox * sizeof(double));
+    if (order > 0) {
+        m->first = (double *)at;
+        m->along = (double *)(at + wide);
+        at += (order + 1) * wide;
+        trend_reset(m);
+    }
     if (exact_rows_fn(type)) {
         m->sum = (int64_t *)at;
         m->sumsq = (uint64_t *)(at + wide);
@@ -124,9 +135,13 @@ static void add_rows(struct moments *m, uint64_t vol, size_t vox0, size_t n, con
     if (!add)
         add = welford_rows;
 
-    for (size_t at = 0; at < n; at += TILE)
-        add(m, vol, vox0 + at, n - at < TILE ? n - at : TILE, samples + at * m->sample_nbytes,
-            nrows);
+    for (size_t at = 0; at < n; at += TILE) {
+        size_t ntile = n - at < TILE ? n - at : TILE;
+
+        add(m, vol, vox0 + at, ntile, samples + at * m->sample_nbytes, nrows);
+        if (m->along)
+            trend_rows(m, vol, vox0 + at, ntile, samples + at * m->sample_nbytes, nrows);
+    }
 }
 
 /* The next `nrows` stretches of `len` samples, at most a volume long, a volume apart. A stretch

@@ -9,6 +9,7 @@
  * merge by adding sums, and M2 by the formula of Chan, Golub and LeVeque (1979). Only the end
  * divides by n: the mean of whole numbers is exact over joined runs too, and `bold > mean(bold)` is
  * right on ties. NaN and inf give the results of numpy's mean, std, min and max over float64.
+ * A trend takes sums along polynomials (legendre.h) in the same pass.
  * Thread rule: a struct moments belongs to one thread at a time. No I/O, no locks.
  */
 #ifndef DERIVFS_KERNEL_H
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "legendre.h"
 #include "sample.h"
 
 /* The planes of finished moments, in the order in which they are stored. */
@@ -26,16 +28,17 @@ enum moments_plane { MOMENTS_SUM, MOMENTS_M2, MOMENTS_MIN, MOMENTS_MAX, MOMENTS_
 
 struct moments;
 
-/* Bytes that moments_new() will allocate: for the memory budget. */
-size_t moments_nbytes(enum sample_type type, size_t nvox);
+/* Bytes that moments_new() will allocate, for a trend of `order` (0: none): for the memory budget. */
+size_t moments_nbytes(enum sample_type type, size_t nvox, unsigned order);
 
 /* The best number of bytes for each call of moments_add() but the last: whole samples, and whole
  * volumes unless these are very large or exceed `most`. */
 size_t moments_call_nbytes(enum sample_type type, size_t nvox, size_t most);
 
-/* For samples of `type`, of `nvox` voxels a volume; `swap`: samples have the other byte order. NULL:
- * out of memory. */
-struct moments *moments_new(enum sample_type type, bool swap, size_t nvox) NODISCARD;
+/* For samples of `type`, of `nvox` voxels a volume; `swap`: samples have the other byte order;
+ * `trend` (NULL: none), which outlives the moments: of so many volumes a trend is fitted as well. NULL: out of memory. */
+struct moments *moments_new(enum sample_type type, bool swap, size_t nvox,
+                            const struct legendre *trend) NODISCARD;
 void moments_free(struct moments *m); /* takes NULL */
 
 /* Add the next `nsamples` of the run in file order [nvol][nz][ny][nx], x fastest; any number.
@@ -49,6 +52,11 @@ size_t moments_nvox(const struct moments *m);
  * volume; may be called again. `out` is [nvox]. */
 void moments_plane(const struct moments *m, enum moments_plane plane, double slope, double inter,
                    size_t vox0, size_t nvox, double *out);
+
+/* After the last volume, of moments with a trend, in intensity as above: planes[MOMENTS_NPLANES]
+ * [nvox] of what the trend leaves, min and max as bounds; then [trend->order][nvox] coefficients of
+ * P_1 .. P_order. A voxel with NaN or inf has NaN only, unless the order is 0. */
+void moments_trend(const struct moments *m, double slope, double inter, double *planes);
 
 /* Change the byte order of samples[n], in place. */
 void kernel_swap(enum sample_type type, void *samples, size_t n);

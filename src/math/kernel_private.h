@@ -32,6 +32,11 @@ struct moments {
     double *mean; /* running */
     double *lost; /* the rounding error of the sum */
     double *plane[MOMENTS_NPLANES];
+
+    /* Only of a trend. */
+    const struct legendre *trend;
+    double *first; /* [nvox]: the first volume */
+    double *along; /* [trend->order][nvox]: sums of (x - first) q_k for k = 1 .. order */
 };
 
 /* Rows that one pass over the accumulators adds, at most. */
@@ -55,6 +60,10 @@ plane_fn exact_plane;
 add_rows_fn welford_rows;
 void welford_reset(struct moments *m);
 plane_fn welford_plane;
+
+/* kernel_trend.c */
+add_rows_fn trend_rows;
+void trend_reset(struct moments *m);
 
 /* kernel.c: samples[at, at + n) as float64: in `room`, or in place if they are float64 */
 const double *kernel_as_float64(enum sample_type type, const void *samples, size_t at, size_t n,

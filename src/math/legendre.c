@@ -96,14 +96,17 @@ void legendre_free(struct legendre *l)
     free(l);
 }
 
-void legendre_solve(const struct legendre *l, const double *d, double *b)
+void legendre_solve(const struct legendre *l, size_t n, size_t apart, double *d)
 {
-    unsigned m = l->order + 1;
+    size_t m = l->order + 1;
 
-    for (unsigned k = m; k-- > 0;) {
-        b[k] = d[k];
-        for (unsigned j = k + 1; j < m; j++)
-            b[k] -= l->r[k * m + j] * b[j];
-        b[k] /= l->r[k * m + k];
+    for (size_t k = m; k-- > 0;) {
+        double *b = d + k * apart;
+
+        for (size_t j = k + 1; j < m; j++)
+            for (size_t i = 0; i < n; i++)
+                b[i] -= l->r[k * m + j] * d[j * apart + i];
+        for (size_t i = 0; i < n; i++)
+            b[i] /= l->r[k * m + k];
     }
 }

@@ -34,7 +34,8 @@ size_t legendre_nbytes(int64_t nvol, unsigned order);
 int legendre_new(int64_t nvol, unsigned order, struct legendre **out, struct error *err) NODISCARD;
 void legendre_free(struct legendre *l); /* NULL is allowed */
 
-/* From d[k] = sum over t of x(t) q_k(t), k = 0 .. order, the coefficients b[k] of the P_k. */
-void legendre_solve(const struct legendre *l, const double *d, double *b);
+/* Of n series: from d[k * apart + i] = sum over t of x_i(t) q_k(t), k = 0 .. order, the coefficients of
+ * the P_k, in place. */
+void legendre_solve(const struct legendre *l, size_t n, size_t apart, double *d);
 
 #endif

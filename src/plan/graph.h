@@ -61,7 +61,7 @@
  * writes the result, compute_FUNCTION(). */
 #define TASK_KINDS_WRITTEN(ROW)                                                                    \
     ROW(MOMENTS, "moments", 4, "moments of ", RESULT_PLANES, moments)                              \
-    ROW(TREND, "trend", 4, "trend of ", RESULT_PLANES, trend)                                      \
+    ROW(TREND, "trend", 5, "trend of ", RESULT_PLANES, trend)                                      \
     ROW(MEDIAN, "median", 5, "median of ", RESULT_PLANE, percentiles)                              \
     ROW(PERCENTILES, "percentiles", 5, "", RESULT_PLANES, percentiles)                             \
     ROW(VOLUME, "volume", 4, "volume of ", RESULT_PLANE, volume)                                   \

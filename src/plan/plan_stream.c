@@ -314,10 +314,8 @@ static int plan_trend(struct planner *p, const struct expr *detrend, int64_t vol
     if (plan_known(p, PLAN_TREND, detrend, vol0, task))
         return 0;
     t.result_nbytes = (uint64_t)p->nvox * (MOMENTS_NPLANES + t.order) * sizeof(double);
-    /* the moments' accumulators, the first volume, the polynomials, one sum for each; and in the end
-     * the planes, when the buffers for reading are gone */
-    t.mem_nbytes = moments_nbytes(SAMPLE_FLOAT64, p->nvox) + legendre_nbytes(nvol, t.order) +
-                   p->nvox * (MOMENTS_NPLANES + 1 + t.order) * sizeof(double);
+    /* beside the moments; the planes when the buffers for reading are gone */
+    t.mem_nbytes = legendre_nbytes(nvol, t.order) + (size_t)t.result_nbytes;
     ret = add_stream(p, &t, detrend->args[0], vol0, nvol);
     ret = plan_finish_stream_task(p, ret, &t, detrend->args[0], task);
     return ret < 0 ? ret : plan_remember(p, PLAN_TREND, detrend, vol0, *task);

@@ -308,6 +308,7 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
 static void measure_stream_task(struct planner *p, struct task *t)
 {
     size_t reading = 0, limit = p->q->memory_nbytes;
+    bool is_sums = t->kind == TASK_MOMENTS || t->kind == TASK_TREND;
 
     for (size_t i = 0; i < t->nstreams; i++) {
         size_t one = stream_mem_nbytes(p, &t->streams[i]);
@@ -315,10 +316,10 @@ static void measure_stream_task(struct planner *p, struct task *t)
         t->work_nbytes += stream_work_nbytes(&t->streams[i]);
         reading = one > reading ? one : reading;
     }
-    if (t->kind == TASK_MOMENTS)
-        t->mem_nbytes = moments_nbytes(stream_sample_type(t->streams), p->nvox);
+    if (is_sums)
+        t->mem_nbytes += moments_nbytes(stream_sample_type(t->streams), p->nvox, t->order);
     /* the moments of a run as it is stored need no buffers of float64 */
-    if (t->kind == TASK_MOMENTS && stream_is_raw(t->streams)) {
+    if (is_sums && stream_is_raw(t->streams)) {
         t->mem_nbytes += first_sample(t->streams)->run->reading_nbytes;
         reading = p->g->is_slices
                       ? SLICES_CALL_NBYTES

@@ -95,9 +95,12 @@ static void digest_percentiles(uint64_t *hash, enum sample_type type, size_t nvo
 static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t nvox,
                        unsigned char *samples, double *out, struct moments_view *joined)
 {
-    struct moments *m = moments_new(type, swap, nvox);
+    struct legendre *trend = NULL;
+    int ret = legendre_new(NVOL, 2, &trend, NULL);
+    struct moments *m = ret == 0 ? moments_new(type, swap, nvox, trend) : NULL;
     struct moments_view view = {.n = NVOL};
     size_t head = nvox * NVOL / 3;
+    double fit[(MOMENTS_NPLANES + 2) * NVOX_MAX];
 
     if (!m)
         exit(1);
@@ -112,6 +115,8 @@ static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t 
     for (size_t plane = 0; plane < MOMENTS_NPLANES; plane++)
         moments_plane(m, (enum moments_plane)plane, 0.3, 11, 0, nvox, view.plane[plane]);
     digest(hash, out, MOMENTS_NPLANES * nvox);
+    moments_trend(m, 0.3, 11, fit);
+    digest(hash, fit, (MOMENTS_NPLANES + 2) * nvox);
     moments_merge(joined, &view, nvox);
     for (size_t plane = 0; plane < MOMENTS_NPLANES; plane++)
         digest(hash, joined->plane[plane], nvox);
@@ -124,6 +129,7 @@ static void digest_run(uint64_t *hash, enum sample_type type, bool swap, size_t 
         digest(hash, out, nvox);
     }
     moments_free(m);
+    legendre_free(trend);
 }
 
 int main(void)

@@ -171,11 +171,11 @@ static inline struct reference reference_of(const struct series *s, size_t vox, 
 }
 
 /* How a run is cut into calls: `cut` samples each, 0 for random cuts. */
-static inline struct moments *moments_of(const struct series *s, size_t vol0, size_t vol1,
-                                         bool swap, size_t cut)
+static inline struct moments *moments_of_trend(const struct series *s, size_t vol0, size_t vol1,
+                                               bool swap, size_t cut, const struct legendre *trend)
 {
     size_t nbytes = type_nbytes[s->type];
-    struct moments *m = moments_new(s->type, swap, s->nvox);
+    struct moments *m = moments_new(s->type, swap, s->nvox, trend);
     assert_non_null(m);
     uint64_t seed = 99;
     size_t end = vol1 * s->nvox;
@@ -193,6 +193,12 @@ static inline struct moments *moments_of(const struct series *s, size_t vol0, si
         at += n;
     }
     return m;
+}
+
+static inline struct moments *moments_of(const struct series *s, size_t vol0, size_t vol1,
+                                         bool swap, size_t cut)
+{
+    return moments_of_trend(s, vol0, vol1, swap, cut, NULL);
 }
 
 static inline void all_planes(const struct moments *m, double slope, double inter, size_t nvox,
