@@ -54,6 +54,8 @@ int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx, str
         for (int64_t vol = 0; ret == 0 && vol < s->nvol; vol++) {
             ret = work_go_on(k, err);
             if (ret == 0)
+                ret = stream_reader_next(r, err);
+            if (ret == 0)
                 ret = take(ctx, r, s, err);
             task_progress(k->ctl, before + stream_reader_consumed(r));
         }
@@ -67,7 +69,6 @@ int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx, str
 
 struct volumes {
     size_t nvox;
-    int64_t vol;
     double *values;
     each_volume_fn *each;
     void *ctx;
@@ -76,11 +77,11 @@ struct volumes {
 static int take_volume(void *ctx, struct stream_reader *r, const struct stream *s,
                        struct error *err)
 {
-    struct volumes *v = ctx;
-    int ret = stream_reader_next(r, 0, v->nvox, v->values, err);
+    const struct volumes *v = ctx;
 
     (void)s;
-    return ret < 0 ? ret : v->each(v->ctx, v->vol++, v->values, err);
+    stream_reader_values(r, 0, v->nvox, v->values);
+    return v->each(v->ctx, v->values, err);
 }
 
 int work_for_each_volume(const struct work *k, each_volume_fn *each, void *ctx, struct error *err)

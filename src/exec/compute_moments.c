@@ -142,11 +142,11 @@ static int add_stored(const struct work *k, const struct stream_leaf *leaf, int6
 
 /* ---- any stream ---- */
 
-static int add_volume(void *ctx, int64_t vol, double *values, struct error *err)
+static int add_volume(void *ctx, double *values, struct error *err)
 {
     struct moments *m = ctx;
 
-    (void)vol, (void)err;
+    (void)err;
     moments_add(m, values, moments_nvox(m));
     return 0;
 }

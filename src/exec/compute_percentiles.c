@@ -23,22 +23,19 @@ struct pass {
 static int gather(void *ctx, struct stream_reader *r, const struct stream *s, struct error *err)
 {
     const struct pass *p = ctx;
-    const struct nifti *h;
-    const void *samples;
-    int ret;
 
-    if (!stream_is_raw(s)) {
-        ret = stream_reader_next(r, p->vox0, timecourses_nvox(p->held), p->values, err);
-        if (ret == 0)
-            timecourses_add_float64(p->held, p->values);
-        return ret;
-    }
-    h = &s->leaves[s->e->start].run->nifti;
-    ret = stream_reader_next_stored(r, &samples, err);
-    if (ret == 0)
+    (void)err;
+    if (stream_is_raw(s)) {
+        const struct nifti *h = &s->leaves[s->e->start].run->nifti;
+        const char *samples = stream_reader_stored(r);
+
         timecourses_add(p->held, h->sample, h->slope, h->inter,
-                        (const char *)samples + p->vox0 * h->sample_nbytes);
-    return ret;
+                        samples + p->vox0 * h->sample_nbytes);
+    } else {
+        stream_reader_values(r, p->vox0, timecourses_nvox(p->held), p->values);
+        timecourses_add_float64(p->held, p->values);
+    }
+    return 0;
 }
 
 /* Percentile first + i of voxel p->vox0 + v, i below ntogether, goes to out[i * k->nvox + p->vox0 +

@@ -23,15 +23,16 @@ struct work {
 /* ECANCELED when the task was told to stop. */
 int work_go_on(const struct work *k, struct error *err) NODISCARD;
 
-/* Called for each volume of each stream of the task, in time: takes it from `r`, the reader of `s`. */
+/* Called for each volume of each stream of the task, in time: `r` is the reader of `s`, which has
+ * read the volume. */
 typedef int take_volume_fn(void *ctx, struct stream_reader *r, const struct stream *s,
                            struct error *err);
 int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx,
                       struct error *err) NODISCARD;
 
-/* Called with each of these volumes, `vol` counted over all streams: values[k->nvox], which it may
- * overwrite, aligned as vectors need it. */
-typedef int each_volume_fn(void *ctx, int64_t vol, double *values, struct error *err);
+/* Called with each of these volumes: values[k->nvox], which it may overwrite, aligned as vectors need
+ * it. */
+typedef int each_volume_fn(void *ctx, double *values, struct error *err);
 int work_for_each_volume(const struct work *k, each_volume_fn *each, void *ctx,
                          struct error *err) NODISCARD;
 

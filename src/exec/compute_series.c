@@ -3,16 +3,18 @@
  * Tasks that keep the volumes of a series: single volumes, chunks of 4-D files and their checksums.
  */
 #include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
 #include <zlib.h>
 
 #include "compute_private.h"
+#include "eval.h"
 #include "kernel.h"
 
-static int write_float64(void *ctx, int64_t vol, double *values, struct error *err)
+static int write_float64(void *ctx, double *values, struct error *err)
 {
     const struct work *k = ctx;
 
-    (void)vol;
     return work_write(k, values, k->nvox, err);
 }
 
@@ -21,72 +23,90 @@ int compute_volume(const struct work *k, struct error *err)
     return work_for_each_volume(k, write_float64, (void *)k, err);
 }
 
-/* Voxels that are turned into what a file has at a time. */
-enum { TILE_NVOX = 1024 };
+/* Values of a 4-D file on their way: written many at a time, because each write costs the page cache
+ * more than some KiB. */
+enum { ROUNDED_NVOX = 32 << 10 };
 
-/* Called with each tile of a volume as a file has it. */
-typedef int each_tile_fn(void *ctx, const float *tile, size_t nbytes, struct error *err);
+typedef int take_bytes_fn(void *ctx, const void *bytes, size_t nbytes, struct error *err);
 
-static int for_each_tile(const struct work *k, const double *values, each_tile_fn *each, void *ctx,
-                         struct error *err)
+struct rounded {
+    const struct work *k;
+    take_bytes_fn *take; /* called with all bytes as the file has them */
+    void *ctx;
+    float *values; /* [ROUNDED_NVOX] */
+    size_t n;
+};
+
+static int flush(struct rounded *to, struct error *err)
 {
-    float tile[TILE_NVOX];
+    size_t n = to->n;
+
+    to->n = 0;
+    return n > 0 ? to->take(to->ctx, to->values, n * sizeof *to->values, err) : 0;
+}
+
+/* The values of a tile are rounded while they are in the nearest cache. */
+static int round_volume(void *ctx, struct stream_reader *r, const struct stream *s,
+                        struct error *err)
+{
+    struct rounded *to = ctx;
     int ret = 0;
 
-    for (size_t vox = 0; vox < k->nvox && ret == 0; vox += TILE_NVOX) {
-        size_t n = k->nvox - vox < TILE_NVOX ? k->nvox - vox : TILE_NVOX;
+    (void)s;
+    for (size_t vox = 0; vox < to->k->nvox && ret == 0; vox += EVAL_TILE) {
+        size_t n = to->k->nvox - vox < EVAL_TILE ? to->k->nvox - vox : EVAL_TILE;
+        double tile[EVAL_TILE];
 
-        kernel_round(values + vox, n, tile);
-        ret = each(ctx, tile, n * sizeof *tile, err);
+        stream_reader_values(r, vox, n, tile);
+        kernel_round(tile, n, to->values + to->n);
+        to->n += n;
+        if (to->n > ROUNDED_NVOX - EVAL_TILE)
+            ret = flush(to, err);
     }
     return ret;
 }
 
-static int write_tile(void *ctx, const float *tile, size_t nbytes, struct error *err)
+static int for_all_rounded(const struct work *k, take_bytes_fn *take, void *ctx, struct error *err)
+{
+    struct rounded to = {.k = k, .take = take, .ctx = ctx};
+    int ret;
+
+    to.values = malloc(ROUNDED_NVOX * sizeof *to.values);
+    if (!to.values)
+        return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
+    ret = work_take_volumes(k, round_volume, &to, err);
+    if (ret == 0)
+        ret = flush(&to, err);
+    free(to.values);
+    return ret;
+}
+
+static int write_bytes(void *ctx, const void *bytes, size_t nbytes, struct error *err)
 {
     const struct work *k = ctx;
 
-    return cache_write(k->w, tile, nbytes, err);
-}
-
-static int write_float32(void *ctx, int64_t vol, double *values, struct error *err)
-{
-    (void)vol;
-    return for_each_tile(ctx, values, write_tile, ctx, err);
+    return cache_write(k->w, bytes, nbytes, err);
 }
 
 int compute_chunk(const struct work *k, struct error *err)
 {
-    return work_for_each_volume(k, write_float32, (void *)k, err);
+    return for_all_rounded(k, write_bytes, (void *)k, err);
 }
 
-struct checksum {
-    const struct work *k;
-    uint32_t crc;
-};
-
-static int sum_tile(void *ctx, const float *tile, size_t nbytes, struct error *err)
+static int sum_bytes(void *ctx, const void *bytes, size_t nbytes, struct error *err)
 {
-    struct checksum *sum = ctx;
+    uint32_t *crc = ctx;
 
     (void)err;
-    sum->crc = (uint32_t)crc32(sum->crc, (const unsigned char *)tile, (uInt)nbytes);
+    *crc = (uint32_t)crc32(*crc, bytes, (uInt)nbytes);
     return 0;
-}
-
-static int sum_float32(void *ctx, int64_t vol, double *values, struct error *err)
-{
-    struct checksum *sum = ctx;
-
-    (void)vol;
-    return for_each_tile(sum->k, values, sum_tile, sum, err);
 }
 
 int compute_checksum(const struct work *k, struct error *err)
 {
-    struct checksum sum = {.k = k, .crc = (uint32_t)crc32(0, NULL, 0)};
-    int ret = work_for_each_volume(k, sum_float32, &sum, err);
-    uint32_t stored = htole32(sum.crc);
+    uint32_t crc = (uint32_t)crc32(0, NULL, 0), stored;
+    int ret = for_all_rounded(k, sum_bytes, &crc, err);
 
+    stored = htole32(crc);
     return ret < 0 ? ret : cache_write(k->w, &stored, sizeof stored, err);
 }

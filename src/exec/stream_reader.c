@@ -98,6 +98,7 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
     r->stop = stop;
     r->of_parts = t->kind == TASK_CHUNK;
     r->nvox = g->nvox;
+    r->vol = -1;
     r->leaves = calloc(s->nleaves + 1, sizeof *r->leaves);
     if (!r->leaves)
         ret = error_set(err, ENOMEM, "%s: out of memory", t->label);
@@ -152,7 +153,7 @@ static bool fill_leaf(void *ctx, const struct expr *e, size_t n, double *out)
     return true;
 }
 
-static int read_samples(struct stream_reader *r, struct error *err)
+int stream_reader_next(struct stream_reader *r, struct error *err)
 {
     int ret = 0;
 
@@ -161,36 +162,28 @@ static int read_samples(struct stream_reader *r, struct error *err)
 
         ret = o->cursor ? cursor_read(o->cursor, o->samples, o->nbytes, err) : 0;
     }
+    r->vol++;
     return ret;
 }
 
-int stream_reader_next_stored(struct stream_reader *r, const void **samples, struct error *err)
+void stream_reader_values(struct stream_reader *r, size_t vox0, size_t nvox, double *out)
 {
-    const struct nifti *h = &r->s->leaves[r->s->e->start].run->nifti;
-    void *stored = r->leaves[r->s->e->start].samples;
-    int ret = read_samples(r, err);
-
-    if (ret == 0 && h->swapped)
-        kernel_swap(h->sample, stored, r->nvox);
-    *samples = stored;
-    return ret;
-}
-
-int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double *out,
-                       struct error *err)
-{
-    int ret = read_samples(r, err);
-
-    if (ret < 0)
-        return ret;
     for (size_t done = 0; done < nvox; done += EVAL_TILE) {
         size_t n = nvox - done < EVAL_TILE ? nvox - done : EVAL_TILE;
 
         r->vox0 = vox0 + done;
         eval_tile(r->s->e, fill_leaf, r, n, out + done);
     }
-    r->vol++;
-    return 0;
+}
+
+const void *stream_reader_stored(struct stream_reader *r)
+{
+    const struct nifti *h = &r->s->leaves[r->s->e->start].run->nifti;
+    void *stored = r->leaves[r->s->e->start].samples;
+
+    if (h->swapped)
+        kernel_swap(h->sample, stored, r->nvox);
+    return stored;
 }
 
 int stream_reader_finish(struct stream_reader *r, struct error *err)

@@ -21,14 +21,15 @@ int stream_reader_open(struct cursor_pool *pool, const struct graph *g, const st
                        const struct cancel_token *stop, struct stream_reader **out,
                        struct error *err) NODISCARD;
 
-/* Voxels [vox0, vox0 + nvox) of the next volume. `out` is [nvox]. */
-int stream_reader_next(struct stream_reader *r, size_t vox0, size_t nvox, double *out,
-                       struct error *err) NODISCARD;
+/* Read the samples of the next volume. */
+int stream_reader_next(struct stream_reader *r, struct error *err) NODISCARD;
 
-/* The same of a stream that is raw (stream.h), but as stored, whole, in this machine's byte order;
- * valid until the next call. */
-int stream_reader_next_stored(struct stream_reader *r, const void **samples,
-                              struct error *err) NODISCARD;
+/* Values of voxels [vox0, vox0 + nvox) of the volume that was read. `out` is [nvox]. */
+void stream_reader_values(struct stream_reader *r, size_t vox0, size_t nvox, double *out);
+
+/* The samples of the volume that was read, of a stream that is raw (stream.h): as stored, in this
+ * machine's byte order; valid until the next volume is read. Then no values can be had of this one. */
+const void *stream_reader_stored(struct stream_reader *r);
 
 /* After the last volume: check the sources (cursor_check) and park them for who comes next. */
 int stream_reader_finish(struct stream_reader *r, struct error *err) NODISCARD;
