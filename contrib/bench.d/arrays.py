@@ -32,9 +32,14 @@ def median(bold, of):
     return of.median(bold, axis=3)
 
 
+def deviation(bold, of):
+    return of.median(abs(bold - of.median(bold, axis=3, keepdims=True)), axis=3)
+
+
 FORMULAS = {  # what is done to each run, its type (None: as stored), and the formula of them joined
     "tsnr": (np.asarray, None, tsnr),
     "median": (np.asarray, None, median),
+    "deviation": (np.asarray, None, deviation),
     "trend": (detrended, float, tsnr),
 }
 

@@ -7,12 +7,15 @@ from harness import CPUS, Row, peak_of, timed
 RECIPES = """
 [median]
 expr = median(bold)
+[deviation]
+expr = median(abs(bold - median(bold)))
 [trend]
 expr = mean(detrend(bold, 2)) / std(detrend(bold, 2))
 """
 
 LIMITS = {  # formula: largest ratio to inflating
     "median": 2.0,
+    "deviation": 5.0,
     "trend": 1.3,
 }
 

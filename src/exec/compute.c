@@ -39,7 +39,8 @@ int work_write(const struct work *k, const double *values, size_t n, struct erro
     return ret;
 }
 
-int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx, struct error *err)
+int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx,
+                      struct stream_reader **kept, struct error *err)
 {
     uint64_t before = 0;
     int ret = 0;
@@ -62,7 +63,10 @@ int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx, str
         before += stream_work_nbytes(s);
         if (ret == 0)
             ret = stream_reader_finish(r, err);
-        stream_reader_close(r);
+        if (kept)
+            kept[i] = r;
+        else
+            stream_reader_close(r);
     }
     return ret;
 }
@@ -92,7 +96,7 @@ int work_for_each_volume(const struct work *k, each_volume_fn *each, void *ctx, 
         .each = each,
         .ctx = ctx,
     };
-    int ret = v.values ? work_take_volumes(k, take_volume, &v, err)
+    int ret = v.values ? work_take_volumes(k, take_volume, &v, NULL, err)
                        : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
     free(v.values);

@@ -27,8 +27,10 @@ int work_go_on(const struct work *k, struct error *err) NODISCARD;
  * read the volume. */
 typedef int take_volume_fn(void *ctx, struct stream_reader *r, const struct stream *s,
                            struct error *err);
+/* `kept` (NULL: they are closed) gets the readers, [k->t->nstreams] with NULL for those that were not
+ * opened, also after a failure; they give values from samples (stream_reader_values_of()). */
 int work_take_volumes(const struct work *k, take_volume_fn *take, void *ctx,
-                      struct error *err) NODISCARD;
+                      struct stream_reader **kept, struct error *err) NODISCARD;
 
 /* Called with each of these volumes: values[k->nvox], which it may overwrite, aligned as vectors need
  * it. */

@@ -74,7 +74,7 @@ static int for_all_rounded(const struct work *k, take_bytes_fn *take, void *ctx,
     to.values = malloc(ROUNDED_NVOX * sizeof *to.values);
     if (!to.values)
         return error_set(err, ENOMEM, "%s: out of memory", k->t->label);
-    ret = work_take_volumes(k, round_volume, &to, err);
+    ret = work_take_volumes(k, round_volume, &to, NULL, err);
     if (ret == 0)
         ret = flush(&to, err);
     free(to.values);

@@ -32,6 +32,7 @@ struct stream_reader {
     int64_t vol;              /* the next volume, of the stream */
     struct open_leaf *leaves; /* [s->nleaves] */
     size_t vox0;              /* where the tile that is being evaluated starts */
+    const void *given;        /* its samples, in this machine's byte order; NULL: those read */
 };
 
 static const struct blob *input_of(const struct task *t, size_t task, struct blob *const *inputs)
@@ -140,8 +141,11 @@ static bool fill_leaf(void *ctx, const struct expr *e, size_t n, double *out)
     if (leaf->kind == LEAF_SAMPLE) {
         const struct nifti *h = &leaf->run->nifti;
 
-        kernel_scale(h->sample, h->swapped, (char *)o->samples + r->vox0 * h->sample_nbytes, n,
-                     h->slope, h->inter, out);
+        if (r->given)
+            kernel_scale(h->sample, false, r->given, n, h->slope, h->inter, out);
+        else
+            kernel_scale(h->sample, h->swapped, (char *)o->samples + r->vox0 * h->sample_nbytes, n,
+                         h->slope, h->inter, out);
     } else if (leaf->kind == LEAF_NUMBER) {
         for (size_t i = 0; i < n; i++)
             out[i] = o->number;
@@ -178,12 +182,22 @@ void stream_reader_values(struct stream_reader *r, size_t vox0, size_t nvox, dou
 
 const void *stream_reader_stored(struct stream_reader *r)
 {
-    const struct nifti *h = &r->s->leaves[r->s->e->start].run->nifti;
-    void *stored = r->leaves[r->s->e->start].samples;
+    const struct stream_leaf *leaf = stream_sample_leaf(r->s);
+    const struct nifti *h = &leaf->run->nifti;
+    void *stored = r->leaves[leaf - r->s->leaves].samples;
 
     if (h->swapped)
         kernel_swap(h->sample, stored, r->nvox);
     return stored;
+}
+
+void stream_reader_values_of(struct stream_reader *r, int64_t vol, size_t vox0, size_t nvox,
+                             const void *samples, double *out)
+{
+    r->given = samples;
+    r->vol = vol;
+    r->vox0 = vox0;
+    eval_tile(r->s->e, fill_leaf, r, nvox, out);
 }
 
 int stream_reader_finish(struct stream_reader *r, struct error *err)
@@ -196,6 +210,8 @@ int stream_reader_finish(struct stream_reader *r, struct error *err)
             return ret;
         r->leaves[i].cursor = NULL;
         cursor_park(c);
+        free(r->leaves[i].samples);
+        r->leaves[i].samples = NULL;
     }
     return 0;
 }

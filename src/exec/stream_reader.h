@@ -27,11 +27,18 @@ int stream_reader_next(struct stream_reader *r, struct error *err) NODISCARD;
 /* Values of voxels [vox0, vox0 + nvox) of the volume that was read. `out` is [nvox]. */
 void stream_reader_values(struct stream_reader *r, size_t vox0, size_t nvox, double *out);
 
-/* The samples of the volume that was read, of a stream that is raw (stream.h): as stored, in this
- * machine's byte order; valid until the next volume is read. Then no values can be had of this one. */
+/* The samples of the volume that was read, of a stream with one SAMPLE leaf (stream_sample_leaf()): as
+ * stored, in this machine's byte order; valid until the next volume is read. Then
+ * stream_reader_values() does not give the values of this one. */
 const void *stream_reader_stored(struct stream_reader *r);
 
-/* After the last volume: check the sources (cursor_check) and park them for who comes next. */
+/* Values of voxels [vox0, vox0 + nvox) of volume `vol` of such a stream, from their samples, which
+ * stream_reader_stored() gave; at most EVAL_TILE. Also after stream_reader_finish(). */
+void stream_reader_values_of(struct stream_reader *r, int64_t vol, size_t vox0, size_t nvox,
+                             const void *samples, double *out);
+
+/* After the last volume: check the sources (cursor_check), park them for who comes next, and free the
+ * samples. */
 int stream_reader_finish(struct stream_reader *r, struct error *err) NODISCARD;
 
 /* Stored bytes read so far. */

@@ -7,8 +7,9 @@
  *                                                      the sought value lies in halves, in all lanes
  *
  * No value moves, and no branch depends on one. Keys of 16 bits take as many passes as their range
- * has bits, 8 for a usual run. For wide keys, a pass also finds the values next to the pivot, and the
- * range ends there: some log2(nvol) passes, at most 64.
+ * has bits, 8 for a usual run. Wide keys are first cut down to 16 bits of their distance from the
+ * smallest of the column; the few keys that are equal then are told apart by passes that also find the
+ * keys next to the pivot, where the range then ends: at most 64, mostly two.
  */
 #include "percentile.h"
 
@@ -119,32 +120,31 @@ static void cut_int64(size_t n, const int64_t *x, size_t rank, const int64_t *pi
     }
 }
 
-/* upper[lanes] = x_(rank), what sorting would put there; lower[lanes] (NULL: not wanted) =
- * x_(rank - 1). */
+/* low[lanes] = x_(rank), what sorting would put there, which lies in [low, high]; before[lanes] (NULL:
+ * not wanted) = x_(rank - 1). */
 #define DEFINE_SELECT(type, lanes)                                                                 \
-    static void select_##type(size_t n, const type##_t *x, size_t rank, type##_t *lower,           \
-                              type##_t *upper)                                                     \
+    static void select_##type(size_t n, const type##_t *x, size_t rank, type##_t *before,          \
+                              type##_t *low, type##_t *high)                                       \
     {                                                                                              \
-        type##_t high[lanes], pivot[lanes];                                                        \
-        range_##type(n, x, upper, high);                                                           \
         for (;;) {                                                                                 \
+            type##_t pivot[lanes];                                                                 \
             u##type##_t widest = 0;                                                                \
             for (size_t i = 0; i < (lanes); i++) {                                                 \
-                u##type##_t range = (u##type##_t)((u##type##_t)high[i] - (u##type##_t)upper[i]);   \
-                pivot[i] = (type##_t)((u##type##_t)upper[i] + (range - range / 2));                \
+                u##type##_t range = (u##type##_t)((u##type##_t)high[i] - (u##type##_t)low[i]);     \
+                pivot[i] = (type##_t)((u##type##_t)low[i] + (range - range / 2));                  \
                 widest |= range;                                                                   \
             }                                                                                      \
             if (widest == 0)                                                                       \
                 break;                                                                             \
-            cut_##type(n, x, rank, pivot, upper, high);                                            \
+            cut_##type(n, x, rank, pivot, low, high);                                              \
         }                                                                                          \
-        if (!lower)                                                                                \
+        if (!before)                                                                               \
             return;                                                                                \
         type##_t above[lanes];                                                                     \
         uint64_t count[lanes];                                                                     \
-        split_##type(n, x, upper, count, lower, above);                                            \
+        split_##type(n, x, low, count, before, above);                                             \
         for (size_t i = 0; i < (lanes); i++)                                                       \
-            lower[i] = count[i] == rank ? lower[i] : upper[i];                                     \
+            before[i] = count[i] == rank ? before[i] : low[i];                                     \
     }
 
 DEFINE_SELECT(int16, PERCENTILE_LANES)
@@ -176,13 +176,14 @@ void percentile_int16(const int16_t *x, size_t nvol, double percent, int32_t off
                       double inter, double *out)
 {
     struct place at = place_of(percent, nvol);
-    int16_t lower[PERCENTILE_LANES], upper[PERCENTILE_LANES];
+    int16_t before[PERCENTILE_LANES], key[PERCENTILE_LANES], high[PERCENTILE_LANES];
 
-    select_int16(nvol, x, at.rank, at.part > 0 ? lower : NULL, upper);
+    range_int16(nvol, x, key, high);
+    select_int16(nvol, x, at.rank, at.part > 0 ? before : NULL, key, high);
     for (size_t i = 0; i < PERCENTILE_LANES; i++)
-        out[i] = slope * (double)(upper[i] + offset) + inter;
+        out[i] = slope * (double)(key[i] + offset) + inter;
     for (size_t i = 0; at.part > 0 && i < PERCENTILE_LANES; i++)
-        out[i] = between(slope * (double)(lower[i] + offset) + inter, out[i], at.part);
+        out[i] = between(slope * (double)(before[i] + offset) + inter, out[i], at.part);
 }
 
 /* Negative floats lie in the reverse order of their bits. */
@@ -207,21 +208,65 @@ static double value_of(int64_t key)
     return value;
 }
 
-void percentile_float64(const int64_t *x, size_t nvol, double percent, double *out)
+/* The upper 16 bits, below `shift`, of the distances from the smallest keys. */
+VECTOR_LOOP static void narrow(size_t n, const int64_t *restrict x, const int64_t *restrict low,
+                               const uint64_t *restrict shift, int16_t *restrict out)
+{
+    for (size_t row = 0; row < n; row++)
+        for (size_t i = 0; i < PERCENTILE_LANES; i++) {
+            size_t at = row * PERCENTILE_LANES + i;
+            uint64_t distance = (uint64_t)x[at] - (uint64_t)low[i];
+
+            out[at] = (int16_t)((int32_t)(distance >> shift[i]) + INT16_MIN);
+        }
+}
+
+/* Cut the ranges [low, high] of the keys down to those of the keys that have the 16 bits of the one at
+ * `rank`. `room` as in percentile_float64(). */
+static void cut_to_narrow(size_t n, const int64_t *x, size_t rank, int16_t *room, int64_t *low,
+                          int64_t *high)
+{
+    uint64_t shift[PERCENTILE_LANES];
+    int16_t least[PERCENTILE_LANES], most[PERCENTILE_LANES];
+
+    for (size_t i = 0; i < PERCENTILE_LANES; i++) {
+        uint64_t range = (uint64_t)high[i] - (uint64_t)low[i];
+        int nbits = range > 0 ? 64 - __builtin_clzll(range) : 0;
+
+        shift[i] = nbits > 16 ? (uint64_t)nbits - 16 : 0;
+    }
+    narrow(n, x, low, shift, room);
+    range_int16(n, room, least, most);
+    select_int16(n, room, rank, NULL, least, most);
+    for (size_t i = 0; i < PERCENTILE_LANES; i++) {
+        uint64_t first = (uint64_t)(least[i] - INT16_MIN) << shift[i];
+        uint64_t last = first + ((UINT64_C(1) << shift[i]) - 1);
+
+        if (last < (uint64_t)high[i] - (uint64_t)low[i])
+            high[i] = (int64_t)((uint64_t)low[i] + last);
+        low[i] = (int64_t)((uint64_t)low[i] + first);
+    }
+}
+
+void percentile_float64(const int64_t *x, size_t nvol, double percent, int16_t *room, double *out)
 {
     struct place at = place_of(percent, nvol);
+    int64_t low[PERCENTILE_LANES], high[PERCENTILE_LANES], before[WIDE_LANES];
+    bool nan[PERCENTILE_LANES];
 
+    for (size_t i = 0; i < PERCENTILE_LANES; i += WIDE_LANES)
+        range_int64(nvol, x + i, low + i, high + i);
+    for (size_t i = 0; i < PERCENTILE_LANES; i++)
+        nan[i] = isnan(value_of(low[i])) || isnan(value_of(high[i]));
+    cut_to_narrow(nvol, x, at.rank, room, low, high);
     for (size_t lane = 0; lane < PERCENTILE_LANES; lane += WIDE_LANES) {
-        int64_t low[WIDE_LANES], high[WIDE_LANES], lower[WIDE_LANES], upper[WIDE_LANES];
-
-        range_int64(nvol, x + lane, low, high);
-        select_int64(nvol, x + lane, at.rank, at.part > 0 ? lower : NULL, upper);
+        select_int64(nvol, x + lane, at.rank, at.part > 0 ? before : NULL, low + lane, high + lane);
         for (size_t i = 0; i < WIDE_LANES; i++) {
-            double value = value_of(upper[i]);
+            double value = value_of(low[lane + i]);
 
             if (at.part > 0)
-                value = between(value_of(lower[i]), value, at.part);
-            out[lane + i] = isnan(value_of(low[i])) || isnan(value_of(high[i])) ? NAN : value;
+                value = between(value_of(before[i]), value, at.part);
+            out[lane + i] = nan[lane + i] ? NAN : value;
         }
     }
 }

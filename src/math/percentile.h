@@ -22,9 +22,10 @@ void percentile_int16(const int16_t *x, size_t nvol, double percent, int32_t off
 /* Float64 as integers of the same order, -0 before 0, NaN at the ends; in place or not. */
 void percentile_keys(const double *values, size_t n, int64_t *keys);
 
-/* The same of values as keys x[nvol][LANES]. A column with a NaN gives NaN. Infinite values count:
+/* The same of values as keys x[nvol][LANES]; room[nvol][LANES] is overwritten. A column with a NaN
+ * gives NaN. Infinite values count:
  * numpy.percentile() subtracts, which makes NaN of most of them; here NaN is only what lies between
  * two infinities of different sign. */
-void percentile_float64(const int64_t *x, size_t nvol, double percent, double *out);
+void percentile_float64(const int64_t *x, size_t nvol, double percent, int16_t *room, double *out);
 
 #endif

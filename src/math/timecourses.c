@@ -50,8 +50,11 @@ struct timecourses {
 
 struct timecourses_reader {
     const struct timecourses *c;
+    timecourses_value_fn *value; /* NULL: samples are only scaled */
+    void *ctx;
     size_t tile;
-    void *keys; /* [nvol][TIMECOURSES_TILE] of int16_t, or of int64_t */
+    int16_t *narrow; /* [nvol][TIMECOURSES_TILE] keys, or room for some of their bits */
+    int64_t *wide;   /* [nvol][TIMECOURSES_TILE] keys, or NULL */
     struct {
         const unsigned char *how, *row; /* of the next tile */
     } at[];                             /* [nvol] */
@@ -103,9 +106,11 @@ size_t timecourses_fit(size_t sample_nbytes, int64_t nvol, size_t room_nbytes)
 
 size_t timecourses_own_nbytes(int64_t nvol)
 {
-    size_t keys = TIMECOURSES_TILE * sizeof(int64_t);
+    size_t keys = TIMECOURSES_TILE * (sizeof(int64_t) + sizeof(int16_t));
+    size_t reader =
+        sizeof(struct timecourses_reader) + sizeof(((struct timecourses_reader *)0)->at[0]);
 
-    return (size_t)nvol * (sizeof(struct volume) + sizeof(struct timecourses_reader) + keys);
+    return (size_t)nvol * (sizeof(struct volume) + reader + keys);
 }
 
 struct timecourses *timecourses_new(int64_t nvol, size_t room_nbytes, size_t least_nvox)
@@ -288,17 +293,19 @@ void timecourses_add_float64(struct timecourses *c, const double *values)
 
 /* ---- reading ---- */
 
-struct timecourses_reader *timecourses_reader_new(const struct timecourses *c)
+struct timecourses_reader *timecourses_reader_new(const struct timecourses *c,
+                                                  timecourses_value_fn *value, void *ctx)
 {
-    size_t key = c->narrow ? sizeof(int16_t) : sizeof(int64_t);
     struct timecourses_reader *r = malloc(sizeof *r + c->nvol * sizeof r->at[0]);
+    size_t nkeys = c->nvol * TIMECOURSES_TILE;
 
     if (!r)
         return NULL;
-    *r =
-        (struct timecourses_reader){.c = c, .keys = vector_alloc(c->nvol * TIMECOURSES_TILE * key)};
-    if (!r->keys) {
-        free(r);
+    *r = (struct timecourses_reader){.c = c, .value = value, .ctx = ctx};
+    r->narrow = vector_alloc(nkeys * sizeof *r->narrow);
+    r->wide = c->narrow && !value ? NULL : vector_alloc(nkeys * sizeof *r->wide);
+    if (!r->narrow || (!r->wide && (value || !c->narrow))) {
+        timecourses_reader_free(r);
         return NULL;
     }
     for (size_t i = 0; i < c->nvol; i++) {
@@ -310,8 +317,10 @@ struct timecourses_reader *timecourses_reader_new(const struct timecourses *c)
 
 void timecourses_reader_free(struct timecourses_reader *r)
 {
-    if (r)
-        free(r->keys);
+    if (r) {
+        free(r->narrow);
+        free(r->wide);
+    }
     free(r);
 }
 
@@ -344,7 +353,7 @@ static inline __attribute__((always_inline)) const void *next_row(struct timecou
 VECTOR_LOOP static void read_narrow(struct timecourses_reader *r)
 {
     enum sample_type type = r->c->volumes[0].type;
-    int16_t *keys = r->keys;
+    int16_t *keys = r->narrow;
 
     for (size_t i = 0; i < r->c->nvol; i++, keys += TIMECOURSES_TILE) {
         uint16_t room[TIMECOURSES_TILE];
@@ -361,17 +370,20 @@ VECTOR_LOOP static void read_narrow(struct timecourses_reader *r)
     }
 }
 
-static void read_wide(struct timecourses_reader *r)
+static void read_wide(struct timecourses_reader *r, size_t n)
 {
-    int64_t *keys = r->keys;
+    int64_t *keys = r->wide;
 
     for (size_t i = 0; i < r->c->nvol; i++, keys += TIMECOURSES_TILE) {
         const struct volume *v = &r->c->volumes[i];
         uint16_t room[TIMECOURSES_TILE];
-        double values[TIMECOURSES_TILE];
+        double values[TIMECOURSES_TILE] = {0};
+        const void *row = next_row(r, i, room);
 
-        kernel_scale(v->type, false, next_row(r, i, room), TIMECOURSES_TILE, v->slope, v->inter,
-                     values);
+        if (r->value)
+            r->value(r->ctx, i, r->tile * TIMECOURSES_TILE, n, row, values);
+        else
+            kernel_scale(v->type, false, row, n, v->slope, v->inter, values);
         percentile_keys(values, TIMECOURSES_TILE, keys);
     }
 }
@@ -385,18 +397,18 @@ size_t timecourses_reader_next(struct timecourses_reader *r, const double *perce
     size_t left = c->nvox - r->tile * TIMECOURSES_TILE;
     size_t n = left < TIMECOURSES_TILE ? left : TIMECOURSES_TILE;
 
-    if (c->narrow)
+    if (!r->wide)
         read_narrow(r);
     else
-        read_wide(r);
+        read_wide(r, n);
     for (size_t p = 0; p < npercents; p++) {
         double values[TIMECOURSES_TILE];
 
-        if (c->narrow)
-            percentile_int16(r->keys, c->nvol, percents[p], offset, first->slope, first->inter,
+        if (!r->wide)
+            percentile_int16(r->narrow, c->nvol, percents[p], offset, first->slope, first->inter,
                              values);
         else
-            percentile_float64(r->keys, c->nvol, percents[p], values);
+            percentile_float64(r->wide, c->nvol, percents[p], r->narrow, values);
         memcpy(out + p * apart, values, n * sizeof *values);
     }
     r->tile++;

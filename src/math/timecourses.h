@@ -27,7 +27,7 @@ struct timecourses;
 size_t timecourses_nbytes(size_t sample_nbytes, size_t nvox, int64_t nvol);
 /* Voxels of which as many fit into `room_nbytes` at any rate; TIMECOURSES_TILE at least. */
 size_t timecourses_fit(size_t sample_nbytes, int64_t nvol, size_t room_nbytes);
-/* Bytes of a reader and of the struct itself, beside that. */
+/* Bytes of a reader and of all else that a volume needs, beside that. */
 size_t timecourses_own_nbytes(int64_t nvol);
 
 /* For `nvol` volumes and `room_nbytes` of memory, which suffice for `least_nvox` voxels at any rate.
@@ -49,8 +49,15 @@ size_t timecourses_nvox(const struct timecourses *c);
 
 struct timecourses_reader;
 
-/* Reads the tiles of `c` from the first one on. NULL: out of memory. */
-struct timecourses_reader *timecourses_reader_new(const struct timecourses *c) NODISCARD;
+/* Compute the values of voxels [vox0, vox0 + n) of volume `vol`, counted from the first that was
+ * added, from their samples, as they were added. */
+typedef void timecourses_value_fn(void *ctx, size_t vol, size_t vox0, size_t n, const void *samples,
+                                  double *out);
+
+/* Reads the tiles of `c` from the first one on, with all values from `value`, or, where it is NULL,
+ * scaled as they were added. NULL: out of memory. */
+struct timecourses_reader *timecourses_reader_new(const struct timecourses *c,
+                                                  timecourses_value_fn *value, void *ctx) NODISCARD;
 void timecourses_reader_free(struct timecourses_reader *r); /* NULL is allowed */
 
 /* Percentile percents[p] of the voxels of the next tile goes to out[p * apart + voxel]; at most

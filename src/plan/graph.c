@@ -234,9 +234,18 @@ enum sample_type stream_sample_type(const struct stream *s)
     return stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample : SAMPLE_FLOAT64;
 }
 
-size_t stream_sample_nbytes(const struct stream *s)
+const struct stream_leaf *stream_sample_leaf(const struct stream *s)
 {
-    return stream_is_raw(s) ? s->leaves[s->e->start].run->nifti.sample_nbytes : sizeof(double);
+    const struct stream_leaf *found = NULL;
+
+    for (size_t i = 0; i < s->nleaves; i++) {
+        if (s->leaves[i].kind != LEAF_SAMPLE)
+            continue;
+        if (found)
+            return NULL;
+        found = &s->leaves[i];
+    }
+    return found;
 }
 
 uint64_t stream_work_nbytes(const struct stream *s)

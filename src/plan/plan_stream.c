@@ -404,7 +404,8 @@ static void plan_room(const struct planner *p, struct task *t)
     int64_t nvol = 0;
 
     for (size_t i = 0; i < t->nstreams; i++) {
-        size_t nbytes = stream_sample_nbytes(&t->streams[i]);
+        const struct stream_leaf *leaf = stream_sample_leaf(&t->streams[i]);
+        size_t nbytes = leaf ? leaf->run->nifti.sample_nbytes : sizeof(double);
 
         sample_nbytes = nbytes > sample_nbytes ? nbytes : sample_nbytes;
         nvol += t->streams[i].nvol;

@@ -285,7 +285,7 @@ static int depend_on_leaves(struct planner *p, struct task *t)
 }
 
 /* Bytes of buffers for reading a stream volume by volume. */
-static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
+static size_t reading_nbytes(const struct planner *p, const struct stream *s)
 {
     size_t sum = p->nvox * sizeof(double);
 
@@ -295,7 +295,19 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
         if (leaf->kind == LEAF_SAMPLE)
             sum += p->nvox * leaf->run->nifti.sample_nbytes + TASK_BUFFER_NBYTES +
                    leaf->run->reading_nbytes;
-        else if (leaf->kind == LEAF_PLANE)
+    }
+    return sum;
+}
+
+/* Bytes of the planes and trends that its values are computed from. */
+static size_t planes_nbytes(const struct planner *p, const struct stream *s)
+{
+    size_t sum = 0;
+
+    for (size_t i = 0; i < s->nleaves; i++) {
+        const struct stream_leaf *leaf = &s->leaves[i];
+
+        if (leaf->kind == LEAF_PLANE)
             sum += p->nvox * sizeof(double);
         else if (leaf->kind == LEAF_TREND)
             sum += legendre_nbytes(leaf->fit_nvol, leaf->order) +
@@ -304,16 +316,18 @@ static size_t stream_mem_nbytes(const struct planner *p, const struct stream *s)
     return sum;
 }
 
-/* Work, and memory with what reading takes. */
+/* Work, and memory with what reading takes. For percentiles the planes of all streams are kept. */
 static void measure_stream_task(struct planner *p, struct task *t)
 {
     size_t reading = 0, limit = p->q->memory_nbytes;
     bool is_sums = t->kind == TASK_MOMENTS || t->kind == TASK_TREND;
 
     for (size_t i = 0; i < t->nstreams; i++) {
-        size_t one = stream_mem_nbytes(p, &t->streams[i]);
+        size_t planes = planes_nbytes(p, &t->streams[i]);
+        size_t one = reading_nbytes(p, &t->streams[i]) + (t->npercents > 0 ? 0 : planes);
 
         t->work_nbytes += stream_work_nbytes(&t->streams[i]);
+        t->mem_nbytes += t->npercents > 0 ? planes : 0;
         reading = one > reading ? one : reading;
     }
     if (is_sums)

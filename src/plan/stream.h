@@ -55,7 +55,10 @@ bool stream_is_raw(const struct stream *s);
 
 /* The type of its values: the stored type where it is raw, else float64. */
 enum sample_type stream_sample_type(const struct stream *s);
-size_t stream_sample_nbytes(const struct stream *s);
+
+/* The only leaf of samples, from which each value of the stream can be computed, or NULL if it has
+ * several. */
+const struct stream_leaf *stream_sample_leaf(const struct stream *s);
 
 /* Stored bytes to read for it: its volumes' share of the files. */
 uint64_t stream_work_nbytes(const struct stream *s);

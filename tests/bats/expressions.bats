@@ -83,10 +83,14 @@ expr = percentile(detrend(bold[..., 3:], 1), 90) / std(bold)
 expr = median(bold)
 [fiftieth]
 expr = percentile(bold, 50)
+[deviation]
+expr = median(abs(bold - median(bold)))
+[steps]
+expr = percentile(bold[..., 1:] - bold[..., :-1], 20)
 END
-    local files=(low 'low@low=33.3' spread cleaned middle fiftieth) name options n=0
+    local files=(low 'low@low=33.3' spread cleaned middle fiftieth deviation steps) name options n=0
     files=("${files[@]/%/.nii}" run1_stat-spread_boldmap.nii.gz run1_stat-low_boldmap.nii)
-    files=("${files[@]/#/joined/}" large/spread.nii large/many.nii large/middle.nii)
+    files=("${files[@]/#/joined/}" large/{spread,many,middle,deviation}.nii)
     run -0 derivctl explain --memory=4M --recipes="$PWD/recipes.ini" "$DS/large/spread.nii"
     assert_line --regexp '    percentiles 25, 50, 75 of .*, up to [0-9]+ times for want of memory'
     # six planes would leave no room for the values: one percentile after the other

@@ -80,7 +80,7 @@ static void digest_percentiles(uint64_t *hash, enum sample_type type, size_t nvo
     timecourses_begin(c, nvox);
     for (size_t vol = 0; vol < NVOL; vol++)
         timecourses_add(c, type, 1.7, -3, samples + vol * nvox * type_nbytes[type]);
-    r = timecourses_reader_new(c);
+    r = timecourses_reader_new(c, NULL, NULL);
     if (!r)
         exit(1);
     for (size_t vox = 0; vox < nvox;) {

@@ -174,7 +174,7 @@ static unsigned select_all(const struct series *s, size_t room, size_t least, bo
             else
                 timecourses_add(c, s->type, s->slope, s->inter, s->samples + at);
         }
-        r = timecourses_reader_new(c);
+        r = timecourses_reader_new(c, NULL, NULL);
         assert_non_null(r);
         for (size_t end = vox + timecourses_nvox(c); vox < end;)
             vox += timecourses_reader_next(r, percents, NPERCENTS, out + vox, s->nvox);
@@ -255,6 +255,51 @@ static void test_any_memory(void **state)
     free(s.samples);
 }
 
+/* |x - level of the voxel|, from samples that are held. */
+static void distance(void *ctx, size_t vol, size_t vox0, size_t n, const void *samples, double *out)
+{
+    const struct series *s = ctx;
+
+    assert_in_range(vol, 0, s->nvol - 1);
+    assert_true(n <= TIMECOURSES_TILE && vox0 + n <= s->nvox);
+    kernel_scale(s->type, false, samples, n, s->slope, s->inter, out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = fabs(out[i] - (double)(vox0 + i));
+}
+
+static void test_computed_values(void **state)
+{
+    struct series s = series_new(SAMPLE_INT16, 64 * 3 + 5, 21), values;
+    struct timecourses *c = timecourses_new(s.nvol, timecourses_nbytes(2, s.nvox, s.nvol), s.nvox);
+    double *out = malloc(NPERCENTS * s.nvox * sizeof *out);
+    struct timecourses_reader *r;
+
+    (void)state;
+    fill_like_a_run(&s);
+    values = series_new(SAMPLE_FLOAT64, s.nvox, s.nvol);
+    values.slope = 1;
+    values.inter = 0;
+    timecourses_begin(c, s.nvox);
+    for (int64_t vol = 0; vol < s.nvol; vol++) {
+        double *volume = (double *)values.samples + (size_t)vol * s.nvox;
+
+        timecourses_add(c, s.type, s.slope, s.inter, s.samples + (size_t)vol * s.nvox * 2);
+        values_at(&s, vol, 0, s.nvox, volume);
+        for (size_t i = 0; i < s.nvox; i++)
+            volume[i] = fabs(volume[i] - (double)i);
+    }
+    r = timecourses_reader_new(c, distance, &s);
+    assert_non_null(r);
+    for (size_t vox = 0; vox < s.nvox;)
+        vox += timecourses_reader_next(r, percents, NPERCENTS, out + vox, s.nvox);
+    assert_percentiles(&values, out, s.nvox);
+    timecourses_reader_free(r);
+    timecourses_free(c);
+    free(out);
+    free(s.samples);
+    free(values.samples);
+}
+
 /* Nothing of this fits 8 bits. */
 static void test_what_fits_is_held(void **state)
 {
@@ -276,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_every_type),
         cmocka_unit_test(test_more_rows_than_16_bits_count),
         cmocka_unit_test(test_any_memory),
+        cmocka_unit_test(test_computed_values),
         cmocka_unit_test(test_what_fits_is_held),
     };
 
