@@ -159,11 +159,11 @@ END
         assert [ ! -e "$MNT/$name.nii" ]
     done
     run cat "$MNT/.derivfs/errors"
-    local reason='q of percentile() must be written as a number from 0 to 100'
-    assert_output --partial "recipes.ini:4:25: $reason"'\nexpr = percentile(bold, 101)\n                        ^'
-    assert_output --partial "recipes.ini:6:29: $reason"'\nexpr = 1 + percentile(bold, -1)\n                            ^'
-    assert_output --partial "recipes.ini:8:25: $reason"'\nexpr = percentile(bold, nan)\n                        ^'
-    assert_output --partial 'recipes.ini:10:12: percentile() takes 2 arguments but 1 is given\nexpr = 2 * percentile(bold)\n           ^'
+    local reason='q of percentile() must be written as a number from 0 to 100' nl=$'\n'
+    assert_output --partial "recipes.ini:4:25: $reason${nl}expr = percentile(bold, 101)$nl                        ^"
+    assert_output --partial "recipes.ini:6:29: $reason${nl}expr = 1 + percentile(bold, -1)$nl                            ^"
+    assert_output --partial "recipes.ini:8:25: $reason${nl}expr = percentile(bold, nan)$nl                        ^"
+    assert_output --partial "recipes.ini:10:12: percentile() takes 2 arguments but 1 is given${nl}expr = 2 * percentile(bold)$nl           ^"
 }
 
 # --- 4-D files ------------------------------------------------------------------------------------
