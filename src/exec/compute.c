@@ -99,7 +99,7 @@ int work_for_each_volume(const struct work *k, each_volume_fn *each, void *ctx, 
     int ret = v.values ? work_take_volumes(k, take_volume, &v, NULL, err)
                        : error_set(err, ENOMEM, "%s: out of memory", k->t->label);
 
-    free(v.values);
+    vector_free(v.values);
     return ret;
 }
 

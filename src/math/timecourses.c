@@ -132,7 +132,7 @@ struct timecourses *timecourses_new(int64_t nvol, size_t room_nbytes, size_t lea
 void timecourses_free(struct timecourses *c)
 {
     if (c)
-        free(c->room);
+        vector_free(c->room);
     free(c);
 }
 
@@ -318,8 +318,8 @@ struct timecourses_reader *timecourses_reader_new(const struct timecourses *c,
 void timecourses_reader_free(struct timecourses_reader *r)
 {
     if (r) {
-        free(r->narrow);
-        free(r->wide);
+        vector_free(r->narrow);
+        vector_free(r->wide);
     }
     free(r);
 }

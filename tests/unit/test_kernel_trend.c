@@ -82,7 +82,7 @@ static void test_every_type_matches_a_fit(void **state)
                     assert_trend(&s, l, 1, 0, planes, vox);
                     assert_trend(&s, l, -0.25, 3, others, vox);
                 }
-                free(m);
+                moments_free(m);
                 free(s.samples);
             }
         legendre_free(l);
@@ -102,12 +102,12 @@ static void test_cutting_does_not_show(void **state)
         struct moments *m = moments_of_trend(&s, 0, NVOL, false, NVOX * NVOL, l);
 
         moments_trend(m, 1.5, -2, planes);
-        free(m);
+        moments_free(m);
         for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
             m = moments_of_trend(&s, 0, NVOL, c % 2, cuts[c], l);
             moments_trend(m, 1.5, -2, others);
             assert_memory_equal(planes, others, nbytes);
-            free(m);
+            moments_free(m);
         }
         free(s.samples);
     }
@@ -132,7 +132,7 @@ static void test_a_constant_has_no_trend(void **state)
     assert_true(planes[MOMENTS_NPLANES * NVOX] == 0);
     for (size_t p = 0; p < MOMENTS_NPLANES + 2; p++)
         assert_true(isnan(planes[p * NVOX + 1]) && isnan(planes[p * NVOX + 2]));
-    free(m);
+    moments_free(m);
     free(s.samples);
     legendre_free(l);
 }
@@ -152,7 +152,7 @@ static void test_one_volume(void **state)
     assert_true(planes[0] == 7 && isinf(planes[1]));
     assert_true(planes[2] == 0 && isnan(planes[3]));
     assert_true(planes[4] == 7 && planes[6] == 7);
-    free(m);
+    moments_free(m);
     free(s.samples);
     legendre_free(l);
 }
