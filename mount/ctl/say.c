@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What derivctl prints. Names may have any bytes: on a terminal they are escaped.
+ * What derivctl prints. Names may have any bytes: they are escaped, for a terminal or a pager.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ctl.h"
 #include "json_text.h"
@@ -53,10 +52,7 @@ void ctl_print(const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    if (isatty(STDOUT_FILENO))
-        print_shown(stdout, "", fmt, args, "");
-    else
-        vprintf(fmt, args);
+    print_shown(stdout, "", fmt, args, "");
     va_end(args);
 }
 

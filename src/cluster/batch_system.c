@@ -38,7 +38,7 @@ static const struct preset {
      "array=; [ \"$JOBS\" = 1 ] || array=\"-J 1-$JOBS\"; "
      "qsub -N derivfs $array -r y -j oe -o \"$JOBDIR/\" "
      "-l select=1:ncpus=\"$THREADS\":mem=\"${MEMORY_MB}mb\" $OPTIONS \"$JOBDIR/script\"",
-     "out=$(qstat -x -t \"$ID\" 2>&1) || case $out in *nknown*) exit 0 ;; "
+     "out=$(qstat -x -t \"$ID\" 2>&1) || case $out in *\"Unknown Job\"*) exit 0 ;; "
      "*) echo \"$out\" >&2; exit 1 ;; esac; "
      "printf '%s\\n' \"$out\" | awk '$1 ~ /^[0-9]+(\\[[0-9]+\\])?[.]/ { n = 1; "
      "if (match($1, /\\[[0-9]+\\]/)) n = substr($1, RSTART + 1, RLENGTH - 2); "

@@ -82,6 +82,7 @@ static struct job *group(struct cluster *c, unsigned nmax, uint64_t work_nbytes)
     double least = GROUP_S * c->rate, share = (double)work_nbytes / nmax;
     double target = share > least ? share : least;
     struct job *job = calloc(1, sizeof *job);
+    struct element *e = NULL;
     struct order *o;
 
     if (job)
@@ -92,8 +93,6 @@ static struct job *group(struct cluster *c, unsigned nmax, uint64_t work_nbytes)
     }
     DL_FOREACH(c->orders, o)
     {
-        struct element *e = job->n > 0 ? &job->elements[job->n - 1] : NULL;
-
         if (o->state != ORDER_NEW)
             continue;
         if (!e || ((double)e->work_nbytes >= target && job->n < nmax)) {

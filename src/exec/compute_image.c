@@ -93,7 +93,8 @@ static void take_coordinate(const struct nifti *h, enum expr_op op, size_t vox, 
     int axis = (int)op - (is_index ? EXPR_AT_I : EXPR_AT_X);
 
     for (size_t v = vox; v < vox + n; v++) {
-        double at[3] = {(double)(v % nx), (double)(v / nx % ny), (double)(v / nx / ny)};
+        size_t i = v % nx, j = v / nx % ny, k = v / nx / ny;
+        double at[3] = {(double)i, (double)j, (double)k};
         const double *row = h->affine[axis];
 
         out[v - vox] =

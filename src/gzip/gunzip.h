@@ -20,28 +20,29 @@
 int gunzip_open(const struct decoder_input *in, struct decoder **out, struct error *err) NODISCARD;
 
 /* Waits until the helpers have left its pieces: they stop soon. NULL is allowed. */
-void gunzip_free(struct decoder *z);
+void gunzip_free(struct decoder *decoder);
 
 /* From now on check `cancel` about every 256 KiB of stored bytes and of output, and fail with
  * ECANCELED if it asks to; NULL: never. */
-void gunzip_set_cancel(struct decoder *z, const struct cancel_token *cancel);
+void gunzip_set_cancel(struct decoder *decoder, const struct cancel_token *cancel);
 
 /* Inflate at most `nbytes` into `buf`; *got is less only at the end of the data, after every
  * member's CRC-32 and length were found right. EIO with a sentence (without the file's name) for
  * invalid gzip data; the result of `pread` if that fails. After a failure only free it. */
-int gunzip_read(struct decoder *z, void *buf, size_t nbytes, size_t *got,
+int gunzip_read(struct decoder *decoder, void *buf, size_t nbytes, size_t *got,
                 struct error *err) NODISCARD;
 
 /* Move to inflated byte `out_off`, or to the end if that comes first, forwards or backwards; *at
  * tells which. Inflates and drops the bytes from the last known checkpoint before it (or from here,
  * or from the start of the file). */
-int gunzip_seek(struct decoder *z, uint64_t out_off, uint64_t *at, struct error *err) NODISCARD;
+int gunzip_seek(struct decoder *decoder, uint64_t out_off, uint64_t *at,
+                struct error *err) NODISCARD;
 
 /* After one pass without seeks reached the end of the data without error: a reference to the
  * checkpoints noted. NULL: none, or checkpoints were known. */
-struct checkpoints *gunzip_learned(struct decoder *z);
+struct checkpoints *gunzip_learned(struct decoder *decoder);
 
 /* Stored bytes inflated so far, for progress. */
-uint64_t gunzip_consumed(const struct decoder *z);
+uint64_t gunzip_consumed(const struct decoder *decoder);
 
 #endif

@@ -325,9 +325,9 @@ int plan_segment_mean(struct planner *p, const struct expr *x, int64_t vol0, int
 /* The plane of the mask, unless it follows from the mean, and the caption. */
 static int plan_brain(struct planner *p, const struct recipe *recipe, struct task *t)
 {
-    const struct expr *mask;
+    const struct expr *mask = NULL;
     char *text = NULL;
-    size_t plane;
+    size_t plane = 0;
     int ret = plan_mask(p->q, &mask, p->err);
 
     if (ret == 0 && mask) {

@@ -311,7 +311,7 @@ static int parse_file(struct parser *p, size_t column, struct expr **out)
     int ret = advance(p); /* over the "(" */
     if (ret == 0)
         ret = node_new(p, EXPR_FILE, &e);
-    if (ret < 0)
+    if (ret < 0 || !e)
         return ret;
     e->input = input_new();
     ret = e->input ? parse_input(p, e->input) : no_memory(p);

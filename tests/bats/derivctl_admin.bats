@@ -91,7 +91,7 @@ redrawn() {
     kill -STOP "$pid"
     derivctl status >said 2>why 3>&- &
     local asker=$!
-    derivctl list "$stuck/tsnr.nii" >list 2>&1 3>&- &
+    derivctl list "$stuck/tsnr.nii" >listed 2>&1 3>&- &
     local lister=$!
     derivctl status --watch >watch.txt 2>&1 3>&- &
     watcher=$!
@@ -104,7 +104,7 @@ redrawn() {
     status=0
     wait "$lister" || status=$?
     assert_equal "$status" 1
-    run -0 cat list
+    run -0 cat listed
     assert_output --partial "derivctl: $stuck/tsnr.nii: open: no answer"
     watched() { [ "$(grep -cF "$stuck: no answer" watch.txt)" -ge 2 ]; }
     wait_until watched
@@ -329,8 +329,8 @@ expr = mean(bald)
     assert_output --partial 'usage: derivctl COMMAND'
     run -2 derivctl frobnicate
     assert_output --partial 'derivctl: frobnicate: no such command'
-    run -2 derivctl comptue
-    assert_line 'derivctl: comptue: no such command (did you mean compute?)'
+    run -2 derivctl computee
+    assert_line 'derivctl: computee: no such command (did you mean compute?)'
     run -2 derivctl --frobnicate list
     assert_output --partial 'usage:'
     for wrong in 'explain' 'explain a b' 'list a b' 'compute' 'status a b' \

@@ -66,8 +66,8 @@ expr = std((bold - gm)[..., 2:], ddof=1)
 END
     mount_derivfs "$DS" --recipes=r.ini
     assert_no_errors
-    local files=(bold=run:${RUN}_bold.nii.gz m=mask:${RUN}_desc-brain_mask.nii.gz
-        tissue=labels:${RUN}_dseg.nii gm=image:../anat/sub-01_ses-1_label-GM_probseg.nii.gz)
+    local files=("bold=run:${RUN}_bold.nii.gz" "m=mask:${RUN}_desc-brain_mask.nii.gz"
+        "tissue=labels:${RUN}_dseg.nii" gm=image:../anat/sub-01_ses-1_label-GM_probseg.nii.gz)
     is_numpy ${RUN}_stat-in_boldmap.nii \
         'where(m & ~(tissue == 2) | (gm > 6) & (x > -14), mean(bold) / std(bold), -1)' "${files[@]}"
     is_numpy ${RUN}_stat-among_boldmap.nii \
@@ -110,15 +110,15 @@ file = desc-old_mask.nii.gz
 file = T1w.nii.gz
 END
     mount_derivfs "$DS" --recipes=r.ini
-    # which file an input is: NAME RUN FILE
+    # which file an input is: NAME RUN FILE [DESC]
     which() {
-        assert_equal "$(derivctl list --json --recipes=r.ini "$DS/$FUNC/$2_stat-$1_boldmap.nii" |
+        assert_equal "$(derivctl list --json --recipes=r.ini "$DS/$FUNC/$2_stat-$1${4-}_boldmap.nii" |
             json 'd[0]["inputs"]')" "[\"$3\"]"
     }
     which m "$RUN" "$FUNC/${RUN}_desc-brain_mask.nii.gz"
     which m sub-01_ses-1_task-rest_run-2 "$FUNC/sub-01_ses-1_task-rest_run-2_desc-brain_mask.nii.gz"
-    which m "${RUN}_${mni}_desc-preproc" "$FUNC/${RUN}_${mni}_desc-brain_mask.nii.gz"
-    which t1 "${RUN}_${mni}_desc-preproc" "$FUNC/${RUN}_space-T1w_desc-brain_mask.nii.gz"
+    which m "${RUN}_${mni}" "$FUNC/${RUN}_${mni}_desc-brain_mask.nii.gz" _desc-preproc
+    which t1 "${RUN}_${mni}" "$FUNC/${RUN}_space-T1w_desc-brain_mask.nii.gz" _desc-preproc
     which tissue "$RUN" sub-01/sub-01_dseg.nii.gz
     which csf "$RUN" sub-01/anat/sub-01_label-CSF_mask.nii.gz
     which old "$RUN" "$FUNC/sub-01_ses-1_desc-old_mask.nii.gz"
@@ -293,13 +293,13 @@ END
     image "$FUNC/${RUN}_desc-brain_mask.nii.gz" wild
     image "$FUNC/${RUN}_T1w.nii.gz" wild --seed 3 # with NaN and infinities, which do not count
     rm "$DS/$FUNC"/*run-2*
-    local files=(bold=run:${RUN}_bold.nii.gz m=mask:${RUN}_desc-brain_mask.nii.gz
-        t=image:${RUN}_T1w.nii.gz)
+    local files=("bold=run:${RUN}_bold.nii.gz" "m=mask:${RUN}_desc-brain_mask.nii.gz"
+        "t=image:${RUN}_T1w.nii.gz")
     local n=0 recipe numpy
     printf '%s\n' '[m]' 'file = desc-brain_mask.nii.gz' '[t]' 'file = T1w.nii' >r.ini
     while read -r recipe; do
         numpy=$(cd "$DS/$FUNC" && "$NUMPY/ask" "$NUMPY_SERVER" inputs value "$recipe" \
-            bold=run:${RUN}_bold.nii.gz m=mask:${RUN}_desc-brain_mask.nii.gz t=image:${RUN}_T1w.nii.gz)
+            "bold=run:${RUN}_bold.nii.gz" "m=mask:${RUN}_desc-brain_mask.nii.gz" "t=image:${RUN}_T1w.nii.gz")
         printf '[d%d]\nexpr = 0 * z + (%s - %s) / %s * 1e12\n' $n "$recipe" "$numpy" "$numpy"
         printf '[s%d]\nexpr = 0 * bold + (%s - %s) / %s * 1e12\n' $n "$recipe" "$numpy" "$numpy"
         n=$((n + 1))
@@ -376,7 +376,7 @@ print(*(row[name + end] for end in ("", "_mean", "_p05", "_p95", "_n")), row["ma
 @test "numbers, tables and pictures are those of the brain: the run's mask, or the head" {
     rm "$DS/$FUNC"/*run-2*
     mount_derivfs "$DS"
-    numbers "$MNT/$FUNC/tsnr.tsv" >head
+    numbers "$MNT/$FUNC/tsnr.tsv" >head.tsv
     cat "$MNT/$FUNC/tsnr.png" >head.png
     run -0 "$NUMPY/tables.py" "$MNT/$FUNC/tsnr.tsv" "$DS"
     assert_output '1 0'
@@ -417,7 +417,7 @@ for path in sys.argv[1:]:
     # as before, if the user says so; a mask that cannot be used is an error, no head
     printf '[brain]\nexpr = head\n' >head.ini
     mount_derivfs "$DS" --recipes=head.ini
-    assert_equal "$(numbers "$MNT/$FUNC/tsnr.tsv")" "$(<head)"
+    assert_equal "$(numbers "$MNT/$FUNC/tsnr.tsv")" "$(<head.tsv)"
     cmp head.png "$MNT/$FUNC/tsnr.png"
     assert_equal "$(metric tasks_done_total)" 0
     unmount_derivfs
