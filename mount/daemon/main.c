@@ -231,8 +231,8 @@ static void *wait_for_signals(void *arg)
     int sig;
 
     ending_signals(&set);
+    load_unwinder(); /* later there may be no descriptor for it */
     early = signal_comes(&set, MOMENT_NS);
-    load_unwinder();
     if (!early)
         sigwait(&set, &sig);
     place_detach(d->options.mountpoint);

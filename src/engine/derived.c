@@ -260,10 +260,11 @@ static bool is_listed(const struct origin *origin, const struct recipe *recipe,
            (absent || !is_absent(origin));
 }
 
-/* Is an input missing, or not as it should be? Like an absent run, that hides the file. */
+/* Is an input missing, or not as it should be? Like an absent run, that hides the file; a fault, which
+ * says nothing about the input, does not. */
 static bool is_unfit(const struct derived *d, bool absent)
 {
-    return d->lacks_input && !(absent && d->error.code == ENODATA);
+    return d->lacks_input && !d->error.fault && !(absent && d->error.code == ENODATA);
 }
 
 static int list_recipe(struct dir_scan *scan, struct recipe_table *table,
@@ -398,7 +399,7 @@ int derived_plan(const struct derived *d, struct plan_extent what, size_t memory
     struct plan_request q = derived_request(d, memory_nbytes);
 
     if (d->error.code != 0)
-        return error_set(err, d->error.code, "%s", d->error.text);
+        return derived_fail(d, err);
     return plan_file(&q, what, out, err);
 }
 

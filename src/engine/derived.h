@@ -55,6 +55,9 @@ struct derived {
     uint64_t version;     /* of sources, rights and recipe: same version, same bytes and readers */
 };
 
+/* Tell why it cannot be planned: d->error. */
+int derived_fail(const struct derived *d, struct error *err) NODISCARD;
+
 /* Call `fn` with the remarks on the file: doubts about its joined runs, and which files beside them
  * are no runs. A file of one run among several has none. -ENOMEM, or what `fn` returns. */
 int derived_remarks(const struct derived *d, remark_fn *fn, void *ctx) NODISCARD;

@@ -20,6 +20,13 @@ static void note_source_error(struct derived *d, const struct error *why)
     bool same = why->code == ENODATA || why->code == EACCES || why->code == ENOMEM;
 
     error_set(&d->error, same ? why->code : EIO, "%s", why->text);
+    d->error.fault = why->fault;
+}
+
+int derived_fail(const struct derived *d, struct error *err)
+{
+    return d->error.fault ? error_fault(err, d->error.code, "%s", d->error.text)
+                          : error_set(err, d->error.code, "%s", d->error.text);
 }
 
 /* ---- inputs ---- */

@@ -285,7 +285,7 @@ int reader_resolve_again(struct reader *r, struct error *err)
     pthread_mutex_unlock(&r->lock);
     if (d->error.code == 0 && same_recipe && allowed)
         return set_derived(r, d, err);
-    ret = d->error.code ? error_set(err, d->error.code, "%s", d->error.text)
+    ret = d->error.code ? derived_fail(d, err)
           : allowed     ? error_set(err, EIO, "source and recipe changed while it was read")
                         : error_set(err, EIO, "others may read its sources since it was opened");
     derived_put(d);
@@ -397,7 +397,7 @@ static int take_derived(struct reader *r, struct error *err)
         return error_set(err, EINVAL, "%s: a drawing has no result; `derivctl graph` writes it",
                          r->name);
     if (d->text && d->bad && d->bad->state == RUN_UNKNOWN) /* perhaps not one of its sources */
-        return error_set(err, d->error.code, "%s", d->error.text);
+        return derived_fail(d, err);
     if (d->text)
         return keep_text(r, err);
     ret = find_in_cache(r, err);

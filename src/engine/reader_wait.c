@@ -491,7 +491,7 @@ static int resolve_fetched(struct reader *r, struct error *err)
                          "their names",
                          r->name);
     if (ret == 0 && r->lacking)
-        return error_set(err, r->derived->error.code, "%s", r->derived->error.text);
+        return derived_fail(r->derived, err);
     return ret;
 }
 
