@@ -166,7 +166,7 @@ PYTHON
     assert_equal "$(cat "$MNT/.derivfs/version")" "$(derivfs --version | head -1)"
     assert_equal "$(cat "$MNT/.derivfs/errors")" ''
     run -0 grep -c '^\[' "$MNT/.derivfs/recipes.ini"
-    assert_output 4
+    assert_output 6
     run ! bash -c 'echo x >"$1"' - "$MNT/.derivfs/status"
     assert_output --partial 'Read-only file system'
     run ! cat "$MNT/.derivfs/nothing"
