@@ -31,8 +31,10 @@ bool export_has_text(const char *path, const char *text)
 int export_make_parents(const char *path, struct error *err)
 {
     char *dir = strdup(path);
-    int ret = dir ? 0 : error_set(err, ENOMEM, "%s: out of memory", path);
+    int ret = 0;
 
+    if (!dir)
+        return error_set(err, ENOMEM, "%s: out of memory", path);
     for (char *slash = dir; ret == 0 && (slash = strchr(slash + 1, '/'));) {
         *slash = '\0';
         if (mkdir(dir, 0777) < 0 && errno != EEXIST)

@@ -96,14 +96,13 @@ bool work_queue_pause(struct work_queue *q, int64_t ns)
 {
     int64_t until_ns = monotonic_ns() + ns;
     struct timespec until = {until_ns / NS_PER_S, until_ns % NS_PER_S};
-    bool ending;
+    int ret = 0;
 
     pthread_mutex_lock(&q->lock);
-    while (!q->ending && pthread_cond_timedwait(&q->ends, &q->lock, &until) == 0)
-        ;
-    ending = q->ending;
+    while (!work_queue_ending(q) && ret == 0)
+        ret = pthread_cond_timedwait(&q->ends, &q->lock, &until);
     pthread_mutex_unlock(&q->lock);
-    return !ending;
+    return !work_queue_ending(q);
 }
 
 void work_queue_add(struct work_queue *q, struct work_item *item)

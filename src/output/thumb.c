@@ -117,8 +117,9 @@ int thumb_png(const float *values, struct thumb_size size, double low, double hi
     fill_palette(palette);
     for (int i = 0; i < size.w * size.h; i++) {
         int colour = picture_colour((double)values[i], low, high) - COLOUR_FIRST;
+        int entry = colour < 0 ? 0 : 1 + colour * (NCOLOURS - 2) / (COLOUR_NMAP - 1);
 
-        pixels[i] = colour < 0 ? 0 : (png_byte)(1 + colour * (NCOLOURS - 2) / (COLOUR_NMAP - 1));
+        pixels[i] = (png_byte)(entry & 0xff);
     }
     *png = malloc(room);
     if (*png && png_image_write_to_memory(&image, *png, &room, 0, pixels, 0, palette)) {

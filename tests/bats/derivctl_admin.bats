@@ -263,7 +263,7 @@ redrawn() {
     assert_line "    $(realpath "$ROOT/contrib/recipes/field.ini")"
     run -0 derivctl recipes --json "$DS"
     assert_equal "$(json '[[r["name"], r["parameters"], r["from"], r["listed"]] for r in d]' <<<"$output")" \
-        '[["tsnr","","built in",true],["mean","","built in",true],["std","","built in",true],["tsnr_within","ddof=0","built in",false]]'
+        '[["tsnr","","built in",true],["mean","","built in",true],["std","","built in",true],["tsnr_within","ddof=0","built in",false],["head","","built in",false],["brain","","built in",false]]'
     mount_derivfs "$DS" --recipes field.ini --cache-size 1G
     run -0 derivctl recipes "$MNT"
     assert_line 'tsnr_afni'

@@ -381,11 +381,11 @@ print(*(row[name + end] for end in ("", "_mean", "_p05", "_p95", "_n")), row["ma
     run -0 "$NUMPY/tables.py" "$MNT/$FUNC/tsnr.tsv" "$DS"
     assert_output '1 0'
     unmount_derivfs
-    assert_equal "$(cut -d ' ' -f 6- head)" otsu
+    assert_equal "$(cut -d " " -f 6- head.tsv)" otsu
     # the mask that a mask of the head is makes the same numbers
     printf '[brain]\nexpr = otsu(mean(bold)) | (x > 1000)\n' >same.ini
     mount_derivfs "$DS" --recipes=same.ini
-    assert_equal "$(cut -d ' ' -f -5 head) otsu(mean(bold)) | (x > 1000)" "$(numbers "$MNT/$FUNC/tsnr.tsv")"
+    assert_equal "$(cut -d ' ' -f -5 head.tsv) otsu(mean(bold)) | (x > 1000)" "$(numbers "$MNT/$FUNC/tsnr.tsv")"
     unmount_derivfs
 
     image "$FUNC/${RUN}_desc-brain_mask.nii.gz" wild --seed 7

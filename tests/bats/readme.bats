@@ -78,7 +78,7 @@ run_page() {
     grep -P '^[a-z]+\t[0-9]+\t[0-9.]+\t' output | sort -t $'\t' -k 3 -n >medians
     assert_equal "$(wc -l <medians)" 5
     assert_equal "$(head -n 1 medians | cut -f 1)" linebisection
-    grep -q 'data:image/png;base64,' tsnr.html
+    grep -q 'data:image/png;base64,' report/index.html
     grep -E '^voxel [0-9]+ [0-9]+ [0-9]+ at -[0-9.]+ -[0-9.]+ ' output
     # Without that run the place is as good as others.
     awk '/ there: / { at[$1] = $NF } END { exit !(2 * at["tsnr.nii"] < at["tsnr_without.nii"]) }' output

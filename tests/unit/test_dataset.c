@@ -95,28 +95,30 @@ static struct dir_scan *scan(const struct fixture *f, const char *dir,
     return out;
 }
 
-static void describe_runs(const struct dir_scan *s, char *text)
+static void describe_runs(const struct dir_scan *s, FILE *f)
 {
     static const char *const states[] = {"ok", "not", "absent", "broken"};
     for (size_t i = 0; i < s->nruns; i++)
-        text += sprintf(text, "%s %s_%s %s\n", s->runs[i].run->path, s->runs[i].entities,
-                        s->runs[i].map_suffix, states[s->runs[i].run->state]);
+        fprintf(f, "%s %s_%s %s\n", s->runs[i].run->path, s->runs[i].entities,
+                s->runs[i].map_suffix, states[s->runs[i].run->state]);
     for (size_t i = 0; i < s->omissions.n; i++)
-        text += sprintf(text, "%s %s: %s\n",
-                        s->omissions.list[i].expected ? "of course not" : "left out",
-                        s->omissions.list[i].path, s->omissions.list[i].reason);
+        fprintf(f, "%s %s: %s\n", s->omissions.list[i].expected ? "of course not" : "left out",
+                s->omissions.list[i].path, s->omissions.list[i].reason);
     if (s->nothers > 0)
-        text += sprintf(text, "%zu others\n", s->nothers);
+        fprintf(f, "%zu others\n", s->nothers);
     for (size_t i = 0; i < s->ngroups + s->napart; i++)
-        text += sprintf(text, "%s '%s' of %zu\n", i < s->ngroups ? "group" : "apart",
-                        s->groups[i].prefix, s->groups[i].nruns);
+        fprintf(f, "%s '%s' of %zu\n", i < s->ngroups ? "group" : "apart", s->groups[i].prefix,
+                s->groups[i].nruns);
 }
 
 static void assert_scan(const struct fixture *f, const char *dir, const char *expected)
 {
     struct dir_scan *s = scan(f, dir, SCAN_NOW);
     char text[4096] = "";
-    describe_runs(s, text);
+    FILE *out = fmemopen(text, sizeof text, "w");
+    assert_non_null(out);
+    describe_runs(s, out);
+    fclose(out);
     assert_string_equal(text, expected);
     dir_scan_put(s);
 }
