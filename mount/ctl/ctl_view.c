@@ -236,9 +236,13 @@ static int find_plain(const struct target *t, const struct found_list *list, str
         return CTL_FAILED;
     }
     *out = (struct found_list){.files = malloc(sizeof *out->files), .n = 1};
-    if (out->files)
-        out->files[0] = (struct found){entry.derived, plain};
-    return out->files ? CTL_OK : ctl_say("%s: view: out of memory", t->asked);
+    if (!out->files) {
+        derived_put(entry.derived);
+        free(plain);
+        return ctl_say("%s: view: out of memory", t->asked);
+    }
+    out->files[0] = (struct found){entry.derived, plain};
+    return CTL_OK;
 }
 
 /* In a mount. */
@@ -247,11 +251,13 @@ static int show_there(const struct ctl *ctl, const struct target *t, const struc
     bool in_parts = !find_viewer(ctl) && derived_info(list->files[0].derived).ndim == 4;
     size_t n = strlen(t->asked);
     char *path = strdup(t->asked);
-    int ret = path ? CTL_OK : ctl_say("%s: view: out of memory", t->asked);
+    int ret = CTL_OK;
 
-    if (ret == CTL_OK && in_parts && n > 3 && strcmp(path + n - 3, ".gz") == 0)
+    if (!path)
+        return ctl_say("%s: view: out of memory", t->asked);
+    if (in_parts && n > 3 && strcmp(path + n - 3, ".gz") == 0)
         path[n - 3] = '\0';
-    if (ret == CTL_OK && !in_parts)
+    if (!in_parts)
         ret = ctl_compute_list(t, list, NULL);
     if (ret == CTL_OK)
         ret = show(ctl, t, &list->files[0], path);

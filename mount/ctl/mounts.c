@@ -35,7 +35,7 @@ static void unescape(char *text)
     for (const char *at = text; *at; at++) {
         bool octal = at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' &&
                      at[2] <= '7' && at[3] >= '0' && at[3] <= '7';
-        unsigned byte = (unsigned)((at[1] - '0') << 6 | (at[2] - '0') << 3 | (at[3] - '0'));
+        unsigned byte = (at[1] & 7U) << 6 | (octal ? (at[2] & 7U) << 3 | (at[3] & 7U) : 0);
 
         *to++ = octal ? (char)(byte & 0xff) : *at;
         at += octal ? 3 : 0;

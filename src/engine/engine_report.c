@@ -67,7 +67,7 @@ static int look_at(const struct page *p, const struct run_place *at,
     engine_derived_status(p->engine, d, path, status);
     if (result && status->state == STATE_CACHED)
         *result = cached(&p->engine->store, d);
-    if (where && *result)
+    if (where && result && *result)
         *where = path;
     else
         free(path);
