@@ -129,9 +129,9 @@ void gunzip_free(struct decoder *decoder)
     free(z);
 }
 
-void gunzip_set_cancel(struct decoder *z, const struct cancel_token *cancel)
+void gunzip_set_cancel(struct decoder *decoder, const struct cancel_token *cancel)
 {
-    ((struct gunzip *)z)->cancel = cancel;
+    ((struct gunzip *)decoder)->cancel = cancel;
 }
 
 /* ---- members ---- */
@@ -488,7 +488,7 @@ struct checkpoints *gunzip_learned(struct decoder *decoder)
     return checkpoints_get(z->learned);
 }
 
-uint64_t gunzip_consumed(const struct decoder *z)
+uint64_t gunzip_consumed(const struct decoder *decoder)
 {
-    return atomic_load_explicit(&((const struct gunzip *)z)->consumed, memory_order_relaxed);
+    return atomic_load_explicit(&((const struct gunzip *)decoder)->consumed, memory_order_relaxed);
 }
