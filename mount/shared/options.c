@@ -311,7 +311,8 @@ static char *xdg_path(const char *variable, const char *fallback, const char *re
  * malloced; NULL: there is none of this name. */
 static char *shipped_recipes(const char *name)
 {
-    static const char *const places[] = {"../" DERIVFS_DATADIR "/derivfs", "../../contrib/recipes"};
+    static const char *const places[] = {"../" DERIVFS_DATADIR "/derivfs", "../../contrib/recipes",
+                                         "../../../contrib/recipes"};
     char self[PATH_MAX], *path, *real;
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
