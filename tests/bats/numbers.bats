@@ -353,6 +353,12 @@ END
     local before statistic
     cat "$MNT/mean.nii" >/dev/null
     assert_equal "$(metric cache_published_total)" 3 # two runs, one image
+    reads_nothing() { # what comes behind an answer is done, too
+        before=$(bytes_read)
+        read -r -t 0.3 -u "$NEVER" || true
+        [ "$(bytes_read)" -eq "$before" ]
+    }
+    wait_until reads_nothing
     for statistic in tsnr std run1_stat-tsnr_boldmap run2_stat-mean_boldmap; do
         before=$(bytes_read)
         cat "$MNT/$statistic.nii" >/dev/null
